@@ -1,0 +1,170 @@
+"""One new method = one new file: the kind is the module's name, the constructor is its schema.
+
+Schemas are read with `ast`, so that a config is checked without importing torch or awkward.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from truthward.errors import ConfigError
+
+ROOT = Path(__file__).parent
+NOT_PLUGINS = {"__init__", "base"}
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What a plug-in's source says of itself: options with annotation and default, and the observables it provides."""
+
+    kind: str
+    options: dict[str, tuple[str, Any]]
+    required: tuple[str, ...]
+    provides: tuple[str, ...]
+    provides_from: str | None
+
+
+def class_name(kind: str) -> str:
+    """`flow_matching` -> `FlowMatching`."""
+    return "".join(word.capitalize() for word in kind.split("_"))
+
+
+@cache
+def kinds(package: str) -> tuple[str, ...]:
+    """The plug-ins of a folder, by file name: those files that define the class of their name."""
+    folder = ROOT / package.replace(".", "/")
+    return tuple(
+        sorted(p.stem for p in folder.glob("*.py") if p.stem not in NOT_PLUGINS and _class_node(package, p.stem))
+    )
+
+
+@cache
+def _class_node(package: str, kind: str) -> ast.ClassDef | None:
+    path = ROOT / package.replace(".", "/") / f"{kind}.py"
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    wanted = class_name(kind)
+    return next((n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == wanted), None)
+
+
+@cache
+def schema(package: str, kind: str) -> Schema:
+    """Read the schema of `truthward.<package>.<kind>` from its source.
+
+    Raises:
+        ConfigError: where there is no such kind, with the nearest ones, or where the schema is not literal.
+    """
+    if kind not in kinds(package):
+        raise ConfigError(f"kind: {kind!r} is not one of {', '.join(kinds(package))}{nearest(kind, kinds(package))}")
+    node = _class_node(package, kind)
+    provides: tuple[str, ...] = ()
+    provides_from = None
+    options: dict[str, tuple[str, Any]] = {}
+    required: list[str] = []
+    for item in node.body:
+        if isinstance(item, ast.Assign | ast.AnnAssign) and item.value is not None:
+            target = item.targets[0] if isinstance(item, ast.Assign) else item.target
+            if isinstance(target, ast.Name) and target.id == "PROVIDES":
+                provides = tuple(ast.literal_eval(item.value))
+            if isinstance(target, ast.Name) and target.id == "PROVIDES_FROM":
+                provides_from = ast.literal_eval(item.value)
+        if isinstance(item, ast.FunctionDef) and item.name == "__init__":
+            if len(item.args.args) > 1 or item.args.vararg or item.args.kwarg:
+                raise ConfigError(f"{package}.{kind}: options must be keyword-only, without *args or **kwargs")
+            for argument, default in zip(item.args.kwonlyargs, item.args.kw_defaults, strict=True):
+                annotation = ast.unparse(argument.annotation) if argument.annotation else "Any"
+                if default is None:
+                    required.append(argument.arg)
+                    options[argument.arg] = (annotation, None)
+                    continue
+                try:
+                    options[argument.arg] = (annotation, ast.literal_eval(default))
+                except ValueError as error:
+                    raise ConfigError(f"{package}.{kind}.{argument.arg}: its default is not a literal") from error
+    return Schema(kind, options, tuple(required), provides, provides_from)
+
+
+def nearest(name: str, valid: Any) -> str:
+    """` (did you mean 'x'?)`, or nothing."""
+    close = difflib.get_close_matches(str(name), [str(v) for v in valid], n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+_CHECKS = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,), "list": (list,), "dict": (dict,)}
+
+
+def _matches(value: Any, annotation: str) -> bool:
+    """Whether a YAML value fits a literal annotation such as `int`, `list[str]`, `float | None`, `Literal["a", "b"]`."""
+    node = ast.parse(annotation, mode="eval").body
+
+    def fits(value: Any, node: ast.expr) -> bool:
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+            return fits(value, node.left) or fits(value, node.right)
+        if isinstance(node, ast.Constant) and node.value is None:
+            return value is None
+        if isinstance(node, ast.Name):
+            if node.id == "Any":
+                return True
+            if isinstance(value, bool) and node.id in ("int", "float"):
+                return False
+            return isinstance(value, _CHECKS.get(node.id, (object,)))
+        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
+            inner = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+            if node.value.id == "Literal":
+                return value in [ast.literal_eval(e) for e in inner]
+            if node.value.id == "list":
+                return isinstance(value, list) and all(fits(v, inner[0]) for v in value)
+            if node.value.id == "dict":
+                return isinstance(value, dict) and all(fits(v, inner[-1]) for v in value.values())
+        return True
+
+    return fits(value, node)
+
+
+def check(package: str, entry: dict[str, Any], where: str, given: tuple[str, ...] = ()) -> Schema:
+    """Hold a `{kind: ..., option: ...}` entry against its schema.
+
+    Args:
+        package: folder of the plug-ins, such as `unfold` or `events.readers`.
+        entry: the entry of the config.
+        where: the key of the config, for the message.
+        given: constructor arguments that the program and not the config provides.
+
+    Raises:
+        ConfigError: unknown kind or option, wrong type, missing option; the message names key, value and what is valid.
+    """
+    if not isinstance(entry, dict) or not isinstance(entry.get("kind"), str):
+        raise ConfigError(f"{where}: give a mapping with `kind:` one of {', '.join(kinds(package))}; got {entry!r}")
+    try:
+        found = schema(package, entry["kind"])
+    except ConfigError as error:
+        raise ConfigError(f"{where}.{error}") from None
+    valid = [o for o in found.options if o not in given]
+    for option, value in entry.items():
+        if option == "kind":
+            continue
+        if option not in valid:
+            raise ConfigError(
+                f"{where}.{option}: {entry['kind']} has no such option; valid: {', '.join(valid)}"
+                f"{nearest(option, valid)}"
+            )
+        annotation = found.options[option][0]
+        if not _matches(value, annotation):
+            raise ConfigError(f"{where}.{option}: {value!r} given, {annotation} expected")
+    for option in found.required:
+        if option not in entry and option not in given:
+            raise ConfigError(f"{where}.{option}: {entry['kind']} needs this option")
+    return found
+
+
+def build(package: str, entry: dict[str, Any], **given: Any) -> Any:
+    """Construct the plug-in that `entry` names: `build("models", {"kind": "flow_matching", "width": 128})`."""
+    check(package, entry, package, tuple(given))
+    module = importlib.import_module(f"truthward.{package}.{entry['kind']}")
+    options = {k: v for k, v in entry.items() if k != "kind"}
+    return getattr(module, class_name(entry["kind"]))(**options, **given)

@@ -1,0 +1,81 @@
+"""What every artefact records of how it was made."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from truthward import __version__
+
+
+@cache
+def git_state() -> dict[str, Any]:
+    """Commit of the checkout that the package runs from, and whether it has uncommitted changes; None outside git."""
+    here = Path(__file__).parent
+
+    def ask(*words: str) -> str | None:
+        try:
+            done = subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, timeout=20)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit = ask("rev-parse", "HEAD")
+    status = ask("status", "--porcelain", "--untracked-files=no") if commit else None
+    return {"commit": commit, "dirty": bool(status) if status is not None else None}
+
+
+@dataclass
+class Record:
+    """Opened when a stage starts; `finish` closes it into the dictionary that is stored in the artefact.
+
+    No environment variable's value and no host name enters it.
+    """
+
+    stage: str
+    spec: dict[str, Any]
+    code: str
+    seed: int
+    device: str = "cpu"
+    started: float = field(default_factory=time.perf_counter)
+
+    @classmethod
+    def for_tests(cls) -> Record:
+        """A record for a call outside of a workflow."""
+        return cls(stage="test", spec={}, code="", seed=0)
+
+    def finish(
+        self,
+        *,
+        events_in: int | None = None,
+        events_out: int | None = None,
+        sum_w: float | None = None,
+        sum_w2: float | None = None,
+    ) -> dict[str, Any]:
+        """Close the record: counts of events, sums of weights and of squared weights, wall time (s), peak memory (MB)."""
+        peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return {
+            "package": "truthward",
+            "version": __version__,
+            "git": git_state(),
+            "python": platform.python_version(),
+            "platform": sys.platform,
+            "stage": self.stage,
+            "spec": self.spec,
+            "code": self.code,
+            "seed": self.seed,
+            "device": self.device,
+            "events_in": events_in,
+            "events_out": events_out,
+            "sum_of_weights": None if sum_w is None else float(sum_w),
+            "sum_of_squared_weights": None if sum_w2 is None else float(sum_w2),
+            "wall_seconds": round(time.perf_counter() - self.started, 3),
+            "peak_memory_mb": round(peak_kb / 1024, 1),
+        }
