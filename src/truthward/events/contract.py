@@ -1,0 +1,207 @@
+"""What a batch of events must be before it enters an event table; every breach is named with its file, column and rows."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import pyarrow as pa
+
+from truthward.errors import InputError
+from truthward.events.split import split_of
+
+ROLES: dict[str, tuple[str, ...]] = {
+    "simulation": ("truth", "reco"),
+    "data": ("reco",),
+    "closure_truth": ("truth",),
+}
+"""Role of a table -> levels whose columns it has."""
+
+PROCESS = pa.dictionary(pa.int32(), pa.string())
+SIGNAL = "signal"
+
+
+class Batch(dict[str, Any]):
+    """Columns of some events, name -> (N,) array, and where they were read, for messages.
+
+    Attributes:
+        source: file that they come from.
+        first: entry of the first row in that file.
+    """
+
+    def __init__(self, columns: Mapping[str, Any], *, source: str, first: int = 0) -> None:
+        super().__init__(columns)
+        self.source = source
+        self.first = first
+
+    def like(self, columns: Mapping[str, Any]) -> Batch:
+        """Other columns of the same origin."""
+        return Batch(columns, source=self.source, first=self.first)
+
+
+def level_of(column: str) -> str | None:
+    """ "truth" or "reco" for a column of that level, else None.
+
+    >>> level_of("truth_m"), level_of("pass_reco")
+    ('truth', None)
+    """
+    level, _, rest = column.partition("_")
+    return level if level in ("truth", "reco") and rest else None
+
+
+def is_jagged(column: str) -> bool:
+    """Whether a column holds a list per event."""
+    return level_of(column) is not None and column.partition("_")[2].startswith("constituents_")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """End of a message: the known names closest to `name`, or the first few of them."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=4, cutoff=0.5)
+    if close:
+        return f"nearest names: {', '.join(close)}"
+    return f"there are: {', '.join(known[:12])}{', ...' if len(known) > 12 else ''}" if known else "there are none"
+
+
+def _at(rows: np.ndarray, first: int) -> str:
+    head = ", ".join(str(int(row) + first) for row in rows[:5])
+    return f"first at {'entry' if rows.size == 1 else 'entries'} {head}{', ...' if rows.size > 5 else ''}"
+
+
+def refuse_nonfinite(values: Any, batch: Batch, column: str, why: str) -> None:
+    """Raise InputError where `values` ((N,), numbers) is NaN or infinite, with the count and the first entries."""
+    bad = np.flatnonzero(~np.isfinite(values))
+    if bad.size:
+        raise InputError(
+            f"{batch.source}: {column}: {bad.size} of {len(values)} values are NaN or infinite {why}, "
+            f"{_at(bad, batch.first)}; correct the file, or select these events away with a pass flag"
+        )
+
+
+def _numbers(values: Any, batch: Batch, column: str) -> np.ndarray:
+    try:
+        array = np.asarray(ak.to_numpy(values) if isinstance(values, ak.Array) else values)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{batch.source}: {column}: not one number per event (a jagged branch?); index it") from error
+    if array.ndim != 1 or array.dtype.kind not in "fiub":
+        raise InputError(f"{batch.source}: {column}: needs one number per event, has {array.dtype} {array.shape[1:]}")
+    return array
+
+
+def flags(values: Any, batch: Batch, column: str) -> np.ndarray:
+    """Pass flags as (N,) bool from booleans or from the numbers 0 and 1; anything else is an InputError."""
+    array = _numbers(values, batch, column)
+    if array.dtype.kind == "b":
+        return array
+    odd = np.flatnonzero((array != 0) & (array != 1))
+    if odd.size:
+        raise InputError(
+            f"{batch.source}: {column}: {odd.size} values are neither 0 nor 1, {_at(odd, batch.first)}; "
+            f"write a condition such as '{column}: branch > 0'"
+        )
+    return array.astype(bool)
+
+
+def identities(values: Any, batch: Batch) -> np.ndarray:
+    """Event ids as (N,) uint64 from any whole, non-negative numbers; anything else is an InputError."""
+    array = _numbers(values, batch, "event_id")
+    if array.dtype.kind == "f":
+        # Beyond 2^53 neighbouring integers are one float: two events would share an id.
+        bad = np.flatnonzero(~((array >= 0) & (array < 2.0**53) & (array == np.floor(array))))
+    else:
+        bad = np.flatnonzero(array < 0)
+    if bad.size:
+        raise InputError(
+            f"{batch.source}: event_id: {bad.size} values are not whole numbers from 0 (to 2^53 where computed), "
+            f"{_at(bad, batch.first)}; map an integer branch"
+        )
+    return array.astype(np.uint64)
+
+
+def _lists(
+    values: Any, mask: np.ndarray, batch: Batch, column: str, counts: dict[str, tuple[str, np.ndarray]]
+) -> pa.Array:
+    kept = ak.Array(values)[mask]
+    if kept.ndim != 2 and len(kept):
+        raise InputError(f"{batch.source}: {column}: needs a list of numbers per event, has {kept.type}")
+    lacking = np.flatnonzero(ak.to_numpy(ak.is_none(kept)))
+    if lacking.size:
+        raise InputError(f"{batch.source}: {column}: {lacking.size} passing events have no list")
+    length = np.zeros(len(mask), dtype=np.int64)
+    if len(kept):
+        length[mask] = ak.to_numpy(ak.num(kept, axis=1))
+    level = str(level_of(column))
+    other, known = counts.setdefault(level, (column, length))
+    bad = np.flatnonzero(known != length)
+    if bad.size:
+        raise InputError(
+            f"{batch.source}: {column} and {other} have different numbers of constituents in {bad.size} events, "
+            f"{_at(bad, batch.first)}; both must describe the same constituents"
+        )
+    with np.errstate(over="ignore"):
+        flat = ak.to_numpy(ak.flatten(kept, axis=1)).astype(np.float32) if len(kept) else np.empty(0, np.float32)
+    if not np.isfinite(flat).all():
+        rows = np.unique(np.repeat(np.arange(len(mask)), length)[~np.isfinite(flat)])
+        raise InputError(
+            f"{batch.source}: {column}: NaN or infinite in {rows.size} passing events, {_at(rows, batch.first)}"
+        )
+    offsets = np.concatenate([[0], np.cumsum(length)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat), mask=pa.array(~mask))
+
+
+def _required(role: str) -> set[str]:
+    return {"weight", "event_id", *(f"pass_{level}" for level in ROLES[role])}
+
+
+def to_arrow(batch: Batch, *, role: str) -> pa.Table:
+    """Check one batch against the contract and return it as an Arrow table, columns in the order of the contract.
+
+    Values of a level are null where the level's flag is false, whatever the file had there (-99, NaN). `process` is
+    "signal" and `split` the hash of the id where the batch lacks them.
+
+    Raises:
+        InputError: a column is missing, foreign to the role, of another length, of another type, or not finite where its
+            flag is true; a weight is not finite. Negative and zero weights are legal.
+    """
+    levels = ROLES[role]
+    missing = _required(role) - set(batch)
+    if missing:
+        raise InputError(
+            f"{batch.source}: a table of role {role} lacks {', '.join(sorted(missing))}; {nearest(min(missing), batch)}"
+        )
+    allowed = _required(role) | {"process", "split"}
+    foreign = [name for name in batch if name not in allowed and level_of(name) not in levels]
+    if foreign:
+        raise InputError(f"{batch.source}: a table of role {role} cannot have the columns {', '.join(foreign)}")
+    size = len(batch["event_id"])
+    for name, values in batch.items():
+        if len(values) != size:
+            raise InputError(
+                f"{batch.source}: {name} has {len(values)} rows where event_id has {size}; read them from one tree"
+            )
+    masks = {level: flags(batch[f"pass_{level}"], batch, f"pass_{level}") for level in levels}
+    weight = _numbers(batch["weight"], batch, "weight").astype(np.float64)
+    refuse_nonfinite(weight, batch, "weight", "(negative and zero weights are legal)")
+    event_id = identities(batch["event_id"], batch)
+    columns: dict[str, pa.Array] = {f"pass_{level}": pa.array(mask) for level, mask in masks.items()}
+    columns["weight"] = pa.array(weight)
+    columns["process"] = pa.array(np.asarray(batch.get("process", np.full(size, SIGNAL))).astype(object), pa.string())
+    columns["event_id"] = pa.array(event_id)
+    columns["split"] = pa.array(np.asarray(batch.get("split", split_of(event_id))).astype(np.uint8))
+    counts: dict[str, tuple[str, np.ndarray]] = {}
+    for name in sorted(
+        (name for name in batch if level_of(name)), key=lambda name: (level_of(name) != "truth", is_jagged(name))
+    ):
+        mask = masks[str(level_of(name))]
+        if is_jagged(name):
+            columns[name] = _lists(batch[name], mask, batch, name, counts)
+            continue
+        with np.errstate(over="ignore"):
+            values = _numbers(batch[name], batch, name).astype(np.float32)
+        # Checked after the cast: 1e39 is finite as a double and infinite in the table.
+        refuse_nonfinite(np.where(mask, values, 0.0), batch, name, f"where pass_{level_of(name)} is true")
+        columns[name] = pa.array(values, mask=~mask)
+    return pa.table(columns)

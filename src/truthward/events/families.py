@@ -1,0 +1,180 @@
+"""Families of replicas: what each states about the uncertainty, and the histograms that carry them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from truthward.errors import ConfigError, InputError
+
+
+class RankWarning(UserWarning):
+    """A covariance matrix has more bins than its replicas can support: it is singular, and its inverse means nothing."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """How the replicas of one source of uncertainty combine into a covariance (2109.13243, section 4).
+
+    For the histograms h (R, B) of the replicas about a centre c (B,), their own mean or the nominal histogram:
+    S = sum_r (h_r - c)(h_r - c)^T / (R - ddof). The covariance is S where the family states the `spread` of a member,
+    and S / R where the published central value is the mean of the members (`error_of_mean`).
+    Covariances of different families add.
+
+    Raises:
+        ConfigError: for fewer than ddof + 1 replicas.
+    """
+
+    name: str
+    count: int
+    statement: Literal["spread", "error_of_mean"]
+    ddof: int
+    centre: Literal["mean", "nominal"]
+
+    def __post_init__(self) -> None:
+        if self.count <= self.ddof:
+            raise ConfigError(f"family {self.name}: {self.count} replicas given, at least {self.ddof + 1} are needed")
+
+    def covariance(self, replicas: np.ndarray, nominal: np.ndarray) -> np.ndarray:
+        """Covariance (B, B) from the histograms of the replicas (R, B) and the nominal one (B,)."""
+        distance = self._distance(replicas, nominal)
+        return distance.T @ distance / self._divisor
+
+    def variance(self, replicas: np.ndarray, nominal: np.ndarray) -> np.ndarray:
+        """The diagonal (B,) of `covariance`."""
+        return (self._distance(replicas, nominal) ** 2).sum(axis=0) / self._divisor
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields, as they are stored in artefacts."""
+        return asdict(self)
+
+    def _distance(self, replicas: np.ndarray, nominal: np.ndarray) -> np.ndarray:
+        if replicas.shape[0] != self.count:
+            raise InputError(f"family {self.name}: {replicas.shape[0]} replicas given, {self.count} declared")
+        return replicas - (replicas.mean(axis=0) if self.centre == "mean" else nominal)
+
+    @property
+    def _divisor(self) -> int:
+        return (self.count - self.ddof) * (self.count if self.statement == "error_of_mean" else 1)
+
+
+# A systematic variation is a statement about one direction: it is measured from the nominal, and one replica will do.
+FAMILIES: dict[str, dict[str, Any]] = {
+    "data_bootstrap": {"statement": "spread", "ddof": 1, "centre": "mean"},
+    "mc_bootstrap": {"statement": "spread", "ddof": 1, "centre": "mean"},
+    "initialisation": {"statement": "spread", "ddof": 1, "centre": "mean"},
+    "systematic": {"statement": "spread", "ddof": 0, "centre": "nominal"},
+}
+
+
+def family(name: str, count: int) -> Family:
+    """The family that the house knows as `name`; all systematics, `systematic:<name>`, share one convention.
+
+    >>> family("systematic:calibration", 4).centre
+    'nominal'
+
+    Raises:
+        ConfigError: for an unknown name or too few replicas.
+    """
+    kind, _, which = name.partition(":")
+    if kind not in FAMILIES or (kind == "systematic") != bool(which):
+        known = ", ".join(f"{k}:<name>" if k == "systematic" else k for k in FAMILIES)
+        raise ConfigError(f"family {name!r} is not known; valid: {known}")
+    return Family(name=name, count=count, **FAMILIES[kind])
+
+
+@dataclass
+class Histogram:
+    """A histogram with the replicas of every family.
+
+    edges: (B + 1,); nominal: (B,); replicas: family name -> (R, B). Contents are expected events per bin, or per unit
+    of the observable after `density`. Entries outside of the edges are in no bin.
+    """
+
+    edges: np.ndarray
+    nominal: np.ndarray
+    replicas: dict[str, np.ndarray]
+    families: dict[str, Family]
+
+    def covariance(self, families: Iterable[str] | None = None) -> np.ndarray:
+        """Covariance (B, B), summed over the named families, or over all.
+
+        Warns:
+            RankWarning: where a sampled family (centre `mean`) has a rank R - 1 below the number of bins. Systematics
+                are exempt: they are meant to have low rank.
+        """
+        bins = self.nominal.size
+        total = np.zeros((bins, bins))
+        for name in self._chosen(families):
+            member = self.families[name]
+            if member.centre == "mean" and member.count - 1 < bins:
+                warnings.warn(
+                    f"family {name}: {member.count} replicas give a covariance of rank {member.count - 1} for {bins} "
+                    "bins; do not invert it: merge bins to at most a third of the replicas",
+                    RankWarning,
+                    stacklevel=2,
+                )
+            total += member.covariance(self.replicas[name], self.nominal)
+        return total
+
+    def breakdown(self) -> dict[str, np.ndarray]:
+        """Variance (B,) of each family."""
+        return {name: f.variance(self.replicas[name], self.nominal) for name, f in self.families.items()}
+
+    @property
+    def sigma(self) -> np.ndarray:
+        """Total standard deviation (B,). The diagonal does not suffer from a low rank: no warning."""
+        return np.sqrt(sum(self.breakdown().values(), start=np.zeros(self.nominal.size)))
+
+    def density(self) -> Histogram:
+        """Per unit of the observable: contents divided by the width of their bin; the yield is kept."""
+        return self._map(lambda contents: contents / np.diff(self.edges))
+
+    def normalised(self) -> Histogram:
+        """Unit area: the nominal and each replica divided by their own integral, so that the yield's error drops out.
+
+        Raises:
+            InputError: where the nominal or a replica has no positive sum within the edges.
+        """
+        for name, contents in {"nominal": self.nominal[None], **self.replicas}.items():
+            if not (contents.sum(axis=1) > 0).all():
+                raise InputError(f"{name}: the weights within [{self.edges[0]}, {self.edges[-1]}] have no positive sum")
+        return self._map(lambda c: c / c.sum(axis=-1, keepdims=True) / np.diff(self.edges))
+
+    def merged(self, edges: np.ndarray) -> Histogram:
+        """The same counts in wider bins, whose edges are a subset of the present ones; not for densities.
+
+        Raises:
+            InputError: where an edge is not among the present ones.
+        """
+        start = np.searchsorted(self.edges, edges)
+        if start[-1] >= self.edges.size or not np.array_equal(self.edges[start], edges):
+            raise InputError("the edges of merged bins must be a subset of the histogram's edges")
+        whole = self._map(lambda c: np.add.reduceat(c[..., : start[-1]], start[:-1], axis=-1))
+        whole.edges = np.asarray(edges, dtype=float)
+        return whole
+
+    def _chosen(self, families: Iterable[str] | None) -> list[str]:
+        chosen = list(self.families) if families is None else list(families)
+        if unknown := [name for name in chosen if name not in self.families]:
+            raise InputError(f"no family {unknown[0]!r}; there are: {', '.join(self.families) or 'none'}")
+        return chosen
+
+    def _map(self, change: Any) -> Histogram:
+        replicas = {name: change(contents) for name, contents in self.replicas.items()}
+        return Histogram(self.edges, change(self.nominal), replicas, self.families)
+
+
+def weight_columns(families: Mapping[str, Family], observable: str | None = None) -> list[str]:
+    """Names of the weight columns, the nominal first, then the replicas family by family.
+
+    Joint methods have one such set (`observable` None), the others one for each unfolded observable. In files of
+    stacked blocks, the position in this list is the number of the block that the column weights.
+    """
+    prefix = "" if observable is None else f"{observable}:"
+    nominal = "weight" if observable is None else f"weight:{observable}"
+    return [nominal, *(f"replica:{prefix}{f.name}:{i}" for f in families.values() for i in range(f.count))]

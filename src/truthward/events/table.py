@@ -1,0 +1,243 @@
+"""The event table: one Parquet file per sample, the contract between all stages.
+
+Columns: `truth_<observable>`, `reco_<observable>` (float32, GeV and radians; null where not `pass_truth`, `pass_reco`), the two
+flags (bool), `weight` (float64, sum = expected yield), `process` (text), `event_id` (uint64), `split` (uint8: 0 train, 1
+validation, 2 test), and jagged `truth_constituents_*`, `reco_constituents_*` (list of float32) where the source has them.
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from truthward.artefact import atomic
+from truthward.errors import CorruptError, InputError
+from truthward.events.contract import PROCESS, ROLES, Batch, is_jagged, level_of, nearest, to_arrow
+from truthward.provenance import Record
+
+ROW_GROUP = 65536
+"""Rows a row group, at most: the unit in which tables are streamed."""
+
+KEY = "truthward"
+
+
+class EventTable:
+    """A handle on an event table; opening reads the footer alone, rows come by row group.
+
+    Raises:
+        InputError: no such file, or a Parquet file that is no event table.
+        CorruptError: not a whole Parquet file.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise InputError(f"{self.path}: no such event table; run the ingest stage")
+        with self._open() as file:
+            stored = file.metadata.metadata or {}
+            self.num_rows: int = file.metadata.num_rows
+            self.columns: list[str] = file.schema_arrow.names
+        if KEY.encode() not in stored:
+            raise InputError(f"{self.path}: a Parquet file, but no event table; ingest the ROOT files first")
+        self.metadata: dict[str, Any] = json.loads(stored[KEY.encode()])
+
+    @property
+    def role(self) -> str:
+        """ "simulation", "data" or "closure_truth"."""
+        return str(self.metadata["role"])
+
+    @property
+    def observables(self) -> list[str]:
+        """Names of the observables (one number an event) that the table has at any of its levels, in column order."""
+        names = [name.partition("_")[2] for name in self.columns if level_of(name) and not is_jagged(name)]
+        return list(dict.fromkeys(names))
+
+    def read(self, columns: Sequence[str]) -> dict[str, np.ndarray]:
+        """Whole columns by name: (N,) arrays, NaN where null; jagged ones as awkward arrays with None where null.
+
+        Raises:
+            InputError: where a column is not there; the nearest names are offered.
+        """
+        with self._open() as file:
+            return _arrays(file.read(columns=self._known(columns)))
+
+    def batches(self, columns: Sequence[str] | None = None, rows: int = ROW_GROUP) -> Iterator[Batch]:
+        """As `read`, in batches of at most `rows` rows; all columns by default."""
+        names = self._known(self.columns if columns is None else columns)
+        first = 0
+        with self._open() as file:
+            for piece in file.iter_batches(batch_size=rows, columns=names):
+                yield Batch(_arrays(pa.Table.from_batches([piece])), source=str(self.path), first=first)
+                first += piece.num_rows
+
+    def level(self, level: str, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Observables at one level, "truth" or "reco".
+
+        Returns:
+            mask (N,) bool: which events pass; values (N, D) float32 in the order of `names`, NaN where the mask is False.
+        """
+        columns = [f"{level}_{name}" for name in names]
+        # One column at a time: the peak is the result and one column, not two copies of everything.
+        mask = self.read([f"pass_{level}"])[f"pass_{level}"]
+        values = np.empty((self.num_rows, len(columns)), dtype=np.float32)
+        for index, column in enumerate(self._known(columns)):
+            values[:, index] = self.read([column])[column]
+        return mask, values
+
+    def _open(self) -> pq.ParquetFile:
+        try:
+            return pq.ParquetFile(self.path)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise CorruptError(
+                f"{self.path}: not a whole Parquet file ({error}); delete it and rerun its stage"
+            ) from error
+
+    def _known(self, columns: Sequence[str]) -> list[str]:
+        for name in columns:
+            if name not in self.columns:
+                raise InputError(f"{self.path}: no column {name}; {nearest(name, self.columns)}")
+        return list(columns)
+
+
+def _arrays(table: pa.Table) -> dict[str, Any]:
+    return {name: _array(table.column(name)) for name in table.column_names}
+
+
+def _array(column: pa.ChunkedArray) -> Any:
+    if pa.types.is_list(column.type):
+        return _lists(column)
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(pa.string())
+        return column.to_numpy().astype(str)
+    return column.to_numpy()
+
+
+def _lists(column: pa.ChunkedArray) -> ak.Array:
+    # By hand: awkward 2.14's from_arrow misreads the validity bits of some slices (one from row 8 on, say).
+    whole = column.combine_chunks()
+    valid = whole.is_valid().to_numpy(zero_copy_only=False)
+    lengths = np.where(valid, whole.value_lengths().fill_null(0).to_numpy(zero_copy_only=False), 0)
+    lists = ak.unflatten(ak.Array(whole.flatten().to_numpy(zero_copy_only=False)), lengths)
+    return ak.mask(lists, valid)
+
+
+class _Ids:
+    """All event ids seen so far: 8 bytes an event (80 MB for ten million), sorted in place once at the end."""
+
+    def __init__(self) -> None:
+        self._seen = array("Q")
+
+    def add(self, event_id: np.ndarray) -> None:
+        self._seen.frombytes(event_id.astype(np.uint64).tobytes())
+
+    def refuse_duplicates(self, source: str) -> None:
+        ids = np.frombuffer(self._seen, dtype=np.uint64)
+        ids.sort()
+        again = ids[1:][ids[1:] == ids[:-1]]
+        if again.size:
+            which = ", ".join(str(value) for value in np.unique(again)[:5])
+            raise InputError(
+                f"{source}: event_id: {again.size} of {ids.size} rows repeat the id of another, such as {which}; is a file "
+                "given twice? Map event_id, or run, lumi and event, to branches that tell the events apart"
+            )
+
+
+def _group(pieces: list[pa.Table]) -> pa.Table:
+    whole = pa.concat_tables(pieces).combine_chunks()
+    place = whole.column_names.index("process")
+    return whole.set_column(
+        place, "process", whole.column("process").combine_chunks().dictionary_encode().cast(PROCESS)
+    )
+
+
+def write_table(
+    path: str | Path,
+    batches: Iterable[Mapping[str, Any]],
+    *,
+    observables: Mapping[str, Mapping[str, Any]],
+    role: str,
+    selection: Mapping[str, str],
+    record: Record,
+    source: str = "",
+    events_in: Callable[[], int] | None = None,
+) -> dict[str, Any]:
+    """Write an event table from a stream of batches, checking the contract; nothing is under `path` unless all is well.
+
+    Batches may have any length: row groups have 65,536 rows whatever it is. `process` ("signal") and `split` (hash of the id)
+    are filled in where batches lack them.
+
+    Args:
+        path: the Parquet file.
+        batches: name -> (N,) array; all batches have the same columns.
+        observables: name -> label, unit, range and so on, of those that are declared; others of the columns get their name
+            as label.
+        role: "simulation", "data" or "closure_truth".
+        selection: level -> expression that was applied.
+        record: provenance, closed here.
+        source: what to name in messages that concern all batches; `path` by default.
+        events_in: asked at the end for the number of events read, where it is not the number of rows that came.
+
+    Returns:
+        The metadata that was stored.
+
+    Raises:
+        InputError: a breach of the contract (see `contract.to_arrow`), no rows at all, or duplicated event ids.
+    """
+    if role not in ROLES:
+        raise InputError(f"{path}: role {role!r}; it is one of {', '.join(ROLES)}")
+    source = source or str(path)
+    seen = _Ids()
+    rows, pending, waiting, sum_w, sum_w2 = 0, 0, [], 0.0, 0.0
+    writer: pq.ParquetWriter | None = None
+    with atomic(path) as temporary:
+        try:
+            for given in batches:
+                batch = given if isinstance(given, Batch) else Batch(given, source=source, first=rows)
+                piece = to_arrow(batch, role=role)
+                if writer is None:
+                    schema = _group([piece]).schema
+                    writer = pq.ParquetWriter(temporary, schema, compression="zstd")
+                elif piece.column_names != schema.names:
+                    odd = ", ".join(sorted(set(piece.column_names) ^ set(schema.names)))
+                    raise InputError(f"{batch.source}: columns differ from those of earlier batches: {odd}")
+                rows += piece.num_rows
+                weight = piece.column("weight").to_numpy()
+                sum_w += float(weight.sum())
+                sum_w2 += float(np.square(weight).sum())
+                seen.add(piece.column("event_id").to_numpy())
+                waiting.append(piece)
+                pending += piece.num_rows
+                while pending >= ROW_GROUP:
+                    whole = pa.concat_tables(waiting)
+                    writer.write_table(_group([whole.slice(0, ROW_GROUP)]), row_group_size=ROW_GROUP)
+                    waiting = [whole.slice(ROW_GROUP)]
+                    pending -= ROW_GROUP
+            if writer is None or not rows:
+                raise InputError(f"{source}: no event is left for {path}; loosen the selection or check the files")
+            seen.refuse_duplicates(source)
+            if pending:
+                writer.write_table(_group(waiting), row_group_size=ROW_GROUP)
+            names = [name.partition("_")[2] for name in schema.names if level_of(name) and not is_jagged(name)]
+            metadata = {
+                "role": role,
+                "observables": {
+                    name: dict(observables.get(name, {"label": name, "unit": ""})) for name in dict.fromkeys(names)
+                },
+                "selection": dict(selection),
+                "provenance": record.finish(
+                    events_in=rows if events_in is None else events_in(), events_out=rows, sum_w=sum_w, sum_w2=sum_w2
+                ),
+            }
+            writer.add_key_value_metadata({KEY: json.dumps(metadata, sort_keys=True)})
+        finally:
+            if writer is not None:
+                writer.close()
+    return metadata

@@ -1,0 +1,183 @@
+"""What every unfolder returns: a weighted truth-level sample with replicas, in Parquet, read by row group.
+
+Columns: `truth_<observable>` float32, `event_id` uint64, perhaps `split` uint8, and weights. Joint methods: `weight` float64 and
+`replica:<family>:<index>` float32. Methods that unfold one observable at a time: `weight:<observable>` and
+`replica:<observable>:<family>:<index>`. Generative methods stack one block of drawn events for the nominal and one for each replica:
+`block` int32 numbers them (0 nominal, then as in `weight_columns`), and each column is zero outside of its own block.
+Sum of the nominal weights: the unfolded yield in the truth fiducial region.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from truthward.errors import CorruptError, IncompleteError, InputError
+from truthward.events.families import FAMILIES, Family, Histogram, RankWarning, family, weight_columns
+from truthward.events.unfolded_write import gather, write_unfolded
+
+__all__ = [
+    "FAMILIES",
+    "Family",
+    "Histogram",
+    "RankWarning",
+    "Unfolded",
+    "family",
+    "gather",
+    "weight_columns",
+    "write_unfolded",
+]
+
+Values = str | np.ndarray | Callable[[dict[str, np.ndarray]], np.ndarray]
+
+
+class Unfolded:
+    """A handle on an unfolded sample; nothing but the metadata is held in memory.
+
+    Raises:
+        InputError: where the file is missing or is no unfolded sample.
+        CorruptError: where it is no readable Parquet file.
+        IncompleteError: where it is a part of a fanned-out result, or lacks a weight column.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        try:
+            self._file = pq.ParquetFile(self.path)
+        except FileNotFoundError as error:
+            raise InputError(f"{self.path}: no such file; run the unfolding that makes it") from error
+        except (pa.ArrowInvalid, OSError) as error:
+            raise CorruptError(f"{self.path}: not a readable Parquet file ({error}); unfold again") from error
+        self.metadata: dict[str, Any] = json.loads((self._file.metadata.metadata or {}).get(b"truthward", b"{}"))
+        if "families" not in self.metadata:
+            raise InputError(f"{self.path}: no unfolded sample: its schema metadata names no families")
+        self.observables: list[str] = self.metadata["observables"]
+        self.joint: bool = self.metadata["joint"]
+        self.families: dict[str, Family] = {n: Family(**f) for n, f in self.metadata["families"].items()}
+        self.columns: list[str] = self._file.schema_arrow.names
+        self.num_rows: int = self._file.metadata.num_rows
+        if self.metadata.get("part") is not None:
+            raise IncompleteError(f"{self.path}: one part of a result; gather the parts first")
+        if missing := [c for o in self._sets() for c in weight_columns(self.families, o) if c not in self.columns]:
+            raise IncompleteError(f"{self.path}: no column {missing[0]}")
+
+    @property
+    def truth_observables(self) -> list[str]:
+        """All observables of the truth events, those that were not unfolded included."""
+        return [c.removeprefix("truth_") for c in self.columns if c.startswith("truth_")]
+
+    def weights(self, observable: str | None = None) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Nominal weights (N,) float64, and for each family its replicas (N, R) float32; all of them in memory.
+
+        Raises:
+            InputError: where the method has one set of weights an observable, and no unfolded one was named.
+        """
+        names = weight_columns(self.families, self._weighted(observable))
+        table = self._file.read(columns=names)
+        columns = iter([table[name].to_numpy() for name in names])
+        nominal = next(columns)
+        return nominal, {
+            name: np.stack([next(columns) for _ in range(f.count)], axis=1) for name, f in self.families.items()
+        }
+
+    def truth(self, names: Sequence[str]) -> np.ndarray:
+        """Truth values (N, D) float32 of the named observables."""
+        wanted = [self._truth_column(name) for name in names]
+        table = self._file.read(columns=wanted)
+        return np.stack([table[name].to_numpy() for name in wanted], axis=1)
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, np.ndarray]]:
+        """The named columns, or all, one row group after another."""
+        for number in range(self._file.num_row_groups):
+            yield self._group(number, self.columns if columns is None else columns)
+
+    def histogram(
+        self, values: Values, edges: np.ndarray, *, density: bool = False, weights_of: str | None = None
+    ) -> Histogram:
+        """Histogram of the nominal weights and of every replica, row group by row group.
+
+        Args:
+            values: an observable's name, an array (N,) in the order of the rows, or a function of the truth columns,
+                {observable: (n,) float32} -> (n,).
+            edges: (B + 1,), increasing; the last bin includes its upper edge; entries outside are in no bin.
+            density: divide by the widths of the bins; the yield is kept.
+            weights_of: for methods with one set of weights an observable: whose to use. The default is the histogrammed
+                observable itself.
+
+        Raises:
+            InputError: for an unknown observable, an array of wrong length, edges that do not increase, values that are not
+                finite, or an observable that the method did not unfold and has no weights for.
+        """
+        edges = np.asarray(edges, dtype=float)
+        if edges.ndim != 1 or edges.size < 2 or not (np.diff(edges) > 0).all():
+            raise InputError("the edges of a histogram must be at least two increasing numbers")
+        if isinstance(values, np.ndarray) and values.shape != (self.num_rows,):
+            raise InputError(f"{self.path}: values of shape {values.shape} for {self.num_rows} events")
+        named = values if isinstance(values, str) else None
+        names = weight_columns(self.families, self._weighted(weights_of or named))
+        sums = np.zeros((len(names), edges.size - 1))
+        for number, start in enumerate(self._starts()):
+            x = self._values(values, number, start)
+            # Contents beyond the edges go to two bins of their own, which are cut off.
+            index = np.searchsorted(edges, x, side="right")
+            index[x == edges[-1]] = edges.size - 1
+            used = [name for name in names if not self._all_zero(number, name)]
+            for name, weights in self._group(number, used).items():
+                counts = np.bincount(index, weights=weights, minlength=edges.size + 1)
+                sums[names.index(name)] += counts[1:-1]
+        rows = iter(sums[1:])
+        replicas = {name: np.array([next(rows) for _ in range(f.count)]) for name, f in self.families.items()}
+        result = Histogram(edges, sums[0], replicas, self.families)
+        return result.density() if density else result
+
+    def _values(self, values: Values, number: int, start: int) -> np.ndarray:
+        if isinstance(values, np.ndarray):
+            x = values[start : start + self._file.metadata.row_group(number).num_rows]
+        elif callable(values):
+            group = self._group(number, [f"truth_{name}" for name in self.truth_observables])
+            x = np.asarray(values({name.removeprefix("truth_"): column for name, column in group.items()}))
+        else:
+            x = self._group(number, [self._truth_column(values)])[f"truth_{values}"]
+        if not np.isfinite(x).all():
+            raise InputError(f"{self.path}: {(~np.isfinite(x)).sum()} values to be histogrammed are not finite")
+        return x
+
+    def _sets(self) -> Sequence[str | None]:
+        return (None,) if self.joint else self.observables
+
+    def _weighted(self, observable: str | None) -> str | None:
+        if self.joint:
+            return None
+        if observable not in self.observables:
+            known = ", ".join(self.observables)
+            raise InputError(
+                f"{self.path}: {self.metadata['method']} unfolds one observable at a time and has no weights for {observable!r}; "
+                f"it has them for: {known}"
+            )
+        return observable
+
+    def _truth_column(self, name: str) -> str:
+        if f"truth_{name}" not in self.columns:
+            raise InputError(f"{self.path}: no observable {name!r}; there are: {', '.join(self.truth_observables)}")
+        return f"truth_{name}"
+
+    def _group(self, number: int, columns: Sequence[str]) -> dict[str, np.ndarray]:
+        table = self._file.read_row_group(number, columns=list(columns))
+        return {name: table[name].to_numpy() for name in columns}
+
+    def _starts(self) -> Iterator[int]:
+        start = 0
+        for number in range(self._file.num_row_groups):
+            yield start
+            start += self._file.metadata.row_group(number).num_rows
+
+    def _all_zero(self, number: int, name: str) -> bool:
+        # With stacked blocks most columns of a row group are zero: their statistics say so without decoding them.
+        statistics = self._file.metadata.row_group(number).column(self.columns.index(name)).statistics
+        return statistics is not None and statistics.has_min_max and statistics.min == 0 and statistics.max == 0

@@ -1,0 +1,276 @@
+"""Writing unfolded samples and gathering the parts of a fanned-out one; the format is described in `unfolded`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from truthward.artefact import atomic
+from truthward.errors import CorruptError, DivergedError, IncompleteError, InputError
+from truthward.events.families import Family, weight_columns
+from truthward.provenance import Record
+
+ROWS = 65536
+"""Largest row group: what a reader holds in memory at a time."""
+
+_TYPES = {"event_id": pa.uint64(), "split": pa.uint8(), "block": pa.int32()}
+
+
+def write_unfolded(
+    path: str | Path,
+    rows: Iterable[Mapping[str, np.ndarray]],
+    *,
+    method: str,
+    kind: str,
+    observables: Sequence[str],
+    joint: bool,
+    families: Mapping[str, Family],
+    history: Sequence[Mapping[str, Any]],
+    record: Record,
+    part: Mapping[str, Sequence[int]] | None = None,
+    nominal: bool = True,
+    iterations: int | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """Write an unfolded sample, or one part of it, atomically.
+
+    Args:
+        rows: dictionaries of columns, each (n,), all with the same names. With a `block` column, weight columns may be left out
+            where they are zero.
+        method: the name in the config; kind: the class of method.
+        observables: the unfolded ones; the rows may carry more `truth_*` columns.
+        joint: one set of weights for all observables, or one for each.
+        families: all families of the whole result, with their full counts.
+        history: dictionaries, one an iteration, of JSON-able diagnostics.
+        part: family -> indices of the replicas that this file holds; None where it holds them all.
+        nominal: whether a part holds the nominal weights.
+        iterations: how many were made; None where the method has none.
+        extra: further metadata of the method, JSON-able.
+
+    Raises:
+        DivergedError: where weights are not finite (with their count), or do not sum to something positive.
+        IncompleteError: where a declared replica is missing.
+        InputError: for a missing truth column or event id, unequal lengths, values that are not finite, a column that does not
+            belong, or a weight outside of its block.
+    """
+    indices = {n: list(range(f.count)) if part is None else list(part.get(n, ())) for n, f in families.items()}
+    expected = _expected(families, None if joint else observables, indices, nominal)
+    columns_of_blocks = weight_columns(families) if joint else []
+    sink, totals, bad, seen, count = None, dict.fromkeys(expected, 0.0), dict.fromkeys(expected, 0), set(), 0
+    squares = 0.0
+    with atomic(path) as temporary, ExitStack() as stack:
+        for batch in rows:
+            schema = _schema(batch, expected, observables, path)
+            if sink is None:
+                sink = stack.enter_context(pq.ParquetWriter(temporary, schema, compression="zstd"))
+            elif schema != sink.schema:
+                raise InputError(f"{path}: the columns of the rows change from one batch to another")
+            columns = _columns(batch, schema, path)
+            seen.update(name for name in expected if name in batch)
+            for name in expected:
+                bad[name] += int((~np.isfinite(columns[name])).sum())
+                totals[name] += float(columns[name].sum(dtype=float))
+            if nominal:
+                squares += float((columns[expected[0]].astype(float) ** 2).sum())
+            if "block" in columns:
+                _check_blocks(columns, expected, columns_of_blocks, path)
+            count += len(columns["event_id"])
+            sink.write_table(pa.table(columns, schema=schema), row_group_size=ROWS)
+        if sink is None or count == 0:
+            raise InputError(f"{path}: no truth events to write")
+        _check_weights(expected, seen, bad, totals, count, path)
+        sum_w, sum_w2 = (totals[expected[0]], squares) if nominal else (None, None)
+        metadata = {
+            **(extra or {}),
+            "method": method,
+            "kind": kind,
+            "observables": list(observables),
+            "joint": joint,
+            "families": {name: f.to_json() for name, f in families.items()},
+            "history": [dict(entry) for entry in history],
+            "iterations": iterations,
+            "part": None if part is None and nominal else {"nominal": nominal, "indices": indices},
+            "provenance": record.finish(events_out=count, sum_w=sum_w, sum_w2=sum_w2),
+        }
+        sink.add_key_value_metadata({"truthward": json.dumps(metadata, allow_nan=False)})
+        stack.close()
+
+
+def gather(parts: Sequence[str | Path], path: str | Path, *, record: Record) -> None:
+    """Merge the parts that jobs wrote through `write_unfolded(..., part=...)` into one complete sample.
+
+    Parts of the same events lend their columns side by side; parts with a `block` column are appended. The order of the parts
+    changes nothing.
+
+    Raises:
+        IncompleteError: naming the first replica that no part holds.
+        InputError: where parts disagree on the method or the events, or a replica is in two of them.
+        CorruptError: where a part cannot be read.
+    """
+    with ExitStack() as stack:
+        files = [stack.enter_context(_open(part)) for part in sorted(map(Path, parts))]
+        if not files:
+            raise IncompleteError(f"{path}: no parts given")
+        metadata = [json.loads(f.metadata.metadata[b"truthward"]) for f in files]
+        first = metadata[0]
+        for name, other in zip(sorted(map(Path, parts)), metadata, strict=True):
+            for key in ("method", "kind", "observables", "joint", "families"):
+                if other[key] != first[key]:
+                    raise InputError(f"{name}: its {key} differs from that of the other parts; unfold all parts anew")
+        families = {name: Family(**f) for name, f in first["families"].items()}
+        sets = None if first["joint"] else first["observables"]
+        owner = _owners(files, sorted(map(Path, parts)), _expected(families, sets, None, True), metadata)
+        blocks = "block" in files[0].schema_arrow.names
+        leading = next((m for m in metadata if m["part"] is None or m["part"]["nominal"]), first)
+        known = {"method", "kind", "observables", "joint", "families", "history", "iterations", "part", "provenance"}
+        write_unfolded(
+            path,
+            _appended(files) if blocks else _side_by_side(files, owner, path),
+            method=first["method"],
+            kind=first["kind"],
+            observables=first["observables"],
+            joint=first["joint"],
+            families=families,
+            history=[*leading["history"], *(h for m in metadata if m is not leading for h in m["history"])],
+            record=record,
+            iterations=leading["iterations"],
+            extra={
+                **{k: v for k, v in leading.items() if k not in known},
+                "parts": [m["provenance"] for m in metadata],
+            },
+        )
+
+
+def _expected(
+    families: Mapping[str, Family],
+    observables: Sequence[str] | None,
+    indices: Mapping[str, Sequence[int]] | None,
+    nominal: bool,
+) -> list[str]:
+    """Weight columns of a file; the nominal first; `observables` None for a joint method."""
+    names = []
+    for observable in [None] if observables is None else observables:
+        every = iter(weight_columns(families, observable))
+        first = next(every)
+        names += [first] if nominal else []
+        for name, f in families.items():
+            names += [c for i, c in zip(range(f.count), every) if indices is None or i in indices[name]]  # noqa: B905
+    return names
+
+
+def _schema(batch: Mapping[str, Any], expected: Sequence[str], observables: Sequence[str], path: Any) -> pa.Schema:
+    truth = [name for name in batch if name.startswith("truth_")]
+    fixed = [name for name in _TYPES if name in batch]
+    if missing := [n for n in (*(f"truth_{o}" for o in observables), "event_id") if n not in batch]:
+        raise InputError(f"{path}: the rows have no column {missing[0]}")
+    absent = [name for name in expected if name not in batch]
+    if absent and "block" not in batch:
+        raise IncompleteError(f"{path}: no column {absent[0]} in the rows")
+    if extra := [n for n in batch if n not in (*truth, *fixed, *expected)]:
+        raise InputError(
+            f"{path}: column {extra[0]} does not belong to an unfolded sample or is not a declared replica"
+        )
+    weights = [(n, pa.float64() if n.startswith("weight") else pa.float32()) for n in expected]
+    return pa.schema([*((n, pa.float32()) for n in sorted(truth)), *((n, _TYPES[n]) for n in fixed), *weights])
+
+
+def _columns(batch: Mapping[str, np.ndarray], schema: pa.Schema, path: Any) -> dict[str, np.ndarray]:
+    rows = len(batch["event_id"])
+    columns = {}
+    for field in schema:
+        kind = field.type.to_pandas_dtype()
+        given = batch[field.name] if field.name in batch else np.zeros(rows, kind)
+        # A weight beyond float32 turns infinite here and is counted among those that are not finite.
+        with np.errstate(over="ignore", invalid="ignore"):
+            columns[field.name] = np.ascontiguousarray(given, dtype=kind)
+        if columns[field.name].shape != (rows,):
+            raise InputError(f"{path}: column {field.name} has shape {columns[field.name].shape} for {rows} events")
+        if field.name.startswith("truth_") and not np.isfinite(columns[field.name]).all():
+            raise InputError(f"{path}: column {field.name} holds values that are not finite; NaN is never legal")
+    return columns
+
+
+def _check_blocks(columns: Mapping[str, np.ndarray], expected: Sequence[str], names: Sequence[str], path: Any) -> None:
+    for name in expected:
+        astray = (columns[name] != 0) & (columns["block"] != names.index(name))
+        if astray.any():
+            raise InputError(f"{path}: {astray.sum()} weights of {name} lie outside of block {names.index(name)}")
+
+
+def _check_weights(
+    expected: Sequence[str], seen: set[str], bad: Mapping[str, int], totals: Mapping[str, float], count: int, path: Any
+) -> None:
+    if absent := [name for name in expected if name not in seen]:
+        raise IncompleteError(f"{path}: no block of rows has the column {absent[0]}")
+    if diverged := {name: n for name, n in bad.items() if n}:
+        name, number = next(iter(diverged.items()))
+        raise DivergedError(
+            f"{path}: {number} of {count} weights of {name} are not finite ({sum(diverged.values())} over "
+            f"{len(diverged)} columns); look at the history of the training"
+        )
+    if low := [name for name in expected if not totals[name] > 0]:
+        raise DivergedError(f"{path}: {low[0]} sums to {totals[low[0]]:g}, which is no yield")
+
+
+def _open(path: Path) -> pq.ParquetFile:
+    try:
+        file = pq.ParquetFile(path)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such part; run the job that makes it") from error
+    except (pa.ArrowInvalid, OSError) as error:
+        raise CorruptError(f"{path}: not a readable Parquet file ({error}); delete it and rerun its job") from error
+    if b"truthward" not in (file.metadata.metadata or {}):
+        raise InputError(f"{path}: not written by write_unfolded")
+    return file
+
+
+def _owners(
+    files: Sequence[pq.ParquetFile], paths: Sequence[Path], expected: Sequence[str], metadata: Sequence[dict]
+) -> dict[str, int]:
+    """Which file holds each weight column."""
+    owner: dict[str, int] = {}
+    for number, file in enumerate(files):
+        for name in file.schema_arrow.names:
+            if name in expected and owner.setdefault(name, number) != number:
+                raise InputError(f"{paths[number]}: {name} is in {paths[owner[name]]} as well")
+    if missing := [name for name in expected if name not in owner]:
+        have = len(expected) - len(missing)
+        raise IncompleteError(
+            f"{missing[0]} is in none of the {len(paths)} parts ({have} of {len(expected)} weight columns are there); "
+            f"rerun the job of {metadata[0]['method']} that makes it"
+        )
+    return owner
+
+
+def _appended(files: Sequence[pq.ParquetFile]) -> Iterable[dict[str, np.ndarray]]:
+    for file in files:
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group)
+            yield {name: table[name].to_numpy() for name in table.column_names}
+
+
+def _side_by_side(
+    files: Sequence[pq.ParquetFile], owner: Mapping[str, int], path: Any
+) -> Iterable[dict[str, np.ndarray]]:
+    if len({file.metadata.num_rows for file in files}) > 1:
+        raise InputError(f"{path}: the parts have unequal numbers of events; unfold all parts anew")
+    common = [n for n in files[0].schema_arrow.names if n not in owner]
+    wanted = [
+        [*(common if number == 0 else ["event_id"]), *(n for n, o in owner.items() if o == number)]
+        for number in range(len(files))
+    ]
+    readers = [f.iter_batches(batch_size=ROWS, columns=w) for f, w in zip(files, wanted, strict=True)]
+    for batches in zip(*readers, strict=True):
+        merged = {n: batches[0].column(n).to_numpy() for n in common}
+        for batch in batches:
+            if not np.array_equal(batch.column("event_id").to_numpy(), merged["event_id"]):
+                raise InputError(f"{path}: the parts hold different events or another order; unfold all parts anew")
+            merged.update((n, batch.column(n).to_numpy()) for n in batch.schema.names if n in owner)
+        yield merged
