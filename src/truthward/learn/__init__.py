@@ -1,0 +1,1 @@
+"""Training: networks, the one loop, stacks of related trainings, checkpoints, scaling. No physics."""

@@ -1,0 +1,71 @@
+"""Checkpoints: safetensors that rebuild their network without the config. Nothing is unpickled."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from truthward.artefact import atomic
+from truthward.errors import CorruptError, InputError
+
+
+def save(
+    path: str | Path,
+    modules: dict[str, nn.Module],
+    *,
+    recipe: dict[str, Any],
+    provenance: dict[str, Any],
+    extra: dict[str, Tensor] | None = None,
+) -> None:
+    """Write named modules into one file.
+
+    Args:
+        path: the artefact.
+        modules: name -> module; a member of an ensemble is a module of its own, `member0`, `member1`, ...
+        recipe: {"class": "truthward.<module>:<Class>", "arguments": {...}} that builds each of them again.
+        provenance: what `Record.finish` returned.
+        extra: further tensors, stored under `extra|<name>`.
+    """
+    tensors = {f"{name}|{k}": t.contiguous() for name, m in modules.items() for k, t in m.state_dict().items()}
+    tensors |= {f"extra|{k}": t.contiguous() for k, t in (extra or {}).items()}
+    metadata = {"recipe": json.dumps(recipe), "modules": json.dumps(list(modules)), "provenance": json.dumps(provenance)}
+    with atomic(path) as temporary:
+        save_file(tensors, temporary, metadata=metadata)
+
+
+def load(path: str | Path) -> tuple[dict[str, nn.Module], dict[str, Tensor], dict[str, Any]]:
+    """Read a checkpoint: (modules in evaluation mode, extra tensors, provenance).
+
+    Raises:
+        InputError: where the file is missing.
+        CorruptError: where it is not a whole safetensors file, or names a class outside of this package.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such checkpoint; run the stage that trains it")
+    try:
+        with safe_open(path, framework="pt") as handle:
+            metadata = handle.metadata()
+            tensors = {key: handle.get_tensor(key) for key in handle.keys()}  # noqa: SIM118 (not a mapping)
+        recipe = json.loads(metadata["recipe"])
+        names = json.loads(metadata["modules"])
+        provenance = json.loads(metadata["provenance"])
+        module_name, class_name = recipe["class"].split(":")
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise CorruptError(f"{path}: not a whole checkpoint ({error}); delete it and rerun its stage") from error
+    if not module_name.startswith("truthward."):
+        raise CorruptError(f"{path}: names the class {recipe['class']!r} outside of this package; not loaded")
+    build = getattr(importlib.import_module(module_name), class_name)
+    modules = {}
+    for name in names:
+        module = build(**recipe["arguments"])
+        module.load_state_dict({k.split("|", 1)[1]: t for k, t in tensors.items() if k.startswith(f"{name}|")})
+        modules[name] = module.eval()
+    extra = {k.split("|", 1)[1]: t for k, t in tensors.items() if k.startswith("extra|")}
+    return modules, extra, provenance

@@ -1,0 +1,260 @@
+"""THE training loop: the only place with an optimiser."""
+
+from __future__ import annotations
+
+import logging
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from truthward.errors import DivergedError, InputError
+from truthward.learn.resume import Interrupted, load_state, save_state
+from truthward.seeds import seed_for
+
+log = logging.getLogger("truthward.fit")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train. `patience` and `clip` of 0 and `ema` of 0 switch the feature off."""
+
+    epochs: int = 20
+    batch_size: int = 1024
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    schedule: Literal["constant", "cosine"] = "cosine"
+    patience: int = 0
+    clip: float = 1.0
+    ema: float = 0.0
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+
+@dataclass
+class History:
+    """Losses per epoch, one entry a member: `train[epoch][member]`; `best[member]` is the epoch whose weights are used."""
+
+    train: list[list[float]] = field(default_factory=list)
+    validation: list[list[float]] = field(default_factory=list)
+    best: list[int] = field(default_factory=list)
+
+
+def fit(
+    module: nn.Module,
+    loss: Callable[..., Tensor],
+    data: tuple[Tensor, ...],
+    weights: Tensor,
+    settings: Settings,
+    *,
+    seed: int,
+    validation: Tensor | None = None,
+    label: str = "training",
+    state: Path | None = None,
+    state_key: str = "",
+    state_seconds: float = 30.0,
+) -> History:
+    """Minimise the weighted mean loss; on return `module` has the weights of its best epoch (the last one, or the
+    moving average, where there is no validation sample).
+
+    Args:
+        module: what is trained, in place. A stack has the member axis first in every parameter.
+        loss: `loss(*batch) -> (B,)`, or (E, B) for a stack. Per event: the weights enter here and nowhere else.
+        data: tensors of N rows that are indexed together.
+        weights: (N,), or (N, E) for a stack; any sign; scaled to unit mean over the training rows, once.
+        seed: order of the batches and random numbers inside the loss, by epoch.
+        validation: (N,) bool, rows held out for the choice of the epoch.
+        state: file for resuming; an interrupted call that is repeated ends as an uninterrupted one does (CPU).
+        state_key: digest of spec and code; a state of another key is refused.
+
+    Raises:
+        DivergedError: a loss is not finite, with the count; or the weights of the training rows sum to zero or less.
+        Interrupted: SIGTERM or SIGUSR1 came; the state was saved.
+        StaleError: the state belongs to another spec or other code.
+    """
+    members = weights.shape[1] if weights.ndim == 2 else 1
+    stacked = weights.ndim == 2
+    held_out = torch.zeros(len(weights), dtype=torch.bool) if validation is None else validation
+    rows, held_rows = torch.nonzero(~held_out).squeeze(1), torch.nonzero(held_out).squeeze(1)
+    if len(rows) == 0:
+        raise InputError(f"{label}: no training event is left after the split")
+    scaled = _unit_mean(weights.reshape(len(weights), members), rows, label)
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    per_epoch = math.ceil(len(rows) / settings.batch_size)
+    total = per_epoch * settings.epochs
+    run = _Run(members, parameters, settings)
+    done = load_state(state, state_key, module, optimiser, run) if state else None
+    if done:
+        return run.history
+    device_type = parameters[0].device.type
+    amp = torch.autocast(device_type, dtype=torch.bfloat16, enabled=settings.precision == "bf16")
+
+    def mean_loss(index: Tensor) -> tuple[Tensor, Tensor]:
+        with amp:
+            per_event = loss(*(d[index] for d in data))
+        per_event = per_event.float() if stacked else per_event.float()[None]
+        return (per_event * scaled[index].T).mean(1), per_event
+
+    last_saved, started, first_step = time.monotonic(), time.monotonic(), run.epoch * per_epoch + run.step
+    with _signals() as caught:
+        while run.epoch < settings.epochs and run.active.any():
+            epoch_seed = seed_for(seed, "epoch", run.epoch)
+            order = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(epoch_seed))]
+            if run.step == 0:
+                torch.manual_seed(epoch_seed)
+                run.running = torch.zeros(members, dtype=torch.float64)
+            else:
+                torch.set_rng_state(run.rng)
+            module.train()
+            while run.step < per_epoch:
+                index = order[run.step * settings.batch_size : (run.step + 1) * settings.batch_size]
+                _set_rate(optimiser, settings, (run.epoch * per_epoch + run.step) / total)
+                value, per_event = mean_loss(index)
+                if not torch.isfinite(value).all():
+                    bad = int((~torch.isfinite(per_event)).sum())
+                    raise DivergedError(
+                        f"{label}: {bad} of {per_event.numel()} losses are not finite in epoch {run.epoch}, "
+                        f"batch {run.step}; lower `learning_rate` or look at the inputs"
+                    )
+                optimiser.zero_grad(set_to_none=True)
+                value.sum().backward()
+                _clip(parameters, settings.clip, stacked)
+                optimiser.step()
+                run.average(parameters)
+                run.running += value.detach().double() * len(index)
+                run.step += 1
+                if state and (caught or time.monotonic() - last_saved >= state_seconds):
+                    save_state(state, state_key, module, optimiser, run)
+                    last_saved = time.monotonic()
+                if caught:
+                    raise Interrupted(caught[0], str(state) if state else None)
+            module.eval()
+            with run.averaged(parameters), torch.no_grad():
+                torch.manual_seed(seed_for(seed, "validation"))
+                held = sum(
+                    (mean_loss(i)[0].double() * len(i) for i in held_rows.split(16384)),
+                    torch.zeros(members, dtype=torch.float64),
+                )
+                run.close_epoch(run.running / len(rows), held / max(len(held_rows), 1), len(held_rows) > 0, parameters)
+            steps = run.epoch * per_epoch - first_step
+            remaining = (time.monotonic() - started) / max(steps, 1) * (total - run.epoch * per_epoch)
+            log.info(
+                "%s: epoch %d/%d, loss %.5f, validation %.5f, at most %.0f s remain",
+                label, run.epoch, settings.epochs, run.history.train[-1][0], run.history.validation[-1][0], remaining,
+            )  # fmt: skip
+    run.restore_best(parameters)
+    module.eval()
+    if state:
+        save_state(state, state_key, module, optimiser, run, done=True)
+    return run.history
+
+
+class _Run:
+    """What changes while a training runs, and with it what a resume state holds."""
+
+    def __init__(self, members: int, parameters: list[Tensor], settings: Settings) -> None:
+        self.settings = settings
+        self.members = members
+        self.epoch = self.step = 0
+        self.rng = torch.get_rng_state()
+        self.running = torch.zeros(members, dtype=torch.float64)
+        self.active = torch.ones(members, dtype=torch.bool)
+        self.best_loss = torch.full((members,), math.inf, dtype=torch.float64)
+        self.best = [p.detach().clone() for p in parameters]
+        self.shadow = [p.detach().clone() for p in parameters] if settings.ema else []
+        self.history = History(best=[-1] * members)
+
+    def average(self, parameters: list[Tensor]) -> None:
+        if self.shadow:
+            with torch.no_grad():
+                torch._foreach_lerp_(self.shadow, [p.detach() for p in parameters], 1.0 - self.settings.ema)
+
+    @contextmanager
+    def averaged(self, parameters: list[Tensor]) -> Iterator[None]:
+        """The moving average stands in for the weights, as it will when the training is over."""
+        if not self.shadow:
+            yield
+            return
+        raw = [p.detach().clone() for p in parameters]
+        with torch.no_grad():
+            torch._foreach_copy_(parameters, self.shadow)
+            yield
+            torch._foreach_copy_(parameters, raw)
+
+    def close_epoch(self, train: Tensor, held: Tensor, has_validation: bool, parameters: list[Tensor]) -> None:
+        self.history.train.append(train.tolist())
+        self.history.validation.append(held.tolist())
+        # A member that lost patience keeps its weights whatever the others of its stack still do.
+        better = self.active & (held < self.best_loss if has_validation else torch.ones_like(self.active))
+        self.best_loss = torch.where(better, held, self.best_loss)
+        for m in torch.nonzero(better).squeeze(1).tolist():
+            self.history.best[m] = self.epoch
+            for best, current in zip(self.best, parameters, strict=True):
+                if self.members > 1:
+                    best[m].copy_(current.detach()[m])
+                else:
+                    best.copy_(current.detach())
+        waited = torch.tensor([self.epoch - b for b in self.history.best])
+        if self.settings.patience and has_validation:
+            self.active &= waited < self.settings.patience
+        self.epoch, self.step = self.epoch + 1, 0
+
+    def restore_best(self, parameters: list[Tensor]) -> None:
+        with torch.no_grad():
+            torch._foreach_copy_(parameters, self.best)
+
+
+def _unit_mean(weights: Tensor, rows: Tensor, label: str) -> Tensor:
+    bad = int((~torch.isfinite(weights)).sum())
+    if bad:
+        raise DivergedError(f"{label}: {bad} of {weights.numel()} weights are not finite")
+    mean = weights[rows].double().mean(0)
+    if (mean <= 0).any():
+        raise DivergedError(f"{label}: the weights of the training events sum to {float(mean.min()) * len(rows):.3g}")
+    return (weights.double() / mean).float()
+
+
+def _set_rate(optimiser: torch.optim.Optimizer, settings: Settings, fraction: float) -> None:
+    rate = settings.learning_rate
+    if settings.schedule == "cosine":
+        # A short warm-up: the first steps of Adam are as large as its rate whatever the gradient.
+        rate *= min(1.0, (fraction + 1e-9) / 0.03) * 0.5 * (1.0 + math.cos(math.pi * fraction))
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+
+
+def _clip(parameters: list[Tensor], limit: float, stacked: bool) -> None:
+    """Scale gradients down to norm `limit`, member by member in a stack."""
+    if not limit:
+        return
+    if not stacked:
+        nn.utils.clip_grad_norm_(parameters, limit)
+        return
+    squares = sum(p.grad.flatten(1).square().sum(1) for p in parameters)
+    scale = (limit / (squares.sqrt() + 1e-6)).clamp(max=1.0)
+    for p in parameters:
+        p.grad.mul_(scale.reshape(-1, *[1] * (p.ndim - 1)))
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collect SIGTERM and SIGUSR1 while training, so that the state is saved between two steps."""
+    caught: list[int] = []
+    previous = {}
+    try:
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            previous[number] = signal.signal(number, lambda n, _frame: caught.append(n))
+    except ValueError:  # Not the main thread: signals are its business.
+        previous = {}
+    try:
+        yield caught
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,51 @@
+"""Networks."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh}
+Activation = Literal["relu", "gelu", "silu", "tanh"]
+
+
+class MLP(nn.Module):
+    """Dense network (..., inputs) -> (..., outputs).
+
+    The last layer starts at zero where `zero_last`: a density ratio then starts at exactly one, and a velocity at rest.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        width: int = 64,
+        depth: int = 3,
+        activation: Activation = "gelu",
+        zero_last: bool = False,
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        size = inputs
+        for _ in range(depth):
+            layers += [nn.Linear(size, width), ACTIVATIONS[activation]()]
+            size = width
+        last = nn.Linear(size, outputs)
+        if zero_last:
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+        self.layers = nn.Sequential(*layers, last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., inputs) -> (..., outputs)."""
+        return self.layers(x)
+
+
+def seeded(seed: int, factory, /, *args, **options):
+    """Build a module with its initial weights drawn from `seed`, leaving the global generator as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return factory(*args, **options)

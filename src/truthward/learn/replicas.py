@@ -1,0 +1,79 @@
+"""Many related trainings at little more than the cost of one: E members with the same architecture, one stacked pass.
+
+On small batches the cost of a step is the overhead of its calls, which a stack pays once (`torch.func.vmap`).
+A member's result does not depend on which others share its stack (held by a test).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from truthward.learn.nets import seeded
+
+
+class _Call(nn.Module):
+    """Presents one method of a module as its forward, as `functional_call` wants it."""
+
+    def __init__(self, module: nn.Module, method: str) -> None:
+        super().__init__()
+        self.module = module
+        self.method = method
+
+    def forward(self, *args: Tensor) -> Tensor:
+        return getattr(self.module, self.method)(*args)
+
+
+class Stack(nn.Module):
+    """E members of one architecture; every parameter carries a leading member axis.
+
+    Args:
+        factory: builds one member.
+        seeds: one initialisation seed a member, length E. Equal seeds give equal initial weights.
+    """
+
+    def __init__(self, factory: Callable[[], nn.Module], seeds: list[int]) -> None:
+        super().__init__()
+        members = [seeded(seed, factory) for seed in seeds]
+        self.members = len(members)
+        # Not registered: the template lends its structure, the stacked tensors are the state.
+        object.__setattr__(self, "template", members[0].to("meta"))
+        self.names = [name for name, _ in members[0].named_parameters()]
+        self.buffer_names = [name for name, _ in members[0].named_buffers()]
+        states = [seeded(seed, factory).state_dict() for seed in seeds]
+        for name in self.names:
+            stacked = torch.stack([s[name] for s in states])
+            self.register_parameter(self._key(name), nn.Parameter(stacked))
+        for name in self.buffer_names:
+            self.register_buffer(self._key(name), torch.stack([s[name] for s in states]))
+
+    @staticmethod
+    def _key(name: str) -> str:
+        return name.replace(".", "|")
+
+    def state_of(self, member: int) -> dict[str, Tensor]:
+        """State of one member, as its own module's `load_state_dict` takes it."""
+        return {n: getattr(self, self._key(n))[member].detach().clone() for n in [*self.names, *self.buffer_names]}
+
+    def load_member(self, member: int, state: dict[str, Tensor]) -> None:
+        """Give one member the state of a module of the same architecture, for instance the nominal network's."""
+        with torch.no_grad():
+            for name in [*self.names, *self.buffer_names]:
+                getattr(self, self._key(name))[member].copy_(state[name])
+
+    def call(self, method: str, *args: Tensor, own: tuple[bool, ...] | None = None) -> Tensor:
+        """Call `method` of every member: (E, ...) from arguments shared by all or, where `own`, with a leading E.
+
+        Random numbers drawn inside are the same for all members, so that bootstraps differ by their weights alone.
+        """
+        own = own or (False,) * len(args)
+        wrapped = _Call(self.template, method)
+        state = {f"module.{n}": getattr(self, self._key(n)) for n in [*self.names, *self.buffer_names]}
+
+        def one(state: dict[str, Tensor], *args: Tensor) -> Tensor:
+            return torch.func.functional_call(wrapped, state, args)
+
+        in_dims = (0, *(0 if o else None for o in own))
+        return torch.func.vmap(one, in_dims=in_dims, randomness="same")(state, *args)
