@@ -13,7 +13,7 @@ from truthward.errors import ConfigError, InputError
 
 
 class RankWarning(UserWarning):
-    """A covariance matrix has more bins than its replicas can support: it is singular, and its inverse means nothing."""
+    """A covariance matrix has more bins than its replicas can support: it is singular, and must not be inverted."""
 
 
 @dataclass(frozen=True)

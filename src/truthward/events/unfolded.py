@@ -1,9 +1,10 @@
 """What every unfolder returns: a weighted truth-level sample with replicas, in Parquet, read by row group.
 
-Columns: `truth_<observable>` float32, `event_id` uint64, perhaps `split` uint8, and weights. Joint methods: `weight` float64 and
-`replica:<family>:<index>` float32. Methods that unfold one observable at a time: `weight:<observable>` and
-`replica:<observable>:<family>:<index>`. Generative methods stack one block of drawn events for the nominal and one for each replica:
-`block` int32 numbers them (0 nominal, then as in `weight_columns`), and each column is zero outside of its own block.
+Columns: `truth_<observable>` float32, `event_id` uint64, perhaps `split` uint8, and weights. Joint methods: `weight`
+float64 and `replica:<family>:<index>` float32. Methods that unfold one observable at a time: `weight:<observable>` and
+`replica:<observable>:<family>:<index>`. Generative methods stack one block of drawn events for the nominal and one for
+each replica: `block` int32 numbers them (0 nominal, then as in `weight_columns`), and each weight column is zero
+outside of its own block.
 Sum of the nominal weights: the unfolded yield in the truth fiducial region.
 """
 
@@ -20,7 +21,8 @@ import pyarrow.parquet as pq
 
 from truthward.errors import CorruptError, IncompleteError, InputError
 from truthward.events.families import FAMILIES, Family, Histogram, RankWarning, family, weight_columns
-from truthward.events.unfolded_write import gather, write_unfolded
+from truthward.events.unfolded_gather import gather
+from truthward.events.unfolded_write import write_unfolded
 
 __all__ = [
     "FAMILIES",
@@ -111,8 +113,8 @@ class Unfolded:
                 observable itself.
 
         Raises:
-            InputError: for an unknown observable, an array of wrong length, edges that do not increase, values that are not
-                finite, or an observable that the method did not unfold and has no weights for.
+            InputError: for an unknown observable, an array of wrong length, edges that do not increase, values that
+                are not finite, or an observable that the method did not unfold and has no weights for.
         """
         edges = np.asarray(edges, dtype=float)
         if edges.ndim != 1 or edges.size < 2 or not (np.diff(edges) > 0).all():
@@ -157,8 +159,8 @@ class Unfolded:
         if observable not in self.observables:
             known = ", ".join(self.observables)
             raise InputError(
-                f"{self.path}: {self.metadata['method']} unfolds one observable at a time and has no weights for {observable!r}; "
-                f"it has them for: {known}"
+                f"{self.path}: {self.metadata['method']} unfolds one observable at a time and has no weights for "
+                f"{observable!r}; it has them for: {known}"
             )
         return observable
 

@@ -1,10 +1,11 @@
-"""Writing unfolded samples and gathering the parts of a fanned-out one; the format is described in `unfolded`."""
+"""Writing unfolded samples, whole or in parts; the format is described in `unfolded`."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from truthward.artefact import atomic
-from truthward.errors import CorruptError, DivergedError, IncompleteError, InputError
+from truthward.errors import DivergedError, IncompleteError, InputError
 from truthward.events.families import Family, weight_columns
 from truthward.provenance import Record
 
@@ -42,8 +43,8 @@ def write_unfolded(
     """Write an unfolded sample, or one part of it, atomically.
 
     Args:
-        rows: dictionaries of columns, each (n,), all with the same names. With a `block` column, weight columns may be left out
-            where they are zero.
+        rows: dictionaries of columns, each (n,), all with the same names. With a `block` column, weight columns may
+            be left out where they are zero.
         method: the name in the config; kind: the class of method.
         observables: the unfolded ones; the rows may carry more `truth_*` columns.
         joint: one set of weights for all observables, or one for each.
@@ -57,11 +58,11 @@ def write_unfolded(
     Raises:
         DivergedError: where weights are not finite (with their count), or do not sum to something positive.
         IncompleteError: where a declared replica is missing.
-        InputError: for a missing truth column or event id, unequal lengths, values that are not finite, a column that does not
-            belong, or a weight outside of its block.
+        InputError: for a missing truth column or event id, unequal lengths, values that are not finite, a column
+            that does not belong, or a weight outside of its block.
     """
     indices = {n: list(range(f.count)) if part is None else list(part.get(n, ())) for n, f in families.items()}
-    expected = _expected(families, None if joint else observables, indices, nominal)
+    expected = expected_columns(families, None if joint else observables, indices, nominal)
     columns_of_blocks = weight_columns(families) if joint else []
     sink, totals, bad, seen, count = None, dict.fromkeys(expected, 0.0), dict.fromkeys(expected, 0), set(), 0
     squares = 0.0
@@ -100,68 +101,23 @@ def write_unfolded(
             "provenance": record.finish(events_out=count, sum_w=sum_w, sum_w2=sum_w2),
         }
         sink.add_key_value_metadata({"truthward": json.dumps(metadata, allow_nan=False)})
-        stack.close()
 
 
-def gather(parts: Sequence[str | Path], path: str | Path, *, record: Record) -> None:
-    """Merge the parts that jobs wrote through `write_unfolded(..., part=...)` into one complete sample.
-
-    Parts of the same events lend their columns side by side; parts with a `block` column are appended. The order of the parts
-    changes nothing.
-
-    Raises:
-        IncompleteError: naming the first replica that no part holds.
-        InputError: where parts disagree on the method or the events, or a replica is in two of them.
-        CorruptError: where a part cannot be read.
-    """
-    with ExitStack() as stack:
-        files = [stack.enter_context(_open(part)) for part in sorted(map(Path, parts))]
-        if not files:
-            raise IncompleteError(f"{path}: no parts given")
-        metadata = [json.loads(f.metadata.metadata[b"truthward"]) for f in files]
-        first = metadata[0]
-        for name, other in zip(sorted(map(Path, parts)), metadata, strict=True):
-            for key in ("method", "kind", "observables", "joint", "families"):
-                if other[key] != first[key]:
-                    raise InputError(f"{name}: its {key} differs from that of the other parts; unfold all parts anew")
-        families = {name: Family(**f) for name, f in first["families"].items()}
-        sets = None if first["joint"] else first["observables"]
-        owner = _owners(files, sorted(map(Path, parts)), _expected(families, sets, None, True), metadata)
-        blocks = "block" in files[0].schema_arrow.names
-        leading = next((m for m in metadata if m["part"] is None or m["part"]["nominal"]), first)
-        known = {"method", "kind", "observables", "joint", "families", "history", "iterations", "part", "provenance"}
-        write_unfolded(
-            path,
-            _appended(files) if blocks else _side_by_side(files, owner, path),
-            method=first["method"],
-            kind=first["kind"],
-            observables=first["observables"],
-            joint=first["joint"],
-            families=families,
-            history=[*leading["history"], *(h for m in metadata if m is not leading for h in m["history"])],
-            record=record,
-            iterations=leading["iterations"],
-            extra={
-                **{k: v for k, v in leading.items() if k not in known},
-                "parts": [m["provenance"] for m in metadata],
-            },
-        )
-
-
-def _expected(
+def expected_columns(
     families: Mapping[str, Family],
     observables: Sequence[str] | None,
     indices: Mapping[str, Sequence[int]] | None,
     nominal: bool,
 ) -> list[str]:
-    """Weight columns of a file; the nominal first; `observables` None for a joint method."""
+    """Weight columns, the nominal first; `observables` None for a joint method, `indices` None for all replicas."""
     names = []
     for observable in [None] if observables is None else observables:
         every = iter(weight_columns(families, observable))
         first = next(every)
         names += [first] if nominal else []
         for name, f in families.items():
-            names += [c for i, c in zip(range(f.count), every) if indices is None or i in indices[name]]  # noqa: B905
+            own = enumerate(islice(every, f.count))
+            names += [column for index, column in own if indices is None or index in indices[name]]
     return names
 
 
@@ -217,60 +173,3 @@ def _check_weights(
         )
     if low := [name for name in expected if not totals[name] > 0]:
         raise DivergedError(f"{path}: {low[0]} sums to {totals[low[0]]:g}, which is no yield")
-
-
-def _open(path: Path) -> pq.ParquetFile:
-    try:
-        file = pq.ParquetFile(path)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such part; run the job that makes it") from error
-    except (pa.ArrowInvalid, OSError) as error:
-        raise CorruptError(f"{path}: not a readable Parquet file ({error}); delete it and rerun its job") from error
-    if b"truthward" not in (file.metadata.metadata or {}):
-        raise InputError(f"{path}: not written by write_unfolded")
-    return file
-
-
-def _owners(
-    files: Sequence[pq.ParquetFile], paths: Sequence[Path], expected: Sequence[str], metadata: Sequence[dict]
-) -> dict[str, int]:
-    """Which file holds each weight column."""
-    owner: dict[str, int] = {}
-    for number, file in enumerate(files):
-        for name in file.schema_arrow.names:
-            if name in expected and owner.setdefault(name, number) != number:
-                raise InputError(f"{paths[number]}: {name} is in {paths[owner[name]]} as well")
-    if missing := [name for name in expected if name not in owner]:
-        have = len(expected) - len(missing)
-        raise IncompleteError(
-            f"{missing[0]} is in none of the {len(paths)} parts ({have} of {len(expected)} weight columns are there); "
-            f"rerun the job of {metadata[0]['method']} that makes it"
-        )
-    return owner
-
-
-def _appended(files: Sequence[pq.ParquetFile]) -> Iterable[dict[str, np.ndarray]]:
-    for file in files:
-        for group in range(file.num_row_groups):
-            table = file.read_row_group(group)
-            yield {name: table[name].to_numpy() for name in table.column_names}
-
-
-def _side_by_side(
-    files: Sequence[pq.ParquetFile], owner: Mapping[str, int], path: Any
-) -> Iterable[dict[str, np.ndarray]]:
-    if len({file.metadata.num_rows for file in files}) > 1:
-        raise InputError(f"{path}: the parts have unequal numbers of events; unfold all parts anew")
-    common = [n for n in files[0].schema_arrow.names if n not in owner]
-    wanted = [
-        [*(common if number == 0 else ["event_id"]), *(n for n, o in owner.items() if o == number)]
-        for number in range(len(files))
-    ]
-    readers = [f.iter_batches(batch_size=ROWS, columns=w) for f, w in zip(files, wanted, strict=True)]
-    for batches in zip(*readers, strict=True):
-        merged = {n: batches[0].column(n).to_numpy() for n in common}
-        for batch in batches:
-            if not np.array_equal(batch.column("event_id").to_numpy(), merged["event_id"]):
-                raise InputError(f"{path}: the parts hold different events or another order; unfold all parts anew")
-            merged.update((n, batch.column(n).to_numpy()) for n in batch.schema.names if n in owner)
-        yield merged
