@@ -1,0 +1,331 @@
+"""The config: what `config.yaml` may say. Unknown keys are refused, with the valid ones; no heavy import happens here."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+import typing
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from truthward import plugins
+from truthward.errors import ConfigError
+
+NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_]*$")
+Plugin = dict[str, Any]
+
+
+class Strict(BaseModel):
+    """Base of all sections: no unknown key, no silent change of type, immutable."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Observable(Strict):
+    """One observable: how it is binned, shown and, where it is not continuous, what it may be."""
+
+    name: str = ""
+    label: str = ""
+    unit: str = ""
+    range: tuple[float, float]
+    bins: int = Field(50, ge=1, le=10_000)
+    scale: Literal["linear", "log"] = "linear"
+    integer: bool = False
+    atoms: tuple[float, ...] = ()
+
+    @field_validator("range", "atoms", mode="before")
+    @classmethod
+    def _numbers(cls, value: Any) -> Any:
+        return tuple(float(v) for v in value) if isinstance(value, list | tuple) else value
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Observable:
+        if not self.range[0] < self.range[1]:
+            raise ValueError(f"range {list(self.range)} must rise")
+        if self.scale == "log" and self.range[0] <= 0:
+            raise ValueError(f"scale log needs a range above zero, got {list(self.range)}")
+        return self
+
+    @property
+    def edges(self) -> list[float]:
+        """Bin edges, (bins + 1,), in `unit`."""
+        low, high = self.range
+        if self.scale == "log":
+            step = math.log(high / low) / self.bins
+            return [low * math.exp(i * step) for i in range(self.bins)] + [high]
+        return [low + (high - low) * i / self.bins for i in range(self.bins)] + [high]
+
+    @property
+    def axis(self) -> str:
+        """Axis title with the unit in brackets."""
+        title = self.label or self.name
+        return f"{title} [{self.unit}]" if self.unit else title
+
+
+class Sample(Strict):
+    """One sample: made by a generator or read from files."""
+
+    role: Literal["simulation", "data"]
+    generate: Plugin | None = None
+    read: Plugin | None = None
+    events: int = Field(20_000, ge=1)
+    chunks: int = Field(1, ge=1, le=10_000)
+    closure: bool = False
+    closure_read: Plugin | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Sample:
+        if (self.generate is None) == (self.read is None):
+            raise ValueError("give exactly one of `generate` and `read`")
+        if self.role == "simulation" and (self.closure or self.closure_read):
+            raise ValueError("`closure` is for a data sample whose truth is set apart; simulation carries its truth")
+        if self.generate is None and {"events", "chunks"} & self.model_fields_set:
+            raise ValueError("`events` and `chunks` are for generated samples")
+        if self.chunks > self.events:
+            raise ValueError(f"{self.chunks} chunks for {self.events} events")
+        return self
+
+
+class Selection(Strict):
+    """Expressions over columns; an event that fails is no longer accepted at that level."""
+
+    truth: str | None = None
+    reco: str | None = None
+
+
+class Surrogate(Strict):
+    """Generative models of (truth, reco), each a name and a kind."""
+
+    models: dict[str, Plugin] = {}
+    members: int = Field(4, ge=2)
+    epochs: int = Field(40, ge=1)
+    batch_size: int = Field(1024, ge=1)
+    learning_rate: float = Field(2e-3, gt=0)
+
+
+class Amplify(Strict):
+    """How far beyond its training statistics a surrogate is sampled, and the known-target study that certifies it."""
+
+    factor: float = Field(10.0, gt=0)
+    training_sets: int = Field(6, ge=2)
+    training_events: int = Field(2000, ge=100)
+    members: int = Field(6, ge=2)
+
+
+class Replicas(Strict):
+    """Number of replicas in each family; those of `systematic:calibration` are the members of the calibrator."""
+
+    data_bootstrap: int = Field(30, ge=0)
+    mc_bootstrap: int = Field(30, ge=0)
+    initialisation: int = Field(5, ge=0)
+
+
+class Unfold(Strict):
+    """The methods, each a name and a kind, and what they share."""
+
+    methods: dict[str, Plugin]
+    replicas: Replicas = Replicas()
+    jobs: int = Field(2, ge=1, le=1000)
+
+
+class Validate(Strict):
+    """Two-sample tests: seeds, and epochs of each classifier."""
+
+    seeds: int = Field(3, ge=2)
+    epochs: int = Field(10, ge=1)
+
+
+class Publish(Strict):
+    """What is published, under which licence, and which unused observable the example shows."""
+
+    method: str
+    licence: str
+    fiducial: str
+    example: str
+
+
+class Config(Strict):
+    """The whole study."""
+
+    study: str
+    seed: int = Field(1, ge=0)
+    samples: dict[str, Sample]
+    selection: Selection = Selection()
+    observables: dict[str, Observable]
+    calibrate: Plugin | None = None
+    surrogate: Surrogate = Surrogate()
+    amplify: Amplify | None = None
+    unfold: Unfold
+    validate_: Validate = Field(Validate(), alias="validate")
+    publish: Publish
+
+    def sample(self, role: str) -> str:
+        """Name of the one sample of that role."""
+        return next(name for name, sample in self.samples.items() if sample.role == role)
+
+    @property
+    def has_closure(self) -> bool:
+        """Whether the truth behind the data is known, and set apart for `validate`."""
+        data = self.samples[self.sample("data")]
+        return data.closure or data.closure_read is not None
+
+    def families(self) -> dict[str, int]:
+        """Replica families of the study with the number of replicas of each, empty ones left out."""
+        counts = dict(self.unfold.replicas.model_dump())
+        if self.calibrate is not None:
+            schema = plugins.schema("calibrate", self.calibrate["kind"])
+            counts["systematic:calibration"] = self.calibrate.get("members", schema.options["members"][1])
+        return {name: n for name, n in counts.items() if n}
+
+    def observable_list(self) -> list[dict[str, Any]]:
+        """The observables as plain dictionaries with their name, as the stages take them."""
+        return [{**o.model_dump(mode="json"), "name": n} for n, o in self.observables.items()]
+
+
+def observables_from(entries: list[dict[str, Any]]) -> list[Observable]:
+    """Back from the plain form that travels in a job's spec."""
+    return [Observable(**{**e, "range": tuple(e["range"]), "atoms": tuple(e["atoms"])}) for e in entries]
+
+
+def load(path: str | Path) -> Config:
+    """Read and check a config file.
+
+    Raises:
+        ConfigError: one line that names the file, the key, what was given and what is valid.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from error
+    return parse(content, str(path))
+
+
+def parse(content: Any, where: str = "config") -> Config:
+    """Check a config given as a dictionary; see `load`."""
+    if not isinstance(content, dict):
+        raise ConfigError(f"{where}: a mapping is expected, got {type(content).__name__}")
+    try:
+        config = Config.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {_one_line(error.errors()[0], content)}") from None
+    try:
+        _check(config)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    return config
+
+
+def _one_line(error: dict[str, Any], content: Any) -> str:
+    """One pydantic error as `key: what was given; what is valid`."""
+    location = [part for part in error["loc"] if not isinstance(part, int)]
+    key = ".".join(str(part) for part in location)
+    if error["type"] == "extra_forbidden":
+        valid = _fields_at(location[:-1])
+        return f"{key}: no such key; valid: {', '.join(valid)}{plugins.nearest(str(location[-1]), valid)}"
+    if error["type"] == "missing":
+        return f"{key}: this key is needed"
+    if error["type"] == "value_error":
+        return f"{key}: {error['ctx']['error']}"
+    return f"{key}: {error['input']!r} given; {error['msg'][0].lower()}{error['msg'][1:]}"
+
+
+def _fields_at(location: list[Any]) -> list[str]:
+    """Valid keys of the section at a location, walking the models by their annotations."""
+    model: Any = Config
+    for part in location:
+        if not (inspect.isclass(model) and issubclass(model, BaseModel)):
+            continue
+        fields = {f.alias or n: f for n, f in model.model_fields.items()}
+        if part not in fields:
+            continue
+        annotation = fields[part].annotation
+        options = [a for a in (*typing.get_args(annotation), annotation) if inspect.isclass(a)]
+        model = next((a for a in options if issubclass(a, BaseModel)), model)
+    return [f.alias or n for n, f in model.model_fields.items()]
+
+
+def _check(config: Config) -> None:
+    """What pydantic cannot know: names, plug-ins, and that every observable has a source."""
+    names = [("study", config.study), *(("samples", n) for n in config.samples)]
+    names += [("observables", n) for n in config.observables]
+    names += [("surrogate.models", n) for n in config.surrogate.models]
+    names += [("unfold.methods", n) for n in config.unfold.methods]
+    for where, name in names:
+        if not NAME.match(name):
+            raise ConfigError(f"{where}: {name!r} is not a name (letters, digits and _, first a letter)")
+    for role in ("simulation", "data"):
+        found = [n for n, s in config.samples.items() if s.role == role]
+        if len(found) != 1:
+            raise ConfigError(f"samples: exactly one with role {role} is needed, found {found or 'none'}")
+    if not config.observables:
+        raise ConfigError("observables: at least one is needed")
+    for name, sample in config.samples.items():
+        _check_sample(f"samples.{name}", sample, list(config.observables))
+    if config.calibrate is not None:
+        plugins.check("calibrate", config.calibrate, "calibrate")
+        if config.samples[config.sample("simulation")].role and "jet_pt" not in config.observables:
+            _check_calibrated(config)
+    for name, entry in config.surrogate.models.items():
+        plugins.check("models", entry, f"surrogate.models.{name}", given=("dimensions", "conditions"))
+    if config.amplify is not None and not config.surrogate.models:
+        raise ConfigError("amplify: needs a model under surrogate.models, or `amplify: null`")
+    if not config.unfold.methods:
+        raise ConfigError(f"unfold.methods: at least one is needed; kinds: {', '.join(plugins.kinds('unfold'))}")
+    for name, entry in config.unfold.methods.items():
+        plugins.check("unfold", entry, f"unfold.methods.{name}")
+        for option, value in entry.items():
+            if option == "model":
+                plugins.check(
+                    "models", value, f"unfold.methods.{name}.model", given=("dimensions", "conditions")
+                )
+    if config.publish.method not in config.unfold.methods:
+        raise ConfigError(
+            f"publish.method: {config.publish.method!r} is not one of unfold.methods: "
+            f"{', '.join(config.unfold.methods)}{plugins.nearest(config.publish.method, config.unfold.methods)}"
+        )
+
+
+def _check_calibrated(config: Config) -> None:
+    scaled = plugins.schema("calibrate", config.calibrate["kind"]).options.get("scales", ("", []))[1]
+    scaled = config.calibrate.get("scales", scaled)
+    if not set(scaled) & set(config.observables):
+        raise ConfigError(
+            f"calibrate.scales: none of {', '.join(scaled)} is unfolded, so the calibration would change nothing; "
+            "add one to `observables` or set `calibrate: null`"
+        )
+
+
+def _check_sample(where: str, sample: Sample, observables: list[str]) -> None:
+    if sample.generate is not None:
+        found = plugins.check("physics.generators", sample.generate, f"{where}.generate")
+        provided = {level: set(found.provides) for level in ("truth", "reco")}
+    else:
+        found = plugins.check("events.readers", sample.read, f"{where}.read")
+        provided = {level: set(found.provides) for level in ("truth", "reco")}
+        if found.provides_from:
+            mapped = sample.read.get(found.provides_from)
+            if not mapped:  # Branches as they are named in the file: known only when it is opened.
+                return
+            provided = {
+                level: {c.removeprefix(f"{level}_") for c in mapped if c.startswith(f"{level}_")}
+                for level in ("truth", "reco")
+            }
+        if sample.closure_read is not None:
+            plugins.check("events.readers", sample.closure_read, f"{where}.closure_read")
+        if sample.role == "data" and provided["truth"] and not found.provides and not sample.closure:
+            raise ConfigError(
+                f"{where}.read.{found.provides_from}: maps truth columns for a data sample; remove them, "
+                "or say `closure: true` to set the truth apart for validation"
+            )
+    levels = ("truth", "reco") if sample.role == "simulation" else ("reco",)
+    for level in levels:
+        for name in observables:
+            if name not in provided[level]:
+                raise ConfigError(
+                    f"observables.{name}: {where} does not provide {level}_{name}; it provides "
+                    f"{', '.join(sorted(provided[level]))}{plugins.nearest(name, provided[level])}"
+                )

@@ -1,0 +1,83 @@
+"""What every adapter does around its stage: log file, threads, check of the code, resume state, provenance."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from truthward import fingerprint
+from truthward.errors import StaleError, TruthwardError
+from truthward.provenance import Record
+
+log = logging.getLogger("truthward")
+
+
+class Job:
+    """Context of one job: `with Job(snakemake) as job: ...`.
+
+    Attributes:
+        spec: what the rule declared; the only part of the config that the job may know.
+        input, output: as the rule declares them.
+        state: folder for resume state, undeclared, of this spec and this code alone; removed on success.
+        key: digest of spec and code.
+        record: opened provenance.
+    """
+
+    def __init__(self, snakemake: Any) -> None:
+        self.spec: dict[str, Any] = snakemake.params.spec
+        self.input, self.output, self.wildcards = snakemake.input, snakemake.output, snakemake.wildcards
+        self.threads = snakemake.threads
+        self.rule = snakemake.rule
+        self._log_file = Path(snakemake.log[0])
+        self._code = snakemake.params.code
+        self._adapter = Path(snakemake.scriptdir) / f"{snakemake.rule}.py"
+        self.seed = int(self.spec.get("seed", 0))
+        text = json.dumps([self.spec, self._code["digest"]], sort_keys=True)
+        self.key = hashlib.sha256(text.encode()).hexdigest()[:16]
+        first = Path(snakemake.output[0])
+        self._states = first.parent / f".{first.name}.state"
+        self.state = self._states / self.key
+
+    def __enter__(self) -> Job:
+        # Before numpy or torch are imported: they read these once.
+        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            os.environ[name] = str(self.threads)
+        self._log_file.parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(self._log_file, mode="w", encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+        logging.captureWarnings(True)
+        logging.getLogger("py.warnings").addHandler(handler)
+        kinds = [tuple(kind) for kind in self._code["kinds"]]
+        own = fingerprint.code(self._adapter, kinds)["digest"]
+        if own != self._code["digest"]:
+            error = StaleError(
+                f"rule {self.rule}: the scheduler planned with code {self._code['digest']}, this job has {own}; "
+                "the source changed in between or differs on this machine: start snakemake again"
+            )
+            log.error("%s", error)
+            raise error
+        self.record = Record(self.rule, self.spec, str(self._code["digest"]), self.seed)
+        log.info("rule %s starts: seed %d, threads %d", self.rule, self.seed, self.threads)
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+        if error is None:
+            shutil.rmtree(self._states, ignore_errors=True)
+            log.info("rule %s is done", self.rule)
+            return False
+        if isinstance(error, TruthwardError):
+            # Expected trouble: its message says it all, a traceback would bury it.
+            log.error("%s: %s", kind.__name__, error)
+            print(f"{kind.__name__}: {error}", file=sys.stderr)
+            sys.exit(1)
+        log.error("rule %s failed", self.rule, exc_info=(kind, error, trace))
+        return False
