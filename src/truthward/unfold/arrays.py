@@ -1,0 +1,187 @@
+"""The inputs of an unfolding as arrays, and what each replica changes in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from truthward.errors import ConfigError, InputError
+from truthward.events.contract import SIGNAL, is_jagged
+from truthward.events.split import VALIDATION
+from truthward.events.table import EventTable
+from truthward.seeds import poisson_weights
+
+if TYPE_CHECKING:
+    from truthward.config import Observable
+
+ROWS = 65536
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One unfolding to be made: the nominal one, or the `index`-th of a family."""
+
+    family: str
+    index: int
+
+    def __str__(self) -> str:
+        return f"{self.family}:{self.index}"
+
+    def column(self, observable: str | None = None) -> str:
+        """Its weight column in the unfolded sample; `observable` for methods that unfold one at a time."""
+        prefix = "" if observable is None else f"{observable}:"
+        if self == NOMINAL:
+            return "weight" if observable is None else f"weight:{observable}"
+        return f"replica:{prefix}{self.family}:{self.index}"
+
+
+NOMINAL = Replica("nominal", 0)
+
+
+@dataclass
+class Inputs:
+    """Simulation and data as arrays, N and M events, D unfolded observables.
+
+    truth, reco: (N, D) float32, NaN where not `pass_truth`, `pass_reco`; weight: (N,) float64, any sign, sum = expected
+    yield; signal: (N,) bool, False for the processes that are background; validation: (N,) bool, events held out in
+    trainings; carried: every truth observable of the simulation, name -> (N,) float32, unfolded or not.
+    data_*: the M data events that pass at reco level. variations: systematic name -> function of the replica's index
+    that returns shifted reco values (N, D). seed: that of the study; bootstraps are the same for all methods.
+    """
+
+    observables: Sequence[Observable]
+    truth: np.ndarray
+    reco: np.ndarray
+    pass_truth: np.ndarray
+    pass_reco: np.ndarray
+    weight: np.ndarray
+    event_id: np.ndarray
+    signal: np.ndarray
+    split: np.ndarray
+    carried: Mapping[str, np.ndarray]
+    data_reco: np.ndarray
+    data_weight: np.ndarray
+    data_id: np.ndarray
+    data_validation: np.ndarray
+    seed: int
+    variations: Mapping[str, Callable[[int], np.ndarray]] = field(default_factory=dict)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the unfolded observables, in the order of the columns."""
+        return [o.name for o in self.observables]
+
+    @property
+    def validation(self) -> np.ndarray:
+        """(N,) bool, simulated events held out in trainings."""
+        return self.split == VALIDATION
+
+    @property
+    def fiducial(self) -> np.ndarray:
+        """(N,) bool, signal within the truth acceptance: the rows of the result, misses included."""
+        return self.pass_truth & self.signal
+
+    @property
+    def matched(self) -> np.ndarray:
+        """(N,) bool, fiducial events that were reconstructed: those that connect the two levels."""
+        return self.fiducial & self.pass_reco
+
+    @property
+    def fixed(self) -> np.ndarray:
+        """(N,) bool, reconstructed events from outside of the fiducial region: fakes and background, absolute."""
+        return self.pass_reco & ~self.fiducial
+
+    @classmethod
+    def load(cls, data: EventTable, simulation: EventTable, observables: Sequence[Observable], *, seed: int) -> Inputs:
+        """Read both tables.
+
+        Raises:
+            InputError: a column is missing, or no event is left at reco level or in the fiducial region.
+        """
+        names = [o.name for o in observables]
+        pass_truth, truth = simulation.level("truth", names)
+        pass_reco, reco = simulation.level("reco", names)
+        common = simulation.read(["weight", "event_id", "process", "split"])
+        truths = [c for c in simulation.columns if c.startswith("truth_") and not is_jagged(c)]
+        accepted, data_reco = data.level("reco", names)
+        data_common = {n: v[accepted] for n, v in data.read(["weight", "event_id", "split"]).items()}
+        inputs = cls(
+            observables=observables,
+            truth=truth,
+            reco=reco,
+            pass_truth=pass_truth,
+            pass_reco=pass_reco,
+            weight=common["weight"],
+            event_id=common["event_id"],
+            signal=common["process"] == SIGNAL,
+            split=common["split"],
+            carried={c.removeprefix("truth_"): simulation.read([c])[c] for c in truths},
+            data_reco=data_reco[accepted],
+            data_weight=data_common["weight"],
+            data_id=data_common["event_id"],
+            data_validation=data_common["split"] == VALIDATION,
+            seed=seed,
+            variations=_variations(simulation, names),
+        )
+        for count, what in ((len(inputs.data_reco), f"{data.path}: no event passes at reco level"),
+                            (inputs.matched.sum(), f"{simulation.path}: no signal event passes at both levels")):  # fmt: skip
+            if count == 0:
+                raise InputError(f"{what}; loosen the selection")
+        return inputs
+
+    def varied(self, replica: Replica) -> Inputs:
+        """The inputs of one replica: other weights, or for a systematic other reco values; everything else is shared.
+
+        Raises:
+            ConfigError: an unknown family, or a systematic that the simulation has no columns of.
+        """
+        kind, _, name = replica.family.partition(":")
+        if kind in ("nominal", "initialisation"):
+            return self
+        if kind == "data_bootstrap":
+            return replace(self, data_weight=self.data_weight * self._counts(self.data_id, replica))
+        if kind == "mc_bootstrap":
+            return replace(self, weight=self.weight * self._counts(self.event_id, replica))
+        if kind == "systematic" and name in self.variations:
+            return replace(self, reco=self.variations[name](replica.index))
+        known = ", ".join(
+            ["data_bootstrap", "mc_bootstrap", "initialisation", *(f"systematic:{v}" for v in self.variations)]
+        )
+        raise ConfigError(f"family {replica.family!r}: the inputs offer {known}")
+
+    def rows(self, weights: Mapping[str, np.ndarray], rows: int = ROWS) -> Iterator[dict[str, np.ndarray]]:
+        """Rows of an unfolded sample that re-weights the simulation: column name -> weights of the fiducial events (n,)."""
+        chosen = np.flatnonzero(self.fiducial)
+        for start in range(0, len(chosen), rows):
+            part = chosen[start : start + rows]
+            yield (
+                {f"truth_{n}": v[part] for n, v in self.carried.items()}
+                | {"event_id": self.event_id[part], "split": self.split[part]}
+                | {n: w[start : start + rows] for n, w in weights.items()}
+            )
+
+    def _counts(self, ids: np.ndarray, replica: Replica) -> np.ndarray:
+        return poisson_weights(ids, seed=self.seed, family=replica.family, index=replica.index)
+
+
+def _variations(simulation: EventTable, names: Sequence[str]) -> dict[str, Callable[[int], np.ndarray]]:
+    """Systematics that the table has columns of, `reco_<observable>:<systematic>:<index>`; the other observables stay."""
+    found = {c.split(":")[1] for c in simulation.columns if c.startswith("reco_") and c.count(":") == 2}
+
+    def reader(systematic: str) -> Callable[[int], np.ndarray]:
+        def read(index: int) -> np.ndarray:
+            shifted = {n: f"reco_{n}:{systematic}:{index}" for n in names}
+            have = {n: c for n, c in shifted.items() if c in simulation.columns}
+            if not any(c.endswith(f":{systematic}:{index}") for c in simulation.columns):
+                raise ConfigError(
+                    f"{simulation.path}: no replica {index} of the systematic {systematic!r}; ask for fewer"
+                )
+            columns = simulation.read([have.get(n, f"reco_{n}") for n in names])
+            return np.stack([columns[have.get(n, f"reco_{n}")] for n in names], axis=1)
+
+        return read
+
+    return {systematic: reader(systematic) for systematic in sorted(found)}
