@@ -126,10 +126,10 @@ class Inputs:
             seed=seed,
             variations=_variations(simulation, names),
         )
-        for count, what in ((len(inputs.data_reco), f"{data.path}: no event passes at reco level"),
-                            (inputs.matched.sum(), f"{simulation.path}: no signal event passes at both levels")):  # fmt: skip
-            if count == 0:
-                raise InputError(f"{what}; loosen the selection")
+        if len(inputs.data_reco) == 0:
+            raise InputError(f"{data.path}: no event passes at reco level; loosen the selection")
+        if not inputs.matched.any():
+            raise InputError(f"{simulation.path}: no signal event passes at both levels; loosen the selection")
         return inputs
 
     def varied(self, replica: Replica) -> Inputs:
@@ -153,7 +153,10 @@ class Inputs:
         raise ConfigError(f"family {replica.family!r}: the inputs offer {known}")
 
     def rows(self, weights: Mapping[str, np.ndarray], rows: int = ROWS) -> Iterator[dict[str, np.ndarray]]:
-        """Rows of an unfolded sample that re-weights the simulation: column name -> weights of the fiducial events (n,)."""
+        """Rows of an unfolded sample that re-weights the simulation.
+
+        weights: column name -> (n,), one for each fiducial event.
+        """
         chosen = np.flatnonzero(self.fiducial)
         for start in range(0, len(chosen), rows):
             part = chosen[start : start + rows]
@@ -168,7 +171,7 @@ class Inputs:
 
 
 def _variations(simulation: EventTable, names: Sequence[str]) -> dict[str, Callable[[int], np.ndarray]]:
-    """Systematics that the table has columns of, `reco_<observable>:<systematic>:<index>`; the other observables stay."""
+    """Systematics by their columns, `reco_<observable>:<systematic>:<index>`; observables without one stay as they are."""
     found = {c.split(":")[1] for c in simulation.columns if c.startswith("reco_") and c.count(":") == 2}
 
     def reader(systematic: str) -> Callable[[int], np.ndarray]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from truthward.errors import ConfigError
 from truthward.events.table import EventTable
 from truthward.events.unfolded import Family, family, write_unfolded
@@ -63,7 +65,7 @@ class Unfolder(ABC):
 
 
 def replicas_of(job: int, jobs: int, families: Mapping[str, int]) -> list[Replica]:
-    """The replicas of one of `jobs` jobs, dealt in turn, so that every job has its share of every family; nominal in job 0.
+    """The replicas of one of `jobs` jobs, dealt in turn, so that each has its share of every family.
 
     >>> [str(r) for r in replicas_of(0, 2, {"data_bootstrap": 3})]
     ['nominal:0', 'data_bootstrap:1']
@@ -123,7 +125,7 @@ def unfold_part(
     output: str | Path,
     record: Record,
 ) -> None:
-    """Make one job's replicas of one method and write them to `output`; the resume states in `state` go when it is there.
+    """Make one job's replicas of one method and write them to `output`; then remove the resume states in `state`.
 
     Args:
         entry: `{"kind": ..., option: ...}`; method: its name in the config.
