@@ -267,8 +267,7 @@ def _check(config: Config) -> None:
         _check_sample(f"samples.{name}", sample, list(config.observables))
     if config.calibrate is not None:
         plugins.check("calibrate", config.calibrate, "calibrate")
-        if config.samples[config.sample("simulation")].role and "jet_pt" not in config.observables:
-            _check_calibrated(config)
+        _check_calibrated(config)
     for name, entry in config.surrogate.models.items():
         plugins.check("models", entry, f"surrogate.models.{name}", given=("dimensions", "conditions"))
     if config.amplify is not None and not config.surrogate.models:

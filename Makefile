@@ -1,0 +1,45 @@
+# make run    the default study, from nothing installed to the report
+# make test   lint and every test
+# make lock   resolve envs/requirements.in anew
+# make bench NAME=coverage [QUICK=1]
+PYTHON ?= python3
+CORES ?= all
+BIN := .venv/bin
+TESTS ?=
+
+.PHONY: run test lint lock bench tables clean
+
+run: .venv/.stamp
+	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES)
+
+test: lint
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(TESTS)
+
+lint: .venv/.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile rules
+
+bench: .venv/.stamp
+	OMP_NUM_THREADS=1 QUICK=$(QUICK) $(BIN)/python benchmarks/$(NAME).py
+
+tables: .venv/.stamp
+	$(BIN)/python benchmarks/tables.py
+
+# The stamp is written last: a half-built environment is built again.
+.venv/.stamp: envs/requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("truthward needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --disable-pip-version-check --quiet --progress-bar off --prefer-binary --only-binary pythia8mc,fastjet,torch -r envs/requirements.lock
+	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+lock:
+	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/pip install --quiet --prefer-binary --only-binary pythia8mc,fastjet,torch -r envs/requirements.in setuptools
+	(echo "# Every package of the environment, pinned: made by \`make lock\` from requirements.in. Holds no registry address."; \
+	 .venv-lock/bin/pip freeze --all | grep -viE '^pip==' | sed 's/+cpu//' | sort -f) > envs/requirements.lock
+	rm -rf .venv-lock
+
+clean:
+	rm -rf results/*/ .snakemake .venv
