@@ -230,7 +230,7 @@ def test_parts_of_other_events_or_twice_are_refused(tmp_path):
     with pytest.raises(InputError, match="different events"):
         gather([a, b], tmp_path / "u.parquet", record=Record.for_tests())
     c = part_of(rows(), tmp_path / "2.parquet", {"data_bootstrap": [1], "systematic:scale": [0]}, False)
-    with pytest.raises(InputError, match="data_bootstrap:1 is in .*0.parquet as well"):
+    with pytest.raises(InputError, match=r"data_bootstrap:1 is in .*0\.parquet as well"):
         gather([a, c], tmp_path / "u.parquet", record=Record.for_tests())
     d = part_of(rows(500), tmp_path / "3.parquet", {"systematic:scale": [0]}, False)
     with pytest.raises(InputError, match="unequal numbers"):
@@ -337,7 +337,7 @@ def test_bad_files_and_questions(tmp_path):
         Unfolded(tmp_path / "none.parquet")
     sample = write(tmp_path / "u.parquet", [rows()])
     (tmp_path / "half.parquet").write_bytes((tmp_path / "u.parquet").read_bytes()[:2000])
-    with pytest.raises(CorruptError, match="half.parquet"):
+    with pytest.raises(CorruptError, match=r"half\.parquet"):
         Unfolded(tmp_path / "half.parquet")
     with pytest.raises(InputError, match=r"no observable 'z'; there are: x, y"):
         sample.histogram("z", EDGES)

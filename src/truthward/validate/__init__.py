@@ -1,0 +1,1 @@
+"""How well a result did, each figure beside its floor."""

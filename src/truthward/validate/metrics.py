@@ -1,0 +1,335 @@
+"""Measures of agreement between samples: pure functions of arrays; none trains anything, none reads a file.
+
+Weights may be negative where a function says so; where they may not, it refuses them with the reason. All results are
+floats or small frozen dataclasses, ready for JSON through `dataclasses.asdict`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg, stats
+
+from truthward.errors import InputError
+from truthward.events.families import Histogram
+
+RATIO_EDGES = np.linspace(-4.0, 4.0, 81)
+"""Bins of log10 w in which the distribution of a classifier's weights is stated."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and standard deviation of a figure of merit under repetition."""
+
+    mean: float
+    sd: float
+
+
+@dataclass(frozen=True)
+class Chi2:
+    """A chi2 with its number of bins, p-value, and the factor that unbiased the inverse covariance."""
+
+    value: float
+    bins: int
+    p: float
+    hartlap: float
+
+
+@dataclass(frozen=True)
+class PullSummary:
+    """Mean and width of pulls with their standard errors; unit Gaussian where the errors are right."""
+
+    mean: float
+    mean_error: float
+    width: float
+    width_error: float
+    count: int
+
+
+# ---- distances between one-dimensional distributions
+
+
+def triangular_discriminator(p: np.ndarray, q: np.ndarray, edges: np.ndarray) -> float:
+    """1e3 * sum over bins of width / 2 * (p - q)^2 / (p + q), for unit-area densities p and q (2503.09720).
+
+    Between 0 and 1000. Another package omits the 1/2: never compare with it.
+
+    Args:
+        p, q: contents (B,) of the two histograms, each in any normalisation. Signed weights are fine as long as no
+            content is negative.
+        edges: (B + 1,).
+
+    Raises:
+        InputError: for a negative content, where the measure has no bounds any more, or an empty histogram.
+    """
+    width = np.diff(edges)
+    a, b = (_contents(c, width.size) / np.sum(c) / width for c in (p, q))
+    both = a + b
+    filled = both > 0
+    return float(1e3 * np.sum(0.5 * width[filled] * (a - b)[filled] ** 2 / both[filled]))
+
+
+def floor(
+    values: np.ndarray,
+    weights: np.ndarray | None,
+    edges: np.ndarray,
+    *,
+    sizes: tuple[float, float],
+    seed: int,
+    repeats: int = 400,
+) -> Spread:
+    """What the triangular discriminator gives for two samples of the same distribution, through statistics alone.
+
+    Pairs of unweighted samples of the given sizes are drawn with replacement from (values, weights). Two samples of N
+    give about 500 * bins / N.
+
+    Args:
+        values, weights: (N,) the truth; signed weights are fine as long as no bin is negative.
+        sizes: numbers of events of the two samples; for a weighted sample its effective size.
+        repeats: pairs to draw.
+    """
+    counts = _contents(np.histogram(values, edges, weights=_weights(weights, values))[0], len(edges) - 1)
+    random = np.random.default_rng(seed)
+    # Drawing events with replacement makes bin contents multinomial: no event has to be touched.
+    pairs = [random.multinomial(max(1, round(n)), counts / counts.sum(), size=repeats) for n in sizes]
+    found = [triangular_discriminator(p, q, edges) for p, q in zip(*pairs, strict=True)]
+    return Spread(float(np.mean(found)), float(np.std(found, ddof=1)))
+
+
+def wasserstein1(
+    x: np.ndarray, y: np.ndarray, x_weights: np.ndarray | None = None, y_weights: np.ndarray | None = None
+) -> float:
+    """Integral of |F - G| over the two cumulative distributions: the Wasserstein-1 distance, in units of the
+    observable.
+
+    With negative weights F and G are not monotone and nothing is transported any more, but the integral remains a
+    distance.
+
+    Args:
+        x, y: (N,), (M,); weights alike, or None for ones.
+    """
+    wx, wy = _weights(x_weights, x), _weights(y_weights, y)
+    points = np.concatenate([x, y]).astype(float)
+    steps = np.concatenate([wx / wx.sum(), -wy / wy.sum()])
+    order = np.argsort(points, kind="stable")
+    return float(np.sum(np.abs(np.cumsum(steps[order])[:-1]) * np.diff(points[order])))
+
+
+# ---- chi2
+
+
+def hartlap(replicas: int, bins: int) -> float:
+    """(R - B - 2) / (R - 1): unbiases the inverse of a (B, B) covariance estimated from R replicas (astro-ph/0608064).
+
+    Raises:
+        InputError: for R <= B + 2, where the inverse has no mean.
+    """
+    if replicas <= bins + 2:
+        raise InputError(f"{replicas} replicas cannot state an inverse covariance of {bins} bins; merge bins")
+    return (replicas - bins - 2) / (replicas - 1)
+
+
+def merge_bins(edges: np.ndarray, contents: np.ndarray, most: int) -> np.ndarray:
+    """Edges of at most `most` bins of about equal population, a subset of `edges`.
+
+    The rule: the k-th inner edge is the fine edge whose cumulative |content| is nearest to k / most; edges chosen
+        twice, and bins
+    of no content, are dropped. Go by a reference that the tested histogram had no part in.
+
+    Raises:
+        InputError: where there is nothing to merge by.
+    """
+    population = np.concatenate([[0.0], np.cumsum(np.abs(contents))])
+    if most < 1 or not population[-1] > 0:
+        raise InputError(f"cannot merge a histogram of sum {population[-1]:g} into {most} bins")
+    targets = population[-1] * np.arange(1, most) / most
+    inner = np.abs(population[None, :] - targets[:, None]).argmin(axis=1)
+    inner = np.unique(inner[(population[inner] > 0) & (population[inner] < population[-1])])
+    return np.asarray(edges, dtype=float)[np.concatenate([[0], inner, [len(edges) - 1]]).astype(int)]
+
+
+def chi2(found: np.ndarray, expected: np.ndarray, covariance: np.ndarray, *, replicas: int | None = None) -> Chi2:
+    """Covariance-aware chi2 of two histograms.
+
+    The inverse of a covariance that was estimated from R replicas is biased: the Hartlap factor corrects the mean of
+        the chi2. Its
+    tail is still too long for a chi2 distribution, so that the p-value is taken from Hotelling's T^2 (1511.05969,
+    section 2).
+
+    Args:
+        found, expected: (B,); contents may be negative.
+        covariance: (B, B) of their difference.
+        replicas: R; None for an exact covariance.
+
+    Raises:
+        InputError: for more than R / 3 bins, or a covariance that is not positive definite.
+    """
+    difference = np.asarray(found, dtype=float) - expected
+    bins = difference.size
+    if replicas is not None and 3 * bins > replicas:
+        raise InputError(f"{bins} bins with {replicas} replicas: merge to at most {replicas // 3}")
+    try:
+        factor = linalg.cho_factor(covariance)
+    except linalg.LinAlgError as error:
+        raise InputError(f"the covariance of {bins} bins is not positive definite: merge bins") from error
+    raw = float(difference @ linalg.cho_solve(factor, difference))
+    if replicas is None:
+        return Chi2(raw, bins, float(stats.chi2.sf(raw, bins)), 1.0)
+    scale = hartlap(replicas, bins)
+    p = stats.f.sf(raw * (replicas - bins) / (bins * (replicas - 1)), bins, replicas - bins)
+    return Chi2(scale * raw, bins, float(p), scale)
+
+
+def chi2_test(
+    histogram: Histogram,
+    reference: np.ndarray,
+    *,
+    reference_variance: np.ndarray | None = None,
+    families: list[str] | None = None,
+) -> Chi2:
+    """Chi2 of an unfolded histogram against a reference: bins merged to at most a third of the replicas, covariance of
+    families.
+
+    R is the smallest number of replicas among the sampled families (centre `mean`). Variances that are not estimated
+    from replicas make the corrections for R somewhat conservative.
+
+    Args:
+        histogram: contents per bin, not densities.
+        reference: (B,) expected events in the same bins; bins are merged by it.
+        reference_variance: (B,) its statistical variance, where it is a sample too.
+    """
+    names = list(histogram.families) if families is None else families
+    counts = [histogram.families[n].count for n in names if histogram.families[n].centre == "mean"]
+    replicas = min(counts) if counts else None
+    most = reference.size if replicas is None else min(reference.size, replicas // 3)
+    edges = merge_bins(histogram.edges, reference, most)
+    merged = histogram.merged(edges)
+    start = np.searchsorted(histogram.edges, edges)[:-1]
+    covariance = merged.covariance(names)
+    if reference_variance is not None:
+        covariance = covariance + np.diag(np.add.reduceat(reference_variance, start))
+    return chi2(merged.nominal, np.add.reduceat(reference, start), covariance, replicas=replicas)
+
+
+# ---- weights
+
+
+def effective_sample_size(weights: np.ndarray) -> float:
+    """(sum w)^2 / sum w^2: the number of unweighted events with the same relative error. Signed weights are fine."""
+    w = _weights(weights, weights)
+    return float(w.sum() ** 2 / (w**2).sum())
+
+
+def weight_summary(weights: np.ndarray) -> dict[str, float]:
+    """Diagnostics of weights (N,), signed ones included.
+
+    `sum`, `effective_sample_size`, `largest_over_mean` (largest |w| over the mean), `negative_fraction` (of events).
+    """
+    w = _weights(weights, weights)
+    return {
+        "sum": float(w.sum()),
+        "effective_sample_size": effective_sample_size(w),
+        "largest_over_mean": float(np.abs(w).max() / w.mean()),
+        "negative_fraction": float((w < 0).mean()),
+    }
+
+
+# ---- pulls
+
+
+def pulls(estimate: np.ndarray, truth: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """(estimate - truth) / sigma, any shape.
+
+    Raises:
+        InputError: where a sigma is not positive.
+    """
+    if not (np.asarray(sigma) > 0).all():
+        raise InputError(
+            f"{int((~(np.asarray(sigma) > 0)).sum())} of {np.size(sigma)} errors are not positive: no pulls"
+        )
+    return (np.asarray(estimate, dtype=float) - truth) / sigma
+
+
+def pull_summary(values: np.ndarray) -> PullSummary:
+    """Mean and width of pulls (N,), taken as independent; N >= 2. The width's error is that of a Gaussian sample."""
+    z = np.asarray(values, dtype=float).ravel()
+    if z.size < 2 or not np.isfinite(z).all():
+        raise InputError(f"{z.size} pulls, {int((~np.isfinite(z)).sum())} of them not finite: nothing to summarise")
+    width = float(z.std(ddof=1))
+    return PullSummary(float(z.mean()), width / z.size**0.5, width, width / (2 * (z.size - 1)) ** 0.5, z.size)
+
+
+# ---- from a classifier of p against q; `logit` is log D / (1 - D), which never saturates as D does
+
+
+def auc(
+    p_logits: np.ndarray, q_logits: np.ndarray, p_weights: np.ndarray | None = None, q_weights: np.ndarray | None = None
+) -> float:
+    """Probability that an event of p scores above one of q, ties counting half: 0.5 where they cannot be told apart.
+
+    Signed weights give an unbiased estimate, which may leave [0, 1].
+    """
+    wp, wq = _weights(p_weights, p_logits), _weights(q_weights, q_logits)
+    order = np.argsort(q_logits)
+    scores, below = np.asarray(q_logits)[order], np.concatenate([[0.0], np.cumsum(wq[order])])
+    strictly = below[np.searchsorted(scores, p_logits, side="left")]
+    at_most = below[np.searchsorted(scores, p_logits, side="right")]
+    return float(np.sum(wp * (strictly + at_most) / 2) / wp.sum() / wq.sum())
+
+
+def jsd(
+    p_logits: np.ndarray, q_logits: np.ndarray, p_weights: np.ndarray | None = None, q_weights: np.ndarray | None = None
+) -> float:
+    """Jensen-Shannon divergence in bits, 0 (equal) to 1 (disjoint), as the classifier sees it (2410.21611).
+
+    1/2 E_p[log2 2D] + 1/2 E_q[log2 2(1 - D)] for a classifier trained on equal total weights. An imperfect one gives a
+    lower bound, below zero where it is overconfident. Signed weights give an unbiased estimate of that expectation.
+    """
+    wp, wq = _weights(p_weights, p_logits), _weights(q_weights, q_logits)
+    own = np.average(-np.logaddexp(0.0, -np.asarray(p_logits, dtype=float)), weights=wp)
+    other = np.average(-np.logaddexp(0.0, np.asarray(q_logits, dtype=float)), weights=wq)
+    return float(1.0 + 0.5 * (own + other) / np.log(2.0))
+
+
+def ratio_histogram(logits: np.ndarray, weights: np.ndarray | None = None) -> dict[str, list[float] | float]:
+    """Distribution of w = D / (1 - D) over events, in bins of log10 w: its tails show where a sample fails
+    (2305.16774).
+
+    Nothing is lost: `below` and `above` hold what lies beyond the bins. All are fractions of the sum of weights.
+    """
+    w = _weights(weights, logits)
+    x = np.asarray(logits, dtype=float) / np.log(10.0)
+    inside = np.histogram(x, RATIO_EDGES, weights=w)[0]
+    low, high = w[x < RATIO_EDGES[0]].sum(), w[x > RATIO_EDGES[-1]].sum()
+    return {
+        "log10_edges": RATIO_EDGES.tolist(),
+        "fractions": (inside / w.sum()).tolist(),
+        "below": float(low / w.sum()),
+        "above": float(high / w.sum()),
+    }
+
+
+def _contents(counts: np.ndarray, bins: int) -> np.ndarray:
+    c = np.asarray(counts, dtype=float)
+    if c.shape != (bins,):
+        raise InputError(f"contents of shape {c.shape} for {bins} bins")
+    if not (c >= 0).all():
+        raise InputError(
+            f"{int((~(c >= 0)).sum())} of {bins} bins are negative or not finite: a discriminator of densities has no "
+            "meaning there; use wider bins, or the chi2, which allows them"
+        )
+    if not c.sum() > 0:
+        raise InputError("an empty histogram has no density")
+    return c
+
+
+def _weights(weights: np.ndarray | None, like: np.ndarray) -> np.ndarray:
+    w = np.ones(len(like)) if weights is None else np.asarray(weights, dtype=float)
+    if w.shape != np.shape(like):
+        raise InputError(f"weights of shape {w.shape} for {len(like)} events")
+    if not np.isfinite(w).all() or not np.isfinite(like).all():
+        raise InputError("values or weights are not finite")
+    if not w.sum() > 0:
+        raise InputError(f"{w.size} weights sum to {w.sum():g}: no distribution to speak of")
+    return w
