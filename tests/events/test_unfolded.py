@@ -46,14 +46,20 @@ def test_round_trip(tmp_path):
     given = rows()
     sample = write(tmp_path / "u.parquet", [given], iterations=4, extra={"note": "n"})
     nominal, replicas = sample.weights()
-    assert nominal.dtype == np.float64 and np.array_equal(nominal, given["weight"])
-    assert replicas["data_bootstrap"].shape == (1000, 3) and replicas["data_bootstrap"].dtype == np.float32
+    assert nominal.dtype == np.float64
+    assert np.array_equal(nominal, given["weight"])
+    assert replicas["data_bootstrap"].shape == (1000, 3)
+    assert replicas["data_bootstrap"].dtype == np.float32
     assert np.allclose(replicas["data_bootstrap"][:, 2], given["replica:data_bootstrap:2"])
     assert sample.truth(["y", "x"]).shape == (1000, 2)
     assert np.allclose(sample.truth(["y", "x"])[:, 1], given["truth_x"])
-    assert sample.observables == ["x"] and sample.truth_observables == ["x", "y"] and sample.families == FAMILIES
+    assert sample.observables == ["x"]
+    assert sample.truth_observables == ["x", "y"]
+    assert sample.families == FAMILIES
     metadata = sample.metadata
-    assert metadata["iterations"] == 4 and metadata["note"] == "n" and metadata["history"][0]["loss"] == 0.5
+    assert metadata["iterations"] == 4
+    assert metadata["note"] == "n"
+    assert metadata["history"][0]["loss"] == 0.5
     assert metadata["provenance"]["events_out"] == 1000
     assert metadata["provenance"]["sum_of_weights"] == pytest.approx(given["weight"].sum())
     assert metadata["provenance"]["sum_of_squared_weights"] == pytest.approx((given["weight"] ** 2).sum())
@@ -96,7 +102,8 @@ def test_histogram_is_linear_in_the_weights(tmp_path):
         two[name] = 3.0 * one[name]
     a = write(tmp_path / "a.parquet", [one]).histogram("y", EDGES)
     b = write(tmp_path / "b.parquet", [two]).histogram("y", EDGES)
-    assert np.allclose(3 * a.nominal, b.nominal) and np.allclose(3 * a.sigma, b.sigma, rtol=1e-6)
+    assert np.allclose(3 * a.nominal, b.nominal)
+    assert np.allclose(3 * a.sigma, b.sigma, rtol=1e-6)
     assert np.allclose(a.normalised().sigma, b.normalised().sigma, rtol=1e-6)
 
 
@@ -169,7 +176,8 @@ def test_normalised_and_merged_by_hand():
         np.array([0, 1, 3, 4.0]), np.array([1, 2, 1.0]), {"systematic:s": np.array([[2.0, 4, 2]])}, families
     )
     assert histogram.normalised().nominal.tolist() == [0.25, 0.25, 0.25]
-    assert histogram.sigma.tolist() == [1, 2, 1] and histogram.normalised().sigma.tolist() == [0, 0, 0]
+    assert histogram.sigma.tolist() == [1, 2, 1]
+    assert histogram.normalised().sigma.tolist() == [0, 0, 0]
     assert histogram.merged(np.array([0, 3.0])).nominal.tolist() == [3]
     assert histogram.merged(np.array([1, 3, 4.0])).replicas["systematic:s"].tolist() == [[4, 2]]
     with pytest.raises(InputError, match="subset"):
@@ -180,7 +188,7 @@ def test_normalised_and_merged_by_hand():
 
 
 @pytest.mark.parametrize(
-    "name, count", [("bootstrap", 5), ("systematic", 5), ("data_bootstrap:x", 5), ("initialisation", 1)]
+    ("name", "count"), [("bootstrap", 5), ("systematic", 5), ("data_bootstrap:x", 5), ("initialisation", 1)]
 )
 def test_unknown_or_too_small_family_is_refused(name, count):
     with pytest.raises(ConfigError, match=name):
@@ -208,7 +216,8 @@ def test_gathered_columns_equal_the_whole(tmp_path):
     ]
     gather(parts, tmp_path / "u.parquet", record=Record.for_tests())
     whole, found = write(tmp_path / "w.parquet", [given]), Unfolded(tmp_path / "u.parquet")
-    assert found.columns == whole.columns and len(found.metadata["parts"]) == 2
+    assert found.columns == whole.columns
+    assert len(found.metadata["parts"]) == 2
     assert found.metadata["history"][0]["part"] == "{'data_bootstrap': [0, 2]}", "the nominal's history comes first"
     for name in whole.columns:
         assert np.array_equal(next(whole.batches([name]))[name], next(found.batches([name]))[name])
@@ -254,7 +263,8 @@ def test_blocks_are_blind_to_how_they_were_made(tmp_path):
     write(tmp_path / "1.parquet", blocks([1, 2, 3]), part={"data_bootstrap": [0, 1, 2]}, nominal=False)
     gather([tmp_path / "0.parquet", tmp_path / "1.parquet"], tmp_path / "u.parquet", record=Record.for_tests())
     found = Unfolded(tmp_path / "u.parquet")
-    assert found.num_rows == 1000 and found.columns == write(tmp_path / "w.parquet", blocks([0, 1, 2, 3, 4])).columns
+    assert found.num_rows == 1000
+    assert found.columns == write(tmp_path / "w.parquet", blocks([0, 1, 2, 3, 4])).columns
     histogram = found.histogram("x", EDGES)
     for number, contents in enumerate([histogram.nominal, *histogram.replicas["data_bootstrap"]]):
         block = blocks([number])[0]
@@ -303,7 +313,7 @@ NOT_FINITE = np.where(np.arange(1000) < 3, np.inf, 1.0)
 
 
 @pytest.mark.parametrize(
-    "given, error, message",
+    ("given", "error", "message"),
     [
         (broken(weight=NOT_FINITE), DivergedError, "3 of 1000 weights of weight are not finite"),
         (broken(**{"replica:data_bootstrap:1": -NOT_FINITE}), DivergedError, "3 of 1000 .*data_bootstrap:1"),

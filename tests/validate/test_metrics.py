@@ -110,7 +110,9 @@ def test_chi2_by_hand():
     covariance = np.array([[4.0, 2.0], [2.0, 4.0]])
     # Inverse: [[1/3, -1/6], [-1/6, 1/3]]; d = (2, 0): 4/3.
     found = metrics.chi2(np.array([3.0, 1]), np.array([1.0, 1]), covariance)
-    assert found.value == pytest.approx(4 / 3) and found.bins == 2 and found.hartlap == 1
+    assert found.value == pytest.approx(4 / 3)
+    assert found.bins == 2
+    assert found.hartlap == 1
     assert found.p == pytest.approx(np.exp(-2 / 3))
     estimated = metrics.chi2(np.array([3.0, 1]), np.array([1.0, 1]), covariance, replicas=50)
     assert estimated.value == pytest.approx(4 / 3 * 46 / 49)
@@ -150,7 +152,8 @@ def test_chi2_test_passes_the_truth_and_flags_a_shift():
         warnings.simplefilter("error")
         good = metrics.chi2_test(*toy())
         bad = metrics.chi2_test(*toy(shift=0.15))
-    assert good.bins == 20 and good.p > 0.01
+    assert good.bins == 20
+    assert good.p > 0.01
     assert bad.p < 1e-3
 
 
@@ -183,11 +186,13 @@ def test_pulls_by_hand_and_wrong_errors_show():
         metrics.pulls([3, 1], [1, 1], [2, 0])
     found = metrics.pull_summary([1.0, -1.0, 1.0, -1.0])
     assert (found.mean, found.count) == (0, 4)
-    assert found.width == pytest.approx(np.sqrt(4 / 3)) and found.mean_error == pytest.approx(found.width / 2)
+    assert found.width == pytest.approx(np.sqrt(4 / 3))
+    assert found.mean_error == pytest.approx(found.width / 2)
     x = normal(4000, 11)
     right = metrics.pull_summary(metrics.pulls(x, 0, np.ones(4000)))
     wrong = metrics.pull_summary(metrics.pulls(x, 0, np.full(4000, 0.7)))
-    assert abs(right.width - 1) < 4 * right.width_error and abs(right.mean) < 4 * right.mean_error
+    assert abs(right.width - 1) < 4 * right.width_error
+    assert abs(right.mean) < 4 * right.mean_error
     assert abs(wrong.width - 1) > 10 * wrong.width_error
 
 
@@ -197,7 +202,8 @@ def test_pulls_of_a_family_read_wrongly_are_too_wide():
     wrong = {"data_bootstrap": Family("data_bootstrap", 200, "error_of_mean", 1, "mean")}
     good = metrics.pull_summary(metrics.pulls(boot.nominal, expected, boot.sigma))
     bad = metrics.pulls(boot.nominal, expected, Histogram(EDGES, boot.nominal, boot.replicas, wrong).sigma)
-    assert 0.7 < good.width < 1.3 and metrics.pull_summary(bad).width > 5
+    assert 0.7 < good.width < 1.3
+    assert metrics.pull_summary(bad).width > 5
 
 
 # ---- classifier measures
@@ -233,6 +239,7 @@ def test_jsd_in_bits():
 
 def test_ratio_histogram_loses_nothing():
     found = metrics.ratio_histogram(np.log(10.0) * np.array([-5.0, 0.05, 0.05, 7.0]), np.array([1.0, 2, 2, 5]))
-    assert found["below"] == pytest.approx(0.1) and found["above"] == pytest.approx(0.5)
+    assert found["below"] == pytest.approx(0.1)
+    assert found["above"] == pytest.approx(0.5)
     assert found["fractions"][40] == pytest.approx(0.4)
     assert sum(found["fractions"]) + found["below"] + found["above"] == pytest.approx(1)
