@@ -1,0 +1,50 @@
+"""The chain: simulate -> ingest -> calibrate, surrogate -> amplify, unfold -> validate -> publish -> report.
+
+Stop points: simulate_all, ingest_all, calibrate_all, surrogate_all, amplify_all, unfold_all, validate_all, publish_all.
+"""
+
+import sys
+
+from snakemake.utils import min_version
+
+from truthward.config import parse
+from truthward.errors import ConfigError
+
+min_version("9.0")
+
+
+if not workflow.configfiles:
+
+    configfile: "config.yaml"
+
+
+try:
+    STUDY = parse(config, ", ".join(map(str, workflow.configfiles)))
+except ConfigError as error:
+    sys.exit(f"ConfigError: {error}")
+
+
+include: "rules/common.smk"
+include: "rules/simulate.smk"
+include: "rules/ingest.smk"
+include: "rules/calibrate.smk"
+include: "rules/surrogate.smk"
+include: "rules/amplify.smk"
+include: "rules/unfold.smk"
+include: "rules/validate.smk"
+include: "rules/publish.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.simulate_all.input,
+        rules.ingest_all.input,
+        rules.calibrate_all.input,
+        rules.surrogate_all.input,
+        rules.amplify_all.input,
+        rules.unfold_all.input,
+        rules.validate_all.input,
+        rules.publish_all.input,
+        rules.report_all.input,

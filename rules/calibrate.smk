@@ -1,0 +1,53 @@
+"""The jet's response, learned with its uncertainties and applied to simulation and data alike.
+
+INPUTS:  results/<study>/ingest/<sample>.parquet
+OUTPUTS: results/<study>/calibrate/model.safetensors, <sample>.parquet, summary.json, figures/
+"""
+
+
+rule calibrate_all:
+    input:
+        [
+            f"{RESULTS}/calibrate/summary.json",
+            f"{RESULTS}/calibrate/figures/closure.png",
+            f"{RESULTS}/calibrate/figures/pulls.png",
+        ]
+        if STUDY.calibrate
+        else [],
+
+
+if STUDY.calibrate:
+
+    rule calibrate:
+        input:
+            simulation=f"results/{{study}}/ingest/{SIMULATION}.parquet",
+            data=f"results/{{study}}/ingest/{DATA}.parquet",
+        output:
+            model="results/{study}/calibrate/model.safetensors",
+            simulation=f"results/{{study}}/calibrate/{SIMULATION}.parquet",
+            data=f"results/{{study}}/calibrate/{DATA}.parquet",
+            summary="results/{study}/calibrate/summary.json",
+        params:
+            spec=spec(calibrate=STUDY.calibrate, observables=STUDY.observable_list()),
+            code=code("calibrate", ("calibrate", STUDY.calibrate["kind"])),
+        log:
+            "results/{study}/logs/calibrate.log",
+        resources:
+            mem_mb=4000,
+            runtime=120,
+        script:
+            "../workflow/scripts/calibrate.py"
+
+    rule calibrate_figures:
+        input:
+            "results/{study}/calibrate/summary.json",
+        output:
+            closure=report("results/{study}/calibrate/figures/closure.png", caption=caption("closure"), category="2 Calibrate"),
+            pulls=report("results/{study}/calibrate/figures/pulls.png", caption=caption("pulls"), category="2 Calibrate"),
+        params:
+            spec=spec(),
+            code=code("calibrate_figures"),
+        log:
+            "results/{study}/logs/calibrate_figures.log",
+        script:
+            "../workflow/scripts/calibrate_figures.py"

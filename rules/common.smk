@@ -1,0 +1,54 @@
+"""What all rules share: names, the smallest spec that a stage reads, and the digest of the code it runs."""
+
+from glob import glob
+from pathlib import Path
+
+from truthward import fingerprint, plugins
+
+SIMULATION = STUDY.sample("simulation")
+DATA = STUDY.sample("data")
+METHODS = list(STUDY.unfold.methods)
+MODELS = list(STUDY.surrogate.models)
+AMPLIFIED = MODELS if STUDY.amplify else []
+RESULTS = f"results/{STUDY.study}"
+
+
+wildcard_constraints:
+    study=STUDY.study,
+    sample="|".join(STUDY.samples),
+    method="|".join(METHODS),
+    model="|".join(MODELS) or "none",
+    chunk=r"\d+",
+    job=r"\d+",
+
+
+def spec(**parts):
+    """The `spec` param: the study's seed and the parts of the config that the stage reads, as plain data."""
+    return {"seed": STUDY.seed, **parts}
+
+
+def code(rule, *kinds):
+    """The `code` param: digest of the adapter, of all it can reach by imports, and of the chosen plug-ins."""
+    return fingerprint.code(Path(workflow.basedir) / "workflow" / "scripts" / f"{rule}.py", kinds)
+
+
+def events(sample):
+    """The event table that is unfolded: calibrated where the study calibrates."""
+    stage = "calibrate" if STUDY.calibrate else "ingest"
+    return f"results/{{study}}/{stage}/{sample}.parquet"
+
+
+def files_of(where, patterns):
+    """The files that paths and globs name, in their order; one that names nothing ends the call with its key."""
+    found = []
+    for pattern in patterns:
+        matches = sorted(glob(pattern, recursive=True))
+        if not matches:
+            sys.exit(f"ConfigError: {where}.files: {pattern!r} names no file (relative to {Path.cwd().name}/)")
+        found += matches
+    return found
+
+
+def caption(name):
+    """The caption of a figure in the report."""
+    return workflow.source_path(f"../workflow/report/{name}.rst")

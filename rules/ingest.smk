@@ -1,0 +1,130 @@
+"""ROOT files into event tables, and what came in.
+
+INPUTS:  results/<study>/simulate/<sample>/<chunk>.root, or the files of samples.<sample>.read
+OUTPUTS: results/<study>/ingest/<sample>.parquet, <sample>.closure_truth.parquet, summary.json, figures/
+"""
+
+CLOSURE = f"{RESULTS}/ingest/{DATA}.closure_truth.parquet" if STUDY.has_closure else []
+
+
+def reader(sample, closure=False):
+    """The reader's entry: generated samples are flat trees whose branches are named as the columns."""
+    entry = STUDY.samples[sample]
+    return (entry.closure_read if closure else entry.read) or {"kind": "flat_tree"}
+
+
+def source(sample, closure=False):
+    """Files of a sample: chunks of the generator, or what the config names."""
+    entry = STUDY.samples[sample]
+    if entry.generate:
+        return [f"{RESULTS}/simulate/{sample}/{chunk}.root" for chunk in range(entry.chunks)]
+    return files_of(f"samples.{sample}", reader(sample, closure)["files"])
+
+
+def ingest_spec(sample, closure=False):
+    """What the three rules read of the config; the files are their input."""
+    entry = {k: v for k, v in reader(sample, closure).items() if k != "files"}
+    role = "closure_truth" if closure else STUDY.samples[sample].role
+    return spec(read=entry, role=role, selection=STUDY.selection.model_dump(), observables=STUDY.observable_list())
+
+
+PSEUDODATA = [name for name, sample in STUDY.samples.items() if sample.closure]
+
+
+rule ingest_all:
+    input:
+        expand("{results}/ingest/{sample}.parquet", results=RESULTS, sample=STUDY.samples),
+        CLOSURE,
+        f"{RESULTS}/ingest/figures/data_over_simulation.png",
+        f"{RESULTS}/ingest/figures/response.png",
+
+
+rule ingest:
+    input:
+        lambda w: source(w.sample),
+    output:
+        table="results/{study}/ingest/{sample}.parquet",
+    params:
+        spec=lambda w: ingest_spec(w.sample),
+        code=lambda w: code("ingest", ("events.readers", reader(w.sample)["kind"])),
+    log:
+        "results/{study}/logs/ingest/{sample}.log",
+    wildcard_constraints:
+        sample="|".join(name for name in STUDY.samples if name not in PSEUDODATA) or "none",
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    script:
+        "../workflow/scripts/ingest.py"
+
+
+rule ingest_pseudodata:
+    input:
+        lambda w: source(w.sample),
+    output:
+        table="results/{study}/ingest/{sample}.parquet",
+        closure="results/{study}/ingest/{sample}.closure_truth.parquet",
+    params:
+        spec=lambda w: ingest_spec(w.sample),
+        code=lambda w: code("ingest_pseudodata", ("events.readers", reader(w.sample)["kind"])),
+    log:
+        "results/{study}/logs/ingest_pseudodata/{sample}.log",
+    wildcard_constraints:
+        sample="|".join(PSEUDODATA) or "none",
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    script:
+        "../workflow/scripts/ingest_pseudodata.py"
+
+
+rule ingest_closure:
+    input:
+        lambda w: source(w.sample, closure=True),
+    output:
+        table="results/{study}/ingest/{sample}.closure_truth.parquet",
+    params:
+        spec=lambda w: ingest_spec(w.sample, closure=True),
+        code=lambda w: code("ingest_closure", ("events.readers", reader(w.sample, closure=True)["kind"])),
+    log:
+        "results/{study}/logs/ingest_closure/{sample}.log",
+    wildcard_constraints:
+        sample="|".join(name for name, sample in STUDY.samples.items() if sample.closure_read) or "none",
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    script:
+        "../workflow/scripts/ingest_closure.py"
+
+
+rule ingest_summary:
+    input:
+        simulation=f"results/{{study}}/ingest/{SIMULATION}.parquet",
+        data=f"results/{{study}}/ingest/{DATA}.parquet",
+    output:
+        "results/{study}/ingest/summary.json",
+    params:
+        spec=spec(observables=STUDY.observable_list()),
+        code=code("ingest_summary"),
+    log:
+        "results/{study}/logs/ingest_summary.log",
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    script:
+        "../workflow/scripts/ingest_summary.py"
+
+
+rule ingest_figures:
+    input:
+        "results/{study}/ingest/summary.json",
+    output:
+        data=report("results/{study}/ingest/figures/data_over_simulation.png", caption=caption("data"), category="1 Ingest"),
+        response=report("results/{study}/ingest/figures/response.png", caption=caption("response"), category="1 Ingest"),
+    params:
+        spec=spec(observables=STUDY.observable_list()),
+        code=code("ingest_figures"),
+    log:
+        "results/{study}/logs/ingest_figures.log",
+    script:
+        "../workflow/scripts/ingest_figures.py"

@@ -1,0 +1,30 @@
+"""What others reuse: truth-level events with weight and replicas, and all that is needed to read them.
+
+INPUTS:  results/<study>/unfold/<method>/unfolded.parquet
+OUTPUTS: results/<study>/publication/
+"""
+
+
+rule publish_all:
+    input:
+        f"{RESULTS}/publication/metadata.json",
+
+
+rule publish:
+    input:
+        f"results/{{study}}/unfold/{STUDY.publish.method}/unfolded.parquet",
+    output:
+        events="results/{study}/publication/events.parquet",
+        metadata="results/{study}/publication/metadata.json",
+        readme="results/{study}/publication/README.md",
+        example="results/{study}/publication/example.py",
+    params:
+        spec=spec(study=STUDY.study, publish=STUDY.publish.model_dump(), observables=STUDY.observable_list()),
+        code=code("publish"),
+    log:
+        "results/{study}/logs/publish.log",
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    script:
+        "../workflow/scripts/publish.py"

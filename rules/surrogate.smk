@@ -1,0 +1,34 @@
+"""Fast generative surrogates of the simulation, at both levels.
+
+INPUTS:  results/<study>/calibrate/<simulation>.parquet (ingest/ where the study does not calibrate)
+OUTPUTS: results/<study>/surrogate/<model>/model.safetensors, samples.parquet, summary.json
+"""
+
+
+rule surrogate_all:
+    input:
+        expand("{results}/surrogate/{model}/samples.parquet", results=RESULTS, model=MODELS),
+        expand("{results}/surrogate/{model}/figures/marginals.png", results=RESULTS, model=MODELS),
+
+
+rule surrogate:
+    input:
+        simulation=events(SIMULATION),
+    output:
+        model="results/{study}/surrogate/{model}/model.safetensors",
+        samples="results/{study}/surrogate/{model}/samples.parquet",
+        summary="results/{study}/surrogate/{model}/summary.json",
+    params:
+        spec=lambda w: spec(
+            model=STUDY.surrogate.models[w.model],
+            training=STUDY.surrogate.model_dump(exclude={"models"}),
+            observables=STUDY.observable_list(),
+        ),
+        code=lambda w: code("surrogate", ("models", STUDY.surrogate.models[w.model]["kind"])),
+    log:
+        "results/{study}/logs/surrogate/{model}.log",
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    script:
+        "../workflow/scripts/surrogate.py"

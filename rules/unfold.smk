@@ -1,0 +1,73 @@
+"""Unfolding: the replicas of a method are dealt to jobs; a gathering rule checks that none is missing.
+
+INPUTS:  results/<study>/calibrate/<sample>.parquet (ingest/ where the study does not calibrate)
+OUTPUTS: results/<study>/unfold/<method>/parts/<job>.parquet, unfolded.parquet, figures/
+"""
+
+
+def unfold_kinds(method):
+    """The plug-ins that a method's result depends on: itself, and the generative model that it uses."""
+    entry = STUDY.unfold.methods[method]
+    schema = plugins.schema("unfold", entry["kind"])
+    model = entry.get("model", schema.options.get("model", ("", None))[1])
+    return [("unfold", entry["kind"]), *([("models", model["kind"])] if model else [])]
+
+
+rule unfold_all:
+    input:
+        expand("{results}/unfold/{method}/unfolded.parquet", results=RESULTS, method=METHODS),
+        expand("{results}/unfold/{method}/figures/iterations.png", results=RESULTS, method=METHODS),
+
+
+rule unfold_part:
+    input:
+        simulation=events(SIMULATION),
+        data=events(DATA),
+    output:
+        "results/{study}/unfold/{method}/parts/{job}.parquet",
+    params:
+        spec=lambda w: spec(
+            method=STUDY.unfold.methods[w.method],
+            observables=STUDY.observable_list(),
+            families=STUDY.families(),
+            jobs=STUDY.unfold.jobs,
+        ),
+        code=lambda w: code("unfold_part", *unfold_kinds(w.method)),
+    log:
+        "results/{study}/logs/unfold_part/{method}.{job}.log",
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    script:
+        "../workflow/scripts/unfold_part.py"
+
+
+rule unfold:
+    input:
+        expand("results/{{study}}/unfold/{{method}}/parts/{job}.parquet", job=range(STUDY.unfold.jobs)),
+    output:
+        "results/{study}/unfold/{method}/unfolded.parquet",
+    params:
+        spec=spec(families=STUDY.families()),
+        code=code("unfold"),
+    log:
+        "results/{study}/logs/unfold/{method}.log",
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    script:
+        "../workflow/scripts/unfold.py"
+
+
+rule unfold_figures:
+    input:
+        "results/{study}/unfold/{method}/unfolded.parquet",
+    output:
+        report("results/{study}/unfold/{method}/figures/iterations.png", caption=caption("iterations"), category="4 Unfold"),
+    params:
+        spec=spec(),
+        code=code("unfold_figures"),
+    log:
+        "results/{study}/logs/unfold_figures/{method}.log",
+    script:
+        "../workflow/scripts/unfold_figures.py"

@@ -1,0 +1,109 @@
+"""Every result against what is known, beside its floor. The only rules that read the closure truth.
+
+INPUTS:  unfolded and event tables, results/<study>/ingest/<data>.closure_truth.parquet where there is one
+OUTPUTS: results/<study>/validate/<method>.json, surrogate.<model>.json, calibrate.json, methods.{json,csv,md}, figures/
+"""
+
+
+rule validate_all:
+    input:
+        f"{RESULTS}/validate/methods.csv",
+        expand("{results}/validate/figures/{method}.png", results=RESULTS, method=METHODS),
+        expand("{results}/validate/surrogate.{model}.json", results=RESULTS, model=MODELS),
+        f"{RESULTS}/validate/calibrate.json" if STUDY.calibrate else [],
+
+
+rule validate:
+    input:
+        unfolded="results/{study}/unfold/{method}/unfolded.parquet",
+        simulation=events(SIMULATION),
+        data=events(DATA),
+        closure=CLOSURE,
+    output:
+        "results/{study}/validate/{method}.json",
+    params:
+        spec=spec(observables=STUDY.observable_list(), validate=STUDY.validate_.model_dump()),
+        code=code("validate"),
+    log:
+        "results/{study}/logs/validate/{method}.log",
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    script:
+        "../workflow/scripts/validate.py"
+
+
+rule validate_surrogate:
+    input:
+        samples="results/{study}/surrogate/{model}/samples.parquet",
+        simulation=events(SIMULATION),
+    output:
+        "results/{study}/validate/surrogate.{model}.json",
+    params:
+        spec=spec(observables=STUDY.observable_list(), validate=STUDY.validate_.model_dump()),
+        code=code("validate_surrogate"),
+    log:
+        "results/{study}/logs/validate_surrogate/{model}.log",
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    script:
+        "../workflow/scripts/validate_surrogate.py"
+
+
+rule validate_calibrate:
+    input:
+        "results/{study}/calibrate/summary.json",
+    output:
+        "results/{study}/validate/calibrate.json",
+    params:
+        spec=spec(),
+        code=code("validate_calibrate"),
+    log:
+        "results/{study}/logs/validate_calibrate.log",
+    script:
+        "../workflow/scripts/validate_calibrate.py"
+
+
+rule validate_methods:
+    input:
+        expand("results/{{study}}/validate/{method}.json", method=METHODS),
+    output:
+        json="results/{study}/validate/methods.json",
+        csv=report("results/{study}/validate/methods.csv", caption=caption("methods"), category="5 Validate"),
+        md="results/{study}/validate/methods.md",
+    params:
+        spec=spec(methods=METHODS),
+        code=code("validate_methods"),
+    log:
+        "results/{study}/logs/validate_methods.log",
+    script:
+        "../workflow/scripts/validate_methods.py"
+
+
+rule validate_figures:
+    input:
+        "results/{study}/validate/{method}.json",
+    output:
+        report("results/{study}/validate/figures/{method}.png", caption=caption("validate"), category="5 Validate"),
+    params:
+        spec=spec(observables=STUDY.observable_list()),
+        code=code("validate_figures"),
+    log:
+        "results/{study}/logs/validate_figures/{method}.log",
+    script:
+        "../workflow/scripts/validate_figures.py"
+
+
+rule surrogate_figures:
+    input:
+        "results/{study}/validate/surrogate.{model}.json",
+    output:
+        report("results/{study}/surrogate/{model}/figures/marginals.png", caption=caption("surrogate"), category="3 Surrogate"),
+    params:
+        spec=spec(observables=STUDY.observable_list()),
+        code=code("surrogate_figures"),
+    log:
+        "results/{study}/logs/surrogate_figures/{model}.log",
+    script:
+        "../workflow/scripts/surrogate_figures.py"

@@ -1,0 +1,17 @@
+"""ROOT files into one event table."""
+
+from truthward.job import Job
+
+with Job(snakemake) as job:
+    from truthward.config import observables_from
+    from truthward.events.ingest import ingest
+    from truthward.plugins import build
+
+    ingest(
+        build("events.readers", {**job.spec["read"], "files": list(job.input)}),
+        output=job.output.table,
+        observables=observables_from(job.spec["observables"]),
+        role=job.spec["role"],
+        selection=job.spec["selection"],
+        record=job.record,
+    )
