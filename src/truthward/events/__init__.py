@@ -1,1 +1,1 @@
-"""From ROOT files to the event table: readers, expressions, selection, and the table that everything downstream reads."""
+"""From ROOT files to the event table: readers, expressions, selection, and the table that all stages read."""

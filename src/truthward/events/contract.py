@@ -1,4 +1,4 @@
-"""What a batch of events must be before it enters an event table; every breach is named with its file, column and rows."""
+"""What a batch of events must be to enter an event table; every breach is named with its file, column and rows."""
 
 from __future__ import annotations
 
@@ -29,17 +29,22 @@ class Batch(dict[str, Any]):
 
     Attributes:
         source: file that they come from.
-        first: entry of the first row in that file.
+        entries: (N,) entry in that file of each row; rows count from 0 where None.
     """
 
-    def __init__(self, columns: Mapping[str, Any], *, source: str, first: int = 0) -> None:
+    def __init__(self, columns: Mapping[str, Any], *, source: str, entries: np.ndarray | None = None) -> None:
         super().__init__(columns)
         self.source = source
-        self.first = first
+        self.entries = entries
 
     def like(self, columns: Mapping[str, Any]) -> Batch:
-        """Other columns of the same origin."""
-        return Batch(columns, source=self.source, first=self.first)
+        """Other columns of the same rows."""
+        return Batch(columns, source=self.source, entries=self.entries)
+
+    def take(self, mask: np.ndarray) -> Batch:
+        """The rows where `mask` (N,) is true."""
+        entries = np.flatnonzero(mask) if self.entries is None else self.entries[mask]
+        return Batch({name: values[mask] for name, values in self.items()}, source=self.source, entries=entries)
 
 
 def level_of(column: str) -> str | None:
@@ -66,8 +71,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"there are: {', '.join(known[:12])}{', ...' if len(known) > 12 else ''}" if known else "there are none"
 
 
-def _at(rows: np.ndarray, first: int) -> str:
-    head = ", ".join(str(int(row) + first) for row in rows[:5])
+def _at(rows: np.ndarray, batch: Batch) -> str:
+    entries = rows[:5] if batch.entries is None else batch.entries[rows[:5]]
+    head = ", ".join(str(int(entry)) for entry in entries)
     return f"first at {'entry' if rows.size == 1 else 'entries'} {head}{', ...' if rows.size > 5 else ''}"
 
 
@@ -77,7 +83,7 @@ def refuse_nonfinite(values: Any, batch: Batch, column: str, why: str) -> None:
     if bad.size:
         raise InputError(
             f"{batch.source}: {column}: {bad.size} of {len(values)} values are NaN or infinite {why}, "
-            f"{_at(bad, batch.first)}; correct the file, or select these events away with a pass flag"
+            f"{_at(bad, batch)}; correct the file, or select these events away with a pass flag"
         )
 
 
@@ -99,7 +105,7 @@ def flags(values: Any, batch: Batch, column: str) -> np.ndarray:
     odd = np.flatnonzero((array != 0) & (array != 1))
     if odd.size:
         raise InputError(
-            f"{batch.source}: {column}: {odd.size} values are neither 0 nor 1, {_at(odd, batch.first)}; "
+            f"{batch.source}: {column}: {odd.size} values are neither 0 nor 1, {_at(odd, batch)}; "
             f"write a condition such as '{column}: branch > 0'"
         )
     return array.astype(bool)
@@ -116,7 +122,7 @@ def identities(values: Any, batch: Batch) -> np.ndarray:
     if bad.size:
         raise InputError(
             f"{batch.source}: event_id: {bad.size} values are not whole numbers from 0 (to 2^53 where computed), "
-            f"{_at(bad, batch.first)}; map an integer branch"
+            f"{_at(bad, batch)}; map an integer branch"
         )
     return array.astype(np.uint64)
 
@@ -139,15 +145,13 @@ def _lists(
     if bad.size:
         raise InputError(
             f"{batch.source}: {column} and {other} have different numbers of constituents in {bad.size} events, "
-            f"{_at(bad, batch.first)}; both must describe the same constituents"
+            f"{_at(bad, batch)}; both must describe the same constituents"
         )
     with np.errstate(over="ignore"):
         flat = ak.to_numpy(ak.flatten(kept, axis=1)).astype(np.float32) if len(kept) else np.empty(0, np.float32)
     if not np.isfinite(flat).all():
         rows = np.unique(np.repeat(np.arange(len(mask)), length)[~np.isfinite(flat)])
-        raise InputError(
-            f"{batch.source}: {column}: NaN or infinite in {rows.size} passing events, {_at(rows, batch.first)}"
-        )
+        raise InputError(f"{batch.source}: {column}: NaN or infinite in {rows.size} passing events, {_at(rows, batch)}")
     offsets = np.concatenate([[0], np.cumsum(length)]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat), mask=pa.array(~mask))
 
@@ -163,8 +167,8 @@ def to_arrow(batch: Batch, *, role: str) -> pa.Table:
     "signal" and `split` the hash of the id where the batch lacks them.
 
     Raises:
-        InputError: a column is missing, foreign to the role, of another length, of another type, or not finite where its
-            flag is true; a weight is not finite. Negative and zero weights are legal.
+        InputError: a column is missing, foreign to the role, of another length, of another type, or not finite where
+            its flag is true; a weight is not finite. Negative and zero weights are legal.
     """
     levels = ROLES[role]
     missing = _required(role) - set(batch)

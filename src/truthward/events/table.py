@@ -1,14 +1,14 @@
 """The event table: one Parquet file per sample, the contract between all stages.
 
-Columns: `truth_<observable>`, `reco_<observable>` (float32, GeV and radians; null where not `pass_truth`, `pass_reco`), the two
-flags (bool), `weight` (float64, sum = expected yield), `process` (text), `event_id` (uint64), `split` (uint8: 0 train, 1
-validation, 2 test), and jagged `truth_constituents_*`, `reco_constituents_*` (list of float32) where the source has them.
+Columns: `truth_<observable>`, `reco_<observable>` (float32, GeV and radians; null where not `pass_truth`, `pass_reco`),
+the two flags (bool), `weight` (float64, sum = expected yield), `process` (text), `event_id` (uint64), `split` (uint8:
+0 train, 1 validation, 2 test), and jagged `truth_constituents_*`, `reco_constituents_*` (list of float32) where the
+source has them.
 """
 
 from __future__ import annotations
 
 import json
-from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from truthward.artefact import atomic
 from truthward.errors import CorruptError, InputError
 from truthward.events.contract import PROCESS, ROLES, Batch, is_jagged, level_of, nearest, to_arrow
+from truthward.events.identity import Ids
 from truthward.provenance import Record
 
 ROW_GROUP = 65536
@@ -75,14 +76,19 @@ class EventTable:
         first = 0
         with self._open() as file:
             for piece in file.iter_batches(batch_size=rows, columns=names):
-                yield Batch(_arrays(pa.Table.from_batches([piece])), source=str(self.path), first=first)
+                yield Batch(
+                    _arrays(pa.Table.from_batches([piece])),
+                    source=str(self.path),
+                    entries=first + np.arange(piece.num_rows),
+                )
                 first += piece.num_rows
 
     def level(self, level: str, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Observables at one level, "truth" or "reco".
 
         Returns:
-            mask (N,) bool: which events pass; values (N, D) float32 in the order of `names`, NaN where the mask is False.
+            mask (N,) bool: which events pass; values (N, D) float32 in the order of `names`, NaN where the mask is
+            False.
         """
         columns = [f"{level}_{name}" for name in names]
         # One column at a time: the peak is the result and one column, not two copies of everything.
@@ -129,25 +135,8 @@ def _lists(column: pa.ChunkedArray) -> ak.Array:
     return ak.mask(lists, valid)
 
 
-class _Ids:
-    """All event ids seen so far: 8 bytes an event (80 MB for ten million), sorted in place once at the end."""
-
-    def __init__(self) -> None:
-        self._seen = array("Q")
-
-    def add(self, event_id: np.ndarray) -> None:
-        self._seen.frombytes(event_id.astype(np.uint64).tobytes())
-
-    def refuse_duplicates(self, source: str) -> None:
-        ids = np.frombuffer(self._seen, dtype=np.uint64)
-        ids.sort()
-        again = ids[1:][ids[1:] == ids[:-1]]
-        if again.size:
-            which = ", ".join(str(value) for value in np.unique(again)[:5])
-            raise InputError(
-                f"{source}: event_id: {again.size} of {ids.size} rows repeat the id of another, such as {which}; is a file "
-                "given twice? Map event_id, or run, lumi and event, to branches that tell the events apart"
-            )
+def _length(batch: Mapping[str, Any]) -> int:
+    return max((len(values) for values in batch.values()), default=0)
 
 
 def _group(pieces: list[pa.Table]) -> pa.Table:
@@ -167,21 +156,23 @@ def write_table(
     selection: Mapping[str, str],
     record: Record,
     source: str = "",
+    origin: Mapping[str, Any] | None = None,
     events_in: Callable[[], int] | None = None,
 ) -> dict[str, Any]:
     """Write an event table from a stream of batches, checking the contract; nothing is under `path` unless all is well.
 
-    Batches may have any length: row groups have 65,536 rows whatever it is. `process` ("signal") and `split` (hash of the id)
-    are filled in where batches lack them.
+    Batches may have any length: row groups have 65,536 rows whatever it is. `process` ("signal") and `split` (hash of
+    the id) are filled in where batches lack them.
 
     Args:
         path: the Parquet file.
         batches: name -> (N,) array; all batches have the same columns.
-        observables: name -> label, unit, range and so on, of those that are declared; others of the columns get their name
-            as label.
+        observables: name -> label, unit, range and so on, of those that are declared; others of the columns
+            get their name as label.
         role: "simulation", "data" or "closure_truth".
         selection: level -> expression that was applied.
         record: provenance, closed here.
+        origin: what the reader says of its files; stored as metadata "origin".
         source: what to name in messages that concern all batches; `path` by default.
         events_in: asked at the end for the number of events read, where it is not the number of rows that came.
 
@@ -194,13 +185,17 @@ def write_table(
     if role not in ROLES:
         raise InputError(f"{path}: role {role!r}; it is one of {', '.join(ROLES)}")
     source = source or str(path)
-    seen = _Ids()
+    seen = Ids()
     rows, pending, waiting, sum_w, sum_w2 = 0, 0, [], 0.0, 0.0
     writer: pq.ParquetWriter | None = None
     with atomic(path) as temporary:
         try:
             for given in batches:
-                batch = given if isinstance(given, Batch) else Batch(given, source=source, first=rows)
+                batch = (
+                    given
+                    if isinstance(given, Batch)
+                    else Batch(given, source=source, entries=rows + np.arange(_length(given)))
+                )
                 piece = to_arrow(batch, role=role)
                 if writer is None:
                     schema = _group([piece]).schema
@@ -232,6 +227,7 @@ def write_table(
                     name: dict(observables.get(name, {"label": name, "unit": ""})) for name in dict.fromkeys(names)
                 },
                 "selection": dict(selection),
+                "origin": dict(origin or {}),
                 "provenance": record.finish(
                     events_in=rows if events_in is None else events_in(), events_out=rows, sum_w=sum_w, sum_w2=sum_w2
                 ),

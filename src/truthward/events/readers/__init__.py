@@ -1,1 +1,45 @@
-"""Readers: one module per file format; a new format is a new module."""
+"""Readers: one module per file format; a new format is a new module with one class that derives from `Reader`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from truthward.events.contract import Batch
+from truthward.events.root import CHUNK, expand
+
+
+class Reader(ABC):
+    """Turns files into batches of event-table columns.
+
+    The constructor opens nothing: files may not exist yet when the config is checked.
+    """
+
+    def __init__(self, files: Sequence[str]) -> None:
+        self.files = list(files)
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files; InputError where one is missing or a pattern matches nothing."""
+        return expand(self.files)
+
+    @abstractmethod
+    def columns(self) -> list[str]:
+        """Columns `truth_*` and `reco_*` that the files give."""
+
+    @abstractmethod
+    def truth(self) -> list[str]:
+        """What of the files is truth (branches or columns), used or not; empty for real data."""
+
+    @abstractmethod
+    def batches(self, levels: Sequence[str], *, rows: int = CHUNK) -> Iterator[Batch]:
+        """Columns of the levels with `pass_<level>`, `weight`, `event_id` and `process`, in chunks of `rows` entries.
+
+        Values where a flag is false may be anything. Ids do not depend on `rows`, nor on names or order of the files.
+        """
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """What the metadata of the table says of where it comes from; JSON-able."""

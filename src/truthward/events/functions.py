@@ -1,0 +1,74 @@
+"""Functions that an expression may call, over flat (numpy) and jagged (awkward) branches alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import awkward as ak
+import numpy as np
+
+Values = Any
+"""(N,) numpy array, or awkward array of lists of numbers."""
+
+
+def _where(condition: Values, yes: Values, no: Values) -> Values:
+    if any(isinstance(part, ak.Array) for part in (condition, yes, no)):
+        return ak.where(condition, yes, no)
+    return np.where(condition, yes, no)
+
+
+def _count(values: Values) -> Values:
+    return ak.to_numpy(ak.num(values, axis=1))
+
+
+def _sum(values: Values) -> Values:
+    return ak.to_numpy(ak.sum(values, axis=1))
+
+
+FUNCTIONS: dict[str, tuple[int, Callable[..., Values]]] = {
+    **{
+        name: (1, getattr(np, name))
+        for name in ("sqrt", "log", "log10", "exp", "sin", "cos", "tan", "arctan", "sinh", "cosh", "tanh")
+    },
+    "abs": (1, np.abs),
+    "floor": (1, np.floor),
+    "arctan2": (2, np.arctan2),
+    "hypot": (2, np.hypot),
+    "minimum": (2, np.minimum),
+    "maximum": (2, np.maximum),
+    "where": (3, _where),
+    "isfinite": (1, np.isfinite),
+    "count": (1, _count),
+    "sum": (1, _sum),
+}
+"""Name -> number of arguments, function. `where(condition, yes, no)`; angles in radians; `log` is natural."""
+
+
+def _dtype(values: Values) -> np.dtype:
+    if isinstance(values, ak.Array):
+        # An empty slice tells the type of the numbers inside of the lists, at no cost.
+        return ak.to_numpy(ak.flatten(values[:0], axis=None)).dtype
+    return np.asarray(values).dtype
+
+
+def double(values: Values) -> Values:
+    """Numbers and conditions as float64; TypeError for text."""
+    if _dtype(values).kind not in "fiub":
+        raise TypeError("text where a number is needed")
+    return ak.values_astype(values, np.float64) if isinstance(values, ak.Array) else np.asarray(values, np.float64)
+
+
+def is_condition(values: Values) -> bool:
+    """Whether the values are true or false."""
+    return _dtype(values).kind == "b"
+
+
+def place_of(values: Values, place: int) -> np.ndarray:
+    """Element `place` of each event's list as (N,) float64, NaN where the list is shorter."""
+    if not isinstance(values, ak.Array):
+        raise TypeError("a place is asked of a branch that has one number per event")
+    long = ak.to_numpy(ak.num(values, axis=1)) > place
+    result = np.full(len(long), np.nan)
+    result[long] = ak.to_numpy(values[long][:, place])
+    return result

@@ -1,0 +1,169 @@
+"""Any flat TTree or RNTuple, through a map of columns to expressions over its branches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import awkward as ak
+import numpy as np
+
+from truthward.errors import ConfigError, InputError
+from truthward.events.contract import SIGNAL, Batch, identities, level_of, nearest, refuse_nonfinite
+from truthward.events.expression import Expression
+from truthward.events.identity import combine
+from truthward.events.readers import Reader
+from truthward.events.root import CHUNK, digest, opened
+
+_NUMBERS = ("run", "lumi", "event")
+_OTHERS = ("pass_truth", "pass_reco", "weight", "event_id", *_NUMBERS, "process", "is_background")
+
+
+class FlatTree(Reader):
+    """Reads flat trees; each column is an expression over branches (see `events.expression`).
+
+    Without a map, branches named `truth_*` and `reco_*` are taken as they are. `pass_truth`, `pass_reco`, `weight`,
+    `event_id`, `run`, `lumi`, `event`, `process` and `is_background` are taken from branches of these names unless the
+    map says otherwise. Without a flag every event passes; without a weight it is 1; without any id it is made of the
+    content of the file and the entry.
+
+    Args:
+        files: paths and globs.
+        tree: name of the TTree or RNTuple.
+        branches: column -> expression, such as {"truth_m": "mass / 1000", "pass_reco": "reco_pt > 150"}.
+        processes: label of each number in a numeric `process` (or false and true of `is_background`).
+
+    A branch that a flag or weight is computed from must be finite in all events, unless the expression itself asks
+    `isfinite` of it: otherwise NaN > 150 would drop the event without a word.
+    """
+
+    PROVIDES: tuple[str, ...] = ()
+    PROVIDES_FROM = "branches"
+
+    def __init__(
+        self,
+        *,
+        files: list[str],
+        tree: str = "events",
+        branches: dict[str, Any] = {},
+        processes: list[str] = ["signal", "background"],
+    ) -> None:
+        super().__init__(files)
+        self.tree = tree
+        for column in branches:
+            if not level_of(column) and column not in _OTHERS:
+                raise ConfigError(
+                    f"branches.{column}: not a column; it is truth_<name>, reco_<name>, {', '.join(_OTHERS)}; "
+                    f"{nearest(column, _OTHERS)}"
+                )
+        self.branches = dict(branches)
+        self.processes = list(processes)
+
+    @cached_property
+    def mapping(self) -> dict[str, Expression]:
+        """Column -> expression, as it stands for these files."""
+        with opened(self.paths[0], self.tree) as tree:
+            present = tree.branches
+        texts = dict(self.branches) or {name: name for name in present if level_of(name)}
+        texts = {name: name for name in _OTHERS if name in present} | texts
+        return {column: Expression(text) for column, text in texts.items()}
+
+    def columns(self) -> list[str]:
+        """Columns `truth_*` and `reco_*` that the map gives."""
+        return [column for column in self.mapping if level_of(column)]
+
+    def truth(self) -> list[str]:
+        """Truth columns of the map, and branches of the file that are named as truth."""
+        found = [column for column in self.mapping if level_of(column) == "truth" or column == "pass_truth"]
+        for path in self.paths:
+            with opened(path, self.tree) as tree:
+                found += [name for name in tree.branches if level_of(name) == "truth" or name == "pass_truth"]
+        return list(dict.fromkeys(found))
+
+    def describe(self) -> dict[str, Any]:
+        """Files, tree and the expressions that were used."""
+        texts = {column: expression.text for column, expression in self.mapping.items()}
+        return {
+            "reader": "flat_tree",
+            "files": [path.name for path in self.paths],
+            "tree": self.tree,
+            "branches": texts,
+        }
+
+    def batches(self, levels: Sequence[str], *, rows: int = CHUNK) -> Iterator[Batch]:
+        """See `Reader.batches`."""
+        flags = [f"pass_{level}" for level in levels]
+        wanted = {
+            column: expression
+            for column, expression in self.mapping.items()
+            if level_of(column) in levels or column in flags or column in _OTHERS[2:]
+        }
+        if "event_id" in wanted:
+            wanted = {column: expression for column, expression in wanted.items() if column not in _NUMBERS}
+        for path in self.paths:
+            with opened(path, self.tree) as tree:
+                for column, expression in wanted.items():
+                    tree.require(sorted(expression.names), f"{column}: {expression.text}")
+                names = sorted(set().union(*(expression.names for expression in wanted.values())))
+                seed = None if {"event_id", "event"} & set(wanted) else digest(path)
+                for first, arrays in tree.chunks(names or tree.branches[:1], rows):
+                    size = len(next(iter(arrays.values())))
+                    entries = first + np.arange(size)
+                    yield self._batch(wanted, flags, seed, Batch(arrays, source=str(tree.path), entries=entries), size)
+
+    def _batch(
+        self, wanted: Mapping[str, Expression], flags: Sequence[str], seed: int | None, arrays: Batch, size: int
+    ) -> Batch:
+        columns: dict[str, Any] = {}
+        for column, expression in wanted.items():
+            if column in flags or column == "weight":
+                for name in sorted(expression.names - expression.guarded):
+                    _finite(arrays, name, column)
+            try:
+                value = expression.evaluate(arrays)
+            except InputError as error:
+                raise InputError(f"{arrays.source}: {column}: {error}") from error
+            columns[column] = np.full(size, value) if np.ndim(value) == 0 else value
+        for flag in flags:
+            columns.setdefault(flag, np.ones(size, dtype=bool))
+        columns.setdefault("weight", np.ones(size))
+        columns["process"] = self._process(columns, arrays, size)
+        columns["event_id"] = _ids(columns, arrays, seed)
+        kept = [name for name in columns if name not in _NUMBERS and name != "is_background"]
+        return arrays.like({name: columns[name] for name in kept})
+
+    def _process(self, columns: Mapping[str, Any], arrays: Batch, size: int) -> np.ndarray:
+        given = columns.get("process", columns.get("is_background"))
+        if given is None:
+            return np.full(size, SIGNAL)
+        if isinstance(given, ak.Array):
+            return np.asarray(ak.to_list(given), dtype=str)
+        if np.asarray(given).dtype.kind not in "fiub":
+            return np.asarray(given).astype(str)
+        number = np.asarray(given)
+        odd = ~((number >= 0) & (number < len(self.processes)) & (number == np.floor(number)))
+        if odd.any():
+            raise InputError(
+                f"{arrays.source}: process: {odd.sum()} events have a number without a label, such as "
+                f"{number[odd][0]}; the labels are processes: {self.processes}"
+            )
+        return np.asarray(self.processes)[number.astype(int)]
+
+
+def _finite(arrays: Batch, name: str, column: str) -> None:
+    values = arrays[name]
+    if isinstance(values, ak.Array):
+        values = ak.to_numpy(ak.all(np.isfinite(values), axis=-1)).astype(float)
+        values[values == 0] = np.nan
+    if np.asarray(values).dtype.kind == "f":
+        refuse_nonfinite(values, arrays, name, f"and {column} is computed from it (or ask isfinite({name}) there)")
+
+
+def _ids(columns: Mapping[str, Any], arrays: Batch, seed: int | None) -> np.ndarray:
+    if "event_id" in columns:
+        return columns["event_id"]
+    if seed is not None:
+        return combine(np.full(len(arrays.entries), seed, dtype=np.uint64), arrays.entries)
+    parts = [columns[name] for name in _NUMBERS if name in columns]
+    return combine(*(identities(part, arrays) for part in parts))
