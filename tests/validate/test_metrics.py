@@ -116,7 +116,7 @@ def test_chi2_by_hand():
     assert found.p == pytest.approx(np.exp(-2 / 3))
     estimated = metrics.chi2(np.array([3.0, 1]), np.array([1.0, 1]), covariance, replicas=50)
     assert estimated.value == pytest.approx(4 / 3 * 46 / 49)
-    assert set(asdict(found)) == {"value", "bins", "p", "hartlap"}
+    assert set(asdict(found)) == {"value", "bins", "p", "hartlap", "replicas"}
     with pytest.raises(InputError, match="at most 1"):
         metrics.chi2(np.ones(2), np.ones(2), covariance, replicas=5)
     with pytest.raises(InputError, match="positive definite"):
@@ -162,6 +162,25 @@ def test_chi2_test_counts_the_variance_of_the_reference():
     alone = metrics.chi2_test(histogram, expected)
     both = metrics.chi2_test(histogram, expected, reference_variance=expected)
     assert 0.2 < both.value / alone.value < 0.75
+
+
+def test_replicas_behind_a_sum_of_families():
+    """A family of 5 with a twentieth of the variance must not cost the bins that one of 30 pays for."""
+    counts = {"data_bootstrap": 31, "initialisation": 5, "systematic:s": 1}
+    families = {name: family(name, n) for name, n in counts.items()}
+
+    def replicas(count: int, variance: float) -> np.ndarray:
+        column = np.linspace(-1, 1, count)
+        return np.repeat(column[:, None] * np.sqrt(variance / column.var(ddof=1)), 2, axis=1)
+
+    contents = {"data_bootstrap": replicas(31, 19.0), "initialisation": replicas(5, 1.0)}
+    histogram = Histogram(np.arange(3.0), np.ones(2), contents | {"systematic:s": np.ones((1, 2))}, families)
+    zero = np.zeros(2)
+    assert metrics.replicas_behind(histogram, ["data_bootstrap"], zero) == pytest.approx(31)
+    both = metrics.replicas_behind(histogram, ["data_bootstrap", "initialisation"], zero)
+    assert both == pytest.approx(1 + 1 / (0.95**2 / 30 + 0.05**2 / 4))
+    assert metrics.replicas_behind(histogram, ["data_bootstrap", "systematic:s"], 1e6 + zero) == 31
+    assert metrics.replicas_behind(histogram, ["systematic:s"], zero) is None
 
 
 # ---- weights and pulls

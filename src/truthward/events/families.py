@@ -104,22 +104,22 @@ class Histogram:
         """Covariance (B, B), summed over the named families, or over all.
 
         Warns:
-            RankWarning: where a sampled family (centre `mean`) has a rank R - 1 below the number of bins. Systematics
-                are exempt: they are meant to have low rank.
+            RankWarning: where the replicas have fewer degrees of freedom, R - ddof summed over the families, than
+                there are bins: the matrix is singular.
         """
         bins = self.nominal.size
-        total = np.zeros((bins, bins))
-        for name in self._chosen(families):
-            member = self.families[name]
-            if member.centre == "mean" and member.count - 1 < bins:
-                warnings.warn(
-                    f"family {name}: {member.count} replicas give a covariance of rank {member.count - 1} for {bins} "
-                    "bins; do not invert it: merge bins to at most a third of the replicas",
-                    RankWarning,
-                    stacklevel=2,
-                )
-            total += member.covariance(self.replicas[name], self.nominal)
-        return total
+        chosen = [self.families[name] for name in self._chosen(families)]
+        rank = sum(member.count - member.ddof for member in chosen)
+        if chosen and rank < bins:
+            warnings.warn(
+                f"{', '.join(f'{m.name} ({m.count} replicas)' for m in chosen)}: a covariance of rank {rank} at most "
+                f"for {bins} bins; do not invert it: merge bins to at most a third of the replicas",
+                RankWarning,
+                stacklevel=2,
+            )
+        return sum(
+            (member.covariance(self.replicas[member.name], self.nominal) for member in chosen), np.zeros((bins, bins))
+        )
 
     def breakdown(self) -> dict[str, np.ndarray]:
         """Variance (B,) of each family."""

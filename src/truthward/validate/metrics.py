@@ -6,6 +6,7 @@ floats or small frozen dataclasses, ready for JSON through `dataclasses.asdict`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,12 +29,13 @@ class Spread:
 
 @dataclass(frozen=True)
 class Chi2:
-    """A chi2 with its number of bins, p-value, and the factor that unbiased the inverse covariance."""
+    """A chi2 with its bins, p-value, factor on the inverse, and replicas behind the covariance (None: it is exact)."""
 
     value: float
     bins: int
     p: float
     hartlap: float
+    replicas: float | None
 
 
 @dataclass(frozen=True)
@@ -119,14 +121,14 @@ def wasserstein1(
 # ---- chi2
 
 
-def hartlap(replicas: int, bins: int) -> float:
+def hartlap(replicas: float, bins: int) -> float:
     """(R - B - 2) / (R - 1): unbiases the inverse of a (B, B) covariance estimated from R replicas (astro-ph/0608064).
 
     Raises:
         InputError: for R <= B + 2, where the inverse has no mean.
     """
     if replicas <= bins + 2:
-        raise InputError(f"{replicas} replicas cannot state an inverse covariance of {bins} bins; merge bins")
+        raise InputError(f"{replicas:.4g} replicas cannot state an inverse covariance of {bins} bins; merge bins")
     return (replicas - bins - 2) / (replicas - 1)
 
 
@@ -149,7 +151,7 @@ def merge_bins(edges: np.ndarray, contents: np.ndarray, most: int) -> np.ndarray
     return np.asarray(edges, dtype=float)[np.concatenate([[0], inner, [len(edges) - 1]]).astype(int)]
 
 
-def chi2(found: np.ndarray, expected: np.ndarray, covariance: np.ndarray, *, replicas: int | None = None) -> Chi2:
+def chi2(found: np.ndarray, expected: np.ndarray, covariance: np.ndarray, *, replicas: float | None = None) -> Chi2:
     """Covariance-aware chi2 of two histograms.
 
     The inverse of a covariance that was estimated from R replicas is biased: the Hartlap factor corrects the mean of
@@ -168,17 +170,37 @@ def chi2(found: np.ndarray, expected: np.ndarray, covariance: np.ndarray, *, rep
     difference = np.asarray(found, dtype=float) - expected
     bins = difference.size
     if replicas is not None and 3 * bins > replicas:
-        raise InputError(f"{bins} bins with {replicas} replicas: merge to at most {replicas // 3}")
+        raise InputError(f"{bins} bins with {replicas:.4g} replicas: merge to at most {int(replicas // 3)}")
     try:
         factor = linalg.cho_factor(covariance)
     except linalg.LinAlgError as error:
         raise InputError(f"the covariance of {bins} bins is not positive definite: merge bins") from error
     raw = float(difference @ linalg.cho_solve(factor, difference))
     if replicas is None:
-        return Chi2(raw, bins, float(stats.chi2.sf(raw, bins)), 1.0)
+        return Chi2(raw, bins, float(stats.chi2.sf(raw, bins)), 1.0, None)
     scale = hartlap(replicas, bins)
     p = stats.f.sf(raw * (replicas - bins) / (bins * (replicas - 1)), bins, replicas - bins)
-    return Chi2(scale * raw, bins, float(p), scale)
+    return Chi2(scale * raw, bins, float(p), scale, replicas)
+
+
+def replicas_behind(histogram: Histogram, families: Sequence[str], exact: np.ndarray) -> float | None:
+    """The number of replicas that one family would need to state the summed covariance as well as all of them do.
+
+    Each sampled family (centre `mean`) knows its part with R - 1 degrees of freedom; those of the sum follow from the
+    parts' average shares of the variance (Satterthwaite 1946), limited to the replicas there are. A small family with
+    a small share does no harm, one that dominates does. None where no family is sampled.
+
+    Args:
+        exact: (B,) variance that is known without replicas.
+    """
+    variance = {name: v for name, v in histogram.breakdown().items() if name in families}
+    total = sum(variance.values(), start=np.asarray(exact, dtype=float))
+    sampled = [f for n, f in histogram.families.items() if n in families and f.centre == "mean"]
+    filled = total > 0
+    inverse = sum(np.mean(variance[f.name][filled] / total[filled]) ** 2 / (f.count - 1) for f in sampled)
+    if not filled.any() or not inverse > 0:
+        return None
+    return float(min(1 / inverse + 1, sum(f.count for f in sampled)))
 
 
 def chi2_test(
@@ -191,8 +213,7 @@ def chi2_test(
     """Chi2 of an unfolded histogram against a reference: bins merged to at most a third of the replicas, covariance of
     families.
 
-    R is the smallest number of replicas among the sampled families (centre `mean`). Variances that are not estimated
-    from replicas make the corrections for R somewhat conservative.
+    R is `replicas_behind` the covariance, in the bins before merging.
 
     Args:
         histogram: contents per bin, not densities.
@@ -200,15 +221,13 @@ def chi2_test(
         reference_variance: (B,) its statistical variance, where it is a sample too.
     """
     names = list(histogram.families) if families is None else families
-    counts = [histogram.families[n].count for n in names if histogram.families[n].centre == "mean"]
-    replicas = min(counts) if counts else None
-    most = reference.size if replicas is None else min(reference.size, replicas // 3)
+    exact = np.zeros(reference.size) if reference_variance is None else reference_variance
+    replicas = replicas_behind(histogram, names, exact)
+    most = reference.size if replicas is None else min(reference.size, int(replicas // 3))
     edges = merge_bins(histogram.edges, reference, most)
     merged = histogram.merged(edges)
     start = np.searchsorted(histogram.edges, edges)[:-1]
-    covariance = merged.covariance(names)
-    if reference_variance is not None:
-        covariance = covariance + np.diag(np.add.reduceat(reference_variance, start))
+    covariance = merged.covariance(names) + np.diag(np.add.reduceat(exact, start))
     return chi2(merged.nominal, np.add.reduceat(reference, start), covariance, replicas=replicas)
 
 
