@@ -171,7 +171,7 @@ class Inputs:
 
 
 def _variations(simulation: EventTable, names: Sequence[str]) -> dict[str, Callable[[int], np.ndarray]]:
-    """Systematics by their columns, `reco_<observable>:<systematic>:<index>`; observables without one stay as they are."""
+    """Systematics by their columns, `reco_<observable>:<systematic>:<index>`; observables without one stay."""
     found = {c.split(":")[1] for c in simulation.columns if c.startswith("reco_") and c.count(":") == 2}
 
     def reader(systematic: str) -> Callable[[int], np.ndarray]:

@@ -1,0 +1,255 @@
+"""Classifiers as density ratios: the logit of a calibrated classifier of two samples is the log of their ratio."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from truthward.errors import DivergedError, InputError
+from truthward.learn.fit import History, Settings, fit
+from truthward.learn.nets import MLP, Activation
+from truthward.learn.replicas import Stack
+from truthward.learn.scaling import Standardise
+from truthward.seeds import seed_for, uniform
+
+SATURATED = 15.0
+"""|logit| beyond which a float32 sigmoid has no digit left: such ratios are counted and reported, never clipped."""
+
+
+class Classifier(nn.Module):
+    """Standardisation and a dense network, (B, D) -> logit (B,). The logit starts at zero: a ratio of one.
+
+    Integer and atomic observables go in as they are: a classifier, unlike a flow, has no trouble with them.
+    """
+
+    def __init__(self, inputs: int, *, width: int = 64, depth: int = 3, activation: Activation = "gelu") -> None:
+        super().__init__()
+        self.scaling = Standardise(inputs)
+        self.network = MLP(inputs, 1, width=width, depth=depth, activation=activation, zero_last=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, D) -> (B,)."""
+        return self.network(self.scaling(x)).squeeze(-1)
+
+    def loss(self, x: Tensor, target: Tensor) -> Tensor:
+        """Cross entropy (B,) with target 1 for the numerator and 0 for the denominator."""
+        logit = self(x)
+        return softplus(logit) - target * logit
+
+    def soft_loss(self, x: Tensor, ratio: Tensor) -> Tensor:
+        """Cross entropy (B,) whose minimum over weighted events is exp(logit(x)) = E[ratio | x], in one pass.
+
+        Each event stands in both classes: with weight `ratio` in the numerator, with 1 in the other. The ratio may
+        have any sign event by event, so long as its conditional mean is positive.
+        """
+        logit = self(x)
+        return ratio * softplus(-logit) + softplus(logit)
+
+
+def stack_of(inputs: Standardise, size: int, seeds: list[int], **options) -> Stack:
+    """A stack of classifiers of `size` inputs, one for each seed, with the scaling that was fitted."""
+
+    def factory() -> Classifier:
+        classifier = Classifier(size, **options)
+        classifier.scaling.load_state_dict(inputs.state_dict())
+        return classifier
+
+    return Stack(factory, seeds)
+
+
+def balanced(weights: np.ndarray, numerator: np.ndarray, held_out: np.ndarray) -> np.ndarray:
+    """Weights (N, E) scaled so that both classes have the same sum, among the training rows and among the others.
+
+    The ratio of yields goes into the logit afterwards, exactly, instead of through the fluctuation of the split.
+
+    Raises:
+        DivergedError: where a class has no positive sum of weights.
+    """
+    result = np.array(weights, dtype=np.float64)
+    for rows in (~held_out, held_out):
+        if not rows.any():
+            continue
+        for chosen in (rows & numerator, rows & ~numerator):
+            total = result[chosen].sum(axis=0)
+            if not (total > 0).all():
+                raise DivergedError(
+                    f"classes: the weights of {chosen.sum()} events sum to {float(np.min(total)):.3g}; a density ratio "
+                    "needs a positive sum in both classes of the training and of the held-out events"
+                )
+            result[chosen] *= 0.5 * rows.sum() / total
+    return result
+
+
+def train_ratio(
+    stack: Stack,
+    x: Tensor,
+    numerator: np.ndarray,
+    weights: np.ndarray,
+    settings: Settings,
+    *,
+    seed: int,
+    held_out: np.ndarray | None = None,
+    label: str = "classifier",
+    state: Path | None = None,
+    key: str = "",
+) -> History:
+    """Train E classifiers of balanced classes at once.
+
+    Args:
+        x: (N, D), or (N, E, D) where every member has its own inputs.
+        numerator: (N,) bool; weights: (N, E), of any sign, in any normalisation.
+        held_out: (N,) bool, rows for the choice of the epoch; None trains on all, for all epochs.
+    """
+    held = np.zeros(len(numerator), dtype=bool) if held_out is None else held_out
+    own = x.ndim == 3
+
+    def loss(x: Tensor, target: Tensor) -> Tensor:
+        return stack.call("loss", x.transpose(0, 1) if own else x, target, own=(own, False))
+
+    data = (x, torch.from_numpy(numerator.astype(np.float32)))
+    scaled = torch.from_numpy(balanced(weights, numerator, held))
+    validation = torch.from_numpy(held) if held.any() else None
+    return fit(stack, loss, data, scaled, settings, seed=seed, validation=validation, label=label, state=state,
+               state_key=key)  # fmt: skip
+
+
+def logits(stack: Stack, x: Tensor, *, rows: int = 32768, label: str = "classifier") -> np.ndarray:
+    """Logits (N, E) float64 of every member for x (N, D), or (N, E, D).
+
+    Raises:
+        DivergedError: where any is not finite, with the count.
+    """
+    own = x.ndim == 3
+    with torch.no_grad():
+        parts = [stack.call("forward", p.transpose(0, 1) if own else p, own=(own,)) for p in x.split(rows)]
+    result = torch.cat(parts, dim=1).T.double().numpy()
+    bad = int((~np.isfinite(result)).sum())
+    if bad:
+        raise DivergedError(f"{label}: {bad} of {result.size} logits are not finite")
+    return result
+
+
+class DensityRatio:
+    """p(x) / q(x) with the absolute yields of both samples, learned by one classifier.
+
+    `log_ratio(x)`: (N, D) -> (N,) float64.
+    """
+
+    def __init__(self, stack: Stack, offset: float, history: History) -> None:
+        self.stack, self.offset, self.history = stack, offset, history
+
+    def log_ratio(self, x: np.ndarray) -> np.ndarray:
+        """Logarithm of the density ratio at x (N, D) -> (N,)."""
+        return logits(self.stack, _tensor(x))[:, 0] + self.offset
+
+
+def density_ratio(
+    x_p: np.ndarray,
+    w_p: np.ndarray,
+    x_q: np.ndarray,
+    w_q: np.ndarray,
+    *,
+    seed: int,
+    held_out: np.ndarray | None = None,
+    epochs: int = 20,
+    batch_size: int = 1024,
+    learning_rate: float = 2e-3,
+    width: int = 64,
+    depth: int = 3,
+    activation: Activation = "gelu",
+    patience: int = 0,
+    label: str = "density ratio",
+) -> DensityRatio:
+    """Learn the ratio of the densities of numerator p and denominator q.
+
+    Args:
+        x_p: (N_p, D), w_p: (N_p,); x_q: (N_q, D), w_q: (N_q,). Weights of any sign; sums = yields.
+        held_out: (N_p + N_q,) bool, events of p then of q that choose the epoch and are not trained upon.
+
+    Raises:
+        InputError: inputs that are not finite, or of unequal lengths.
+    """
+    x, numerator, w = _joined(x_p, w_p, x_q, w_q, label)
+    scaling = Standardise(x.shape[1]).fit(
+        x, torch.from_numpy(balanced(w, numerator, np.zeros(len(w), dtype=bool))[:, 0])
+    )
+    options = {"width": width, "depth": depth, "activation": activation}
+    stack = stack_of(scaling, x.shape[1], [seed_for(seed, "initial")], **options)
+    settings = Settings(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, patience=patience)
+    history = train_ratio(
+        stack, x, numerator, w, settings, seed=seed_for(seed, "batches"), held_out=held_out, label=label
+    )
+    return DensityRatio(stack, float(np.log(np.sum(w_p) / np.sum(w_q))), history)
+
+
+def two_sample_scores(
+    x_p: np.ndarray,
+    w_p: np.ndarray,
+    x_q: np.ndarray,
+    w_q: np.ndarray,
+    *,
+    seed: int,
+    folds: int = 2,
+    epochs: int = 20,
+    batch_size: int = 1024,
+    learning_rate: float = 2e-3,
+    width: int = 64,
+    depth: int = 3,
+    activation: Activation = "gelu",
+    label: str = "two-sample test",
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores D = p / (p + q), of equal yields, by cross-fitting: each event is judged by a network that never saw it.
+
+    Every event is used, for training in `folds - 1` of the networks and for the test in the other. Each network takes
+    its best epoch from a fifth of its own training events, so that the judged fold has no say in it.
+    A score of an ideal classifier gives w = D / (1 - D) = p / q (2305.16774).
+
+    Args:
+        x_p: (N_p, D), w_p: (N_p,); x_q: (N_q, D), w_q: (N_q,).
+        seed: of the folds, initial weights and batches.
+
+    Returns:
+        D of the events of p (N_p,) and of q (N_q,), float64.
+    """
+    if folds < 2:
+        raise InputError(f"{label}: folds is {folds}; at least 2 are needed to judge events that were not trained upon")
+    fold = [
+        (uniform(np.arange(n, dtype=np.uint64), seed_for(seed, "fold", c)) * folds).astype(int)
+        for c, n in (("p", len(x_p)), ("q", len(x_q)))
+    ]
+    scores = [np.full(len(x_p), np.nan), np.full(len(x_q), np.nan)]
+    for k in range(folds):
+        own = [f != k for f in fold]
+        sizes = [int(o.sum()) for o in own]
+        ids = np.arange(sum(sizes), dtype=np.uint64)
+        held = uniform(ids, seed_for(seed, "held out", k)) < 0.2
+        ratio = density_ratio(
+            x_p[own[0]], w_p[own[0]], x_q[own[1]], w_q[own[1]], seed=seed_for(seed, k), held_out=held, epochs=epochs,
+            batch_size=batch_size, learning_rate=learning_rate, width=width, depth=depth, activation=activation,
+            patience=max(3, epochs // 4), label=f"{label}, fold {k + 1} of {folds}",
+        )  # fmt: skip
+        for score, x, mine in zip(scores, (x_p, x_q), own, strict=True):
+            if not mine.all():
+                score[~mine] = 1.0 / (1.0 + np.exp(ratio.offset - ratio.log_ratio(x[~mine])))
+    return scores[0], scores[1]
+
+
+def _tensor(x: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))
+
+
+def _joined(
+    x_p: np.ndarray, w_p: np.ndarray, x_q: np.ndarray, w_q: np.ndarray, label: str
+) -> tuple[Tensor, np.ndarray, np.ndarray]:
+    for x, w, name in ((x_p, w_p, "numerator"), (x_q, w_q, "denominator")):
+        if x.ndim != 2 or w.shape != (len(x),) or len(x) == 0:
+            raise InputError(f"{label}: the {name} has inputs of shape {x.shape} and weights of shape {w.shape}")
+        if not np.isfinite(x).all():
+            raise InputError(f"{label}: {int((~np.isfinite(x)).sum())} inputs of the {name} are not finite")
+    numerator = np.arange(len(x_p) + len(x_q)) < len(x_p)
+    weights = np.concatenate([w_p, w_q]).astype(np.float64)[:, None]
+    return _tensor(np.concatenate([x_p, x_q])), numerator, weights
