@@ -1,0 +1,1 @@
+"""Generative models: one file a model, all behind `base.GenerativeModel`."""

@@ -1,0 +1,137 @@
+"""Laws of every generative model in the folder: a new file is tested by its presence."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from truthward import plugins
+from truthward.errors import ConfigError
+from truthward.learn import checkpoint
+from truthward.learn.fit import Settings, fit
+from truthward.learn.nets import seeded
+from truthward.learn.replicas import Stack
+from truthward.models.base import GenerativeModel
+
+KINDS = plugins.kinds("models")
+pytestmark = pytest.mark.parametrize("kind", KINDS)
+
+
+def build(kind: str, dimensions: int = 2, conditions: int = 1, seed: int = 3) -> GenerativeModel:
+    return seeded(seed, plugins.build, "models", {"kind": kind}, dimensions=dimensions, conditions=conditions)
+
+
+def toy(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two half moons: the condition (-1 or 1) says which; no ellipse describes either."""
+    g = torch.Generator().manual_seed(seed)
+    side = (torch.rand(n, 1, generator=g) < 0.5).float() * 2 - 1
+    angle = torch.rand(n, 1, generator=g) * torch.pi
+    moon = torch.cat([angle.cos() + 0.5 * side, side * (angle.sin() - 0.25)], 1)
+    return 1.2 * (moon + 0.06 * torch.randn(n, 2, generator=g)), side
+
+
+@pytest.fixture(scope="module")
+def trained() -> dict[str, GenerativeModel]:
+    """Each kind, trained once on the toy for all tests of this file."""
+    x, condition = toy(6000, seed=1)
+    models = {}
+    for kind in KINDS:
+        models[kind] = build(kind)
+        settings = Settings(epochs=60, batch_size=250, learning_rate=4e-3)
+        fit(models[kind], models[kind].loss, (x, condition), torch.ones(len(x)), settings, seed=5, label=kind)
+    return models
+
+
+@pytest.mark.parametrize(("dimensions", "conditions"), [(1, 0), (2, 1), (5, 3)])
+def test_shapes(kind, dimensions, conditions):
+    model = build(kind, dimensions, conditions)
+    x, c = torch.randn(7, dimensions), torch.randn(7, conditions)
+    assert model.loss(x, c).shape == (7,)
+    drawn = model.sample(c)
+    assert drawn.shape == (7, dimensions)
+    assert torch.isfinite(drawn).all()
+    assert not drawn.requires_grad
+    assert model.sample(c[:0]).shape == (0, dimensions)
+
+
+def test_every_parameter_has_a_gradient(kind):
+    model = build(kind)
+    model.loss(*toy(256, seed=2)).mean().backward()
+    idle = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().any()]
+    assert not idle
+
+
+def test_save_and_load_is_the_identity(kind, trained, tmp_path):
+    recipe = {"class": "truthward.plugins:build", "arguments": {}}
+    recipe["arguments"] = {"package": "models", "entry": {"kind": kind}, "dimensions": 2, "conditions": 1}
+    checkpoint.save(tmp_path / "m.safetensors", {"m": trained[kind]}, recipe=recipe, provenance={})
+    loaded = checkpoint.load(tmp_path / "m.safetensors")[0]["m"]
+    condition, noise = torch.ones(50, 1), torch.randn(50, 2, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(loaded.sample(condition, noise), trained[kind].sample(condition, noise))
+
+
+def test_permuting_events_permutes_samples(kind, trained):
+    g = torch.Generator().manual_seed(2)
+    condition, noise, order = toy(300, seed=4)[1], torch.randn(300, 2, generator=g), torch.randperm(300, generator=g)
+    straight = trained[kind].sample(condition, noise)
+    torch.testing.assert_close(
+        trained[kind].sample(condition[order], noise[order]), straight[order], rtol=1e-4, atol=1e-5
+    )
+
+
+def test_a_sample_does_not_depend_on_the_number_drawn_with_it(kind, trained):
+    condition, noise = toy(5000, seed=4)[1], torch.randn(5000, 2, generator=torch.Generator().manual_seed(2))
+    whole, part = trained[kind].sample(condition, noise), trained[kind].sample(condition[:100], noise[:100])
+    torch.testing.assert_close(whole[:100], part, rtol=1e-4, atol=1e-5)
+
+
+def energy_distance(a: torch.Tensor, b: torch.Tensor) -> float:
+    """Szekely's energy distance of two samples (N, D) and (M, D)."""
+    return float(2 * torch.cdist(a, b).mean() - torch.cdist(a, a).mean() - torch.cdist(b, b).mean())
+
+
+def test_learns_a_non_gaussian_target_under_its_condition(kind, trained):
+    truth, condition = toy(2000, seed=8)
+    torch.manual_seed(9)
+    drawn = trained[kind].sample(condition)
+    for side in (-1.0, 1.0):
+        here = condition[:, 0] == side
+        wanted = truth[here]
+        gauss = wanted.mean(0) + torch.randn(len(wanted), 2) @ torch.linalg.cholesky(wanted.T.cov()).T
+        found, naive = energy_distance(drawn[here], wanted), energy_distance(gauss, wanted)
+        assert found < 0.25 * naive, (found, naive)
+        # Negative control: the other condition gives the other moon.
+        assert energy_distance(drawn[~here], wanted) > 20 * found
+
+
+def test_works_in_a_stack_with_equal_random_numbers(kind):
+    stack = Stack(lambda: build(kind), [4, 4, 9])
+    x, c = toy(64, seed=3)
+    torch.manual_seed(1)
+    shared = stack.call("loss", x, c)
+    torch.manual_seed(1)
+    own = stack.call("loss", x.expand(3, -1, -1), c, own=(True, False))
+    assert shared.shape == own.shape == (3, 64)
+    torch.testing.assert_close(shared, own)
+    noise = torch.randn(64, 2, generator=torch.Generator().manual_seed(1))
+    drawn = stack.call("sample", c, noise)
+    single = build(kind)
+    single.load_state_dict(stack.state_of(2))
+    torch.testing.assert_close(drawn[2], single.sample(c, noise), rtol=1e-4, atol=1e-5)
+
+
+def test_log_prob_integrates_to_one_or_says_that_it_cannot(kind, trained):
+    model = trained[kind]
+    if not model.LIKELIHOOD:
+        with pytest.raises(ConfigError, match="no tractable density"):
+            model.log_prob(torch.zeros(1, 2), torch.zeros(1, 1))
+        return
+    axis = torch.linspace(-5, 5, 201)
+    grid = torch.cartesian_prod(axis, axis)
+    density = model.log_prob(grid, torch.ones(len(grid), 1)).double().exp()
+    assert abs(float(density.sum() * (axis[1] - axis[0]) ** 2) - 1) < 0.03
+
+
+def test_bad_sizes_are_refused(kind):
+    with pytest.raises(ConfigError, match="dimensions = 0"):
+        build(kind, dimensions=0)
