@@ -18,7 +18,7 @@ class RankWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Family:
-    """How the replicas of one source of uncertainty combine into a covariance (2109.13243, section 4).
+    """How the replicas of one source of uncertainty combine into a covariance (2109.13243).
 
     For the histograms h (R, B) of the replicas about a centre c (B,), their own mean or the nominal histogram:
     S = sum_r (h_r - c)(h_r - c)^T / (R - ddof). The covariance is S where the family states the `spread` of a member,

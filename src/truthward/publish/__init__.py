@@ -1,0 +1,188 @@
+"""The publication: truth-level events with weights and replicas, and all that their use needs (2109.13243)."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from truthward.artefact import read_json, sha256, write_json, write_text
+from truthward.config import Observable
+from truthward.errors import CorruptError, InputError
+from truthward.events.unfolded import Unfolded, weight_columns
+from truthward.provenance import Record
+from truthward.publish import texts
+from truthward.publish.example import choose_example, write_example
+
+FORMAT = "1.0"
+FILES = ("events.parquet", "metadata.json", "README.md", "example.py")
+SUMS = "SHA256SUMS"
+
+
+def publish(
+    unfolded: str | Path,
+    *,
+    directory: str | Path,
+    study: str,
+    licence: str,
+    fiducial: str,
+    observables: Sequence[Observable],
+    example: str,
+    record: Record,
+) -> None:
+    """Write the publication of one unfolded sample, and replace an older one only when the new one is whole.
+
+    Args:
+        unfolded: the gathered sample of the published method.
+        directory: where the publication goes; holds `FILES` and `SUMS` afterwards and nothing else.
+        licence: under which the events may be used, e.g. an SPDX identifier.
+        fiducial: the truth-level selection in words.
+        observables: with label, unit and binning; truth columns not among them get their name as label.
+        example: what the example histograms: an observable that was not unfolded, or an expression of observables such
+            as `m / jet_pt`.
+
+    Raises:
+        ConfigError: where `example` is no valid expression of observables that are in the file.
+        InputError, CorruptError, IncompleteError: where `unfolded` cannot be used.
+    """
+    sample = Unfolded(unfolded)
+    declared = {o.name: o for o in observables}
+    chosen = choose_example(sample, example, declared)
+    with _replacing(Path(directory)) as folder:
+        rows, yields = _copy_events(sample, folder / "events.parquet")
+        metadata = {
+            "format": "truthward publication",
+            "format_version": FORMAT,
+            "study": study,
+            "licence": licence,
+            "fiducial": fiducial,
+            "method": {key: sample.metadata.get(key) for key in ("method", "kind", "iterations", "history", "joint")},
+            "unfolded_observables": sample.observables,
+            "columns": _columns(sample, declared),
+            "events": rows,
+            "normalisation": {"rule": texts.NORMALISATION, "sum_of_weights": yields},
+            "families": {name: texts.describe(f) for name, f in sample.families.items()},
+            "combination": texts.COMBINATION,
+            "caveats": texts.caveats(sample.families, joint=sample.joint),
+            "provenance": {
+                "publication": record.finish(
+                    events_in=sample.num_rows, events_out=rows, sum_w=next(iter(yields.values()))
+                ),
+                "unfolding": sample.metadata["provenance"],
+            },
+        }
+        write_text(folder / "README.md", texts.readme(metadata, chosen))
+        write_example(folder / "example.py", chosen, study)
+        metadata["files"] = {
+            name: {"sha256": sha256(folder / name), "bytes": (folder / name).stat().st_size}
+            for name in FILES
+            if name != "metadata.json"
+        }
+        write_json(folder / "metadata.json", metadata)
+        # Metadata cannot hold its own digest; this list holds all, in the form that `sha256sum --check` reads.
+        write_text(folder / SUMS, "".join(f"{sha256(folder / name)}  {name}\n" for name in FILES))
+
+
+def verify(directory: str | Path) -> dict[str, Any]:
+    """Check a publication against its checksums and return its metadata.
+
+    Raises:
+        InputError: where there is no publication.
+        CorruptError: naming the first file that is missing or has changed.
+    """
+    folder = Path(directory)
+    if not (folder / SUMS).is_file():
+        raise InputError(f"{folder}: no publication here ({SUMS} is missing); run the publish stage")
+    listed = dict(reversed(line.split("  ", 1)) for line in (folder / SUMS).read_text(encoding="utf-8").splitlines())
+    for name in FILES:
+        if not (folder / name).is_file():
+            raise CorruptError(f"{folder / name}: missing; publish again")
+        if sha256(folder / name) != listed.get(name):
+            raise CorruptError(f"{folder / name}: does not match its checksum in {SUMS}; publish again")
+    metadata = read_json(folder / "metadata.json")
+    if wrong := [n for n, entry in metadata["files"].items() if entry["sha256"] != listed[n]]:
+        raise CorruptError(f"{folder / 'metadata.json'}: states another checksum for {wrong[0]}; publish again")
+    return metadata
+
+
+@contextmanager
+def _replacing(directory: Path) -> Iterator[Path]:
+    """A temporary folder beside `directory` that takes its name on success; the older one goes only then."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    fresh, stale = (directory.with_name(f".{directory.name}.{os.getpid()}.{word}") for word in ("new", "old"))
+    for leftover in (fresh, stale):
+        shutil.rmtree(leftover, ignore_errors=True)
+    fresh.mkdir()
+    try:
+        yield fresh
+        if directory.exists():
+            os.replace(directory, stale)
+        try:
+            os.replace(fresh, directory)
+        except OSError:
+            if stale.exists():
+                os.replace(stale, directory)
+            raise
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(stale, ignore_errors=True)
+
+
+def _copy_events(sample: Unfolded, path: Path) -> tuple[int, dict[str, float]]:
+    """Copy the published columns row group by row group; returns the rows and the sum of each nominal weight."""
+    # The split served the trainings; to a reader it would suggest that some events are not for use.
+    columns = [name for name in sample.columns if name != "split"]
+    source = pq.ParquetFile(sample.path)
+    nominal = [weight_columns(sample.families, o)[0] for o in ([None] if sample.joint else sample.observables)]
+    yields = dict.fromkeys(nominal, 0.0)
+    with pq.ParquetWriter(path, source.read_row_group(0, columns=columns).schema, compression="zstd") as sink:
+        for number in range(source.num_row_groups):
+            table = source.read_row_group(number, columns=columns)
+            for name in nominal:
+                yields[name] += float(table[name].to_numpy().sum())
+            sink.write_table(table)
+        sink.add_key_value_metadata({"truthward": json.dumps(sample.metadata, allow_nan=False)})
+    return source.metadata.num_rows, yields
+
+
+def _columns(sample: Unfolded, declared: dict[str, Observable]) -> list[dict[str, Any]]:
+    """What each column is; replicas of one family share an entry."""
+    entries: list[dict[str, Any]] = []
+    for name in sample.truth_observables:
+        o = declared.get(name)
+        entries.append(
+            {
+                "name": f"truth_{name}",
+                "role": "truth",
+                "type": "float32",
+                "label": (o.label or name) if o else name,
+                "unit": o.unit if o else "",
+                "unfolded": name in sample.observables,
+            }
+        )
+    entries += [{"name": n, "role": n, "type": t} for n, t in texts.FIXED.items() if n in sample.columns]
+    for observable in [None] if sample.joint else sample.observables:
+        of = {} if observable is None else {"observable": observable}
+        prefix = "" if observable is None else f"{observable}:"
+        entries.append({"name": weight_columns({}, observable)[0], "role": "nominal weight", "type": "float64", **of})
+        entries += [
+            {
+                "name": f"replica:{prefix}{f.name}:<index>",
+                "role": "replica weight",
+                "type": "float32",
+                "family": f.name,
+                "indices": [0, f.count - 1],
+                **of,
+            }
+            for f in sample.families.values()
+        ]
+    return entries
+
+
+__all__ = ["FILES", "FORMAT", "SUMS", "InputError", "publish", "verify"]

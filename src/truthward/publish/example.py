@@ -1,0 +1,224 @@
+"""The example in a publication: a script that histograms an observable which was not used in the training."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+import numpy as np
+
+from truthward.artefact import write_text
+from truthward.config import Observable
+from truthward.errors import ConfigError, InputError
+from truthward.events.unfolded import Unfolded, weight_columns
+
+FUNCTIONS = (
+    "abs",
+    "arctan2",
+    "cos",
+    "cosh",
+    "exp",
+    "log",
+    "log10",
+    "maximum",
+    "minimum",
+    "sin",
+    "sinh",
+    "sqrt",
+    "tanh",
+)
+BINS = 10
+
+
+@dataclass(frozen=True)
+class Example:
+    """What the example shows.
+
+    Attributes:
+        formula: Python expression of `t`, a dictionary of truth columns.
+        columns: the truth columns it needs.
+        label, unit: of the axis.
+        low, high: range in `unit`.
+        weight: column of the nominal weight, and `replica` the beginning of the names of its replicas.
+        sentence: for the README.
+    """
+
+    formula: str
+    columns: tuple[str, ...]
+    label: str
+    unit: str
+    low: float
+    high: float
+    weight: str
+    replica: str
+    sentence: str
+
+
+def choose_example(sample: Unfolded, expression: str, declared: dict[str, Observable]) -> Example:
+    """Turn the configured expression into an example for this sample.
+
+    A method with one set of weights an observable can only show what it unfolded: there the first such observable is
+        taken.
+
+    Raises:
+        ConfigError: for an expression that is not one, an unknown observable or function, or an unfolded observable by
+            itself.
+    """
+    if not sample.joint:
+        name = sample.observables[0]
+        sentence = f"histograms {name} with its covariance"
+        expression, weight, replica = name, weight_columns({}, name)[0], f"replica:{name}:"
+    else:
+        if expression in sample.observables:
+            spare = [n for n in sample.truth_observables if n not in sample.observables]
+            raise ConfigError(
+                f"publish.example: {expression} was itself unfolded; the example shows what was not: "
+                f"{', '.join(spare) or 'no spare observable'}, or an expression such as {sample.observables[0]} ** 2"
+            )
+        sentence = f"histograms {expression}, which was not used in the unfolding, with its covariance"
+        weight, replica = weight_columns({})[0], "replica:"
+    formula, names = _formula(expression, sample.truth_observables)
+    o = declared.get(expression)
+    columns = tuple(f"truth_{name}" for name in names)
+    low, high = _range(sample, formula, columns, weight)
+    label, unit = (o.label or expression, o.unit) if o else (expression, "")
+    return Example(formula, columns, label, unit, low, high, weight, replica, sentence)
+
+
+def write_example(path: Path, example: Example, study: str) -> None:
+    """Write the script."""
+    fields = {name: repr(value) for name, value in vars(example).items()}
+    fields |= {"formula": example.formula, "columns": repr(list(example.columns)), "bins": str(BINS)}
+    fields |= {"study": study, "sentence": example.sentence[0].upper() + example.sentence[1:]}
+    write_text(path, _SCRIPT.substitute(fields))
+
+
+def _formula(expression: str, known: list[str]) -> tuple[str, list[str]]:
+    """The expression over `t["truth_<name>"]`, and the observables in it."""
+    try:
+        tree = ast.parse(expression, mode="eval")
+    except SyntaxError as error:
+        raise ConfigError(f"publish.example: {expression!r} is not an expression ({error.msg})") from error
+    names: list[str] = []
+
+    class Columns(ast.NodeTransformer):
+        def visit_Call(self, node: ast.Call) -> ast.Call:
+            if not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS or node.keywords:
+                valid = ", ".join(FUNCTIONS)
+                raise ConfigError(f"publish.example: {ast.unparse(node.func)} is no function; valid: {valid}")
+            function = ast.Attribute(ast.Name("np", ast.Load()), node.func.id, ast.Load())
+            return ast.Call(function, [self.visit(argument) for argument in node.args], [])
+
+        def visit_Name(self, node: ast.Name) -> ast.Subscript:
+            if node.id not in known:
+                raise ConfigError(f"publish.example: no observable {node.id}; there are: {', '.join(known)}")
+            if node.id not in names:
+                names.append(node.id)
+            return ast.Subscript(ast.Name("t", ast.Load()), ast.Constant(f"truth_{node.id}"), ast.Load())
+
+        def generic_visit(self, node: ast.AST) -> ast.AST:
+            allowed = (ast.Expression, ast.BinOp, ast.UnaryOp, ast.Constant, ast.operator, ast.unaryop)
+            number = not isinstance(node, ast.Constant) or type(node.value) in (int, float)
+            if not isinstance(node, allowed) or not number:
+                raise ConfigError(f"publish.example: {ast.unparse(node)!r} is not allowed in an expression")
+            return super().generic_visit(node)
+
+    text = ast.unparse(ast.fix_missing_locations(Columns().visit(tree)))
+    if not names:
+        raise ConfigError(f"publish.example: {expression!r} has no observable; there are: {', '.join(known)}")
+    return text.replace("'", '"'), names
+
+
+def _range(sample: Unfolded, formula: str, columns: tuple[str, ...], weight: str) -> tuple[float, float]:
+    """Rounded range of the bulk, from the first rows of the sample: enough to choose bins by."""
+    first = next(sample.batches([*columns, weight]))
+    with np.errstate(all="ignore"):
+        # The expression was built by `_formula` from a list of allowed pieces.
+        x = np.asarray(eval(formula, {"np": np, "t": first, "__builtins__": {}}), dtype=float)  # noqa: S307
+    x = x[first[weight] != 0]
+    if x.size == 0 or not np.isfinite(x).all():
+        bad = int((~np.isfinite(x)).sum())
+        raise InputError(f"{sample.path}: publish.example is not finite for {bad} of {x.size} events")
+    low, high = np.quantile(x, [0.005, 0.98])
+    if not high > low:
+        return float(low) - 0.5, float(low) + 0.5
+    unit = 10.0 ** np.floor(np.log10(high - low) - 0.5)
+    low, high = np.floor(low / unit) * unit, np.ceil(high / unit) * unit
+    return float(f"{low:.6g}"), float(f"{high:.6g}")
+
+
+_SCRIPT = Template('''\
+"""$study: $sentence.
+
+Needs numpy, pyarrow, pandas and matplotlib. Writes example.png, example.csv and example_covariance.csv into the
+current folder.
+"""
+
+import json
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+HERE = Path(__file__).resolve().parent
+COLUMNS = $columns
+WEIGHT, REPLICA = $weight, $replica
+LABEL, UNIT = $label, $unit
+EDGES = np.linspace($low, $high, $bins + 1)
+
+
+def observable(t):
+    """The histogrammed quantity, from a table of truth columns."""
+    return $formula
+
+
+families = json.loads((HERE / "metadata.json").read_text(encoding="utf-8"))["families"]
+names = [WEIGHT] + [f"{REPLICA}{name}:{i}" for name, f in families.items() for i in range(f["count"])]
+
+# One row group after another: memory stays flat, however many events there are.
+events = pq.ParquetFile(HERE / "events.parquet")
+contents = {name: np.zeros(len(EDGES) - 1) for name in names}
+for group in range(events.num_row_groups):
+    table = events.read_row_group(group, columns=COLUMNS + names).to_pandas()
+    x = np.asarray(observable(table), dtype=float)
+    for name in names:
+        contents[name] += np.histogram(x, EDGES, weights=table[name].to_numpy(dtype=float))[0]
+
+# Covariance of each family from its own declaration; families add.
+nominal = contents[WEIGHT]
+covariances = {}
+for name, family in families.items():
+    h = np.array([contents[f"{REPLICA}{name}:{i}"] for i in range(family["count"])])
+    distance = h - (h.mean(axis=0) if family["centre"] == "mean" else nominal)
+    covariances[name] = distance.T @ distance / (family["count"] - family["ddof"])
+    if family["statement"] == "error_of_mean":
+        covariances[name] /= family["count"]
+covariance = sum(covariances.values(), np.zeros((len(nominal), len(nominal))))
+sigma = np.sqrt(np.diag(covariance))
+
+result = pd.DataFrame({"low": EDGES[:-1], "high": EDGES[1:], "events": nominal, "sigma": sigma})
+for name, part in covariances.items():
+    result[f"sigma {name}"] = np.sqrt(np.diag(part))
+result.to_csv("example.csv", index=False)
+pd.DataFrame(covariance).to_csv("example_covariance.csv", index=False, header=False)
+print(result.to_string(index=False, float_format="{:.4g}".format))
+
+width = np.diff(EDGES)
+figure, axes = plt.subplots(figsize=(6, 4.5), layout="constrained")
+axes.stairs(nominal / width, EDGES, color="black", label="unfolded")
+band = {"baseline": (nominal - sigma) / width, "fill": True, "alpha": 0.35, "label": "68% interval"}
+axes.stairs((nominal + sigma) / width, EDGES, **band)
+axes.set_xlabel(LABEL + (f" [{UNIT}]" if UNIT else ""))
+axes.set_ylabel("events per bin width")
+axes.set_xlim(EDGES[0], EDGES[-1])
+axes.set_ylim(bottom=0)
+axes.legend(frameon=False)
+figure.savefig("example.png", dpi=130)
+''')

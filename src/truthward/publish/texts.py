@@ -1,0 +1,170 @@
+"""The words of a publication: conventions, caveats and the README, made from what the file holds and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from truthward.events.unfolded import Family
+from truthward.publish.example import Example
+
+FIXED = {"event_id": "uint64", "block": "int32"}
+
+NORMALISATION = (
+    "The nominal weights sum to the number of events expected in the fiducial region, for the data that was unfolded. "
+    "Divide a histogram by its bin widths for a differential yield, and by the integrated luminosity for a cross "
+    "section. For a normalised distribution divide the nominal and every replica each by its own sum, and only then "
+    "form the covariance."
+)
+
+COMBINATION = {
+    "rule": (
+        "Histogram the events once with the nominal weight and once with each replica. For a family of R replicas with "
+        "histograms h_r: S = sum_r (h_r - c)(h_r - c)^T / (R - ddof), where c is the mean of the h_r (centre `mean`) "
+        "or the nominal histogram (centre `nominal`). Its covariance is S for the statement `spread` and S / R for "
+        "`error_of_mean`. The covariances of different families add. Histograms of several observables, made with the "
+        "same replica, are laid end to end to give their covariance with one another."
+    ),
+    "within_family": "S = sum_r (h_r - c)(h_r - c)^T / (R - ddof); divided by R for error_of_mean",
+    "between_families": "sum",
+}
+
+_MEANINGS = {
+    "data_bootstrap": "statistics of the data: the unfolding repeated with Poisson weights on the data events",
+    "mc_bootstrap": "statistics of the simulation: the unfolding repeated with Poisson weights on the simulated events",
+    "initialisation": "spread of the method from one random initialisation of its networks to another",
+}
+
+
+def describe(family: Family) -> dict[str, Any]:
+    """A family's declaration with its meaning in words."""
+    name = family.name.removeprefix("systematic:")
+    meaning = _MEANINGS.get(family.name, f"systematic uncertainty `{name}`: each replica is one variation")
+    return {**family.to_json(), "meaning": meaning}
+
+
+def caveats(families: Mapping[str, Family], *, joint: bool) -> list[str]:
+    """What a reader must not do with these events."""
+    sampled = [f for f in families.values() if f.centre == "mean"]
+    found = [
+        "The events are weighted and correlated with one another through the unfolding (arXiv:2504.14072): the square "
+        "root of the sum of squared weights is not an uncertainty here, and resampling these events is no substitute "
+        "for the replicas.",
+        "Weights refer to the fiducial region as a whole. Cuts within it are fine; nothing is known outside of it.",
+        "Distributions that the unfolding did not act on follow the data only as far as they are correlated with those "
+        "it did; what remains comes from the simulation (arXiv:2109.13243).",
+    ]
+    if sampled:
+        few = min(sampled, key=lambda f: f.count)
+        found.append(
+            f"A covariance from R replicas has a rank of at most R - 1 ({few.name}: {few.count - 1}). Before inverting "
+            "the summed matrix, use at most a third as many bins as replicas, and correct the inverse by (R - B - 2) "
+            "/ (R - 1) (arXiv:astro-ph/0608064)."
+        )
+    if not joint:
+        found.append(
+            "Each observable was unfolded by itself and has weights of its own: they hold for this observable alone, "
+            "and there is no covariance between observables but through replicas of equal family and index."
+        )
+    return found
+
+
+def readme(metadata: Mapping[str, Any], example: Example) -> str:
+    """The publication's README from its metadata."""
+    method = metadata["method"]
+    iterations = "" if method["iterations"] is None else f", {method['iterations']} iterations"
+    yields = ", ".join(f"`{name}`: {value:.6g}" for name, value in metadata["normalisation"]["sum_of_weights"].items())
+    block = any(c["name"] == "block" for c in metadata["columns"])
+    lines = [
+        f"# Unfolded events: {metadata['study']}",
+        "",
+        f"{metadata['events']} weighted events at particle level, unfolded with `{method['method']}` "
+        f"({method['kind']}{iterations}) for: {', '.join(metadata['unfolded_observables'])}.",
+        "",
+        f"- **Fiducial region**: {metadata['fiducial']}",
+        f"- **Normalisation**: {metadata['normalisation']['rule']}",
+        f"- **Sum of weights**: {yields}",
+        f"- **Licence**: {metadata['licence']}",
+        "",
+        "| file | holds |",
+        "| --- | --- |",
+        "| `events.parquet` | events, nominal weight, replicas |",
+        "| `metadata.json` | all of this page for machines, with provenance |",
+        "| `example.py` | " + example.sentence + " |",
+        "| `SHA256SUMS` | check with `sha256sum --check SHA256SUMS` |",
+        "",
+        "## Reading",
+        "",
+        "```python",
+        "import numpy as np",
+        "import pandas as pd",
+        "",
+        f'events = pd.read_parquet("events.parquet", columns=["{example.columns[0]}", "{example.weight}"])',
+        f'counts, edges = np.histogram(events["{example.columns[0]}"], bins=20, weights=events["{example.weight}"])',
+        "```",
+        "",
+        "`python example.py` (numpy, pyarrow, pandas, matplotlib) writes a figure and tables with the covariance into "
+        "the folder it is run in.",
+        "",
+        "## Columns",
+        "",
+        *_table(
+            ("column", "meaning", "unit", "unfolded", "type"),
+            [
+                (f"`{c['name']}`", _meaning(c), c.get("unit", ""), _yes(c.get("unfolded")), c["type"])
+                for c in metadata["columns"]
+            ],
+        ),
+        "",
+    ]
+    if block:
+        lines += [
+            "The events were drawn anew for the nominal result and for every replica: `block` numbers these draws, and "
+            "a weight is zero outside of its own. A histogram over all rows is right as it stands.",
+            "",
+        ]
+    if metadata["families"]:
+        lines += [
+            "## Families of replicas",
+            "",
+            *_table(
+                ("family", "R", "statement", "ddof", "centre", "meaning"),
+                [
+                    (f"`{n}`", f["count"], f["statement"], f["ddof"], f["centre"], f["meaning"])
+                    for n, f in metadata["families"].items()
+                ],
+            ),
+            "",
+            metadata["combination"]["rule"],
+            "",
+        ]
+    lines += ["## Before use", "", *(f"- {caveat}" for caveat in metadata["caveats"]), ""]
+    made = metadata["provenance"]["unfolding"]
+    commit = made.get("git", {}).get("commit") or "unknown commit"
+    lines += [f"Made by {made.get('package')} {made.get('version')} ({commit}), seed {made.get('seed')}.", ""]
+    return "\n".join(lines)
+
+
+def _meaning(column: Mapping[str, Any]) -> str:
+    of = f" for {column['observable']}" if "observable" in column else ""
+    return {
+        "truth": lambda: column["label"],
+        "event_id": lambda: "number of the event that the row comes from",
+        "block": lambda: "draw that the event belongs to",
+        "nominal weight": lambda: f"weight of the result{of}",
+        "replica weight": lambda: (
+            f"the same in each replica of `{column['family']}`{of}, index {column['indices'][0]} to "
+            f"{column['indices'][1]}"
+        ),
+    }[column["role"]]()
+
+
+def _yes(value: bool | None) -> str:
+    return "" if value is None else "yes" if value else "no"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+    def line(cells: Sequence[Any]) -> str:
+        return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
+
+    return [line(head), line(["---"] * len(head)), *map(line, rows)]

@@ -1,0 +1,193 @@
+"""The publication stands by itself: a stranger's script reads it, and a damaged one is found out."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from truthward.config import Observable
+from truthward.errors import ConfigError, CorruptError, InputError
+from truthward.events.unfolded import Unfolded, family, weight_columns, write_unfolded
+from truthward.provenance import Record
+from truthward.publish import FILES, SUMS, publish, verify
+
+FAMILIES = {"data_bootstrap": family("data_bootstrap", 8), "systematic:scale": family("systematic:scale", 2)}
+OBSERVABLES = [
+    Observable(name="m", label="$m$", unit="GeV", range=(0.0, 80.0)),
+    Observable(name="jet_pt", label=r"$p_{\mathrm{T}}$", unit=r"$\mathrm{GeV}$", range=(0.0, 800.0)),
+]
+
+
+@pytest.fixture
+def unfolded(tmp_path):
+    """A joint sample of m with jet_pt carried along, in two row groups."""
+    random = np.random.default_rng(1)
+    batches = []
+    for start in (0, 700):
+        columns = {"truth_m": random.gamma(4, 5, 700), "truth_jet_pt": 200 + random.exponential(60, 700)}
+        columns |= {"event_id": np.arange(start, start + 700), "split": np.zeros(700)}
+        columns |= {name: random.gamma(2, 0.5, 700) for name in weight_columns(FAMILIES)}
+        batches.append(columns)
+    path = tmp_path / "unfolded.parquet"
+    common = {"method": "omnifold", "kind": "omnifold", "history": [{"iteration": 0, "loss": 0.6}], "iterations": 4}
+    write_unfolded(path, batches, observables=["m"], joint=True, families=FAMILIES, record=Record.for_tests(), **common)
+    return path
+
+
+def run(path, directory, **changes):
+    """`publish` with defaults."""
+    options = {"study": "zjets", "licence": "CC-BY-4.0", "fiducial": "pT(jet) > 200 GeV", "observables": OBSERVABLES}
+    publish(path, directory=directory, record=Record.for_tests(), **(options | {"example": "jet_pt"} | changes))
+    return directory
+
+
+def test_holds_all_that_it_lists(unfolded, tmp_path):
+    folder = run(unfolded, tmp_path / "results" / "publication")
+    assert sorted(p.name for p in folder.iterdir()) == sorted([*FILES, SUMS])
+    assert [p.name for p in folder.parent.iterdir()] == ["publication"]
+    metadata = verify(folder)
+    events = pq.read_table(folder / "events.parquet")
+    assert metadata["events"] == events.num_rows == 1400
+    assert metadata["normalisation"]["sum_of_weights"]["weight"] == pytest.approx(np.sum(events["weight"].to_numpy()))
+    assert "split" not in events.column_names
+    for entry in metadata["columns"]:
+        first, last = entry.get("indices", [0, 0])
+        for index in range(first, last + 1):
+            assert entry["name"].replace("<index>", str(index)) in events.column_names
+    truth = {c["name"]: c for c in metadata["columns"] if c["role"] == "truth"}
+    assert truth["truth_m"]["unit"] == "GeV"
+    assert truth["truth_m"]["unfolded"] is True
+    assert truth["truth_jet_pt"]["unfolded"] is False
+    assert metadata["families"]["data_bootstrap"]["count"] == 8
+    assert metadata["licence"] == "CC-BY-4.0"
+    assert metadata["method"]["iterations"] == 4
+    assert metadata["provenance"]["unfolding"]["events_out"] == 1400
+    text = (folder / "README.md").read_text()
+    for words in ("CC-BY-4.0", "pT(jet) > 200 GeV", "2504.14072", "2109.13243", "R - 1", "`systematic:scale`"):
+        assert words in text
+
+
+def test_published_events_are_still_an_unfolded_sample(unfolded, tmp_path):
+    folder = run(unfolded, tmp_path / "publication")
+    edges = np.linspace(0, 60, 5)
+    before, after = (Unfolded(p).histogram("m", edges) for p in (unfolded, folder / "events.parquet"))
+    assert np.array_equal(before.nominal, after.nominal)
+    assert np.array_equal(before.sigma, after.sigma)
+
+
+@pytest.mark.parametrize("example", ["jet_pt", "sqrt(m ** 2 + jet_pt ** 2) / -jet_pt"])
+def test_example_runs_alone_and_agrees_with_the_package(unfolded, tmp_path, example):
+    folder = run(unfolded, tmp_path / "publication", example=example)
+    script = (folder / "example.py").read_text()
+    assert "truthward" not in script
+    work = tmp_path / "work"
+    work.mkdir()
+    kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "MPLBACKEND")}
+    command = [sys.executable, "-W", "error", str(folder / "example.py")]
+    subprocess.run(command, cwd=work, env=kept, check=True, capture_output=True, timeout=120)
+    assert (work / "example.png").stat().st_size > 10_000
+    rows = list(csv.DictReader((work / "example.csv").open()))
+    edges = np.array([float(r["low"]) for r in rows] + [float(rows[-1]["high"])])
+
+    def derived(t):
+        return np.sqrt(t["m"] ** 2 + t["jet_pt"] ** 2) / -t["jet_pt"]
+
+    expected = Unfolded(unfolded).histogram("jet_pt" if example == "jet_pt" else derived, edges)
+    assert expected.nominal.sum() > 0.9 * Unfolded(unfolded).weights()[0].sum(), "the range must hold the bulk"
+    assert np.allclose([float(r["events"]) for r in rows], expected.nominal, rtol=1e-6)
+    assert np.allclose([float(r["sigma"]) for r in rows], expected.sigma, rtol=1e-5)
+    assert np.allclose(
+        [float(r["sigma systematic:scale"]) ** 2 for r in rows], expected.breakdown()["systematic:scale"]
+    )
+    matrix = np.loadtxt(work / "example_covariance.csv", delimiter=",")
+    with pytest.warns(UserWarning, match="rank"):
+        assert np.allclose(matrix, expected.covariance(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("example", "message"),
+    [
+        ("m", "m was itself unfolded; the example shows what was not: jet_pt"),
+        ("jet_pt / mass", "no observable mass; there are: jet_pt, m"),
+        ("jet_pt +", "not an expression"),
+        ("eval(m)", "eval is no function"),
+        ("m.real", r"'m\.real' is not allowed"),
+        ("[m for m in (1,)]", "not allowed"),
+        ("'m'", "not allowed"),
+        ("1 + 1", "no observable"),
+    ],
+)
+def test_bad_examples_are_refused_and_leave_nothing(unfolded, tmp_path, example, message):
+    with pytest.raises(ConfigError, match=message):
+        run(unfolded, tmp_path / "publication", example=example)
+    assert not (tmp_path / "publication").exists()
+
+
+def test_example_that_is_not_finite_is_refused(unfolded, tmp_path):
+    with pytest.raises(InputError, match="not finite for"):
+        run(unfolded, tmp_path / "publication", example="log(m - 10)")
+
+
+def test_an_older_publication_stays_until_the_new_one_is_whole(unfolded, tmp_path):
+    folder = run(unfolded, tmp_path / "out" / "publication")
+    (folder / "leftover.txt").write_text("from before")
+    with pytest.raises(ConfigError):
+        run(unfolded, folder, example="m")
+    (tmp_path / "broken.parquet").write_bytes(unfolded.read_bytes()[:3000])
+    with pytest.raises(CorruptError):
+        run(tmp_path / "broken.parquet", folder)
+    assert verify(folder)["study"] == "zjets"
+    run(unfolded, folder, study="second")
+    assert verify(folder)["study"] == "second"
+    assert not (folder / "leftover.txt").exists()
+    assert [p.name for p in folder.parent.iterdir()] == ["publication"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_corruption_is_detected(unfolded, tmp_path, name):
+    folder = run(unfolded, tmp_path / "publication")
+    verify(folder)
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(CorruptError, match=name):
+        verify(folder)
+    (folder / name).unlink()
+    with pytest.raises(CorruptError, match=f"{name}: missing"):
+        verify(folder)
+
+
+def test_verify_needs_a_publication(tmp_path):
+    with pytest.raises(InputError, match="no publication here"):
+        verify(tmp_path)
+
+
+def test_observable_by_observable_method_shows_what_it_has(tmp_path):
+    boot = {"data_bootstrap": family("data_bootstrap", 3)}
+    random = np.random.default_rng(2)
+    columns = {"truth_m": random.random(50), "truth_jet_pt": random.random(50), "event_id": np.arange(50)}
+    columns |= {name: random.random(50) for name in weight_columns(boot, "m")}
+    path = tmp_path / "u.parquet"
+    common = {"method": "ibu", "kind": "ibu", "history": [], "observables": ["m"], "record": Record.for_tests()}
+    write_unfolded(path, [columns], joint=False, families=boot, **common)
+    folder = run(path, tmp_path / "publication")
+    metadata = verify(folder)
+    assert metadata["normalisation"]["sum_of_weights"].keys() == {"weight:m"}
+    assert any("weights of its own" in caveat for caveat in metadata["caveats"])
+    assert "replica:m:data_bootstrap:<index>" in {c["name"] for c in metadata["columns"]}
+    command = [sys.executable, "-W", "error", str(folder / "example.py")]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    assert (tmp_path / "example.csv").read_text().count("\n") == 11
+
+
+def test_equal_input_gives_equal_events(unfolded, tmp_path):
+    one, two = (verify(run(unfolded, tmp_path / name))["files"] for name in "ab")
+    assert one == two
+    assert json.loads((tmp_path / "a" / "metadata.json").read_text())["format_version"] == "1.0"
