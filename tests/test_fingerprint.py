@@ -1,0 +1,46 @@
+"""The digest follows what the code says, and the imports that reach it."""
+
+import pytest
+
+from truthward import fingerprint
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "equal"),
+    [
+        ("x = 1", "x = 1  # why", True),
+        ('"""Says what."""\nx = 1', "x = 1", True),
+        ("def f():\n    return 1", 'def f():\n    """Doc."""\n\n    return 1', True),
+        ("x = 1", "x = 2", False),
+        ("x = 'a string'", "x = 'another'", False),
+    ],
+)
+def test_only_comments_and_docstrings_are_left_out(one: str, other: str, equal: bool) -> None:
+    assert (fingerprint.strip(one).split() == fingerprint.strip(other).split()) is equal
+
+
+def names(root, rule, *kinds):
+    files = [root / "workflow" / "scripts" / f"{rule}.py"]
+    files += [fingerprint.PACKAGE.joinpath(*package.split("."), f"{kind}.py") for package, kind in kinds]
+    found = fingerprint.closure(files)
+    return {p.relative_to(fingerprint.PACKAGE).as_posix() for p in found if p.is_relative_to(fingerprint.PACKAGE)}
+
+
+def test_a_stage_reaches_what_it_uses_and_no_other_method(root) -> None:
+    found = names(root, "unfold_part", ("unfold", "omnifold"))
+    assert {"unfold/omnifold.py", "unfold/base.py", "learn/fit.py", "events/table.py", "seeds.py"} <= found
+    assert not found & {"unfold/ibu.py", "unfold/generative.py", "models/flow_matching.py", "plots.py", "publish.py"}
+
+
+def test_infrastructure_is_left_out(root) -> None:
+    assert not names(root, "ingest") & {f"{name}.py" for name in fingerprint.INFRASTRUCTURE}
+
+
+def test_simulation_does_not_depend_on_networks(root) -> None:
+    assert not [n for n in names(root, "simulate", ("physics.generators", "pythia")) if n.startswith("learn")]
+
+
+def test_function_level_imports_count(tmp_path) -> None:
+    path = tmp_path / "adapter.py"
+    path.write_text("def f():\n    from truthward.learn import fit\n")
+    assert "truthward.learn.fit" in fingerprint.imports(path)

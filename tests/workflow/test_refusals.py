@@ -1,0 +1,43 @@
+"""Mistakes are refused before the first job; what a job depends on is checked in the job again."""
+
+import pytest
+
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+
+
+def refused(clone, *words: str) -> str:
+    done = clone.call("--cores", "1", "--logger", "none", "--configfile", "study.yaml", *words)
+    assert done.returncode != 0
+    assert not clone.path("results/tiny").exists()
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda s: s.update(seeed=3), ["seeed", "did you mean 'seed'"]),
+        (lambda s: s["unfold"]["methods"]["omnifold"].update(iteration=3), ["iteration", "did you mean 'iterations'"]),
+        (lambda s: s["observables"].update(q={"range": [0, 1]}), ["observables.q", "samples.simulation"]),
+    ],
+)
+def test_a_mistake_ends_the_call_in_one_line(empty, change, said) -> None:
+    empty.study(change)
+    lines = [line for line in refused(empty).splitlines() if "ConfigError" in line]
+    assert len(lines) == 1
+    for part in said:
+        assert part in lines[0]
+
+
+def test_files_that_are_not_there_are_named(empty) -> None:
+    read = {"kind": "flat_tree", "files": ["nowhere/*.root"], "branches": {"reco_x0": "reco_x0"}}
+    empty.study(lambda s: s["samples"].update(pseudodata={"role": "data", "read": read}))
+    assert "'nowhere/*.root' names no file" in refused(empty)
+
+
+def test_a_job_with_other_code_than_the_schedulers_exits(empty) -> None:
+    empty.edit("src/truthward/fingerprint.py", 'digest.hexdigest()[:16]', 'digest.hexdigest()[:16] + __import__("uuid").uuid4().hex')
+    done = empty.call("--cores", "1", "--configfile", "study.yaml", "results/tiny/simulate/pseudodata/0.root")
+    assert done.returncode != 0
+    log = empty.path("results/tiny/logs/simulate/pseudodata.0.log").read_text()
+    assert "the source changed in between" in log
+    assert not empty.path("results/tiny/simulate/pseudodata/0.root").exists()

@@ -1,0 +1,123 @@
+"""What runs again after a change: what it touches and what hangs from it, and nothing else. Real Snakemake each time."""
+
+import re
+
+import pytest
+
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+
+
+def branch(method: str, jobs: int = 2) -> set[str]:
+    """Everything that hangs from the training of one method."""
+    return {
+        *(f"unfold/{method}/parts/{job}.parquet" for job in range(jobs)),
+        f"unfold/{method}/unfolded.parquet",
+        f"unfold/{method}/figures/iterations.png",
+        f"validate/{method}.json",
+        f"validate/figures/{method}.png",
+        "validate/methods.json",
+        "report/summary.png",
+    }
+
+
+PUBLICATION = {"publication/events.parquet"}
+
+
+def test_the_whole_chain_ran(finished) -> None:
+    results = finished.path("results/tiny")
+    for name in ("publication/metadata.json", "validate/methods.csv", "report/summary.png", "calibrate/summary.json"):
+        assert (results / name).is_file(), name
+    hidden = [p for p in results.rglob(".*") if not p.name.startswith(".snakemake")]
+    assert hidden == [], "half-written artefacts or resume states are left over"
+
+
+def test_a_second_run_does_nothing(fork) -> None:
+    assert fork.planned() == set()
+    assert "Nothing to be done" in fork.call("--cores", "1", "--logger", "none", "--configfile", "study.yaml").stderr
+
+
+def test_a_methods_option_reruns_its_branch(fork) -> None:
+    fork.study(lambda s: s["unfold"]["methods"]["ibu"].update(kind="ibu", max_iterations=7))
+    assert fork.planned() == branch("ibu")
+
+
+def test_the_published_methods_option_reruns_the_publication_too(fork) -> None:
+    fork.study(lambda s: s["unfold"]["methods"]["omnifold"].update(width=17))
+    assert fork.planned() == branch("omnifold") | PUBLICATION
+
+
+def test_code_of_one_method_reruns_its_branch(fork) -> None:
+    with fork.path("src/truthward/unfold/ibu.py").open("a") as file:
+        file.write("\n\nANOTHER = 1\n")
+    assert fork.planned() == branch("ibu")
+
+
+def test_code_of_a_model_reruns_what_uses_it(fork) -> None:
+    with fork.path("src/truthward/models/flow_matching.py").open("a") as file:
+        file.write("\n\nANOTHER = 1\n")
+    planned = fork.planned()
+    assert branch("generative") <= planned
+    assert "surrogate/flow_matching/model.safetensors" in planned
+    assert not [p for p in planned if p.startswith(("unfold/omnifold", "unfold/ibu", "ingest", "calibrate", "simulate"))]
+
+
+def test_comments_and_docstrings_rerun_nothing(fork) -> None:
+    for name in ("src/truthward/unfold/omnifold.py", "src/truthward/learn/fit.py", "workflow/scripts/simulate.py"):
+        path = fork.path(name)
+        path.write_text("# A comment.\n" + re.sub(r'"""', '"""Said otherwise. ', path.read_text(), count=1))
+    assert fork.planned() == set()
+
+
+def test_code_of_an_adapter_reruns_its_rule(fork) -> None:
+    with fork.path("workflow/scripts/report_summary.py").open("a") as file:
+        file.write("\nANOTHER = 1\n")
+    assert fork.planned() == {"report/summary.png"}
+
+
+def test_a_figures_code_trains_nothing(fork) -> None:
+    with fork.path("src/truthward/plots.py").open("a") as file:
+        file.write("\n\nANOTHER = 1\n")
+    assert all("figures" in p or p == "report/summary.png" for p in fork.planned())
+
+
+def test_a_deleted_part_is_made_again_and_gives_the_same_result(fork) -> None:
+    from truthward.events.unfolded import Unfolded
+
+    path = fork.path("results/tiny/unfold/ibu/unfolded.parquet")
+    before = Unfolded(path).histogram("x0", [6.0, 9.0, 10.0, 11.0, 14.0])
+    fork.path("results/tiny/unfold/ibu/parts/1.parquet").unlink()
+    path.unlink()
+    fork.run("unfold_all")
+    after = Unfolded(path).histogram("x0", [6.0, 9.0, 10.0, 11.0, 14.0])
+    assert (before.nominal == after.nominal).all()
+
+
+def test_one_more_method_is_one_file_and_one_entry(fork) -> None:
+    source = fork.path("src/truthward/unfold/ibu.py").read_text(encoding="utf-8")
+    fork.path("src/truthward/unfold/another.py").write_text(source.replace("class Ibu", "class Another"))
+    fork.study(lambda s: s["unfold"]["methods"].update(another={"kind": "another"}))
+    assert fork.planned() == branch("another")
+    fork.run()
+    assert "another" in fork.path("results/tiny/validate/methods.csv").read_text()
+
+
+def test_a_stop_point_stops(empty) -> None:
+    planned = empty.planned("ingest_all")
+    assert {p.split("/")[0] for p in planned} == {"simulate", "ingest"}
+    assert not [p for p in empty.planned("unfold_all") if p.startswith(("validate", "publication", "report", "amplify"))]
+
+
+def test_a_dry_run_loads_nothing_heavy(empty) -> None:
+    program = "import sys, runpy; sys.argv = ['snakemake', '-n', '-q', '--configfile', 'study.yaml', '--cores', '1']\n"
+    program += "try:\n    runpy.run_module('snakemake', run_name='__main__')\nexcept SystemExit as end:\n"
+    program += "    print('EXIT', end.code, [m for m in ('torch', 'awkward', 'uproot', 'pyarrow') if m in sys.modules])\n"
+    empty.path("probe.py").write_text(program)
+    import os
+    import subprocess
+    import sys
+
+    environment = os.environ | {"PYTHONPATH": str(empty.folder / "src")}
+    done = subprocess.run(
+        [sys.executable, "probe.py"], cwd=empty.folder, env=environment, capture_output=True, text=True, check=True
+    )
+    assert "EXIT 0 []" in done.stdout

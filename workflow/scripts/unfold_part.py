@@ -1,0 +1,23 @@
+"""One job's share of a method's replicas."""
+
+from truthward.job import Job
+
+with Job(snakemake) as job:
+    from truthward.config import observables_from
+    from truthward.unfold.base import unfold_part
+
+    unfold_part(
+        job.spec["method"],
+        method=job.wildcards.method,
+        data=job.input.data,
+        simulation=job.input.simulation,
+        observables=observables_from(job.spec["observables"]),
+        families=job.spec["families"],
+        job=int(job.wildcards.job),
+        jobs=job.spec["jobs"],
+        seed=job.seed,
+        state=job.state,
+        key=job.key,
+        output=job.output[0],
+        record=job.record,
+    )
