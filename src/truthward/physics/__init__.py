@@ -1,0 +1,1 @@
+"""Collisions, detector, jets and their observables."""

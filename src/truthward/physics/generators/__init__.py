@@ -1,0 +1,1 @@
+"""Generators of events with truth and detector level; one file a kind."""

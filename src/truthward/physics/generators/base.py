@@ -1,0 +1,28 @@
+"""What every generator is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+PROCESSES = ("signal", "background")
+"""Meaning of the integer `process` of an event: its place in this tuple."""
+
+
+class Generator(ABC):
+    """Makes accepted events, block by block; a block is a pure function of the options and its seed.
+
+    `PROVIDES` names the observables that exist at both levels. A block is a dictionary of columns, one row an event
+    that is in the acceptance of at least one level:
+
+    - `truth_<obs>`, `reco_<obs>` (n,) float32, -99 where the flag of that level is false;
+    - `pass_truth`, `pass_reco` (n,) bool; `process` (n,) int32, see `PROCESSES`;
+    - `weight` (n,) float64, its sum over the blocks of the whole sample being the sample's expected yield;
+    - jagged `truth_constituents_*`, `reco_constituents_*` (n, var) float32 where the generator has them.
+    """
+
+    PROVIDES: tuple[str, ...] = ()
+
+    @abstractmethod
+    def block(self, events: int, *, total: int, seed: int) -> dict[str, Any]:
+        """Exactly `events` accepted events from `seed`, of the `total` of their sample."""

@@ -1,0 +1,223 @@
+"""A generator whose answer is known in closed form, in any number of dimensions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.special import expit, ndtr
+
+from truthward.errors import ConfigError
+from truthward.physics.generators.base import PROCESSES, Generator
+from truthward.physics.observables import ABSENT
+
+MAX_DIMENSIONS = 10
+SIGNAL, FAKE, BACKGROUND = 0, 1, 2
+
+
+class Gaussian(Generator):
+    """Independent normal truth, smeared, with misses, fakes, background and signed weights of known distribution.
+
+    Truth inside the fiducial region: x_d ~ N(mean_d, width_d), *exactly*, whatever the other options are.
+    Reco: r_d = x_d + bias_d + resolution_d n_d, n_d ~ N(0, 1).
+
+    - Misses: pass_reco has the probability e(x_0), see `efficiency_at`: it depends on the truth.
+    - Fakes: reconstructed events from outside the fiducial region. At any reco value r_0 they are the share f(r_0) of
+      the reconstructed signal, see `fake_share_at`. That function does not depend on mean and width, so a simulation
+      with a wrong prior has the right one: an unfolder that treats fakes correctly has no bias to be forgiven.
+    - Background: process "background", r_d ~ N(background_mean, background_width), no truth.
+    - Signed weights: a random share of all events weighs -w, the others +w, w = 1/(1 - 2 share): every expectation
+      is unchanged, its variance grows by w^2.
+
+    Args:
+        dimensions: 1 to 10; the observables are x0, x1, ...
+        mean, width: of the truth; one number for all dimensions or a list of one each.
+        bias, resolution: of the detector, likewise.
+        efficiency: [e_low, e_high], e at x_0 -> -inf and +inf; [1, 1]: no misses.
+        fakes: [f_low, f_high], f at r_0 -> -inf and +inf, below 0.5; [0, 0]: none.
+        background: expected share of background in all accepted events.
+        background_mean, background_width: of its reco values.
+        negative_weights: expected share of events of negative weight, below 0.5.
+        expected: expected number of accepted events, to which the weights are scaled; 0: every |weight| is w.
+    """
+
+    PROVIDES = ("x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9")
+
+    def __init__(
+        self,
+        *,
+        dimensions: int = 1,
+        mean: float | list[float] = 0.0,
+        width: float | list[float] = 1.0,
+        bias: float | list[float] = 0.0,
+        resolution: float | list[float] = 0.5,
+        efficiency: list[float] = [0.75, 0.98],  # noqa: B006 (read as a literal, never changed)
+        fakes: list[float] = [0.2, 0.05],  # noqa: B006
+        background: float = 0.0,
+        background_mean: float = 0.0,
+        background_width: float = 2.0,
+        negative_weights: float = 0.0,
+        expected: float = 0.0,
+    ) -> None:
+        if not 1 <= dimensions <= MAX_DIMENSIONS:
+            raise ConfigError(f"dimensions: {dimensions} given, 1 to {MAX_DIMENSIONS} expected")
+        self.dimensions = dimensions
+        self.mean = self._each("mean", mean)
+        self.width = self._each("width", width)
+        self.bias = self._each("bias", bias)
+        self.resolution = self._each("resolution", resolution)
+        if np.any(self.width <= 0.0) or np.any(self.resolution < 0.0) or background_width <= 0.0:
+            raise ConfigError("width and background_width must be above 0, resolution must not be below")
+        for name, pair, top in (("efficiency", efficiency, 1.0), ("fakes", fakes, 0.499)):
+            if len(pair) != 2 or min(pair) < 0.0 or max(pair) > top:
+                raise ConfigError(f"{name}: {pair} given, two numbers in [0, {top}] expected")
+        if max(efficiency) == 0.0:
+            raise ConfigError("efficiency: [0, 0] leaves nothing to unfold")
+        for name, share, top in (("background", background, 0.99), ("negative_weights", negative_weights, 0.49)):
+            if not 0.0 <= share <= top:
+                raise ConfigError(f"{name}: {share} given, a number in [0, {top}] expected")
+        self.efficiency = tuple(efficiency)
+        self.fakes = tuple(fakes)
+        self.background = background
+        self.background_mean = background_mean
+        self.background_width = background_width
+        self.negative_weights = negative_weights
+        self.expected = expected
+
+    def _each(self, name: str, value: float | list[float]) -> np.ndarray:
+        """One number for each dimension, (D,)."""
+        array = np.atleast_1d(np.asarray(value, dtype=np.float64))
+        if len(array) not in (1, self.dimensions):
+            raise ConfigError(f"{name}: {len(array)} numbers given for {self.dimensions} dimensions")
+        return np.broadcast_to(array, (self.dimensions,))
+
+    @property
+    def observables(self) -> tuple[str, ...]:
+        """Names of the observables there are, of those in `PROVIDES`."""
+        return self.PROVIDES[: self.dimensions]
+
+    # ---- the known answer
+
+    def efficiency_at(self, x0: np.ndarray) -> np.ndarray:
+        """e(x_0), the probability that a fiducial event is reconstructed, (N,): logistic, centred at 0, unit width."""
+        low, high = self.efficiency
+        return low + (high - low) * expit(x0)
+
+    def fake_share_at(self, r0: np.ndarray) -> np.ndarray:
+        """f(r_0), the share of fakes in the reconstructed signal, fakes included, (N,): logistic as e(x_0)."""
+        low, high = self.fakes
+        return low + (high - low) * expit(r0)
+
+    def _average(self, function) -> float:
+        """Expectation of function(x_0, r_0) over the fiducial truth and its smearing, by Gauss-Hermite quadrature."""
+        nodes, weights = np.polynomial.hermite_e.hermegauss(80)
+        weights = weights / weights.sum()
+        x = self.mean[0] + self.width[0] * nodes[:, None]
+        r = x + self.bias[0] + self.resolution[0] * nodes[None, :]
+        return float(weights @ np.broadcast_to(function(x, r), r.shape) @ weights)
+
+    @property
+    def miss_fraction(self) -> float:
+        """Share of fiducial events that are not reconstructed."""
+        return 1.0 - self._average(lambda x, r: self.efficiency_at(x))
+
+    def _fakes_per_fiducial(self) -> float:
+        """Expected number of fakes for each fiducial event: E[e(x_0) f(r_0) / (1 - f(r_0))]."""
+        return self._average(lambda x, r: self.efficiency_at(x) * self._odds(r))
+
+    def _odds(self, r0: np.ndarray) -> np.ndarray:
+        share = self.fake_share_at(r0)
+        return share / (1.0 - share)
+
+    @property
+    def fake_fraction(self) -> float:
+        """Share of fakes in the reconstructed signal, fakes included."""
+        fakes = self._fakes_per_fiducial()
+        return fakes / (fakes + 1.0 - self.miss_fraction)
+
+    @property
+    def composition(self) -> np.ndarray:
+        """Expected shares of fiducial signal, fakes and background in the accepted events, (3,), of sum 1."""
+        fakes = self._fakes_per_fiducial()
+        return np.array([(1.0 - self.background) / (1.0 + fakes)] * 2 + [self.background]) * [1.0, fakes, 1.0]
+
+    def fiducial_yield(self, events: float | None = None) -> float:
+        """Expected sum of weights of the fiducial truth in a sample of `events` accepted events (None: `expected`).
+
+        With `expected` set the weights are scaled to it, and `events` does not matter.
+        """
+        total = self.expected if self.expected > 0.0 else events
+        if total is None:
+            raise ConfigError("fiducial_yield: give the number of events, or set the option `expected`")
+        return float(self.composition[SIGNAL] * total)
+
+    @property
+    def truth_mean(self) -> np.ndarray:
+        """Mean of the fiducial truth, (D,)."""
+        return self.mean.copy()
+
+    @property
+    def truth_width(self) -> np.ndarray:
+        """Standard deviation of the fiducial truth, (D,)."""
+        return self.width.copy()
+
+    def truth_probability(self, edges: np.ndarray, *, dimension: int = 0) -> np.ndarray:
+        """Probability of each bin of the fiducial truth, edges (B + 1,) -> (B,); the edges may be infinite."""
+        z = (np.asarray(edges, dtype=np.float64) - self.mean[dimension]) / self.width[dimension]
+        return np.diff(ndtr(z))
+
+    # ---- events
+
+    def draw(self, events: int, rng: np.random.Generator, *, total: int | None = None) -> dict[str, np.ndarray]:
+        """`events` accepted events as columns of the event table; for a data-like sample draw `events` from a Poisson.
+
+        Args:
+            events: how many.
+            rng: the only source of randomness.
+            total: size of the sample that these are part of, for the weights; None: `events`.
+
+        Returns:
+            truth_x*, reco_x* (n,) float32 (-99 where the flag is false), pass_truth, pass_reco, weight, process.
+        """
+        total = max(events, 1) if total is None else total
+        counts = rng.multinomial(events, self.composition)
+        kind = rng.permutation(np.repeat([SIGNAL, FAKE, BACKGROUND], counts))
+        truth = np.empty((events, self.dimensions))
+        reco = np.empty((events, self.dimensions))
+        signal, fake, background = (kind == k for k in (SIGNAL, FAKE, BACKGROUND))
+        truth[signal], reco[signal] = self._signal(counts[SIGNAL], rng)
+        reco[fake] = self._fakes(counts[FAKE], rng)
+        shape = (counts[BACKGROUND], self.dimensions)
+        reco[background] = self.background_mean + self.background_width * rng.standard_normal(shape)
+        pass_reco = ~signal
+        pass_reco[signal] = rng.random(counts[SIGNAL]) < self.efficiency_at(truth[signal, 0])
+        columns: dict[str, np.ndarray] = {"pass_truth": signal, "pass_reco": pass_reco}
+        for prefix, values, passed in (("truth", truth, signal), ("reco", reco, pass_reco)):
+            for d, name in enumerate(self.observables):
+                columns[f"{prefix}_{name}"] = np.where(passed, values[:, d], ABSENT).astype(np.float32)
+        sign = np.where(rng.random(events) < self.negative_weights, -1.0, 1.0)
+        scale = self.expected / total if self.expected > 0.0 else 1.0
+        columns["weight"] = sign * scale / (1.0 - 2.0 * self.negative_weights)
+        columns["process"] = np.where(background, PROCESSES.index("background"), 0).astype(np.int32)
+        return columns
+
+    def _signal(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Truth and reco of fiducial events, (n, D) each."""
+        x = self.mean + self.width * rng.standard_normal((count, self.dimensions))
+        return x, x + self.bias + self.resolution * rng.standard_normal(x.shape)
+
+    def _fakes(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Reco of fakes, (n, D): reconstructed events kept with probability odds(r_0) / (largest odds)."""
+        largest = max(share / (1.0 - share) for share in self.fakes)
+        pieces = [np.empty((0, self.dimensions))]
+        found = 0
+        while found < count:
+            x, r = self._signal(max(64, 2 * (count - found)), rng)
+            kept = rng.random(len(r)) * largest < self.efficiency_at(x[:, 0]) * self._odds(r[:, 0])
+            pieces.append(r[kept])
+            found += int(kept.sum())
+        return np.concatenate(pieces)[:count]
+
+    def block(self, events: int, *, total: int, seed: int) -> dict[str, Any]:
+        """`draw` from a seed."""
+        return self.draw(events, np.random.default_rng(seed), total=total)

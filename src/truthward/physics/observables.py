@@ -1,0 +1,79 @@
+"""The observables of the Z+jets benchmark (1911.09107, section 4; 2503.09720), with their atoms.
+
+An atom is a value that a finite share of jets takes exactly: zg = 0 and ln_rho = -14 where no splitting passes soft
+drop, tau21 = 0 for a jet of one or two constituents. No value is ever NaN.
+"""
+
+from __future__ import annotations
+
+import awkward as ak
+import numpy as np
+
+from truthward.physics.jets import Jets, delta_phi, kinematics, n_subjettiness, soft_drop
+
+SUBSTRUCTURE = ("m", "M", "w", "ln_rho", "tau21", "zg")
+LN_RHO_FLOOR = -14.0
+ABSENT = -99.0
+"""What a ROOT branch holds where the event is not in the acceptance of that level: read the flag, never the value."""
+
+
+def substructure(jets: Jets, *, radius: float = 0.4, zcut: float = 0.1) -> dict[str, np.ndarray]:
+    """The six substructure observables of jets with at least one constituent each, (N,) float64.
+
+    - m: mass (GeV). - M: number of constituents.
+    - w: width, sum pt_i dR_i / sum pt_i, dR in rapidity and azimuth from the jet's axis.
+    - ln_rho: ln(m_sd^2 / pt^2), m_sd the soft-drop mass, pt of the ungroomed jet; -14 where no splitting passes and
+      where it would lie below (a groomed mass of less than one part in 1,100 of pt: unresolvable).
+    - tau21: tau_2 / tau_1 with beta = 1 and exclusive-kT axes. - zg: shared momentum of the soft-drop splitting.
+    """
+    if len(jets.pt) == 0:
+        return {name: np.zeros(0) for name in SUBSTRUCTURE}
+    parts = jets.constituents
+    multiplicity = ak.to_numpy(ak.num(parts, axis=1))
+    owner = np.repeat(np.arange(len(parts)), multiplicity)
+    pt, _, rapidity, phi, _ = kinematics(ak.flatten(parts))
+    dr = np.hypot(rapidity - jets.rapidity[owner], delta_phi(phi, jets.phi[owner]))
+    groomed, zg = soft_drop(parts, radius=radius, zcut=zcut)
+    ln_rho = np.full(len(zg), LN_RHO_FLOOR)
+    massive = groomed > 0.0
+    ln_rho[massive] = np.maximum(2.0 * np.log(groomed[massive] / jets.pt[massive]), LN_RHO_FLOOR)
+    tau = n_subjettiness(parts, radius=radius)
+    # With two constituents tau_2 is zero but for rounding; tau_1 = 0 where they are exactly collinear.
+    resolved = (multiplicity > 2) & (tau[:, 0] > 0.0)
+    tau21 = np.divide(tau[:, 1], tau[:, 0], out=np.zeros(len(tau)), where=resolved)
+    return {
+        "m": jets.m,
+        "M": multiplicity.astype(np.float64),
+        "w": np.bincount(owner, weights=pt * dr) / np.bincount(owner, weights=pt),
+        "ln_rho": ln_rho,
+        "tau21": tau21,
+        "zg": zg,
+    }
+
+
+def level(
+    jets: Jets, z_pt: np.ndarray, passed: np.ndarray, *, prefix: str, radius: float = 0.4
+) -> dict[str, np.ndarray | ak.Array]:
+    """The columns of one level of the event table: `<prefix>_<observable>` (N,) float32 and constituents (N, var).
+
+    Args:
+        jets: leading jets, N events.
+        z_pt: transverse momentum of the Z, or missing transverse momentum, (N,), GeV.
+        passed: acceptance of this level, (N,) bool; elsewhere values are `ABSENT` and constituents empty.
+        prefix: "truth" or "reco".
+    """
+    inside = jets.select(passed)
+    values = substructure(inside, radius=radius)
+    values |= {"jet_pt": inside.pt, "jet_eta": inside.eta, "z_pt": z_pt[passed]}
+    columns: dict[str, np.ndarray | ak.Array] = {f"pass_{prefix}": passed}
+    for name, value in values.items():
+        column = np.full(len(passed), ABSENT, dtype=np.float32)
+        column[passed] = value
+        columns[f"{prefix}_{name}"] = column
+    counts = np.zeros(len(passed), dtype=np.int64)
+    counts[passed] = ak.to_numpy(ak.num(inside.constituents, axis=1))
+    flat = ak.flatten(inside.constituents)
+    pt, eta, _, phi, _ = kinematics(flat)
+    for name, value in (("pt", pt), ("eta", eta), ("phi", phi), ("pid", ak.to_numpy(flat.pid))):
+        columns[f"{prefix}_constituents_{name}"] = ak.unflatten(value.astype(np.float32), counts)
+    return columns
