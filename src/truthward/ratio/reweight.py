@@ -79,16 +79,6 @@ def normalise(log_ratio: np.ndarray, weights: np.ndarray, total: np.ndarray) -> 
     return ratio * (total / found), np.log(found / total)
 
 
-def effective_size(weights: np.ndarray) -> np.ndarray:
-    """Kish's effective sample size (sum w)^2 / sum w^2 along the first axis, (N, ...) -> (...)."""
-    return weights.sum(axis=0) ** 2 / (weights**2).sum(axis=0)
-
-
-def largest_over_mean(weights: np.ndarray) -> np.ndarray:
-    """Largest |weight| over mean |weight| along the first axis, (N, ...) -> (...)."""
-    return np.abs(weights).max(axis=0) / np.abs(weights).mean(axis=0)
-
-
 def auc(scores: np.ndarray, numerator: np.ndarray, weights: np.ndarray) -> float:
     """Weighted area under the ROC curve, ties counted half; 0.5 where the samples cannot be told apart.
 

@@ -170,6 +170,16 @@ class Inputs:
         return poisson_weights(ids, seed=self.seed, family=replica.family, index=replica.index)
 
 
+def effective_size(weights: np.ndarray) -> np.ndarray:
+    """Kish's effective sample size (sum w)^2 / sum w^2 along the first axis, (N, ...) -> (...)."""
+    return weights.sum(axis=0) ** 2 / (weights**2).sum(axis=0)
+
+
+def largest_over_mean(weights: np.ndarray) -> np.ndarray:
+    """Largest |weight| over mean |weight| along the first axis, (N, ...) -> (...)."""
+    return np.abs(weights).max(axis=0) / np.abs(weights).mean(axis=0)
+
+
 def _variations(simulation: EventTable, names: Sequence[str]) -> dict[str, Callable[[int], np.ndarray]]:
     """Systematics by their columns, `reco_<observable>:<systematic>:<index>`; observables without one stay."""
     found = {c.split(":")[1] for c in simulation.columns if c.startswith("reco_") and c.count(":") == 2}

@@ -17,8 +17,9 @@ from truthward.learn.fit import History, Settings
 from truthward.learn.replicas import Stack
 from truthward.learn.scaling import Standardise
 from truthward.ratio.classifier import SATURATED, logits, stack_of, train_ratio
-from truthward.ratio.reweight import auc, effective_size, largest_over_mean, normalise, train_mean
+from truthward.ratio.reweight import auc, normalise, train_mean
 from truthward.seeds import seed_for
+from truthward.unfold.arrays import effective_size, largest_over_mean
 from truthward.unfold.base import Inputs, Replica, Result, Unfolder
 
 log = logging.getLogger("truthward.unfold")

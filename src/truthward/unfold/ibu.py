@@ -1,0 +1,195 @@
+"""Iterative Bayesian unfolding, one observable at a time: the binned baseline."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from truthward.errors import ConfigError, DivergedError
+from truthward.unfold.arrays import effective_size, largest_over_mean
+from truthward.unfold.base import NOMINAL, Inputs, Replica, Result, Unfolder
+
+log = logging.getLogger("truthward.unfold")
+
+
+class Ibu(Unfolder):
+    """Iterative Bayesian unfolding (D'Agostini, Nucl. Instrum. Meth. A 362 (1995) 487), its choices made by fixed rules.
+
+    With truth bins i, reco bins j, response R_ij = P(reco j | truth i) of the simulation, efficiency e_i = sum_j R_ij,
+    and the absolute component b_j of fakes and background:
+
+        n_i' = n_i / e_i sum_j R_ij d_j / (sum_k R_kj n_k + b_j),
+
+    from the simulation's own n_i. The result re-weights the simulated truth events by n_i / (simulated n_i) of their
+    bin: a sample as any other method's, within bins as the simulation has it.
+
+    Bins, the same at both levels: the observable's fine bins, the outermost ones open to infinity so that no event is
+    lost, merged from left to right until in the nominal simulation purity and stability reach `purity`, and the
+    effective number of events (sum w)^2 / sum w^2 reaches `events` among the fiducial and among the reconstructed
+    ones; what is left at the end joins the last bin.
+
+    Iterations, without any look at the truth of the data: the first after which the bins change by less than
+    `tolerance` of their data-statistical uncertainty, in the root mean square over the bins. That uncertainty is
+    propagated through all iterations (1105.1160). The choice of the nominal data holds for all replicas, so that
+    their spread is that of one estimator.
+    """
+
+    joint = False
+
+    def __init__(
+        self, *, purity: float = 0.5, events: float = 50.0, tolerance: float = 0.05, max_iterations: int = 100
+    ) -> None:
+        if not 0 < purity < 1 or min(events, tolerance) <= 0 or max_iterations < 1:
+            raise ConfigError("ibu: purity lies in (0, 1); events, tolerance and max_iterations are positive")
+        self.purity, self.events, self.tolerance, self.max_iterations = purity, events, tolerance, max_iterations
+
+    def unfold(
+        self, inputs: Inputs, replicas: Sequence[Replica], *, seed: int, state: Path | None = None, key: str = ""
+    ) -> Result:
+        """See `Unfolder.unfold`; nothing is random, and nothing takes long enough to be resumed."""
+        columns: dict[str, np.ndarray] = {}
+        history: list[dict[str, Any]] = []
+        edges, iterations = {}, {}
+        varied = [inputs.varied(r) for r in replicas]
+        fiducial = inputs.fiducial
+        weights = [v.weight[fiducial] for v in varied]
+        for d, observable in enumerate(inputs.observables):
+            inner = self.binning(inputs, d)
+            changes = self._converge(_Counts.fill([inputs], d, inner))
+            truth_bin = np.searchsorted(inner, inputs.truth[fiducial, d], side="right")
+            counts = _Counts.fill(varied, d, inner)
+            unfolded = counts.truth
+            for _ in changes:
+                unfolded = counts.step(unfolded)
+            bad = int((~np.isfinite(unfolded)).sum())
+            if bad:
+                raise DivergedError(
+                    f"ibu: {bad} of {unfolded.size} bins of {observable.name} are not finite; raise `events`"
+                )
+            factor = unfolded / counts.truth
+            edges[observable.name], iterations[observable.name] = inner.tolist(), len(changes)
+            for e, replica in enumerate(replicas):
+                column = weights[e] * factor[e][truth_bin]
+                columns[replica.column(observable.name)] = column
+                entry = {
+                    "replica": str(replica),
+                    "observable": observable.name,
+                    "iteration": len(changes) - 1,
+                    "yield_before": float(weights[e].sum()),
+                    "yield": float(column.sum()),
+                    "effective_size": float(effective_size(column)),
+                    "largest_over_mean": float(largest_over_mean(column)),
+                }
+                history.append(entry | ({"bins": len(inner) + 1, "changes": changes} if replica == NOMINAL else {}))
+            log.info("ibu: %s, %d bins, %d iterations", observable.name, len(inner) + 1, len(changes))
+        extra = {"inner_edges": edges, "iterations_of": iterations}
+        return Result(inputs.rows(columns), history, max(iterations.values()), extra)
+
+    def binning(self, inputs: Inputs, column: int) -> np.ndarray:
+        """Inner edges (B - 1,) of one observable's bins by the rule of the class; the outer bins are open."""
+        fine = np.asarray(inputs.observables[column].edges, dtype=float)[1:-1]
+        counts = _Counts.fill([inputs], column, fine)
+        response, truth, reco = counts.response[0], counts.matched[0], counts.response[0].sum(axis=0)
+        sizes = [_sizes(inputs, mask, values, fine) for mask, values in (
+            (inputs.fiducial, inputs.truth[:, column]), (inputs.pass_reco, inputs.reco[:, column])
+        )]  # fmt: skip
+        inner, start = [], 0
+        for end in range(1, len(fine) + 2):
+            part = slice(start, end)
+            inside = response[part, part].sum()
+            enough = all(
+                s[0][part].sum() ** 2 >= self.events * s[1][part].sum() and s[1][part].sum() > 0 for s in sizes
+            )
+            if enough and inside > 0 and inside >= self.purity * max(truth[part].sum(), reco[part].sum()):
+                start = end
+                if end <= len(fine):
+                    inner.append(fine[end - 1])
+        # The last edge is dropped where what follows it does not fulfil the rule by itself.
+        return np.array(inner[:-1] if start <= len(fine) else inner)
+
+    def _converge(self, counts: _Counts) -> list[float]:
+        """Changes of the nominal result in units of its uncertainty, one for each iteration that is to be made."""
+        unfolded, jacobian, changes = counts.truth, np.zeros_like(counts.response[0]), []
+        variance = counts.data_variance[0]
+        while len(changes) < self.max_iterations:
+            new = counts.step(unfolded)
+            jacobian = counts.jacobian(unfolded[0], new[0], jacobian)
+            sigma = np.sqrt(jacobian**2 @ variance)
+            if not (np.isfinite(new).all() and (sigma > 0).all()):
+                raise DivergedError(
+                    f"ibu: iteration {len(changes)} has bins without content or uncertainty; raise `events`"
+                )
+            changes.append(float(np.sqrt(np.mean(((new - unfolded)[0] / sigma) ** 2))))
+            unfolded = new
+            if changes[-1] < self.tolerance:
+                return changes
+        log.warning("ibu: not converged to %g in %d iterations", self.tolerance, self.max_iterations)
+        return changes
+
+
+@dataclass
+class _Counts:
+    """Histograms of E replicas in B bins: response (E, B, B) of matched events, truth first; the rest (E, B).
+
+    truth: fiducial events; fixed: fakes and background; data and data_variance: sums of w and w^2.
+    """
+
+    response: np.ndarray
+    truth: np.ndarray
+    fixed: np.ndarray
+    data: np.ndarray
+    data_variance: np.ndarray
+
+    @classmethod
+    def fill(cls, varied: Sequence[Inputs], column: int, inner: np.ndarray) -> _Counts:
+        size = len(inner) + 1
+        first = varied[0]
+        fiducial, matched, fixed = first.fiducial, first.matched, first.fixed
+        truth_bin = np.searchsorted(inner, first.truth[:, column], side="right")
+        data_bin = np.searchsorted(inner, first.data_reco[:, column], side="right")
+        parts: list[tuple[np.ndarray, ...]] = []
+        for v in varied:
+            reco_bin = np.searchsorted(inner, v.reco[:, column], side="right")
+            both = truth_bin[matched] * size + reco_bin[matched]
+            parts.append(
+                (
+                    np.bincount(both, v.weight[matched], minlength=size * size).reshape(size, size),
+                    np.bincount(truth_bin[fiducial], v.weight[fiducial], minlength=size),
+                    np.bincount(reco_bin[fixed], v.weight[fixed], minlength=size),
+                    np.bincount(data_bin, v.data_weight, minlength=size),
+                    np.bincount(data_bin, v.data_weight**2, minlength=size),
+                )
+            )
+        return cls(*(np.stack(p) for p in zip(*parts, strict=True)))
+
+    @property
+    def matched(self) -> np.ndarray:
+        """Reconstructed fiducial events by truth bin (E, B)."""
+        return self.response.sum(axis=2)
+
+    def step(self, unfolded: np.ndarray) -> np.ndarray:
+        """One iteration, (E, B) -> (E, B); bins without content come out not finite, for the caller to count."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scale = unfolded / self.truth
+            expected = np.einsum("eij,ei->ej", self.response, scale) + self.fixed
+            return unfolded * np.einsum("eij,ej->ei", self.response, self.data / expected) / self.matched
+
+    def jacobian(self, unfolded: np.ndarray, new: np.ndarray, before: np.ndarray) -> np.ndarray:
+        """d new_i / d data_j of the first member, (B, B), from that of `unfolded`: 1105.1160, eq. 7."""
+        response = self.response[0] / self.truth[0][:, None]
+        efficiency = response.sum(axis=1)
+        expected = unfolded @ response + self.fixed[0]
+        direct = (unfolded / efficiency)[:, None] * response / expected
+        through = direct * (self.data[0] / expected) @ (response.T @ before)
+        return direct + (new / unfolded)[:, None] * before - through
+
+
+def _sizes(inputs: Inputs, mask: np.ndarray, values: np.ndarray, inner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of w and w^2 in fine bins, (B,) each."""
+    index, w = np.searchsorted(inner, values[mask], side="right"), inputs.weight[mask]
+    return tuple(np.bincount(index, power, minlength=len(inner) + 1) for power in (w, w**2))
