@@ -1,11 +1,11 @@
-"""Arithmetic over branches, as written in the config: `truth_m: "mass / 1000"`, `pass_reco: "(reco_pt > 150) & (nJet > 0)"`.
+"""Arithmetic over branches, as the config has it: `truth_m: "mass / 1000"`, `pass_reco: "(pt > 150) & (nJet > 0)"`.
 
 The text is parsed, never executed: the syntax tree is walked and anything off a short list is refused.
 
 What may be written: numbers, branch names, `pi`; `+ - * / **` (the exponent a number, 16 at most in size); comparisons,
-chained ones too; `& | ~` between conditions, with parentheses around comparisons; the functions of `functions.FUNCTIONS`;
-`Jet_pt[0]`, the element of that place in a jagged branch, NaN in events that have fewer; `count(Jet_pt)` and
-`sum(Jet_pt)` per event.
+chained ones too; `& | ~` between conditions, with parentheses around comparisons; the functions of
+`functions.FUNCTIONS`; `Jet_pt[0]`, the element of that place in a jagged branch, NaN in events that have fewer;
+`count(Jet_pt)` and `sum(Jet_pt)` per event.
 """
 
 from __future__ import annotations
@@ -89,9 +89,9 @@ class Expression:
     def evaluate(self, arrays: Mapping[str, Values]) -> Values:
         """Value for each event.
 
-        A plain name is returned in its own type (so that 64-bit event numbers stay exact); arithmetic is in double precision
-        whatever the types of the branches. NaN and infinities (0/0, log of a negative number) are returned, not raised: the
-        event table refuses them where the event passes.
+        A plain name is returned in its own type (so that 64-bit event numbers stay exact); arithmetic is in double
+        precision whatever the types of the branches. NaN and infinities (0/0, log of a negative number) are returned,
+        not raised: the event table refuses them where the event passes.
 
         Args:
             arrays: branch -> (N,) numbers, or an awkward array of lists of numbers.
@@ -100,8 +100,8 @@ class Expression:
             (N,) array, or lists per event; a number where the expression has no branch.
 
         Raises:
-            InputError: an unknown branch (nearest names offered), lists of different lengths in one operation, or a branch
-                that is used as what it is not (a list as a number, a condition as a list).
+            InputError: an unknown branch (nearest names offered), lists of different lengths in one operation, or a
+                branch that is used as what it is not (a list as a number, a number as a condition).
         """
         for name in sorted(self.names):
             if name not in arrays:

@@ -72,8 +72,8 @@ def ingest(
     if truth and closure_output is None:
         shown = ", ".join(truth[:4]) + (", ..." if len(truth) > 4 else "")
         raise InputError(
-            f"{reader.paths[0]}: a data sample that carries truth ({shown}); if it is pseudo-data, say `closure: true` and "
-            "its truth goes to a table that only validation reads; if it is not, write the file without these branches"
+            f"{reader.paths[0]}: a data sample that carries truth ({shown}); if it is pseudo-data, say `closure: true` "
+            "and its truth goes to a table that only validation reads; if not, write the file without these branches"
         )
     if closure_output is not None and not any(level_of(name) == "truth" for name in reader.columns()):
         raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
@@ -35,6 +36,8 @@ _DAMAGE = (
     MemoryError,
     struct.error,
     zlib.error,
+    lzma.LZMAError,
+    uproot.compression.cramjam.DecompressionError,
     uproot.DeserializationError,
 )
 

@@ -75,13 +75,14 @@ class EventTable:
         names = self._known(self.columns if columns is None else columns)
         first = 0
         with self._open() as file:
-            for piece in file.iter_batches(batch_size=rows, columns=names):
-                yield Batch(
-                    _arrays(pa.Table.from_batches([piece])),
-                    source=str(self.path),
-                    entries=first + np.arange(piece.num_rows),
-                )
-                first += piece.num_rows
+            # One row group after the other: Arrow's own iteration reads ahead, and its memory grows with the file.
+            for group in range(file.num_row_groups):
+                whole = file.read_row_group(group, columns=names, use_threads=False)
+                for start in range(0, whole.num_rows, rows):
+                    piece = whole.slice(start, rows)
+                    entries = first + np.arange(piece.num_rows)
+                    yield Batch(_arrays(piece), source=str(self.path), entries=entries)
+                    first += piece.num_rows
 
     def level(self, level: str, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Observables at one level, "truth" or "reco".

@@ -46,8 +46,8 @@ class FlatTree(Reader):
         *,
         files: list[str],
         tree: str = "events",
-        branches: dict[str, Any] = {},
-        processes: list[str] = ["signal", "background"],
+        branches: dict[str, Any] = {},  # noqa: B006 -- a literal, for the schema; never changed
+        processes: list[str] = ["signal", "background"],  # noqa: B006
     ) -> None:
         super().__init__(files)
         self.tree = tree
@@ -65,7 +65,9 @@ class FlatTree(Reader):
         """Column -> expression, as it stands for these files."""
         with opened(self.paths[0], self.tree) as tree:
             present = tree.branches
-        texts = dict(self.branches) or {name: name for name in present if level_of(name)}
+        texts = dict(self.branches) or {
+            name: name for name in present if level_of(name) and name.isidentifier()
+        }
         texts = {name: name for name in _OTHERS if name in present} | texts
         return {column: Expression(text) for column, text in texts.items()}
 
