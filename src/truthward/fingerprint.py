@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).resolve().parent
 # Layer L0: reads the config, writes and names files; it does not enter results.
 INFRASTRUCTURE = {"config", "plugins", "errors", "artefact", "provenance", "fingerprint", "job"}
 
@@ -85,8 +85,10 @@ def code(adapter: Path, kinds: Iterable[tuple[str, str]] = ()) -> dict[str, obje
     """
     kinds = [list(kind) for kind in kinds]
     plugins = [PACKAGE.joinpath(*package.split("."), f"{kind}.py") for package, kind in kinds]
-    digest = hashlib.sha256()
-    for path in closure([adapter, *plugins]):
-        name = path.relative_to(PACKAGE) if path.is_relative_to(PACKAGE) else path.name
-        digest.update(f"{name}\0{_digest(path)}\n".encode())
-    return {"digest": digest.hexdigest()[:16], "kinds": kinds}
+    # By names that are the same wherever the checkout lies.
+    named = {
+        path.relative_to(PACKAGE).as_posix() if path.is_relative_to(PACKAGE) else path.name: _digest(path)
+        for path in closure([adapter, *plugins])
+    }
+    text = "".join(f"{name}\0{digest}\n" for name, digest in sorted(named.items()))
+    return {"digest": hashlib.sha256(text.encode()).hexdigest()[:16], "kinds": kinds}

@@ -63,8 +63,7 @@ class Job:
                 f"rule {self.rule}: the scheduler planned with code {self._code['digest']}, this job has {own}; "
                 "the source changed in between or differs on this machine: start snakemake again"
             )
-            log.error("%s", error)
-            raise error
+            self.__exit__(StaleError, error, None)
         self.record = Record(self.rule, self.spec, str(self._code["digest"]), self.seed)
         log.info("rule %s starts: seed %d, threads %d", self.rule, self.seed, self.threads)
         return self

@@ -33,13 +33,16 @@ class Clone:
         )
 
     def run(self, *words: str, study: str = "study.yaml", cores: int = 2, timeout: int = 400) -> str:
-        done = self.call("--cores", str(cores), "--configfile", study, *words, timeout=timeout)
+        done = self.call(*words, "--cores", str(cores), "--configfile", study, timeout=timeout)
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
         return done.stdout + done.stderr
 
     def planned(self, *words: str, study: str = "study.yaml") -> set[str]:
         """Outputs (first of each job) that would be made, relative to results/<study>/."""
-        done = self.call("-n", "--logger", "none", "--configfile", study, *words)
+        # The plain logger, which names the outputs, with the triggers of the default profile.
+        profile = yaml.safe_load(self.path("profiles/default/config.yaml").read_text(encoding="utf-8"))
+        triggers = ["--rerun-triggers", *profile["rerun-triggers"]]
+        done = self.call(*words, "-n", "--workflow-profile", "none", *triggers, "--configfile", study)
         text = done.stdout + done.stderr
         assert done.returncode == 0, text[-4000:]
         outputs = re.findall(r"^ +output: results/\w+/([^,\s]+)", text, flags=re.MULTILINE)

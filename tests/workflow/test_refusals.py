@@ -6,7 +6,7 @@ pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 
 
 def refused(clone, *words: str) -> str:
-    done = clone.call("--cores", "1", "--logger", "none", "--configfile", "study.yaml", *words)
+    done = clone.call(*words, "--cores", "1", "--configfile", "study.yaml")
     assert done.returncode != 0
     assert not clone.path("results/tiny").exists()
     return done.stdout + done.stderr
@@ -35,8 +35,9 @@ def test_files_that_are_not_there_are_named(empty) -> None:
 
 
 def test_a_job_with_other_code_than_the_schedulers_exits(empty) -> None:
-    empty.edit("src/truthward/fingerprint.py", 'digest.hexdigest()[:16]', 'digest.hexdigest()[:16] + __import__("uuid").uuid4().hex')
-    done = empty.call("--cores", "1", "--configfile", "study.yaml", "results/tiny/simulate/pseudodata/0.root")
+    old = "hexdigest()[:16]"
+    empty.edit("src/truthward/fingerprint.py", old, f'{old} + __import__("uuid").uuid4().hex')
+    done = empty.call("results/tiny/simulate/pseudodata/0.root", "--cores", "1", "--configfile", "study.yaml")
     assert done.returncode != 0
     log = empty.path("results/tiny/logs/simulate/pseudodata.0.log").read_text()
     assert "the source changed in between" in log

@@ -33,7 +33,7 @@ def test_the_whole_chain_ran(finished) -> None:
 
 def test_a_second_run_does_nothing(fork) -> None:
     assert fork.planned() == set()
-    assert "Nothing to be done" in fork.call("--cores", "1", "--logger", "none", "--configfile", "study.yaml").stderr
+    assert "Nothing to be done" in fork.call("--cores", "1", "--configfile", "study.yaml").stderr
 
 
 def test_a_methods_option_reruns_its_branch(fork) -> None:
