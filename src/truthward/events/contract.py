@@ -176,7 +176,7 @@ def to_arrow(batch: Batch, *, role: str) -> pa.Table:
         raise InputError(
             f"{batch.source}: a table of role {role} lacks {', '.join(sorted(missing))}; {nearest(min(missing), batch)}"
         )
-    allowed = _required(role) | {"process", "split"}
+    allowed = _required(role) | {"process", "split", "member"}
     foreign = [name for name in batch if name not in allowed and level_of(name) not in levels]
     if foreign:
         raise InputError(f"{batch.source}: a table of role {role} cannot have the columns {', '.join(foreign)}")
@@ -195,6 +195,8 @@ def to_arrow(batch: Batch, *, role: str) -> pa.Table:
     columns["process"] = pa.array(np.asarray(batch.get("process", np.full(size, SIGNAL))).astype(object), pa.string())
     columns["event_id"] = pa.array(event_id)
     columns["split"] = pa.array(np.asarray(batch.get("split", split_of(event_id))).astype(np.uint8))
+    if "member" in batch:  # Which network of an ensemble drew the event.
+        columns["member"] = pa.array(_numbers(batch["member"], batch, "member").astype(np.int32))
     counts: dict[str, tuple[str, np.ndarray]] = {}
     for name in sorted(
         (name for name in batch if level_of(name)), key=lambda name: (level_of(name) != "truth", is_jagged(name))

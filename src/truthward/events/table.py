@@ -159,6 +159,7 @@ def write_table(
     source: str = "",
     origin: Mapping[str, Any] | None = None,
     events_in: Callable[[], int] | None = None,
+    extra: Callable[[], Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Write an event table from a stream of batches, checking the contract; nothing is under `path` unless all is well.
 
@@ -176,6 +177,7 @@ def write_table(
         origin: what the reader says of its files; stored as metadata "origin".
         source: what to name in messages that concern all batches; `path` by default.
         events_in: asked at the end for the number of events read, where it is not the number of rows that came.
+        extra: asked at the end for further metadata.
 
     Returns:
         The metadata that was stored.
@@ -223,6 +225,7 @@ def write_table(
                 writer.write_table(_group(waiting), row_group_size=ROW_GROUP)
             names = [name.partition("_")[2] for name in schema.names if level_of(name) and not is_jagged(name)]
             metadata = {
+                **(extra() if extra else {}),
                 "role": role,
                 "observables": {
                     name: dict(observables.get(name, {"label": name, "unit": ""})) for name in dict.fromkeys(names)
