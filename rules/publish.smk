@@ -18,6 +18,7 @@ rule publish:
         metadata="results/{study}/publication/metadata.json",
         readme="results/{study}/publication/README.md",
         example="results/{study}/publication/example.py",
+        checksums="results/{study}/publication/SHA256SUMS",
     params:
         spec=spec(study=STUDY.study, publish=STUDY.publish.model_dump(), observables=STUDY.observable_list()),
         code=code("publish"),

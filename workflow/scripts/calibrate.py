@@ -1,0 +1,23 @@
+"""The jet's response learned, judged on held-out events, and applied to simulation and data."""
+
+from truthward.job import Job
+
+with Job(snakemake) as job:
+    from truthward.calibrate.apply import calibrate
+    from truthward.config import observables_from
+
+    calibrate(
+        job.spec["calibrate"],
+        simulation=job.input.simulation,
+        samples={
+            "simulation": (job.input.simulation, job.output.simulation),
+            "data": (job.input.data, job.output.data),
+        },
+        model_out=job.output.model,
+        summary_out=job.output.summary,
+        observables=observables_from(job.spec["observables"]),
+        seed=job.seed,
+        record=job.record,
+        state=job.state,
+        key=job.key,
+    )

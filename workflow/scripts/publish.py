@@ -1,0 +1,21 @@
+"""The published method's events with weights and replicas, and all that their use needs."""
+
+from pathlib import Path
+
+from truthward.job import Job
+
+with Job(snakemake) as job:
+    from truthward.config import observables_from
+    from truthward.publish import publish
+
+    entry = job.spec["publish"]
+    publish(
+        job.input[0],
+        directory=Path(job.output.metadata).parent,
+        study=job.spec["study"],
+        licence=entry["licence"],
+        fiducial=entry["fiducial"],
+        observables=observables_from(job.spec["observables"]),
+        example=entry["example"],
+        record=job.record,
+    )
