@@ -1,8 +1,8 @@
 """A parametrised CMS-like detector with energy flow, in numpy.
 
 Efficiencies, resolutions and granularities are of the size that the CMS description of Delphes 3 (1307.6346) and the
-CMS detector paper (JINST 3 S08004) state; the implementation is the project's own. Resulting response of a jet of 240 GeV:
-mean 1.00, spread 4.6%. What is left out: the bending of tracks in the magnetic field beyond a momentum threshold,
+CMS detector paper (JINST 3 S08004) state; the implementation is the project's own. Response of a jet of 240 GeV: mean
+1.00, spread 4.6%. What is left out: the bending of tracks in the magnetic field beyond a momentum threshold,
 pile-up, conversions, displaced vertices, showers wider than a tower.
 """
 
@@ -92,7 +92,7 @@ def tower_of(event: np.ndarray, eta: np.ndarray, phi: np.ndarray, regions: tuple
 
 
 class Calorimeter(NamedTuple):
-    """Regions (see `ECAL`), resolution (GeV) by energy and eta, threshold (GeV), response, and PDG code of its towers."""
+    """Regions (see `ECAL`), resolution (GeV) by energy and eta, threshold (GeV), response, PDG code of a tower."""
 
     regions: tuple
     resolution: Callable[[np.ndarray, np.ndarray], np.ndarray]

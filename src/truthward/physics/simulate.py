@@ -61,8 +61,8 @@ def simulate(
     """Write one chunk of a sample of `events` accepted events as the TTree `events`, atomically, block by block.
 
     Branches: those of `Generator`, with jagged constituents as `<level>_constituents_{pt,eta,phi,pid}` under one
-    counter `n<level>_constituents`; `process` (place in PROCESSES); run, lumi, event: `run` is a number for the sample's name,
-    `lumi` the block and `event` the place in the sample, so that an event has the same three whatever the chunks.
+    counter `n<level>_constituents`; `process` (place in PROCESSES); run, lumi, event: `run` is a number for the
+    sample's name, `lumi` the block and `event` the place in the sample: the same three whatever the chunks.
     Values are -99 where the flag of that level is false. The key `provenance` holds JSON (TObjString).
 
     Args:

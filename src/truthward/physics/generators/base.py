@@ -23,6 +23,11 @@ class Generator(ABC):
 
     PROVIDES: tuple[str, ...] = ()
 
+    @property
+    def observables(self) -> tuple[str, ...]:
+        """Names of the observables that its events have: `PROVIDES`, or as many of them as its options ask for."""
+        return self.PROVIDES
+
     @abstractmethod
     def block(self, events: int, *, total: int, seed: int) -> dict[str, Any]:
         """Exactly `events` accepted events from `seed`, of the `total` of their sample."""

@@ -93,7 +93,7 @@ class Gaussian(Generator):
 
     @property
     def observables(self) -> tuple[str, ...]:
-        """Names of the observables there are, of those in `PROVIDES`."""
+        """x0, x1, ...: one for each dimension."""
         return self.PROVIDES[: self.dimensions]
 
     # ---- the known answer

@@ -17,8 +17,8 @@ from truthward.physics.observables import level
 FB_PER_MB = 1.0e12
 # The record of a batch holds every parton: 0.3 MB an event.
 BATCH = 200
-# Scale of the shower (GeV) at which the Z is looked at. Further down its pt changes by 1.1 GeV (standard deviation), 4 at
-# most; but the time lies there: 5 ms an event, in multiparton interactions, against 0.5 ms above.
+# Scale of the shower (GeV) at which the Z is looked at. Further down its pt changes by 1.1 GeV (standard deviation),
+# 4 at most; but the time lies there: 5 ms an event, in multiparton interactions, against 0.5 ms above.
 VETO_SCALE = 4.0
 INVISIBLE = (12, 14, 16)
 
@@ -50,7 +50,7 @@ class Pythia(Generator):
 
     Misses and fakes come from migration across these cuts, so events are generated from pt(Z) = z_pt_min - z_pt_margin
     (at the shower scale of 4 GeV) on; no cut on jets is made in generation. Of all accepted events 0.24 +- 0.10% come
-    from below the default margin (measured with one of 70 GeV) and are lacking here: all fakes, of which 7% migrate.
+    from below the default margin (measured with one of 70 GeV): they are lacking here, 3% of the fakes.
 
     Args:
         process: only "zjets".
