@@ -93,7 +93,9 @@ def _numbers(values: Any, batch: Batch, column: str) -> np.ndarray:
     except (ValueError, TypeError) as error:
         raise InputError(f"{batch.source}: {column}: not one number per event (a jagged branch?); index it") from error
     if array.ndim != 1 or array.dtype.kind not in "fiub":
-        raise InputError(f"{batch.source}: {column}: needs one number per event, has {array.dtype} {array.shape[1:]}")
+        raise InputError(
+            f"{batch.source}: {column}: not one number per event ({array.dtype} {array.shape[1:]}); index it"
+        )
     return array
 
 

@@ -113,7 +113,7 @@ def _write(
         selection=applied,
         record=record,
         source=str(reader.paths[0]),
-        origin=reader.describe(),
+        origin=reader.describe(levels),
         events_in=lambda: tally.read,
     )
     provenance = metadata["provenance"]

@@ -41,5 +41,5 @@ class Reader(ABC):
         """
 
     @abstractmethod
-    def describe(self) -> dict[str, Any]:
-        """What the metadata of the table says of where it comes from; JSON-able."""
+    def describe(self, levels: Sequence[str]) -> dict[str, Any]:
+        """What the metadata of a table of these levels says of where it comes from; JSON-able."""

@@ -65,9 +65,7 @@ class FlatTree(Reader):
         """Column -> expression, as it stands for these files."""
         with opened(self.paths[0], self.tree) as tree:
             present = tree.branches
-        texts = dict(self.branches) or {
-            name: name for name in present if level_of(name) and name.isidentifier()
-        }
+        texts = dict(self.branches) or {name: name for name in present if level_of(name) and name.isidentifier()}
         texts = {name: name for name in _OTHERS if name in present} | texts
         return {column: Expression(text) for column, text in texts.items()}
 
@@ -83,9 +81,9 @@ class FlatTree(Reader):
                 found += [name for name in tree.branches if level_of(name) == "truth" or name == "pass_truth"]
         return list(dict.fromkeys(found))
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self, levels: Sequence[str]) -> dict[str, Any]:
         """Files, tree and the expressions that were used."""
-        texts = {column: expression.text for column, expression in self.mapping.items()}
+        texts = {column: expression.text for column, expression in self._wanted(levels).items()}
         return {
             "reader": "flat_tree",
             "files": [path.name for path in self.paths],
@@ -96,13 +94,7 @@ class FlatTree(Reader):
     def batches(self, levels: Sequence[str], *, rows: int = CHUNK) -> Iterator[Batch]:
         """See `Reader.batches`."""
         flags = [f"pass_{level}" for level in levels]
-        wanted = {
-            column: expression
-            for column, expression in self.mapping.items()
-            if level_of(column) in levels or column in flags or column in _OTHERS[2:]
-        }
-        if "event_id" in wanted:
-            wanted = {column: expression for column, expression in wanted.items() if column not in _NUMBERS}
+        wanted = self._wanted(levels)
         for path in self.paths:
             with opened(path, self.tree) as tree:
                 for column, expression in wanted.items():
@@ -113,6 +105,12 @@ class FlatTree(Reader):
                     size = len(next(iter(arrays.values())))
                     entries = first + np.arange(size)
                     yield self._batch(wanted, flags, seed, Batch(arrays, source=str(tree.path), entries=entries), size)
+
+    def _wanted(self, levels: Sequence[str]) -> dict[str, Expression]:
+        named = [f"pass_{level}" for level in levels] + [name for name in _OTHERS if not name.startswith("pass_")]
+        if "event_id" in self.mapping:
+            named = [name for name in named if name not in _NUMBERS]
+        return {name: text for name, text in self.mapping.items() if level_of(name) in levels or name in named}
 
     def _batch(
         self, wanted: Mapping[str, Expression], flags: Sequence[str], seed: int | None, arrays: Batch, size: int
@@ -126,7 +124,8 @@ class FlatTree(Reader):
                 value = expression.evaluate(arrays)
             except InputError as error:
                 raise InputError(f"{arrays.source}: {column}: {error}") from error
-            columns[column] = np.full(size, value) if np.ndim(value) == 0 else value
+            # An expression without a branch, such as a constant weight, is one number.
+            columns[column] = value if expression.names else np.full(size, value)
         for flag in flags:
             columns.setdefault(flag, np.ones(size, dtype=bool))
         columns.setdefault("weight", np.ones(size))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any, Literal
 
 import awkward as ak
@@ -71,18 +72,23 @@ class Nanoaod(Reader):
 
     def columns(self) -> list[str]:
         """Columns of the levels that the first file has."""
-        levels = ("truth", "reco") if self.truth() else ("reco",)
+        levels = ("truth", "reco") if self._generated else ("reco",)
         return [f"{level}_{name}" for level in levels for name in self.PROVIDES]
 
     def truth(self) -> list[str]:
         """Branches of generator jets."""
+        return self._generated
+
+    @cached_property
+    def _generated(self) -> list[str]:
         with opened(self.paths[0], self.tree) as tree:
             return [name for name in tree.branches if name.startswith("GenJet_")]
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self, levels: Sequence[str]) -> dict[str, Any]:
         """Files and options."""
         return {
             "reader": "nanoaod",
+            "levels": list(levels),
             "files": [path.name for path in self.paths],
             "match": self.match,
             "delta_r": self.delta_r,

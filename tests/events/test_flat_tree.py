@@ -1,0 +1,224 @@
+"""Flat trees: maps, files and globs, ids, and every kind of file that cannot be used."""
+
+import shutil
+
+import awkward as ak
+import numpy as np
+import pytest
+import uproot
+
+from truthward.errors import ConfigError, InputError
+from truthward.events.readers.flat_tree import FlatTree
+from truthward.plugins import build, schema
+
+BOTH = ("truth", "reco")
+
+
+def read(reader, levels=BOTH, **options):
+    parts = list(reader.batches(levels, **options))
+    return {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in parts[0]}
+
+
+def test_identity_without_a_map(write_root, events):
+    given = events()
+    reader = FlatTree(files=[str(write_root(given))])
+    assert reader.columns() == ["truth_m", "reco_m"]
+    assert reader.truth() == ["pass_truth", "truth_m"]
+    found = read(reader)
+    for name, values in given.items():
+        np.testing.assert_array_equal(found[name], values)
+
+
+def test_map_with_units_flags_and_derived_quantities(write_root):
+    mass = np.array([1000.0, 2000.0, -1.0], dtype=np.float32)
+    path = write_root({"mass": mass, "x": np.float64([3, 6, 1]), "y": np.float64([4, 8, 1]), "weight": np.ones(3)})
+    branches = {"truth_m": "mass / 1000", "reco_r": "hypot(x, y)", "pass_reco": "mass > 0", "weight": -2.5}
+    found = read(build("events.readers", {"kind": "flat_tree", "files": [str(path)], "branches": branches}))
+    np.testing.assert_array_equal(found["truth_m"], [1.0, 2.0, -0.001])
+    np.testing.assert_array_equal(found["reco_r"], [5.0, 10.0, np.sqrt(2)])
+    np.testing.assert_array_equal(found["pass_reco"], [True, True, False])
+    np.testing.assert_array_equal(found["pass_truth"], [True, True, True])
+    np.testing.assert_array_equal(found["weight"], [-2.5] * 3)
+
+
+def test_chunks_change_nothing(write_root, events):
+    columns = events(1000)
+    del columns["event_id"]
+    counts = np.arange(1000) % 7
+    columns["reco_constituents_pt"] = ak.unflatten(np.arange(counts.sum(), dtype=np.float32), counts)
+    reader = FlatTree(files=[str(write_root(columns, parts=3))])
+    (whole,) = reader.batches(BOTH)
+    for rows in (64, 333, 1000):
+        parts = list(reader.batches(BOTH, rows=rows))
+        assert max(len(part["event_id"]) for part in parts) <= rows
+        for name in set(whole) - {"reco_constituents_pt"}:
+            np.testing.assert_array_equal(np.concatenate([part[name] for part in parts]), whole[name])
+        lists = ak.concatenate([part["reco_constituents_pt"] for part in parts])
+        assert ak.to_list(lists) == ak.to_list(whole["reco_constituents_pt"])
+
+
+def test_rntuple_in_clusters(tmp_path, events):
+    path = tmp_path / "r.root"
+    parts = [events(500, first=i) for i in (0, 500, 1000)]
+    with uproot.recreate(path) as file:
+        made = file.mkrntuple("events", parts[0])
+        made.extend(parts[1])
+        made.extend(parts[2])
+    for rows in (100, 700, 10_000):
+        batches = list(FlatTree(files=[str(path)]).batches(BOTH, rows=rows))
+        assert max(len(batch["event_id"]) for batch in batches) <= rows
+        for name in parts[0]:
+            expected = np.concatenate([part[name] for part in parts])
+            np.testing.assert_array_equal(np.concatenate([batch[name] for batch in batches]), expected)
+
+
+def test_globs_and_lists(write_root, events, tmp_path, monkeypatch):
+    for index in range(3):
+        write_root(events(10, first=10 * index), f"part{index}.root")
+    reader = FlatTree(files=[str(tmp_path / "part2.root"), str(tmp_path / "part*.root")])
+    assert [path.name for path in reader.paths] == ["part2.root", "part0.root", "part1.root"]
+    assert sorted(read(reader)["event_id"]) == list(range(30))
+    monkeypatch.chdir(tmp_path)
+    assert len(FlatTree(files=["part?.root"]).paths) == 3
+    with pytest.raises(InputError, match=r"nothing\*\.root: no file matches"):
+        list(FlatTree(files=["nothing*.root"]).batches(BOTH))
+    with pytest.raises(InputError, match="empty"):
+        list(FlatTree(files=[]).batches(BOTH))
+
+
+def test_ids_come_from_numbers_or_content(write_root, events):
+    columns = events(50)
+    del columns["event_id"]
+    path = write_root(columns)
+    by_content = read(FlatTree(files=[str(path)]))["event_id"]
+    assert len(set(by_content)) == 50
+    moved = shutil.copy(path, path.with_name("moved.root"))
+    np.testing.assert_array_equal(read(FlatTree(files=[str(moved)]), rows=7)["event_id"], by_content)
+    numbers = {"run": np.full(50, 1), "lumi": np.arange(50) // 10, "event": np.arange(50)}
+    by_number = read(FlatTree(files=[str(write_root(columns | numbers, "b.root"))]))["event_id"]
+    order = np.arange(50)[::-1]
+    back = {name: values[order] for name, values in (columns | numbers).items()}
+    np.testing.assert_array_equal(read(FlatTree(files=[str(write_root(back, "c.root"))]))["event_id"], by_number[order])
+    assert len(set(by_number)) == 50
+    numbers["run"] = np.full(50, 2)
+    other = read(FlatTree(files=[str(write_root(columns | numbers, "d.root"))]))["event_id"]
+    assert not set(other) & set(by_number)
+
+
+def test_processes(write_root, events):
+    labels = np.array([0, 1] * 5)
+    path = write_root(events(10) | {"is_background": labels.astype(bool)})
+    assert list(read(FlatTree(files=[str(path)]))["process"]) == ["signal", "background"] * 5
+    path = write_root(events(10) | {"process": labels + 1})
+    reader = FlatTree(files=[str(path)], processes=["signal", "ttbar", "diboson"])
+    assert list(read(reader)["process"]) == ["ttbar", "diboson"] * 5
+    with pytest.raises(InputError, match="5 events have a number without a label, such as 2"):
+        read(FlatTree(files=[str(path)]))
+
+
+def test_missing_branch_offers_the_nearest(write_root, events):
+    path = write_root(events())
+    reader = FlatTree(files=[str(path)], branches={"truth_m": "truth_mas / 1000"})
+    with pytest.raises(InputError, match=r"in.root: no branch truth_mas, needed for truth_m.*nearest names: truth_m"):
+        read(reader)
+    with pytest.raises(ConfigError, match=r"branches\.truthm: not a column"):
+        FlatTree(files=[str(path)], branches={"truthm": "x"})
+
+
+def test_branch_that_only_some_files_have(write_root, events):
+    files = [write_root(events(10), "a.root")]
+    columns = events(10, first=10)
+    del columns["reco_m"]
+    files.append(write_root(columns, "b.root"))
+    with pytest.raises(InputError, match=r"b\.root: no branch reco_m"):
+        read(FlatTree(files=[str(path) for path in files]))
+
+
+def test_missing_tree_is_named_with_those_there(write_root, events):
+    path = write_root(events(), tree="Delphes")
+    with pytest.raises(InputError, match="no tree events; there are: Delphes; set `tree`"):
+        read(FlatTree(files=[str(path)]))
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(InputError, match=r"none\.root: no such file"):
+        read(FlatTree(files=[str(tmp_path / "none.root")]))
+
+
+@pytest.mark.parametrize("kind", ["tree", "ntuple"])
+@pytest.mark.parametrize("part", [0.0, 0.002, 0.1, 0.5, 0.9, 0.999])
+def test_truncated_file(tmp_path, write_root, events, kind, part):
+    if kind == "tree":
+        path = write_root(events(5000), parts=3)
+    else:
+        path = tmp_path / "in.root"
+        with uproot.recreate(path) as file:
+            file.mkrntuple("events", events(5000))
+    content = path.read_bytes()
+    path.write_bytes(content[: int(part * len(content))])
+    with pytest.raises(InputError, match=r"in\.root: .*truncated.*copy it again"):
+        read(FlatTree(files=[str(path)]))
+
+
+def test_file_whose_inside_is_damaged(write_root, events):
+    path = write_root(events(20_000))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3 : len(content) // 3 + 500] = bytes(500)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"in\.root"):
+        read(FlatTree(files=[str(path)]))
+
+
+def test_not_a_root_file(tmp_path):
+    path = tmp_path / "in.root"
+    path.write_text("dear diary")
+    with pytest.raises(InputError, match=r"in\.root: cannot be read as a ROOT file"):
+        read(FlatTree(files=[str(path)]))
+
+
+def test_nan_in_a_branch_behind_a_flag_or_weight(write_root, events):
+    columns = events() | {"pt": np.where(np.arange(200) == 17, np.nan, 200.0)}
+    path = str(write_root(columns))
+    for name in ("pass_reco", "weight"):
+        text = "pt > 150" if name == "pass_reco" else "pt / 100"
+        with pytest.raises(InputError, match=rf"pt: 1 of 200 values .* {name} is computed .* first at entry 17"):
+            read(FlatTree(files=[path], branches={"reco_m": "reco_m", name: text}), ("reco",))
+    guarded = {"reco_m": "reco_m", "pass_reco": "isfinite(pt) & (pt > 150)"}
+    assert not read(FlatTree(files=[path], branches=guarded), ("reco",))["pass_reco"][17]
+
+
+def test_truth_and_reco_lists_of_different_lengths(write_root):
+    jets = ak.unflatten(np.ones(30, np.float32), np.full(10, 3))
+    other = ak.unflatten(np.ones(30, np.float32), np.array([2, 4] * 5))
+    path = str(write_root({"GenJet_pt": jets, "Jet_pt": other}))
+    with pytest.raises(InputError, match=r"in\.root: reco_r: expression 'Jet_pt / GenJet_pt'.*equal lengths"):
+        read(FlatTree(files=[path], branches={"reco_r": "Jet_pt / GenJet_pt"}), ("reco",))
+
+
+def test_tree_with_branches_of_different_lengths(write_root, events, monkeypatch):
+    path = write_root(events())
+    # uproot cannot write such a file: the length that one branch states is changed as it is opened.
+    stated = uproot.TBranch.num_entries.fget
+    monkeypatch.setattr(
+        uproot.TBranch, "num_entries", property(lambda self: stated(self) - 5 * (self.name == "reco_m")), raising=True
+    )
+    with pytest.raises(InputError, match=r"branch reco_m has 195 entries where the tree has 200"):
+        read(FlatTree(files=[str(path)]))
+
+
+def test_dotted_branches(shared_data):
+    reader = FlatTree(
+        files=[str(shared_data / "delphes.root")],
+        tree="Delphes",
+        branches={"truth_pt": "GenJet.PT[0]", "pass_truth": "count(GenJet.PT) > 0"},
+    )
+    found = read(reader, ("truth",))
+    assert found["pass_truth"].sum() > 10
+    assert np.isfinite(found["truth_pt"][found["pass_truth"]]).all()
+
+
+def test_schema_is_read_without_importing():
+    found = schema("events.readers", "flat_tree")
+    assert found.required == ("files",)
+    assert found.provides_from == "branches"
+    assert found.options["tree"] == ("str", "events")
