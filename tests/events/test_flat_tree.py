@@ -80,6 +80,8 @@ def test_globs_and_lists(write_root, events, tmp_path, monkeypatch):
     assert sorted(read(reader)["event_id"]) == list(range(30))
     monkeypatch.chdir(tmp_path)
     assert len(FlatTree(files=["part?.root"]).paths) == 3
+    (tmp_path / "part0.root").rename(tmp_path / "part[1].root")
+    assert [path.name for path in FlatTree(files=["part[1].root"]).paths] == ["part[1].root"]
     with pytest.raises(InputError, match=r"nothing\*\.root: no file matches"):
         list(FlatTree(files=["nothing*.root"]).batches(BOTH))
     with pytest.raises(InputError, match="empty"):

@@ -10,6 +10,8 @@ from truthward.errors import ConfigError, InputError
 from truthward.events.ingest import ingest
 from truthward.events.readers.flat_tree import FlatTree
 from truthward.events.table import EventTable
+from truthward.physics.generators.gaussian import Gaussian
+from truthward.physics.simulate import simulate
 
 
 @pytest.fixture
@@ -128,6 +130,28 @@ def test_closure_truth_is_set_apart(run, write_root, events, tmp_path):
         np.testing.assert_array_equal(values[:, 0], given[f"{level}_m"][given[f"pass_{level}"]])
         np.testing.assert_array_equal(table.read(["weight"])["weight"], given["weight"][given[f"pass_{level}"]])
     assert set(done) == {"data", "closure_truth"}
+
+
+def test_data_does_not_know_its_process(run, write_root, events, tmp_path):
+    path = write_root(events(100) | {"is_background": np.arange(100) % 2 == 0})
+    run(path, role="data", closure=True)
+    assert set(EventTable(tmp_path / "t.parquet").read(["process"])["process"]) == {"signal"}
+    run(path)
+    assert set(EventTable(tmp_path / "t.parquet").read(["process"])["process"]) == {"signal", "background"}
+
+
+def test_chunks_of_the_generator_change_nothing(tmp_path, record):
+    tables = []
+    for chunks in (1, 3):
+        files = [tmp_path / f"{chunks}.{chunk}.root" for chunk in range(chunks)]
+        for chunk, path in enumerate(files):
+            options = {"events": 900, "seed": 1, "sample": "s", "block": 300, "record": record}
+            simulate(Gaussian(), path=path, chunk=chunk, chunks=chunks, **options)
+        reader = FlatTree(files=[str(path) for path in files])
+        ingest(reader, output=tmp_path / "t.parquet", observables=[], role="simulation", record=record)
+        tables.append(pq.read_table(tmp_path / "t.parquet"))
+    assert tables[0].num_rows == 900
+    assert tables[0].equals(tables[1])
 
 
 def test_declared_truth_must_be_there(run, write_root, events, nothing_left):

@@ -138,6 +138,9 @@ def _accepted(reader: Reader, levels: Sequence[str], selection: Selection, tally
         tally.read += len(batch["event_id"])
         for level in levels:
             tally.given[level] += int(flags(batch[f"pass_{level}"], batch, f"pass_{level}").sum())
+        if levels == ROLES["data"]:
+            # Which process an event of pseudo-data came from is truth too.
+            batch = batch.like({name: values for name, values in batch.items() if name != "process"})
         batch = selection.apply(batch)
         for level in levels:
             mask = flags(batch[f"pass_{level}"], batch, f"pass_{level}")

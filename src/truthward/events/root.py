@@ -50,7 +50,9 @@ def expand(files: Sequence[str]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for text in files:
-        matches = sorted(glob(str(text), recursive=True)) if has_magic(str(text)) else [str(text)]
+        # A file that is there may have [ or * in its name.
+        is_pattern = has_magic(str(text)) and not Path(text).is_file()
+        matches = sorted(glob(str(text), recursive=True)) if is_pattern else [str(text)]
         if not matches:
             raise InputError(f"{text}: no file matches this pattern (seen from {Path.cwd()}); correct `files`")
         for match in matches:
