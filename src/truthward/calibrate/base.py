@@ -1,0 +1,90 @@
+"""What every calibrator is: a response with a systematic and a statistical uncertainty for each jet."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from truthward.errors import InputError
+from truthward.learn.fit import History
+
+
+class Calibrator(nn.Module, ABC):
+    """Learns the distribution of R = reco / truth of one quantity from reco-level features x (B, F).
+
+    R itself is learned and not its logarithm: divided by E[R | x], the calibrated quantity has a mean response of one
+    in any selection on x. The answer is conditional on reco level, hence the mean of truth at given reco depends,
+    through E[R | x], on the truth spectrum of the simulation; the unfolding that follows removes that, not the
+    calibration.
+
+    Constructors take keyword-only options with literal defaults, among them
+
+    - features: reco-level observables, in the order of the columns of x; `log_features` of them enter as logarithms;
+    - target: the observable whose response is learned, from `reco_<target>` and `truth_<target>`;
+    - scales: the observables that scale with the jet's four-momentum and are divided by E[R | x].
+    """
+
+    features: list[str]
+    log_features: list[str]
+    target: str
+    scales: list[str]
+
+    @abstractmethod
+    def train_on(
+        self,
+        x: Tensor,
+        response: Tensor,
+        weights: Tensor,
+        validation: Tensor,
+        *,
+        seed: int,
+        state: Path | None = None,
+        state_key: str = "",
+    ) -> History:
+        """Learn from matched events of the simulation, once.
+
+        Args:
+            x: (N, F) features, in the units of the event table.
+            response: (N,) R.
+            weights: (N,), of any sign.
+            validation: (N,) bool, events that choose the epoch.
+            seed: of everything random in it.
+            state: file for resuming.
+            state_key: digest of spec and code.
+
+        Raises:
+            InputError: features that are not finite, or not positive where their logarithm enters.
+            DivergedError: the training became non-finite.
+            Interrupted: by a signal; the state was saved.
+        """
+
+    @abstractmethod
+    def predict(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, F) -> mean, sigma_systematic, sigma_statistical of R, each (B,), without unit as R is.
+
+        sigma_systematic is the width of R at given x: noise of the detector and what the features cannot tell; it stays
+        with any amount of training events. sigma_statistical is what the training leaves unknown of the mean.
+        """
+
+    @abstractmethod
+    def members(self, x: Tensor) -> Tensor:
+        """(B, F) -> (K, B): K mean responses, equally probable; their spread is sigma_statistical."""
+
+    def prepared(self, x: Tensor) -> Tensor:
+        """(B, F) -> (B, F): logarithms taken where `log_features` says so.
+
+        Raises:
+            InputError: a value is not finite, or not positive where its logarithm is wanted.
+        """
+        columns = []
+        for name, column in zip(self.features, x.unbind(1), strict=True):
+            use_log = name in self.log_features
+            bad = int((~torch.isfinite(column) | ((column <= 0) if use_log else False)).sum())
+            if bad:
+                why = "not finite or not positive (it is in `log_features`)" if use_log else "not finite"
+                raise InputError(f"calibrate: feature {name}: {bad} of {len(column)} values are {why}")
+            columns.append(column.log() if use_log else column)
+        return torch.stack(columns, 1)

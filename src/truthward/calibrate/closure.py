@@ -1,0 +1,101 @@
+"""Judging a calibration on events that it never saw: pulls, and closure of the response in bins."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+PULL_WIDTH = (0.9, 1.1)
+"""Where the width of the pulls is called good."""
+
+CAVEAT = (
+    "E[R | reco] is learned, so the mean closes in bins of reco quantities. In bins of a truth quantity it does not "
+    "close exactly: events migrate between bins, and a learned mean at given reco is pulled towards the bulk of the "
+    "simulated spectrum (regression dilution). A trend in truth bins is no fault; a trend in reco bins is one."
+)
+
+
+def quantiles(values: np.ndarray, weights: np.ndarray, at: list[float]) -> np.ndarray:
+    """Weighted quantiles of `values` (N,) at the fractions `at` (Q,); events of negative weight take away."""
+    order = np.argsort(values)
+    cumulative = np.maximum.accumulate(np.cumsum(weights[order]))
+    places = np.searchsorted(cumulative, np.asarray(at) * cumulative[-1])
+    return values[order][np.minimum(places, len(values) - 1)]
+
+
+def moments(values: np.ndarray, weights: np.ndarray) -> dict[str, float]:
+    """Mean, standard deviation, median and half the central 68% interval of (N,) values, with statistical errors.
+
+    Errors are those of a Gaussian with the effective number of events (sum w)^2 / sum w^2. Two events at least.
+    """
+    effective = weights.sum() ** 2 / np.square(weights).sum()
+    mean = np.average(values, weights=weights)
+    centred = values - mean
+    # Signed weights can make a variance negative where events are few; that is no width then, and is said as zero.
+    variance = max(float(np.average(centred**2, weights=weights)), 0.0)
+    fourth = float(np.average(centred**4, weights=weights))
+    width = variance**0.5
+    low, median, high = quantiles(values, weights, [0.158655, 0.5, 0.841345])
+    central = 0.5 * (high - low)
+    root = effective**0.5
+    return {
+        "mean": float(mean),
+        "mean_error": width / root,
+        "width": width,
+        # From the sample's own fourth moment: tails make a width less certain than a Gaussian's.
+        "width_error": max(fourth - variance**2, 0.0) ** 0.5 / (2 * width * root) if width else 0.0,
+        "median": float(median),
+        "median_error": 1.2533 * float(central) / root,
+        "central68": float(central),
+        "central68_error": 1.17 * float(central) / root,
+        "effective_events": float(effective),
+    }
+
+
+def pulls(response: np.ndarray, mean: np.ndarray, sigma: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
+    """Distribution of (R - mean) / sigma, all (N,): a unit Gaussian where mean and sigma are right.
+
+    `good` is whether width and central 68% half-width both are within PULL_WIDTH and the mean within 0.1; `verdict`
+    says so in words, for people.
+    """
+    values = (response - mean) / sigma
+    edges = np.linspace(-5.0, 5.0, 51)
+    counts, _ = np.histogram(values, edges, weights=weights)
+    found = moments(values, weights)
+    outside = float(weights[(values < edges[0]) | (values >= edges[-1])].sum() / weights.sum())
+    low, high = PULL_WIDTH
+    faults = [
+        f"{name} {found[key]:.3f} +- {found[f'{key}_error']:.3f} outside of {low} to {high}"
+        for key, name in (("width", "width"), ("central68", "central 68% half-width"))
+        if not low <= found[key] <= high
+    ]
+    if abs(found["mean"]) > 0.1:
+        faults.append(f"mean {found['mean']:.3f} +- {found['mean_error']:.3f} beyond 0.1")
+    return {
+        "edges": edges.tolist(),
+        "counts": counts.tolist(),
+        "fraction_outside": outside,
+        **found,
+        "good": not faults,
+        "verdict": "; ".join(faults) or "mean and widths as of a unit Gaussian",
+    }
+
+
+def closure(
+    by: np.ndarray, before: np.ndarray, after: np.ndarray, weights: np.ndarray, bins: int = 6
+) -> list[dict[str, Any]]:
+    """Response before and after calibration in bins of `by`, all (N,), with equal numbers of events in each bin."""
+    edges = np.unique(np.quantile(by, np.linspace(0, 1, bins + 1)))
+    rows = []
+    for index, (low, high) in enumerate(pairwise(edges)):
+        inside = (by >= low) & ((by < high) if index + 2 < len(edges) else (by <= high))
+        if inside.sum() < 10 or weights[inside].sum() <= 0:
+            continue
+        row: dict[str, Any] = {"low": float(low), "high": float(high), "events": int(inside.sum())}
+        for name, response in (("before", before), ("after", after)):
+            found = moments(response[inside], weights[inside])
+            row[name] = {key: found[key] for key in ("mean", "mean_error", "median", "median_error", "central68")}
+        rows.append(row)
+    return rows

@@ -1,0 +1,186 @@
+"""Heteroscedastic regression by a repulsive ensemble with a kernel in function space."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from truthward.calibrate.base import Calibrator
+from truthward.errors import ConfigError
+from truthward.learn.fit import History, Settings, fit
+from truthward.learn.nets import MLP
+from truthward.learn.replicas import Stack
+from truthward.learn.scaling import Standardise
+from truthward.seeds import seed_for
+
+
+class Repulsive(Calibrator):
+    """E networks that give mean and width of a Gaussian for R, trained together so that their spread means something.
+
+    Member i minimises, with f_i = (mean_i, ln sigma_i) in units of the width of R over the sample and N the effective
+    number of training events,
+
+        < -ln Gauss(R; mean_i, sigma_i) >  +  (repulsion / N) ln sum_j k(f_i, sg f_j),   k(f, g) = exp(-|f - g|^2 / h),
+
+    where sg stops the gradient, |f - g|^2 is the mean over points and h = median |f_i - f_j|^2 / ln(E + 1). The
+    gradient of the second term is the repulsion in function space of 2106.11642; used for amplitudes in 2412.12069
+    and for calorimeter clusters in 2412.04370. The prior is the weight decay. Two such terms act: at the points of
+    the batch, and at points around them at a distance of `reach` (as in 1902.09754), where no event holds the members
+    together: there they part, and sigma_statistical grows outside of the training range.
+
+    The median bandwidth bounds the distance of whole functions, not of each of their degrees of freedom: alone, with
+    repulsion = 1, such an ensemble understates the error of its mean by 2.4 to 8 (toy of 1,000 to 16,000 events, two
+    features). Hence each member trains on its own bootstrap of the training events, and repulsion is 10 by default:
+    the ratio of true error to sigma_statistical is 0.8 to 1.7 then (2,000 and 12,000 events), at no loss in the mean.
+
+    mean = mean of the members' means; sigma_systematic^2 = mean of their sigma^2; sigma_statistical^2 = variance of
+    their means (ddof 1).
+
+    Args:
+        features: see Calibrator. log_features: see Calibrator. target: see Calibrator. scales: see Calibrator.
+        members: E. A family of E variations has a covariance of rank E - 1.
+        repulsion: factor of the kernel term; 0 is an ordinary ensemble.
+        reach: distance from the events, in standard deviations of each feature, at which the members also repel each
+            other; 0 for at the events alone.
+        bootstrap: whether each member has its own Poisson(1) bootstrap of the training events.
+        width: of each network. depth: its hidden layers.
+        epochs: at most. patience: epochs without a better validation likelihood until a member stops; 0 for never.
+        batch_size: events a step. learning_rate: of AdamW, falling as a cosine. weight_decay: of AdamW.
+
+    Raises:
+        ConfigError: fewer than two members, no feature, a negative repulsion or reach, or the target not among what
+        it scales.
+    """
+
+    def __init__(
+        self,
+        *,
+        features: list[str] = ["jet_pt", "jet_eta", "m", "M", "w", "ln_rho", "tau21", "zg"],  # noqa: B006 (a schema)
+        log_features: list[str] = ["jet_pt"],  # noqa: B006 (a schema)
+        target: str = "jet_pt",
+        scales: list[str] = ["jet_pt", "m"],  # noqa: B006 (a schema)
+        members: int = 8,
+        repulsion: float = 10.0,
+        bootstrap: bool = True,
+        reach: float = 2.0,
+        width: int = 64,
+        depth: int = 3,
+        epochs: int = 60,
+        patience: int = 15,
+        batch_size: int = 256,
+        learning_rate: float = 2e-3,
+        weight_decay: float = 1e-3,
+    ) -> None:
+        super().__init__()
+        if members < 2:
+            raise ConfigError(f"calibrate.members: {members} given; a spread needs at least 2")
+        if not features or len(set(features)) != len(features) or set(log_features) - set(features):
+            raise ConfigError("calibrate.features: name each feature once; `log_features` must be among them")
+        if target not in scales:
+            raise ConfigError(f"calibrate.scales: {scales} given; the target {target!r} must be among them")
+        if repulsion < 0 or reach < 0:
+            raise ConfigError(f"calibrate: repulsion {repulsion} and reach {reach} given; 0 or more expected")
+        self.features, self.log_features = list(features), list(log_features)
+        self.target, self.scales = target, list(scales)
+        self.bootstrap, self.reach = bootstrap, reach
+        self.size, self.repulsion, self.width, self.depth = members, repulsion, width, depth
+        self.settings = Settings(
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            patience=patience,
+        )
+        self.scale_x = Standardise(len(features))
+        self.scale_response = Standardise(1)
+        self.ensemble = self._ensemble(0)
+
+    def _ensemble(self, seed: int) -> Stack:
+        seeds = [seed_for(seed, "member", k) for k in range(self.size)]
+        return Stack(lambda: MLP(len(self.features), 2, width=self.width, depth=self.depth), seeds)
+
+    def train_on(
+        self,
+        x: Tensor,
+        response: Tensor,
+        weights: Tensor,
+        validation: Tensor,
+        *,
+        seed: int,
+        state: Path | None = None,
+        state_key: str = "",
+    ) -> History:
+        """See Calibrator. The history has one column a member."""
+        x = self.prepared(x.float())
+        train = ~validation
+        self.scale_x.fit(x[train], weights[train])
+        self.scale_response.fit(response.float()[train, None], weights[train])
+        self.ensemble = self._ensemble(seed)
+        w = weights.double()[train]
+        effective = float(w.sum() ** 2 / w.square().sum())
+
+        def loss(x: Tensor, y: Tensor) -> Tensor:
+            f = self.ensemble.call("forward", x)  # (E, B, 2)
+            mean, log_sigma = f.unbind(-1)
+            value = 0.5 * ((y - mean) * torch.exp(-log_sigma)).square() + log_sigma + 0.5 * math.log(2 * math.pi)
+            if self.ensemble.training and self.repulsion:
+                force = crowding(f)
+                if self.reach:
+                    near = x[: len(x) // 4 + 1]
+                    force = force + crowding(self.ensemble.call("forward", near + self.reach * torch.randn_like(near)))
+                value = value + (self.repulsion / effective) * force[:, None]
+            return value
+
+        inputs = (self.scale_x(x), self.scale_response(response.float()[:, None]).squeeze(1))
+        return fit(
+            self.ensemble,
+            loss,
+            inputs,
+            self._bootstrapped(weights, train, seed),
+            self.settings,
+            seed=seed_for(seed, "fit"),
+            validation=validation,
+            label="calibrate repulsive",
+            state=state,
+            state_key=state_key,
+        )
+
+    def _bootstrapped(self, weights: Tensor, train: Tensor, seed: int) -> Tensor:
+        """(N,) -> (N, E): each member's own Poisson(1) factors, on the training events alone."""
+        every = weights[:, None].expand(-1, self.size)
+        if not self.bootstrap:
+            return every
+        generator = torch.Generator().manual_seed(seed_for(seed, "bootstrap"))
+        counts = torch.poisson(torch.ones(every.shape), generator=generator)
+        return torch.where(train[:, None], every * counts, every)
+
+    @torch.no_grad()
+    def _outputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, F) -> means and sigmas of the members, (E, B) each, of R."""
+        mean, log_sigma = self.ensemble.call("forward", self.scale_x(self.prepared(x.float()))).unbind(-1)
+        unit = self.scale_response.sigma
+        return mean * unit + self.scale_response.mean, log_sigma.exp() * unit
+
+    def members(self, x: Tensor) -> Tensor:
+        """See Calibrator: K = `members`."""
+        return self._outputs(x)[0]
+
+    def predict(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See Calibrator."""
+        mean, sigma = self._outputs(x)
+        return mean.mean(0), sigma.square().mean(0).sqrt(), mean.std(0)
+
+
+def crowding(f: Tensor) -> Tensor:
+    """ln sum_j k(f_i, sg f_j) at the median bandwidth: (E, B, O) outputs of the members at B points -> (E,).
+
+    Largest, ln E, where all members coincide; its gradient pushes each member away from the others.
+    """
+    distance = (f[:, None] - f.detach()[None]).square().sum(-1).mean(-1)  # (E, E)
+    apart = distance.detach()[~torch.eye(len(f), dtype=torch.bool, device=f.device)]
+    # Members that coincide exactly have no direction to part in: the floor makes their force zero instead of 0/0.
+    bandwidth = (apart.median() / math.log(len(f) + 1)).clamp(min=torch.finfo(f.dtype).tiny)
+    return torch.logsumexp(-distance / bandwidth, dim=1)
