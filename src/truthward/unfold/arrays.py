@@ -10,7 +10,7 @@ import numpy as np
 
 from truthward.errors import ConfigError, InputError
 from truthward.events.contract import SIGNAL, is_jagged
-from truthward.events.split import VALIDATION
+from truthward.events.split import VALIDATION, split_of
 from truthward.events.table import EventTable
 from truthward.seeds import poisson_weights
 
@@ -90,8 +90,18 @@ class Inputs:
         return self.fiducial & self.pass_reco
 
     @property
+    def fakes(self) -> np.ndarray:
+        """(N,) bool, reconstructed signal from outside of the fiducial region."""
+        return self.pass_reco & self.signal & ~self.pass_truth
+
+    @property
+    def background(self) -> np.ndarray:
+        """(N,) bool, reconstructed events of other processes, whatever their truth."""
+        return self.pass_reco & ~self.signal
+
+    @property
     def fixed(self) -> np.ndarray:
-        """(N,) bool, reconstructed events from outside of the fiducial region: fakes and background, absolute."""
+        """(N,) bool, reconstructed events from outside of the fiducial region: fakes and background."""
         return self.pass_reco & ~self.fiducial
 
     @classmethod
@@ -102,27 +112,14 @@ class Inputs:
             InputError: a column is missing, or no event is left at reco level or in the fiducial region.
         """
         names = [o.name for o in observables]
-        pass_truth, truth = simulation.level("truth", names)
-        pass_reco, reco = simulation.level("reco", names)
-        common = simulation.read(["weight", "event_id", "process", "split"])
         truths = [c for c in simulation.columns if c.startswith("truth_") and not is_jagged(c)]
-        accepted, data_reco = data.level("reco", names)
-        data_common = {n: v[accepted] for n, v in data.read(["weight", "event_id", "split"]).items()}
-        inputs = cls(
-            observables=observables,
-            truth=truth,
-            reco=reco,
-            pass_truth=pass_truth,
-            pass_reco=pass_reco,
-            weight=common["weight"],
-            event_id=common["event_id"],
-            signal=common["process"] == SIGNAL,
-            split=common["split"],
-            carried={c.removeprefix("truth_"): simulation.read([c])[c] for c in truths},
-            data_reco=data_reco[accepted],
-            data_weight=data_common["weight"],
-            data_id=data_common["event_id"],
-            data_validation=data_common["split"] == VALIDATION,
+        truths = dict.fromkeys([*truths, *(f"truth_{n}" for n in names)])
+        recos = [f"reco_{n}" for n in names]
+        common = ["pass_reco", "weight", "event_id", "split"]
+        inputs = cls.from_columns(
+            simulation.read([*truths, *recos, *common, "pass_truth", "process"]),
+            data.read([*recos, *common]),
+            observables,
             seed=seed,
             variations=_variations(simulation, names),
         )
@@ -131,6 +128,48 @@ class Inputs:
         if not inputs.matched.any():
             raise InputError(f"{simulation.path}: no signal event passes at both levels; loosen the selection")
         return inputs
+
+    @classmethod
+    def from_columns(
+        cls,
+        simulation: Mapping[str, np.ndarray],
+        data: Mapping[str, np.ndarray],
+        observables: Sequence[Observable],
+        *,
+        seed: int,
+        variations: Mapping[str, Callable[[int], np.ndarray]] | None = None,
+    ) -> Inputs:
+        """Inputs from the columns of event tables, name -> (N,) and (M,). `split` is the hash of the id where missing,
+        `process` is signal, and values are blanked where their level's flag is false."""
+        names = [o.name for o in observables]
+        accepted = data["pass_reco"]
+
+        def level(columns: Mapping[str, np.ndarray], prefix: str) -> np.ndarray:
+            values = np.stack([columns[f"{prefix}_{n}"] for n in names], axis=1).astype(np.float32)
+            values[~columns[f"pass_{prefix}"]] = np.nan
+            return values
+
+        def split(columns: Mapping[str, np.ndarray]) -> np.ndarray:
+            return columns["split"] if "split" in columns else split_of(columns["event_id"])
+
+        return cls(
+            observables=observables,
+            truth=level(simulation, "truth"),
+            reco=level(simulation, "reco"),
+            pass_truth=simulation["pass_truth"],
+            pass_reco=simulation["pass_reco"],
+            weight=simulation["weight"],
+            event_id=simulation["event_id"],
+            signal=simulation.get("process", np.full(len(simulation["weight"]), SIGNAL)) == SIGNAL,
+            split=split(simulation),
+            carried={c.removeprefix("truth_"): v for c, v in simulation.items() if c.startswith("truth_")},
+            data_reco=level(data, "reco")[accepted],
+            data_weight=data["weight"][accepted],
+            data_id=data["event_id"][accepted],
+            data_validation=split(data)[accepted] == VALIDATION,
+            seed=seed,
+            variations=variations or {},
+        )
 
     def varied(self, replica: Replica) -> Inputs:
         """The inputs of one replica: other weights, or for a systematic other reco values; everything else is shared.

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,14 +18,16 @@ log = logging.getLogger("truthward.unfold")
 
 
 class Ibu(Unfolder):
-    """Iterative Bayesian unfolding (D'Agostini, Nucl. Instrum. Meth. A 362 (1995) 487), its choices made by fixed rules.
+    """Iterative Bayesian unfolding (D'Agostini, Nucl. Instrum. Meth. A 362 (1995) 487), its choices made by rules.
 
     With truth bins i, reco bins j, response R_ij = P(reco j | truth i) of the simulation, efficiency e_i = sum_j R_ij,
     and the absolute component b_j of fakes and background:
 
         n_i' = n_i / e_i sum_j R_ij d_j / (sum_k R_kj n_k + b_j),
 
-    from the simulation's own n_i. The result re-weights the simulated truth events by n_i / (simulated n_i) of their
+    from the simulation's own n_i. With `fakes: share`, d_j is (d_j - background_j) times the simulated share of matched
+    events in the signal of bin j instead, which is right where the rate of fakes goes with that of the signal, and b_j
+    is zero. The result re-weights the simulated truth events by n_i / (simulated n_i) of their
     bin: a sample as any other method's, within bins as the simulation has it.
 
     Bins, the same at both levels: the observable's fine bins, the outermost ones open to infinity so that no event is
@@ -42,11 +44,18 @@ class Ibu(Unfolder):
     joint = False
 
     def __init__(
-        self, *, purity: float = 0.5, events: float = 50.0, tolerance: float = 0.05, max_iterations: int = 100
+        self,
+        *,
+        purity: float = 0.5,
+        events: float = 50.0,
+        tolerance: float = 0.05,
+        max_iterations: int = 100,
+        fakes: Literal["absolute", "share"] = "absolute",
     ) -> None:
         if not 0 < purity < 1 or min(events, tolerance) <= 0 or max_iterations < 1:
             raise ConfigError("ibu: purity lies in (0, 1); events, tolerance and max_iterations are positive")
         self.purity, self.events, self.tolerance, self.max_iterations = purity, events, tolerance, max_iterations
+        self.share = fakes == "share"
 
     def unfold(
         self, inputs: Inputs, replicas: Sequence[Replica], *, seed: int, state: Path | None = None, key: str = ""
@@ -60,9 +69,9 @@ class Ibu(Unfolder):
         weights = [v.weight[fiducial] for v in varied]
         for d, observable in enumerate(inputs.observables):
             inner = self.binning(inputs, d)
-            changes = self._converge(_Counts.fill([inputs], d, inner))
+            changes = self._converge(_Counts.fill([inputs], d, inner, self.share))
             truth_bin = np.searchsorted(inner, inputs.truth[fiducial, d], side="right")
-            counts = _Counts.fill(varied, d, inner)
+            counts = _Counts.fill(varied, d, inner, self.share)
             unfolded = counts.truth
             for _ in changes:
                 unfolded = counts.step(unfolded)
@@ -93,7 +102,7 @@ class Ibu(Unfolder):
     def binning(self, inputs: Inputs, column: int) -> np.ndarray:
         """Inner edges (B - 1,) of one observable's bins by the rule of the class; the outer bins are open."""
         fine = np.asarray(inputs.observables[column].edges, dtype=float)[1:-1]
-        counts = _Counts.fill([inputs], column, fine)
+        counts = _Counts.fill([inputs], column, fine, self.share)
         response, truth, reco = counts.response[0], counts.matched[0], counts.response[0].sum(axis=0)
         sizes = [_sizes(inputs, mask, values, fine) for mask, values in (
             (inputs.fiducial, inputs.truth[:, column]), (inputs.pass_reco, inputs.reco[:, column])
@@ -136,7 +145,7 @@ class Ibu(Unfolder):
 class _Counts:
     """Histograms of E replicas in B bins: response (E, B, B) of matched events, truth first; the rest (E, B).
 
-    truth: fiducial events; fixed: fakes and background; data and data_variance: sums of w and w^2.
+    truth: fiducial events; fixed: what else is expected at reco level; data and data_variance: sums of w and w^2.
     """
 
     response: np.ndarray
@@ -146,25 +155,30 @@ class _Counts:
     data_variance: np.ndarray
 
     @classmethod
-    def fill(cls, varied: Sequence[Inputs], column: int, inner: np.ndarray) -> _Counts:
-        size = len(inner) + 1
-        first = varied[0]
-        fiducial, matched, fixed = first.fiducial, first.matched, first.fixed
+    def fill(cls, varied: Sequence[Inputs], column: int, inner: np.ndarray, share: bool) -> _Counts:
+        """Fill them; with `share` the data are those without background and fakes, and nothing else is expected."""
+        size, first = len(inner) + 1, varied[0]
+        fiducial, matched = first.fiducial, first.matched
         truth_bin = np.searchsorted(inner, first.truth[:, column], side="right")
         data_bin = np.searchsorted(inner, first.data_reco[:, column], side="right")
         parts: list[tuple[np.ndarray, ...]] = []
         for v in varied:
             reco_bin = np.searchsorted(inner, v.reco[:, column], side="right")
             both = truth_bin[matched] * size + reco_bin[matched]
-            parts.append(
-                (
-                    np.bincount(both, v.weight[matched], minlength=size * size).reshape(size, size),
-                    np.bincount(truth_bin[fiducial], v.weight[fiducial], minlength=size),
-                    np.bincount(reco_bin[fixed], v.weight[fixed], minlength=size),
-                    np.bincount(data_bin, v.data_weight, minlength=size),
-                    np.bincount(data_bin, v.data_weight**2, minlength=size),
-                )
+            response = np.bincount(both, v.weight[matched], minlength=size * size).reshape(size, size)
+            truth = np.bincount(truth_bin[fiducial], v.weight[fiducial], minlength=size)
+            fakes, background = (
+                np.bincount(reco_bin[mask], v.weight[mask], minlength=size) for mask in (first.fakes, first.background)
             )
+            data = np.bincount(data_bin, v.data_weight, minlength=size)
+            variance = np.bincount(data_bin, v.data_weight**2, minlength=size)
+            fixed = fakes + background
+            if share:
+                signal = response.sum(axis=0)
+                # A bin that the simulation never reaches has no share, and takes no part in the formula.
+                kept = np.divide(signal, signal + fakes, out=np.zeros(size), where=signal + fakes != 0)
+                data, variance, fixed = (data - background) * kept, variance * kept**2, np.zeros(size)
+            parts.append((response, truth, fixed, data, variance))
         return cls(*(np.stack(p) for p in zip(*parts, strict=True)))
 
     @property

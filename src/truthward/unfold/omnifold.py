@@ -31,7 +31,8 @@ class Omnifold(Unfolder):
     nu(t) re-weights the simulation's truth; it is one at the start. Each iteration has two steps:
 
     1. At reco level omega(r) = data / simulation, with absolute yields. The simulation is the matched events with
-       weight w nu(t), plus fakes and background with their own w: an absolute component that no iteration touches.
+       weight w nu(t), plus fakes and background with their own w: an absolute component that no iteration touches
+       (or, with `fakes: share`, fakes with w (data - background)/(matched + fakes) as the first iteration found it).
     2. At truth level nu'(t) = E[nu(t) omega(r) | t], over the matched events alone, weighted by w; it is applied to all
        fiducial events, misses included. In bins this is n'(t) = n(t) E[omega | t, reconstructed], the formula of
        iterative Bayesian unfolding: the efficiency enters exactly once.
@@ -45,6 +46,8 @@ class Omnifold(Unfolder):
         epochs: of each step in the first iteration; later_epochs: in the others.
         batch_size, learning_rate, width, depth, activation, precision: of both networks.
         annealing: factor on the learning rate from one iteration to the next.
+        fakes: "absolute", their simulated number at each r; or "share", their simulated share of the signal at each r,
+            which is right where their rate goes with that of the signal. Background is always absolute.
         patience: epochs without improvement on the held-out events after which a step ends; 0 trains on all events, for
             all epochs, so that no statistics are lost.
         stack: replicas that are trained together; changes the speed, not the result.
@@ -56,14 +59,15 @@ class Omnifold(Unfolder):
         self,
         *,
         iterations: int = 5,
-        epochs: int = 10,
-        later_epochs: int = 5,
+        epochs: int = 6,
+        later_epochs: int = 3,
         batch_size: int = 1024,
-        learning_rate: float = 2e-3,
+        learning_rate: float = 4e-3,
         annealing: float = 0.7,
         width: int = 64,
-        depth: int = 3,
+        depth: int = 2,
         activation: Literal["relu", "gelu", "silu", "tanh"] = "relu",
+        fakes: Literal["absolute", "share"] = "absolute",
         patience: int = 0,
         precision: Literal["fp32", "bf16"] = "fp32",
         stack: int = 10,
@@ -73,6 +77,7 @@ class Omnifold(Unfolder):
         self.iterations, self.epochs, self.later_epochs = iterations, epochs, later_epochs
         self.batch_size, self.learning_rate, self.annealing = batch_size, learning_rate, annealing
         self.network = {"width": width, "depth": depth, "activation": activation}
+        self.fakes = fakes
         self.patience, self.precision, self.stack = patience, precision, stack
 
     def unfold(
@@ -119,7 +124,7 @@ class Omnifold(Unfolder):
             stack_of(scale, size, [seed_for(seed, "initial", step)] * members, **self.network)
             for step, scale in enumerate(scaling)
         ]
-        nu = np.ones((len(sample.weight), members))
+        nu, fake_weight = np.ones((len(sample.weight), members)), sample.fake_weight
         history: list[dict[str, Any]] = []
         for iteration in range(self.iterations):
             settings = Settings(
@@ -140,7 +145,13 @@ class Omnifold(Unfolder):
                     "key": key,
                 }
 
-            omega, first = self._reco_step(sample, steps[0], nu, settings, common("reco"))
+            # The share of fakes is one of the signal: for the first ratio the background is taken from the data.
+            subtract = self.fakes == "share" and iteration == 0
+            expected = np.concatenate([sample.weight[sample.matched] * nu[sample.matched], fake_weight])
+            omega, first = self._reco_step(sample, steps[0], expected, subtract, settings, common("reco"))
+            if subtract:
+                fake_weight = fake_weight * omega[int(sample.matched.sum()) :]
+            omega = omega[: int(sample.matched.sum())]
             new, second = self._truth_step(sample, steps[1], nu[sample.matched] * omega, settings, common("truth"))
             before, nu = (sample.weight * nu).sum(axis=0), new
             unfolded = sample.weight * nu
@@ -158,22 +169,31 @@ class Omnifold(Unfolder):
         return sample.weight * nu, history
 
     def _reco_step(
-        self, sample: _Sample, stack: Stack, nu: np.ndarray, settings: Settings, common: dict[str, Any]
+        self,
+        sample: _Sample,
+        stack: Stack,
+        expected: np.ndarray,
+        subtract: bool,
+        settings: Settings,
+        common: dict[str, Any],
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """omega at the matched events (n, E), and diagnostics."""
-        data, first_fixed = len(sample.data_weight), len(sample.data_weight) + int(sample.matched.sum())
-        weights = np.concatenate(
-            [sample.data_weight, sample.weight[sample.matched] * nu[sample.matched], sample.fixed_weight]
-        )
-        numerator = np.arange(len(weights)) < data
+        """omega at the matched events and fakes, whose weights are `expected` (n, E), and diagnostics.
+
+        The background stands in the denominator, or where `subtract` with negative weights in the numerator.
+        """
+        data, others = len(sample.data_weight), len(sample.data_weight) + len(expected)
+        background = sample.background_weight * (-1.0 if subtract else 1.0)
+        weights = np.concatenate([sample.data_weight, expected, background])
+        rows = np.arange(len(weights))
+        numerator = (rows < data) | ((rows >= others) & subtract)
         held = sample.reco_held if self.patience else None
         fitted = train_ratio(stack, sample.reco, numerator, weights, settings, held_out=held, **common)
-        total, expected = sample.data_weight.sum(axis=0), weights[data:].sum(axis=0)
+        total, simulated = weights[numerator].sum(axis=0), weights[~numerator].sum(axis=0)
         found = logits(stack, sample.reco, label=common["label"])
-        omega, off = normalise(found[data:] + np.log(total / expected), weights[data:], total)
+        omega, off = normalise(found[~numerator] + np.log(total / simulated), weights[~numerator], total)
         judged = np.ones(len(weights), dtype=bool) if held is None else held
         areas = [auc(found[judged, e], numerator[judged], weights[judged, e]) for e in range(found.shape[1])]
-        return omega[: first_fixed - data], {
+        return omega[: len(expected)], {
             **_losses(fitted, "reco", held is not None),
             "auc_reco": np.array(areas),
             "normalisation_reco": off,
@@ -201,25 +221,26 @@ class Omnifold(Unfolder):
 class _Sample:
     """The arrays of one stack of replicas, n fiducial and M data events, E members.
 
-    reco: (M + matched + fixed, D), data first, or (..., E, D) where reco values are shifted; truth: (n, D);
-    weight: (n, E); fixed_weight, data_weight: (..., E); matched: (n,) bool.
+    reco: (M + matched + fakes + background, D) in this order, or (..., E, D) where reco values are shifted;
+    truth: (n, D); weight: (n, E); fake_weight, background_weight, data_weight: (..., E); matched: (n,) bool.
     """
 
     def __init__(self, inputs: Inputs, varied: list[Inputs], *, shifted: bool) -> None:
-        fiducial, matched, fixed = inputs.fiducial, inputs.matched, inputs.fixed
+        fiducial, levels = inputs.fiducial, (inputs.matched, inputs.fakes, inputs.background)
 
         def reco(v: Inputs) -> torch.Tensor:
-            return torch.from_numpy(np.concatenate([v.data_reco, v.reco[matched], v.reco[fixed]]))
+            return torch.from_numpy(np.concatenate([v.data_reco, *(v.reco[mask] for mask in levels)]))
 
         self.reco = torch.stack([reco(v) for v in varied], dim=1) if shifted else reco(inputs)
         self.truth = torch.from_numpy(np.ascontiguousarray(inputs.truth[fiducial]))
         self.matched = inputs.pass_reco[fiducial]
         self.weight = np.stack([v.weight[fiducial] for v in varied], axis=1)
-        self.fixed_weight = np.stack([v.weight[fixed] for v in varied], axis=1)
+        self.fake_weight = np.stack([v.weight[levels[1]] for v in varied], axis=1)
+        self.background_weight = np.stack([v.weight[levels[2]] for v in varied], axis=1)
         self.data_weight = np.stack([v.data_weight for v in varied], axis=1)
         held = inputs.validation
-        self.reco_held = np.concatenate([inputs.data_validation, held[matched], held[fixed]])
-        self.truth_held = held[matched]
+        self.reco_held = np.concatenate([inputs.data_validation, *(held[mask] for mask in levels)])
+        self.truth_held = held[levels[0]]
 
 
 def _scaling(inputs: Inputs) -> tuple[Standardise, Standardise]:

@@ -1,0 +1,106 @@
+"""What the benchmarks share: QUICK, machine and versions, toys of the Gaussian generator, and the JSON object at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "src"))
+
+from truthward.artefact import write_json  # noqa: E402
+from truthward.config import Observable  # noqa: E402
+from truthward.events.families import family  # noqa: E402
+from truthward.physics.generators.gaussian import Gaussian  # noqa: E402
+from truthward.provenance import git_state  # noqa: E402
+from truthward.unfold.base import NOMINAL, Inputs, Replica, Result, Unfolder  # noqa: E402
+
+QUICK = bool(os.environ.get("QUICK"))
+
+
+def machine() -> dict[str, Any]:
+    """Cores, memory (GB) and processor; no host name."""
+    info = Path("/proc/cpuinfo")
+    models = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.is_file() else []
+    pages = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "cores": os.cpu_count(),
+        "memory_gb": round(pages / 2**30, 1),
+        "processor": models[0].partition(":")[2].strip() if models else platform.processor(),
+    }
+
+
+def report(name: str, figures: dict[str, Any]) -> None:
+    """Print `figures` as the last line; keep those of a full run in results/<name>.json with where they come from."""
+    versions = {"python": platform.python_version()}
+    for package in ("numpy", "torch", "scipy", "pyarrow"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "absent"
+    content = {
+        "name": name,
+        "quick": QUICK,
+        "figures": figures,
+        "git": git_state(),
+        "machine": machine(),
+        "versions": versions,
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+    if not QUICK:
+        write_json(HERE / "results" / f"{name}.json", content)
+    print(json.dumps(content, sort_keys=True, allow_nan=False))
+
+
+def toy(
+    simulation: Gaussian,
+    nature: Gaussian,
+    *,
+    simulated: int,
+    events: float,
+    rng: np.random.Generator,
+    observables: list[Observable],
+    seed: int,
+) -> Inputs:
+    """Simulation of `simulated` events and data of Poisson(`events`), both drawn anew; only accepted events count."""
+    samples = []
+    for generator, number in ((simulation, simulated), (nature, int(rng.poisson(events)))):
+        columns = generator.draw(number, rng)
+        columns["process"] = np.where(columns["process"] == 0, "signal", "background")
+        columns["event_id"] = rng.integers(0, 2**63, number).astype(np.uint64)
+        samples.append(columns)
+    return Inputs.from_columns(*samples, observables, seed=seed)
+
+
+class Histograms:
+    """Histograms of an unfolding with its replicas, made in memory."""
+
+    def __init__(self, unfolder: Unfolder, inputs: Inputs, families: dict[str, int], *, seed: int) -> None:
+        self.families = {name: family(name, count) for name, count in families.items()}
+        replicas = [NOMINAL, *(Replica(name, i) for name, count in families.items() for i in range(count))]
+        self.result: Result = unfolder.unfold(inputs, replicas, seed=seed)
+        rows = list(self.result.rows)
+        self.columns = {name: np.concatenate([r[name] for r in rows]) for name in rows[0]}
+        self.joint = unfolder.joint
+
+    def weights(self, replica: Replica, observable: str) -> np.ndarray:
+        """Weights of one replica, (n,)."""
+        return self.columns[replica.column(None if self.joint else observable)]
+
+    def measure(self, observable: str, statistic: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Nominal value and total standard deviation of statistic(values (n,), weights (n,)) -> (K,)."""
+        x = self.columns[f"truth_{observable}"].astype(np.float64)
+        nominal = statistic(x, self.weights(NOMINAL, observable))
+        variance = np.zeros_like(nominal)
+        for name, f in self.families.items():
+            members = [statistic(x, self.weights(Replica(name, i), observable)) for i in range(f.count)]
+            variance += f.variance(np.array(members), nominal)
+        return nominal, np.sqrt(variance)
