@@ -1,0 +1,183 @@
+"""Figures of unfolded results: how the iterations went, agreement against its floor, correlations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from truthward.config import Observable
+from truthward.plots import style
+from truthward.plots.models import scores, weight_panel
+
+_TITLES = {
+    "yield": "yield / first iteration",
+    "effective_size": "effective sample size",
+    "largest_over_mean": "largest weight / mean",
+    "reco_loss": "loss, detector level",
+    "truth_loss": "loss, particle level",
+    "reco_auc": "AUC, detector level",
+    "truth_auc": "AUC, particle level",
+    "loss": "loss",
+    "auc": "AUC",
+}
+"""Diagnostics that have a title; others are shown under their own name."""
+
+
+@style.styled
+def iterations(data: Mapping[str, Any]) -> Figure:
+    """Diagnostics of an unfolding per iteration: the nominal, and behind it every replica.
+
+    Args:
+        data: {"method": name, "history": the sample's metadata["history"]}: dictionaries with "replica" ("nominal" for
+            the nominal), "iteration" and any numbers, perhaps "observable". Methods without iterations show one point.
+    """
+    history = [entry for entry in data["history"] if "iteration" in entry]
+    skipped = ("replica", "iteration", "observable", "yield_before")
+    numbers = (int, float)
+    names = [k for e in history for k, v in e.items() if k not in skipped and isinstance(v, numbers)]
+    names = sorted(dict.fromkeys(names), key=lambda n: list(_TITLES).index(n) if n in _TITLES else len(_TITLES))
+    figure, axes = style.panels(max(1, len(names)), columns=3, size=(3.1, 2.2))
+    style.title(figure, f"Iterations of {data['method']}", "dark: nominal; light: replicas")
+    tracks: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for entry in history:
+        tracks.setdefault((str(entry.get("replica", "nominal")), entry.get("observable", "")), []).append(entry)
+    for (main, _), name in zip(axes, names, strict=False):
+        of = list(dict.fromkeys(observable for _, observable in tracks))
+        for (replica, observable), entries in tracks.items():
+            nominal = replica == "nominal"
+            colour = style.METHODS[of.index(observable) % len(style.METHODS)]
+            chosen = sorted((e for e in entries if name in e), key=lambda e: e["iteration"])
+            y = np.array([e[name] for e in chosen], dtype=float)
+            if name == "yield" and y.size and y[0]:
+                y = y / y[0]
+            look = {"alpha": 1.0, "linewidth": 1.5, "zorder": 3} if nominal else {"alpha": 0.18, "linewidth": 0.7}
+            label = observable if nominal and observable else None
+            main.plot([e["iteration"] + 1 for e in chosen], y, color=colour, marker=".", label=label, **look)
+        main.set_ylabel(_TITLES.get(name, name.replace("_", " ")))
+        main.set_xlabel("iteration")
+        main.xaxis.get_major_locator().set_params(integer=True)
+        main.xaxis.set_minor_locator(NullLocator())
+        main.ticklabel_format(axis="y", useOffset=False)
+        main.margins(y=0.15)
+    if not names:
+        axes[0][0].text(0.5, 0.5, "this method has no iterations", ha="center", transform=axes[0][0].transAxes)
+        axes[0][0].set_axis_off()
+    style.legend_above(figure, axes[0][0])
+    return figure
+
+
+@style.styled
+def agreement(data: Mapping[str, Any], observables: Sequence[Observable]) -> Figure:
+    """Triangular discriminator of each result beside its floor, and the classifier's weights.
+
+    Args:
+        data: {"discriminators": {name of a result: {observable: {"value", "floor": {"mean", "sd"}, "values": over seeds
+            or replicas, may be []}}}, "weights": {name: `ratio_histogram`} or None, "auc", "jsd": {"mean", "sd"} or
+            None, "title"}. An entry may be None, and so may a value, where there is no truth or a bin is negative.
+    """
+    results = data["discriminators"]
+    weights = data.get("weights")
+    figure = style.canvas(11.0 if weights else 7.2, 3.9)
+    right = 0.6 if weights else 0.98
+    main = figure.add_axes((0.075, 0.12, right - 0.075, 0.65))
+    style.title(
+        figure, data["title"], "lower is better; grey: truth against truth (mean and 95%), what statistics alone gives"
+    )
+    step = 0.8 / max(1, len(results))
+    drawn: list[float] = []
+    for place, o in enumerate(observables):
+        floors = [e["floor"] for r in results.values() if (e := r.get(o.name)) and e.get("floor")]
+        if floors:
+            mean, sd = floors[0]["mean"], floors[0]["sd"]
+            low = max(mean - 2 * sd, 0.2 * mean)
+            main.fill_between([place - 0.45, place + 0.45], low, mean + 2 * sd, color=style.TRUTH, linewidth=0)
+            main.plot([place - 0.45, place + 0.45], [mean, mean], color=style.PRIOR, linewidth=1)
+            drawn += [low, mean + 2 * sd]
+    colours = colours_of(results)
+    for number, (name, entries) in enumerate(results.items()):
+        shift = (number - (len(results) - 1) / 2) * step
+        marker = "s" if name in _BEFORE else "o"
+        x = [p + shift for p, o in enumerate(observables) if _value(entries, o.name) is not None]
+        y = [v for o in observables if (v := _value(entries, o.name)) is not None]
+        main.plot(x, y, marker, color=colours[name], markersize=5.5, label=name, zorder=3)
+        for p, o in enumerate(observables):
+            spread = [v for v in ((entries.get(o.name) or {}).get("values") or []) if v is not None and v > 0]
+            main.plot([p + shift] * len(spread), spread, "_", color=colours[name], alpha=0.5, markersize=7)
+            drawn += spread
+        drawn += y
+    main.set_yscale("log")
+    positive = [v for v in drawn if v > 0] or [1.0]
+    main.set_ylim(min(positive) / 1.8, max(positive) * 1.8)
+    main.set_xlim(-0.55, len(observables) - 0.45)
+    main.set_xticks(range(len(observables)), [short(o) for o in observables])
+    main.tick_params(axis="x", which="both", length=0)
+    main.set_ylabel("triangular discriminator × 10³")
+    style.log_ticks(main.yaxis)
+    if not _any(results):
+        main.text(0.5, 0.5, "no truth to compare with", ha="center", transform=main.transAxes)
+    main.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=4, borderaxespad=0.2, columnspacing=1.2)
+    if weights:
+        side = figure.add_axes((0.68, 0.12, 0.305, 0.65))
+        weight_panel(side, weights, dict(zip(weights, (style.PRIOR, *style.METHODS), strict=False)))
+        side.set_title(scores(data), fontsize=8, loc="right", pad=4)
+    return figure
+
+
+_BEFORE = {"simulation": style.PRIOR, "data": style.DATA}
+"""Results that are none: what there was before unfolding."""
+
+
+def colours_of(results: Mapping[str, Any]) -> dict[str, str]:
+    """Colours by name: fixed for simulation and data, in order for the methods."""
+    methods = [name for name in results if name not in _BEFORE]
+    return _BEFORE | {name: style.METHODS[i % len(style.METHODS)] for i, name in enumerate(methods)}
+
+
+def short(observable: Observable) -> str:
+    """The symbol of an observable: the last part of its label in dollars, or its name."""
+    symbols = [s for s in observable.label.split("$")[1::2] if s]
+    return f"${symbols[-1]}$" if symbols else observable.name
+
+
+def _any(results: Mapping[str, Any]) -> bool:
+    """Whether any result has any value."""
+    return any(_value(entries, name) is not None for entries in results.values() for name in entries)
+
+
+def _value(entries: Mapping[str, Any], name: str) -> float | None:
+    entry = entries.get(name)
+    return None if entry is None else entry.get("value")
+
+
+@style.styled
+def correlation(data: Mapping[str, Any], observables: Sequence[Observable]) -> Figure:
+    """Correlation matrix of unfolded histograms, laid end to end.
+
+    Args:
+        data: {"method": name, "covariance": [N][N], "bins": {observable: number of its bins, in the order of the
+            matrix}}.
+    """
+    covariance = np.array(data["covariance"], dtype=float)
+    sigma = np.sqrt(np.diag(covariance))
+    matrix = style.over(covariance, np.outer(sigma, sigma))
+    figure = style.canvas(5.6, 5.3)
+    main = figure.add_axes((0.13, 0.09, 0.7, 0.74))
+    style.title(figure, f"Correlations of {data['method']}", "between bins, all families of uncertainty")
+    image = main.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest", origin="lower")
+    bar = figure.add_axes((0.86, 0.09, 0.03, 0.74))
+    figure.colorbar(image, cax=bar).set_label("correlation")
+    ends = np.cumsum([0, *data["bins"].values()]) - 0.5
+    labels = {o.name: short(o) for o in observables}
+    for end in ends[1:-1]:
+        main.axhline(end, color="black", linewidth=0.6)
+        main.axvline(end, color="black", linewidth=0.6)
+    centres = (ends[1:] + ends[:-1]) / 2
+    names = [labels.get(name, name) for name in data["bins"]]
+    main.set_xticks(centres, names)
+    main.set_yticks(centres, names)
+    main.tick_params(which="both", length=0)
+    return figure
