@@ -114,6 +114,18 @@ def test_weights_count_by_magnitude_and_zeros_are_not_seen():
     torch.testing.assert_close(signed.inverse(z), repeated.inverse(z), rtol=0, atol=0.02)
 
 
+def test_a_column_absent_in_some_events_is_fitted_to_the_others():
+    x, weights = events(), torch.ones(20000, 4)
+    weights[::2, 0] = 0.0
+    holed = x.clone()
+    holed[::2, 0] = torch.nan
+    options = {"atoms": [[], [], [0.0], [0.25]], "integer": [False, True, False, False]}
+    found = QuantileTransform(4, **options).fit(holed, weights)
+    z = torch.randn(100, 4)
+    assert torch.equal(found.inverse(z)[:, 1:], QuantileTransform(4, **options).fit(x).inverse(z)[:, 1:])
+    assert torch.equal(found.inverse(z)[:, 0], QuantileTransform(1).fit(x[1::2, :1]).inverse(z[:, :1])[:, 0])
+
+
 def test_a_constant_column_and_a_single_event_are_legal():
     for x in (torch.full((50, 1), 3.0), torch.full((1, 1), -2.0)):
         transform = QuantileTransform(1).fit(x)

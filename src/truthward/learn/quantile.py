@@ -73,19 +73,23 @@ class QuantileTransform(nn.Module):
         self.register_buffer("slopes", torch.ones(columns, 2))
 
     def fit(self, x: Tensor, weights: Tensor | None = None) -> QuantileTransform:
-        """Take the quantiles from `x` (N, D) with `weights` (N,), by magnitude.
+        """Take the quantiles from `x` (N, D) with `weights` (N,), or (N, D) where columns are absent in some events.
 
         Raises:
             InputError: no event of non-zero weight, a value that is not finite, or a fraction in an integer column.
         """
-        w = torch.ones(len(x), dtype=torch.float64) if weights is None else weights.double().abs()
-        x, w = x[w > 0].float().double(), w[w > 0]
-        if len(x) == 0 or not (torch.isfinite(x).all() and torch.isfinite(w).all()):
-            raise InputError(
-                f"quantile transform: {len(x)} events of non-zero weight, "
-                f"{int((~torch.isfinite(x)).sum())} values not finite"
-            )
-        tables = [self._table(x[:, c], w, c) for c in range(self.columns)]
+        w = torch.ones(len(x)) if weights is None else weights
+        w = (w if w.ndim == 2 else w[:, None]).double().abs().expand(len(x), self.columns)
+        tables = []
+        for c in range(self.columns):
+            seen = w[:, c] != 0
+            column, weight = x[seen, c].float().double(), w[seen, c]
+            bad = int((~torch.isfinite(column)).sum() + (~torch.isfinite(weight)).sum())
+            if len(column) == 0 or bad:
+                raise InputError(
+                    f"quantile transform: column {c}: {len(column)} events of non-zero weight, {bad} values not finite"
+                )
+            tables.append(self._table(column, weight, c))
         size = max(len(t[0]) for t in tables)
         # A repeated last knot is a stretch of no width: it changes nothing.
         self.x_knots = torch.stack([torch.cat([t[0], t[0][-1:].expand(size - len(t[0]))]) for t in tables]).float()

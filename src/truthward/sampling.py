@@ -1,0 +1,156 @@
+"""A trained surrogate and what is drawn from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from truthward import plugins
+from truthward.events.table import write_table
+from truthward.learn import checkpoint
+from truthward.learn.quantile import QuantileTransform
+from truthward.learn.residual import Residual
+from truthward.provenance import Record
+from truthward.seeds import mix, seed_for
+
+LEVELS = ("truth", "reco")
+PATTERNS = {"both": (True, True), "miss": (True, False), "fake": (False, True)}
+"""Category -> (pass_truth, pass_reco). An event that passes at neither level is none and is not modelled."""
+
+
+class Surrogate(nn.Module):
+    """One member of the ensemble: the yield of each category, and p(observables at both levels | category).
+
+    Args:
+        model: entry of the config, {kind: ..., options}.
+        observables: name, label, unit, ..., `integer` and `atoms` of each.
+        categories: (process, pattern) of each; the condition is one-hot in them.
+        selection: level -> expression, as in the simulation's table.
+    """
+
+    yields: Tensor
+
+    def __init__(
+        self,
+        *,
+        model: dict[str, Any],
+        observables: list[dict[str, Any]],
+        categories: list[list[str]],
+        selection: dict[str, str],
+    ) -> None:
+        super().__init__()
+        self.observables = observables
+        self.categories = [tuple(c) for c in categories]
+        self.selection = selection
+        self.columns = [f"{level}_{o['name']}" for level in LEVELS for o in observables]
+        self.transform = QuantileTransform(
+            len(self.columns),
+            atoms=[list(o.get("atoms", ())) for _ in LEVELS for o in observables],
+            integer=[bool(o.get("integer", False)) for _ in LEVELS for o in observables],
+        )
+        self.residual = Residual(len(observables), len(observables))
+        self.model = plugins.build("models", model, dimensions=len(self.columns), conditions=len(categories))
+        self.register_buffer("yields", torch.zeros(len(categories), dtype=torch.float64))
+
+    def present(self, category: Tensor) -> Tensor:
+        """Which columns a category (B,) has, (B, 2 K) bool."""
+        levels = torch.tensor([PATTERNS[pattern] for _, pattern in self.categories])
+        return levels[category].repeat_interleave(len(self.observables), 1)
+
+    def prepare(self, x: Tensor, category: Tensor, weights: Tensor, generator: torch.Generator) -> Tensor:
+        """Fit transform and regression to `x` (N, 2 K) with `weights` (N,), and return what trains the model, (N, 2 K).
+
+        Columns of an absent level become independent standard normal noise; they teach nothing, and `draw` drops them.
+        """
+        seen = self.present(category)
+        self.transform.fit(x, weights[:, None] * seen)
+        z = self.transform(x, torch.rand(x.shape, generator=generator))
+        truth, reco = torch.where(seen, z, torch.randn(x.shape, generator=generator)).chunk(2, 1)
+        whole = seen.all(1)
+        # Without an event that has both levels there is nothing to regress.
+        if (weights[whole] != 0).sum() > z.shape[1]:
+            self.residual.fit(truth[whole], reco[whole], weights[whole])
+        return torch.cat([truth, torch.where(whole[:, None], self.residual(truth, reco), reco)], 1)
+
+    def draw(self, category: Tensor, noise: Tensor) -> Tensor:
+        """Observables (B, 2 K), NaN where a level is absent, for categories (B,) from normal noise (B, 2 K)."""
+        one_hot = nn.functional.one_hot(category, len(self.categories)).float()
+        truth, left = self.model.sample(one_hot, noise).chunk(2, 1)
+        present = self.present(category)
+        reco = torch.where(present.all(1, keepdim=True), self.residual.inverse(truth, left), left)
+        x = self.transform.inverse(torch.cat([truth, reco], 1))
+        return torch.where(present, x, torch.full_like(x, torch.nan))
+
+
+def load_members(path: str | Path) -> tuple[list[Surrogate], dict[str, Any]]:
+    """Members of a trained ensemble, and the provenance of the training."""
+    modules, _, provenance = checkpoint.load(path)
+    return [modules[f"member{m}"] for m in range(len(modules))], provenance
+
+
+def draws(members: Sequence[Surrogate], events: int, *, seed: int, rows: int = 16384) -> Iterator[dict[str, Any]]:
+    """Batches of drawn events with the columns of an event table and `member`, about equally many from each member.
+
+    Numbers of events in each category are fixed at their expectation, rounded: drawing them at random would only add
+    noise. An event of member m weighs (yield of m) / (E * events of m), so that the sum over all members is the
+    simulation's yield, while the members differ in it as bootstraps do.
+    """
+    first = 0
+    offset = np.uint64(seed_for(seed, "draws", "id"))
+    for m, member in enumerate(members):
+        size = events // len(members) + (m < events % len(members))
+        generator = torch.Generator().manual_seed(seed_for(seed, "draws", m))
+        category = torch.repeat_interleave(_rounded(member.yields, size))
+        category = category[torch.randperm(size, generator=generator)]
+        weight = float(member.yields.sum()) / (len(members) * max(size, 1))
+        for part in category.split(rows):
+            if len(part) == 0:
+                continue
+            noise = torch.randn(len(part), len(member.columns), generator=generator)
+            x = member.draw(part, noise).numpy()
+            flags = np.array([PATTERNS[pattern] for _, pattern in member.categories])[part]
+            # One to one, so no id comes twice; `first` counts over all members.
+            identity = mix(np.arange(first, first + len(part), dtype=np.uint64) ^ offset)
+            first += len(part)
+            yield {
+                **{column: x[:, i] for i, column in enumerate(member.columns)},
+                "pass_truth": flags[:, 0],
+                "pass_reco": flags[:, 1],
+                "weight": np.full(len(part), weight),
+                "process": np.array([process for process, _ in member.categories])[part],
+                "event_id": identity,
+                "member": np.full(len(part), m, dtype=np.int32),
+            }
+
+
+def write_draws(
+    path: str | Path,
+    members: Sequence[Surrogate],
+    batches: Iterator[Mapping[str, Any]],
+    *,
+    record: Record,
+    extra: Callable[[], Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Write batches of `draws` as an event table of role simulation; `extra` is asked at the end for metadata."""
+    return write_table(
+        path,
+        batches,
+        observables={o["name"]: o for o in members[0].observables},
+        role="simulation",
+        selection=members[0].selection,
+        record=record,
+        extra=extra,
+    )
+
+
+def _rounded(yields: Tensor, size: int) -> Tensor:
+    """Whole numbers (C,) that sum to `size`, in proportion to `yields` (C,): largest remainders."""
+    wanted = yields / yields.sum() * size
+    counts = wanted.floor()
+    counts[(wanted - counts).argsort(descending=True)[: size - int(counts.sum())]] += 1
+    return counts.long()

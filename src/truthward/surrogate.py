@@ -1,0 +1,255 @@
+"""The surrogate stage: an ensemble of generative models of (truth, reco), trained on the simulation."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from truthward import plugins
+from truthward.artefact import write_json
+from truthward.config import Observable
+from truthward.errors import InputError
+from truthward.events.split import TEST, VALIDATION
+from truthward.events.table import EventTable
+from truthward.learn import checkpoint
+from truthward.learn.fit import History, Settings, fit
+from truthward.learn.replicas import Stack
+from truthward.provenance import Record
+from truthward.sampling import LEVELS, Surrogate, draws, load_members, write_draws
+from truthward.seeds import poisson_weights, seed_for
+
+log = logging.getLogger("truthward.surrogate")
+
+
+@dataclass(frozen=True)
+class TrainingSample:
+    """Events of the simulation's training and validation parts that pass at a level.
+
+    Attributes:
+        values: (N, 2 K) observables, truth then reco, 0 where absent.
+        category: (N,) index into `categories`, pairs of process and pattern.
+        weight: (N,) float64.
+        event_id: (N,) uint64.
+        held: (N,) bool, validation part.
+        total: yield of all parts of the simulation.
+        rows: events of the whole simulation that pass at a level.
+    """
+
+    values: Tensor
+    category: Tensor
+    categories: list[tuple[str, str]]
+    weight: Tensor
+    event_id: np.ndarray
+    held: Tensor
+    total: float
+    rows: int
+
+    @classmethod
+    def read(cls, table: EventTable, names: Sequence[str]) -> TrainingSample:
+        """Read it from an event table; columns other than `names` are left alone."""
+        truth, reco = (table.level(level, names) for level in LEVELS)
+        rest = table.read(["weight", "event_id", "split", "process"])
+        passing = truth[0] | reco[0]
+        keep = passing & (rest["split"] != TEST)
+        pattern = np.array(["fake", "miss", "both"])[np.where(truth[0], 1 + reco[0], 0)[keep]]
+        process = rest["process"][keep]
+        categories = sorted({(str(p), str(q)) for p, q in zip(process, pattern, strict=True)})
+        category = np.zeros(int(keep.sum()), dtype=np.int64)
+        for index, (p, q) in enumerate(categories):
+            category[(process == p) & (pattern == q)] = index
+        values = np.concatenate([truth[1][keep], reco[1][keep]], 1)
+        absent = ~np.repeat(np.stack([truth[0][keep], reco[0][keep]], 1), len(names), 1)
+        return cls(
+            values=torch.from_numpy(np.where(absent, np.float32(0), values)),
+            category=torch.from_numpy(category),
+            categories=categories,
+            weight=torch.from_numpy(rest["weight"][keep].astype(np.float64)),
+            event_id=rest["event_id"][keep],
+            held=torch.from_numpy(rest["split"][keep] == VALIDATION),
+            # What is left out of the training for tests is not missing from the world.
+            total=float(rest["weight"][passing].sum()),
+            rows=int(passing.sum()),
+        )
+
+
+def train_surrogate(
+    simulation: str | Path,
+    observables: Sequence[Observable],
+    model: dict[str, Any],
+    *,
+    members: int = 4,
+    epochs: int = 40,
+    batch_size: int = 1024,
+    learning_rate: float = 2e-3,
+    seed: int,
+    record: Record,
+    state: Path | None = None,
+    key: str = "",
+    output: str | Path,
+) -> tuple[History, dict[str, Any]]:
+    """Train an ensemble on the simulation's training part, each member on a Poisson bootstrap of it, and write it as a
+    checkpoint with the modules `member0`, `member1`, ...
+
+    All that a member learns comes from its own bootstrap (yields of the categories, quantile transform, network) and
+    its own initial weights, so that the members' spread is that of a repeated training. The best epoch is chosen on
+    the validation part, without bootstrap.
+
+    Args:
+        simulation: event table.
+        observables: what is modelled, at both levels.
+        model: entry of the config.
+        state: folder for resume state; `key` is the digest of spec and code.
+
+    Returns:
+        The losses, and facts for the summary: numbers of events, yields of each category and member.
+
+    Raises:
+        InputError: a category whose weights sum to less than zero, or no event to train on.
+    """
+    table = EventTable(simulation)
+    sample = TrainingSample.read(table, [o.name for o in observables])
+    train = ~sample.held
+    if not train.any():
+        raise InputError(f"{simulation}: no event of the training part passes at any level")
+    arguments = {
+        "model": model,
+        "observables": [o.model_dump(mode="json") for o in observables],
+        "categories": [list(c) for c in sample.categories],
+        "selection": dict(table.metadata.get("selection", {})),
+    }
+    ensemble = [Surrogate(**arguments) for _ in range(members)]
+    weights = sample.weight[:, None].repeat(1, members)
+    z = torch.empty(len(weights), members, sample.values.shape[1])
+    for m, member in enumerate(ensemble):
+        counts = torch.from_numpy(poisson_weights(sample.event_id, seed=seed, family="surrogate", index=m)).double()
+        weights[:, m] *= torch.where(train, counts, torch.ones_like(counts))
+        # Equal random numbers for all members: they differ by their bootstraps alone.
+        generator = torch.Generator().manual_seed(seed_for(seed, "surrogate", "atoms"))
+        fitting = torch.where(train, weights[:, m], torch.zeros_like(counts))
+        z[:, m] = member.prepare(sample.values, sample.category, fitting, generator)
+        member.yields.index_add_(0, sample.category[train], weights[train, m])
+        if (member.yields < 0).any():
+            odd = int(member.yields.argmin())
+            raise InputError(
+                f"{simulation}: the weights of {'/'.join(sample.categories[odd])} events sum to "
+                f"{float(member.yields[odd]):.3g} in the training part; a surrogate draws events of positive weight"
+            )
+    scale = sample.total * members / sum(float(member.yields.sum()) for member in ensemble)
+    for member in ensemble:
+        member.yields *= scale
+
+    def factory() -> nn.Module:
+        return plugins.build("models", model, dimensions=z.shape[2], conditions=len(sample.categories))
+
+    stack = Stack(factory, [seed_for(seed, "surrogate", "initial", m) for m in range(members)])
+
+    def loss(z: Tensor, condition: Tensor) -> Tensor:
+        return stack.call("loss", z.movedim(1, 0), condition, own=(True, False))
+
+    condition = nn.functional.one_hot(sample.category, len(sample.categories)).float()
+    history = fit(
+        stack,
+        loss,
+        (z, condition),
+        weights,
+        Settings(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate),
+        seed=seed_for(seed, "surrogate", "fit"),
+        validation=sample.held,
+        label=f"surrogate {model['kind']}, {members} members",
+        state=state / "surrogate.pt" if state else None,
+        state_key=key,
+    )
+    for m, member in enumerate(ensemble):
+        member.model.load_state_dict(stack.state_of(m))
+    w = sample.weight[train]
+    checkpoint.save(
+        output,
+        {f"member{m}": member for m, member in enumerate(ensemble)},
+        recipe={"class": "truthward.sampling:Surrogate", "arguments": arguments},
+        provenance=record.finish(
+            events_in=table.num_rows, events_out=len(w), sum_w=float(w.sum()), sum_w2=float(w.square().sum())
+        ),
+    )
+    return history, {
+        "training_events": len(w),
+        "training_events_effective": float(w.sum() ** 2 / w.square().sum()),
+        "yield": sample.total,
+        "rows": sample.rows,
+        "member_yields": {
+            "/".join(c): [float(member.yields[i]) for member in ensemble] for i, c in enumerate(sample.categories)
+        },
+    }
+
+
+def sample_surrogate(
+    model: str | Path, events: int, *, seed: int, record: Record, output: str | Path
+) -> dict[str, Any]:
+    """Draw `events` events from a trained ensemble into an event table with the column `member`.
+
+    Returns:
+        Facts for the summary: events, sum of weights, events a second.
+    """
+    members, _ = load_members(model)
+    started = time.perf_counter()
+    metadata = write_draws(
+        output,
+        members,
+        draws(members, events, seed=seed_for(seed, "surrogate", "sample")),
+        record=record,
+        extra=lambda: {"members": len(members)},
+    )
+    return {
+        "events": events,
+        "sum_of_weights": metadata["provenance"]["sum_of_weights"],
+        "events_per_second": round(events / (time.perf_counter() - started), 1),
+    }
+
+
+def surrogate_stage(
+    simulation: str | Path,
+    observables: Sequence[Observable],
+    model: dict[str, Any],
+    *,
+    members: int = 4,
+    epochs: int = 40,
+    batch_size: int = 1024,
+    learning_rate: float = 2e-3,
+    seed: int,
+    record: Record,
+    state: Path | None = None,
+    key: str = "",
+    model_path: str | Path,
+    samples_path: str | Path,
+    summary_path: str | Path,
+) -> dict[str, Any]:
+    """Train, draw as many events as the simulation has, and write the summary; returns it.
+
+    Raises as `train_surrogate` does.
+    """
+    started = time.perf_counter()
+    history, facts = train_surrogate(
+        simulation, observables, model, members=members, epochs=epochs, batch_size=batch_size,
+        learning_rate=learning_rate, seed=seed, record=record, state=state, key=key, output=model_path,
+    )  # fmt: skip
+    seconds = round(time.perf_counter() - started, 2)
+    log.info("surrogate: trained in %.1f s; drawing %d events", seconds, facts["rows"])
+    samples = sample_surrogate(model_path, facts["rows"], seed=seed, record=record, output=samples_path)
+    summary = {
+        "kind": model["kind"],
+        "members": members,
+        "training": {**facts, "seconds": seconds},
+        "history": {"train": history.train, "validation": history.validation, "best": history.best},
+        "samples": samples,
+        "provenance": record.finish(events_in=facts["training_events"], events_out=samples["events"],
+                                    sum_w=samples["sum_of_weights"]),
+    }  # fmt: skip
+    write_json(summary_path, summary)
+    return summary
