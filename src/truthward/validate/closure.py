@@ -1,0 +1,115 @@
+"""An unfolded histogram against the truth behind its data: chi2, pulls, yield. Only validation may see that truth."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from truthward.errors import InputError
+from truthward.events.families import Histogram
+from truthward.validate import metrics
+from truthward.validate.distances import Counts
+
+SMALLEST = 4
+"""Bootstrap replicas below which no covariance is inverted, not even that of one bin (Hartlap)."""
+
+
+def chi2_closure(histogram: Histogram, truth: Counts) -> dict[str, Any]:
+    """Chi2 of an unfolded histogram against the truth, yield included, with the covariance of all its families.
+
+    R is the size of the smallest bootstrap family, or what the families are worth together where one of few members
+    (initialisation) dominates: `metrics.replicas_behind`. Bins are merged, by the truth, to at most R / 3; the Hartlap
+    factor and the p-value go by R. The truth's own variance is added as though it were another sample: where it is that
+    of the very events that were unfolded the two fluctuate together, so that the test is conservative and p piles up
+    towards 1.
+
+    Args:
+        histogram: contents (B,), no densities.
+
+    Returns:
+        value, ndf, p, hartlap, replicas, edges of the merged bins; or value None and the reason.
+    """
+    counts = {n: f.count for n, f in histogram.families.items() if n.endswith("_bootstrap")}
+    if not counts or min(counts.values()) < SMALLEST:
+        return _none(f"bootstrap replicas: {counts or 'none'}; at least {SMALLEST} of a family state a covariance")
+    behind = metrics.replicas_behind(histogram, list(histogram.families), truth.inner_variance)
+    replicas = min([*counts.values(), *([] if behind is None else [behind])])
+    try:
+        edges = metrics.merge_bins(truth.edges, truth.inner, min(truth.inner.size, int(replicas // 3)))
+        merged = histogram.merged(edges)
+        start = np.searchsorted(truth.edges, edges)[:-1]
+        covariance = merged.covariance() + np.diag(np.add.reduceat(truth.inner_variance, start))
+        found = metrics.chi2(merged.nominal, np.add.reduceat(truth.inner, start), covariance, replicas=replicas)
+    except InputError as error:
+        return _none(str(error))
+    return stated(found, edges) | {"replicas": replicas, "families": list(histogram.families)}
+
+
+def chi2_samples(tested: Counts, reference: Counts) -> dict[str, Any]:
+    """Chi2 of two independent event samples with their statistical variances alone, in bins of at least 25 events."""
+    try:
+        most = max(1, min(reference.inner.size, int(min(reference.size, tested.size) // 25)))
+        edges = metrics.merge_bins(reference.edges, reference.inner, most)
+        start = np.searchsorted(reference.edges, edges)[:-1]
+        contents, expected, *variances = (
+            np.add.reduceat(c, start)
+            for c in (tested.inner, reference.inner, tested.inner_variance, reference.inner_variance)
+        )
+        found = metrics.chi2(contents, expected, np.diag(sum(variances)))
+    except InputError as error:
+        return _none(str(error))
+    return stated(found, edges)
+
+
+def pulls(histogram: Histogram, truth: Counts) -> dict[str, Any]:
+    """(unfolded - truth) / sigma in each bin, errors of both in quadrature; None where both are empty.
+
+    Neighbouring bins are correlated: the summary's errors, which take them as independent, are too small.
+    """
+    sigma = np.sqrt(histogram.sigma**2 + truth.inner_variance)
+    filled = sigma > 0
+    values = metrics.pulls(histogram.nominal[filled], truth.inner[filled], sigma[filled])
+    bins: list[float | None] = [None] * filled.size
+    for place, value in zip(np.flatnonzero(filled), values, strict=True):
+        bins[place] = float(value)
+    return {"bins": bins, "summary": asdict(metrics.pull_summary(values)) if values.size > 1 else None}
+
+
+def yields(whole: Histogram, truth: tuple[float, float] | None) -> dict[str, Any]:
+    """Yield in the truth fiducial region, from the histogram with under- and overflow.
+
+    Args:
+        truth: the true yield and its standard deviation, where it is known.
+
+    Returns:
+        value, sigma, families: name -> sigma; and with a truth: truth, truth_sigma, ratio, ratio_sigma, pull.
+    """
+    value = float(whole.nominal.sum())
+    families = {
+        name: float(np.sqrt(f.variance(whole.replicas[name].sum(axis=1, keepdims=True), np.array([value]))[0]))
+        for name, f in whole.families.items()
+    }
+    sigma = float(np.sqrt(sum(s**2 for s in families.values())))
+    result: dict[str, Any] = {"value": value, "sigma": sigma, "families": families}
+    if truth is not None:
+        both = float(np.hypot(sigma, truth[1]))
+        result |= {
+            "truth": truth[0],
+            "truth_sigma": truth[1],
+            "ratio": value / truth[0],
+            "ratio_sigma": both / truth[0],
+            "pull": (value - truth[0]) / both if both > 0 else None,
+        }
+    return result
+
+
+def stated(found: metrics.Chi2, edges: np.ndarray) -> dict[str, Any]:
+    """A chi2 for JSON; infinite edges, of under- and overflow, become None."""
+    finite = [float(e) if np.isfinite(e) else None for e in edges]
+    return {"value": found.value, "ndf": found.bins, "p": found.p, "hartlap": found.hartlap, "edges": finite}
+
+
+def _none(reason: str) -> dict[str, Any]:
+    return {"value": None, "ndf": None, "p": None, "reason": reason}

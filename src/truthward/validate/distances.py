@@ -1,0 +1,212 @@
+"""Distances between one-dimensional distributions, each beside what two samples of the same truth would give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from truthward.errors import InputError
+from truthward.events.families import Histogram
+from truthward.events.unfolded import Unfolded
+from truthward.validate import metrics
+
+CELLS = 1000
+"""Steps at which the floor of the Wasserstein-1 distance draws its distribution functions."""
+
+BOOTSTRAPS = 50
+"""Poisson bootstraps that state the spread of a figure of an event sample without replicas of its own."""
+
+
+def extended(edges: np.ndarray) -> np.ndarray:
+    """Edges (B + 3,) of B + 2 bins: underflow, `edges`, overflow. The last inner bin keeps its upper edge."""
+    inner = np.array(edges, dtype=float)
+    inner[-1] = np.nextafter(inner[-1], np.inf)
+    return np.concatenate([[-np.inf], inner, [np.inf]])
+
+
+def bin_of(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Bin (N,) of each value in `extended(edges)`: 0 underflow, B + 1 overflow."""
+    return np.searchsorted(extended(edges)[1:-1], values, side="right")
+
+
+@dataclass(frozen=True)
+class Counts:
+    """A histogram of an event sample. edges: (B + 1,); contents, variance: (B + 2,), with under- and overflow."""
+
+    edges: np.ndarray
+    contents: np.ndarray
+    variance: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray, weights: np.ndarray, edges: np.ndarray) -> Counts:
+        """Histogram of values (N,) with weights (N,)."""
+        place, bins = bin_of(values, edges), len(edges) + 1
+        contents = np.bincount(place, weights=weights, minlength=bins)
+        return cls(np.asarray(edges, dtype=float), contents, np.bincount(place, weights=weights**2, minlength=bins))
+
+    def merged(self, step: int) -> Counts:
+        """`step` bins made one, `step` dividing their number; under- and overflow stay."""
+        contents, variance = (
+            np.concatenate([c[:1], c[1:-1].reshape(-1, step).sum(axis=1), c[-1:]])
+            for c in (self.contents, self.variance)
+        )
+        return Counts(self.edges[::step], contents, variance)
+
+    @property
+    def inner(self) -> np.ndarray:
+        """(B,) contents within the edges."""
+        return self.contents[1:-1]
+
+    @property
+    def inner_variance(self) -> np.ndarray:
+        """(B,) variance within the edges."""
+        return self.variance[1:-1]
+
+    @property
+    def size(self) -> float:
+        """Effective number of events within the edges; 0 where there is none."""
+        squares = self.inner_variance.sum()
+        return float(self.inner.sum() ** 2 / squares) if squares > 0 else 0.0
+
+    @property
+    def total(self) -> tuple[float, float]:
+        """Yield, under- and overflow included, and its standard deviation."""
+        return float(self.contents.sum()), float(np.sqrt(self.variance.sum()))
+
+
+def unfolded_histogram(unfolded: Unfolded, name: str, edges: np.ndarray) -> tuple[Histogram, Histogram]:
+    """Histogram of an unfolded observable within `edges`, and the same with under- and overflow (B + 2 bins)."""
+    whole = unfolded.histogram(name, extended(edges))
+    replicas = {family: contents[:, 1:-1] for family, contents in whole.replicas.items()}
+    return Histogram(np.asarray(edges, dtype=float), whole.nominal[1:-1], replicas, whole.families), whole
+
+
+def nominal_events(
+    unfolded: Unfolded, names: list[str], weights_of: str | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Truth values (n, D) float32 and weights (n,) of the nominal result: the rows of non-zero nominal weight.
+
+    Generative methods stack blocks of draws, of which the nominal is one: the others' rows are left out here.
+    """
+    column = "weight" if unfolded.joint else f"weight:{weights_of}"
+    values, weights = [], []
+    for batch in unfolded.batches([*(f"truth_{n}" for n in names), column]):
+        used = batch[column] != 0
+        values.append(np.stack([batch[f"truth_{n}"][used] for n in names], axis=1))
+        weights.append(batch[column][used])
+    return np.concatenate(values), np.concatenate(weights)
+
+
+def discriminator(tested: np.ndarray, size: float, truth: Counts, *, seed: int) -> dict[str, Any]:
+    """Triangular discriminator (2503.09720) of contents (B,) against the truth, with its floor.
+
+    The floor is that of two independent samples of the truth with as many events as the truth has and `size`, the
+    effective size of what is tested. Where the truth is that of the very events that were unfolded, both fluctuate
+    together, and a good method may lie below it.
+
+    Returns:
+        value, floor (mean, sd), excess over the floor, and that in standard deviations of the floor; or value None and
+        the reason, where a bin is negative.
+    """
+    return _with_floor(
+        lambda: metrics.triangular_discriminator(tested, truth.inner, truth.edges),
+        lambda: floor_of(truth, size, truth.size, seed=seed),
+    )
+
+
+def floor_of(truth: Counts, *sizes: float, seed: int) -> metrics.Spread:
+    """The floor of the triangular discriminator from a histogram: `metrics.floor` of its bin centres."""
+    centres = 0.5 * (truth.edges[1:] + truth.edges[:-1])
+    return metrics.floor(centres, truth.inner, truth.edges, sizes=(sizes[0], sizes[-1]), seed=seed)
+
+
+def replica_discriminators(histogram: Histogram, truth: Counts) -> dict[str, dict[str, Any]]:
+    """Triangular discriminator of each replica against the truth: family -> mean, sd, values (None: a negative bin).
+
+    Bootstrapped replicas carry the fluctuation of the bootstrap on top of the sample's own: their mean lies above the
+    nominal value, and their sd is what is meant to be read.
+    """
+    result = {}
+    for name, contents in histogram.replicas.items():
+        values = [_try(lambda c=c: metrics.triangular_discriminator(c, truth.inner, truth.edges))[0] for c in contents]
+        result[name] = summary([v for v in values if v is not None]) | {"values": values}
+    return result
+
+
+def bootstrapped(values: np.ndarray, weights: np.ndarray, truth: Counts, *, seed: int) -> dict[str, Any]:
+    """Spread of the discriminator of an event sample under Poisson bootstraps of its events: mean, sd, values."""
+    random = np.random.default_rng(seed)
+    place, bins = bin_of(values, truth.edges), truth.contents.size
+    found = []
+    for _ in range(BOOTSTRAPS):
+        drawn = np.bincount(place, weights=weights * random.poisson(1.0, len(weights)), minlength=bins)[1:-1]
+        found.append(_try(lambda c=drawn: metrics.triangular_discriminator(c, truth.inner, truth.edges))[0])
+    return summary([v for v in found if v is not None]) | {"values": found}
+
+
+def transport(
+    values: np.ndarray, weights: np.ndarray, truth: np.ndarray, truth_weights: np.ndarray, *, seed: int
+) -> dict[str, Any]:
+    """Wasserstein-1 distance of two samples (n,), (N,), in units of the observable, with its floor as above."""
+    sizes = tuple(metrics.effective_sample_size(w) for w in (weights, truth_weights))
+    return _with_floor(
+        lambda: metrics.wasserstein1(values, truth, weights, truth_weights),
+        lambda: transport_floor(truth, truth_weights, sizes=sizes, seed=seed),
+    )
+
+
+def transport_floor(
+    values: np.ndarray, weights: np.ndarray, *, sizes: tuple[float, float], seed: int, repeats: int = 200
+) -> metrics.Spread:
+    """Wasserstein-1 distance of two samples of given sizes of one truth (values, weights) (N,): statistics alone.
+
+    Distribution functions are drawn at CELLS steps of equal probability, which is exact but for what happens within
+    one.
+
+    Raises:
+        InputError: where signed weights make a step negative.
+    """
+    order = np.argsort(values)
+    mass = np.cumsum(np.abs(weights[order]))
+    cell = np.minimum((mass / mass[-1] * CELLS).astype(int), CELLS - 1)
+    cells = np.bincount(cell, minlength=CELLS)
+    share = np.bincount(cell, weights=weights[order], minlength=CELLS)
+    position = np.bincount(cell, weights=values[order].astype(float), minlength=CELLS)
+    share, position = share[cells > 0], position[cells > 0] / cells[cells > 0]
+    if (share < 0).any():
+        raise InputError(
+            f"{int((share < 0).sum())} of {share.size} quantiles hold a negative weight: no floor can be drawn"
+        )
+    random = np.random.default_rng(seed)
+    steps = [random.multinomial(max(1, round(n)), share / share.sum(), size=repeats) / max(1, round(n)) for n in sizes]
+    found = np.abs(np.cumsum(steps[0] - steps[1], axis=1)[:, :-1]) @ np.diff(position)
+    return metrics.Spread(float(found.mean()), float(found.std(ddof=1)))
+
+
+def summary(values: list[float]) -> dict[str, float | None]:
+    """Mean and standard deviation (ddof 1) of figures under repetition; None where there are too few."""
+    return {
+        "mean": float(np.mean(values)) if values else None,
+        "sd": float(np.std(values, ddof=1)) if len(values) > 1 else None,
+    }
+
+
+def _with_floor(value: Callable[[], float], floor: Callable[[], metrics.Spread]) -> dict[str, Any]:
+    found, reason = _try(value)
+    expected, why = _try(floor)
+    if found is None or expected is None:
+        return {"value": found, "floor": None, "excess": None, "significance": None, "reason": reason or why}
+    excess = found - expected.mean
+    significance = excess / expected.sd if expected.sd > 0 else None
+    return {"value": found, "floor": asdict(expected), "excess": excess, "significance": significance}
+
+
+def _try(compute: Callable[[], Any]) -> tuple[Any, str | None]:
+    # Signed weights can leave a bin negative: a figure that does not exist then must not cost all the others.
+    try:
+        return compute(), None
+    except InputError as error:
+        return None, str(error)

@@ -1,0 +1,116 @@
+"""Folding an unfolded histogram back to reco level, with the simulation's response, to be compared with the data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from truthward.errors import InputError
+from truthward.events.contract import SIGNAL
+from truthward.events.table import EventTable
+from truthward.validate import metrics
+from truthward.validate.closure import stated
+from truthward.validate.distances import Counts, bin_of, extended
+
+EVENTS = 25
+"""Data events a bin at least, on average: below, a Gaussian chi2 has no meaning."""
+
+
+class Response:
+    """P(reco bin | truth bin) of one observable, efficiency included, under- and overflow at both levels.
+
+    The simulation's fiducial events (`pass_truth`, signal) give the response; everything else that is reconstructed
+    (fakes, background) is added as it stands, absolute. Events stream through `add`.
+
+    What it can show: that the result, the response and the data do not fit together. What it cannot: the unfolded
+    histogram was fitted to these very data, so a chi2 as small as the number of bins proves nothing, and many truth
+    spectra fold into the same data. It sees one observable: where the response depends on others, and the result
+    changed those too, it can blame a right result; for one that is wrong within a bin it is blind. It is the same for
+    all methods.
+    """
+
+    def __init__(self, edges: np.ndarray) -> None:
+        self.edges = np.asarray(edges, dtype=float)
+        bins = self.edges.size + 1
+        self.matched, self.matched2 = np.zeros((bins, bins)), np.zeros((bins, bins))
+        self.fiducial, self.fiducial2 = np.zeros(bins), np.zeros(bins)
+        self.fixed, self.fixed2 = np.zeros(bins), np.zeros(bins)
+
+    @classmethod
+    def of(cls, simulation: EventTable, name: str, edges: np.ndarray) -> Response:
+        """The response of one observable in an event table of simulation."""
+        response = cls(edges)
+        columns = [f"truth_{name}", f"reco_{name}", "pass_truth", "pass_reco", "weight", "process"]
+        for batch in simulation.batches(columns):
+            fiducial = batch["pass_truth"] & (batch["process"] == SIGNAL)
+            response.add(batch[columns[0]], batch[columns[1]], fiducial, batch["pass_reco"], batch["weight"])
+        return response
+
+    def add(
+        self, truth: np.ndarray, reco: np.ndarray, fiducial: np.ndarray, pass_reco: np.ndarray, weight: np.ndarray
+    ) -> None:
+        """Count events: all (n,); truth values matter where `fiducial`, reco values where `pass_reco`."""
+        bins = self.fiducial.size
+        t, r = bin_of(truth, self.edges), bin_of(reco, self.edges)
+        both, fixed = fiducial & pass_reco, pass_reco & ~fiducial
+        cell = t[both] * bins + r[both]
+        for power, matched, total, other in (
+            (1, self.matched, self.fiducial, self.fixed),
+            (2, self.matched2, self.fiducial2, self.fixed2),
+        ):
+            w = weight**power
+            matched += np.bincount(cell, weights=w[both], minlength=bins**2).reshape(bins, bins)
+            total += np.bincount(t[fiducial], weights=w[fiducial], minlength=bins)
+            other += np.bincount(r[fixed], weights=w[fixed], minlength=bins)
+
+    def fold(self, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+        """Expected reco contents (B + 2,) of truth contents (B + 2,), their covariance, and the yield without response.
+
+        The covariance is that of the finite simulation: that of the probabilities in each truth bin, sum of weight^2
+        (indicator - probability)(indicator - probability), and of the fixed part. Truth bins that the simulation does
+        not fill fold to nothing; their yield is returned.
+        """
+        known = self.fiducial > 0
+        scale = np.divide(truth, self.fiducial, out=np.zeros_like(truth, dtype=float), where=known)
+        p = np.divide(self.matched, self.fiducial[:, None], out=np.zeros_like(self.matched), where=known[:, None])
+        s2 = scale**2
+        cross = (s2[:, None] * p).T @ self.matched2
+        covariance = np.diag(s2 @ self.matched2 + self.fixed2) - cross - cross.T
+        covariance += (p * (s2 * self.fiducial2)[:, None]).T @ p
+        return truth @ p + self.fixed, covariance, float(np.sum(truth[~known]))
+
+
+def compare_refolded(response: Response, truth: np.ndarray, data: Counts) -> dict[str, Any]:
+    """Chi2 of the folded truth contents (B + 2,) against the data, in merged bins of equal population.
+
+    Covariance: the data's statistical variance and the simulation's errors. The unfolded errors are left out, since
+    they are the data's own.
+
+    Returns:
+        chi2; folded, folded_sigma (simulation), data, data_sigma: (B + 2,) with under- and overflow;
+        without_response: fraction of the yield in truth bins that the simulation does not fill.
+    """
+    expected, covariance, lost = response.fold(truth)
+    sigma = np.sqrt(np.diag(covariance).clip(min=0))
+    result: dict[str, Any] = {
+        "edges": data.edges.tolist(),
+        "folded": expected.tolist(),
+        "folded_sigma": sigma.tolist(),
+        "data": data.contents.tolist(),
+        "data_sigma": np.sqrt(data.variance).tolist(),
+        "without_response": lost / float(truth.sum()),
+    }
+    try:
+        bins = data.contents.size
+        total, error = data.total
+        most = max(1, min(bins, int((total / error) ** 2 // EVENTS)))
+        edges = metrics.merge_bins(extended(data.edges), data.contents, most)
+        start = np.searchsorted(extended(data.edges), edges)[:-1]
+        merge = np.zeros((start.size, bins))
+        merge[np.searchsorted(start, np.arange(bins), side="right") - 1, np.arange(bins)] = 1
+        whole = merge @ (covariance + np.diag(data.variance)) @ merge.T
+        result["chi2"] = stated(metrics.chi2(merge @ expected, merge @ data.contents, whole), edges)
+    except InputError as error:
+        result["chi2"] = {"value": None, "ndf": None, "p": None, "reason": str(error)}
+    return result

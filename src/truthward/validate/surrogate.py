@@ -1,0 +1,238 @@
+"""A surrogate's sample against simulated events that it was not trained upon, at both levels."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from truthward.artefact import write_json
+from truthward.errors import InputError
+from truthward.events.split import TEST
+from truthward.events.table import EventTable
+from truthward.provenance import Record
+from truthward.seeds import seed_for
+from truthward.validate import distances, metrics
+from truthward.validate.distances import Counts
+from truthward.validate.flags import LARGE_PULL, flag, flag_distance, flag_two_sample
+from truthward.validate.two_sample import two_sample_test
+
+if TYPE_CHECKING:
+    from truthward.config import Observable
+
+log = logging.getLogger("truthward.validate")
+
+LEVELS = ("truth", "reco")
+
+TIE = 0.005
+"""A value with at least this share of the held-out events is an atom, declared or not."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Events of a table: values level -> (N, D) float32, passed level -> (N,) bool, weights, process, member (N,)."""
+
+    names: list[str]
+    values: dict[str, np.ndarray]
+    passed: dict[str, np.ndarray]
+    weights: np.ndarray
+    process: np.ndarray
+    member: np.ndarray
+
+    @classmethod
+    def of(cls, table: EventTable, names: list[str]) -> Sample:
+        """All events; those of a table without a column `member` are one member's."""
+        read = {level: table.level(level, names) for level in LEVELS}
+        have = "member" in table.columns
+        rest = table.read(["weight", "process", *(["member"] if have else [])])
+        member = rest["member"] if have else np.zeros(table.num_rows, dtype=int)
+        values, passed = ({level: read[level][i] for level in LEVELS} for i in (1, 0))
+        return cls(names, values, passed, rest["weight"], rest["process"], member)
+
+    def take(self, rows: np.ndarray) -> Sample:
+        """The events where `rows` (N,) is true."""
+        values, passed = ({k: v[rows] for k, v in d.items()} for d in (self.values, self.passed))
+        return Sample(self.names, values, passed, self.weights[rows], self.process[rows], self.member[rows])
+
+    def joint(self, levels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Values (n, D * levels) and weights (n,) of the events that pass at all of `levels`."""
+        mask = np.logical_and.reduce([self.passed[level] for level in levels])
+        return np.concatenate([self.values[level][mask] for level in levels], axis=1), self.weights[mask]
+
+
+def validate_surrogate(
+    samples: str | Path,
+    simulation: str | Path,
+    observables: Sequence[Observable],
+    *,
+    seeds: int,
+    epochs: int,
+    seed: int,
+    record: Record,
+    output: str | Path,
+    state: Path | None = None,
+) -> dict[str, Any]:
+    """Compare a surrogate's sample with the simulation's split "test"; floors are those of simulation against itself.
+
+    A sampled event costs nothing, so the error of the surrogate is the spread of its members (column `member`), each
+    trained on a bootstrap: never the square root of what was sampled.
+
+    Args:
+        samples, simulation: event tables; observables: those of the study, at both levels.
+        seeds, epochs: of the classifiers; output: JSON artefact; state: folder for resuming.
+
+    Returns:
+        What was written: levels: {level: {observable: triangular and wasserstein1 ({value, floor, excess, significance,
+        members}), pulls, atoms, non_integer, histogram (the surrogate scaled to the held-out yield)}}; categories:
+        {process/pattern: {surrogate, sigma, simulation, simulation_sigma, pull}}; two_sample: {truth, reco, both:
+        {surrogate, floor}}; flags; provenance.
+
+    Raises:
+        InputError: the simulation has no event in its split "test".
+    """
+    names = [o.name for o in observables]
+    table = EventTable(simulation)
+    drawn, simulated = Sample.of(EventTable(samples), names), Sample.of(table, names)
+    held_out = table.read(["split"])["split"] == TEST
+    if not held_out.any():
+        raise InputError(f"{simulation}: no event in the test split; nothing was held out to judge the surrogate by")
+    test, rest = simulated.take(held_out), simulated.take(~held_out)
+    content: dict[str, Any] = {"members": len(np.unique(drawn.member)), "levels": {}, "two_sample": {}}
+    for level in LEVELS:
+        content["levels"][level] = {
+            o.name: _marginal(o, level, drawn, test, seed_for(seed, "surrogate", level, o.name)) for o in observables
+        }
+    content["categories"] = _categories(drawn, test)
+    for which, levels in (("truth", ("truth",)), ("reco", ("reco",)), ("both", LEVELS)):
+        log.info("surrogate: two-sample test, %s", which)
+        (p, w_p), (q, w_q), (r, w_r) = (s.joint(levels) for s in (test, drawn, rest))
+        settings: dict[str, Any] = {"seeds": seeds, "epochs": epochs, "seed": seed_for(seed, which), "state": state}
+        content["two_sample"][which] = {
+            "surrogate": two_sample_test(p, w_p, q, w_q, label=f"surrogate {which}", **settings),
+            "floor": two_sample_test(p, w_p, r, w_r, label=f"floor {which}", **settings),
+        }
+    content["flags"] = _flags(content)
+    content["provenance"] = record.finish(
+        events_in=len(drawn.weights) + table.num_rows, events_out=len(test.weights), sum_w=float(drawn.weights.sum())
+    )
+    write_json(output, content)
+    return content
+
+
+def _marginal(observable: Observable, level: str, drawn: Sample, test: Sample, seed: int) -> dict[str, Any]:
+    edges, column = np.asarray(observable.edges), drawn.names.index(observable.name)
+    x, t = (s.values[level][s.passed[level], column] for s in (drawn, test))
+    w, w_t = (s.weights[s.passed[level]] for s in (drawn, test))
+    member = drawn.member[drawn.passed[level]]
+    counts, truth = Counts.of(x, w, edges), Counts.of(t, w_t, edges)
+    each = [Counts.of(x[member == m], w[member == m], edges) for m in np.unique(member)]
+    triangular = distances.discriminator(counts.inner, counts.size, truth, seed=seed)
+    own = [distances.discriminator(c.inner, c.size, truth, seed=seed)["value"] for c in each]
+    triangular["members"] = distances.summary([v for v in own if v is not None]) | {"values": own}
+    total = truth.inner.sum()
+    shape = counts.inner / counts.inner.sum() * total
+    sigma_t = np.sqrt(truth.inner_variance)
+    sigma = _spread(np.stack([c.inner / c.inner.sum() * total for c in each]))
+    if len(each) == 1:
+        sigma = np.sqrt(counts.inner_variance) / counts.inner.sum() * total
+    both = np.hypot(sigma, sigma_t)
+    pulls = [float((a - b) / s) if s > 0 else None for a, b, s in zip(shape, truth.inner, both, strict=True)]
+    return {
+        "triangular": triangular,
+        "wasserstein1": distances.transport(x, w, t, w_t, seed=seed),
+        "pulls": pulls,
+        "atoms": _atoms(observable, x, w, member, t, w_t),
+        "non_integer": float(np.abs(w[x != np.round(x)]).sum() / np.abs(w).sum()) if observable.integer else None,
+        "histogram": {
+            "edges": edges.tolist(),
+            "surrogate": {"sum": shape.tolist(), "error": sigma.tolist()},
+            "simulation": {"sum": truth.inner.tolist(), "error": sigma_t.tolist()},
+        },
+    }
+
+
+def _atoms(
+    observable: Observable, x: np.ndarray, w: np.ndarray, member: np.ndarray, t: np.ndarray, w_t: np.ndarray
+) -> list[dict[str, Any]]:
+    """Probability of each atom, declared or seen in the held-out events; none are looked for among integers."""
+    atoms = [float(np.float32(a)) for a in observable.atoms]
+    if not observable.integer:
+        values, count = np.unique(t, return_counts=True)
+        atoms += [float(v) for v in values[count >= max(TIE * len(t), 10)]]
+    return [
+        {"value": a, **_fraction(x == np.float32(a), w, member, t == np.float32(a), w_t)} for a in dict.fromkeys(atoms)
+    ]
+
+
+def _categories(drawn: Sample, test: Sample) -> dict[str, dict[str, Any]]:
+    """Fraction of each (process, pattern of levels passed) among the events that pass at any level."""
+    labels = []
+    for sample in (drawn, test):
+        levels = [np.where(sample.passed[level], level, "") for level in LEVELS]
+        pattern = np.char.strip(np.char.add(np.char.add(levels[0], "+"), levels[1]), "+")
+        labels.append(np.where(pattern == "", "", np.char.add(np.char.add(sample.process.astype(str), "/"), pattern)))
+    keep, keep_t = (label != "" for label in labels)
+    return {
+        str(name): _fraction(
+            labels[0][keep] == name,
+            drawn.weights[keep],
+            drawn.member[keep],
+            labels[1][keep_t] == name,
+            test.weights[keep_t],
+        )
+        for name in np.unique(np.concatenate([labels[0][keep], labels[1][keep_t]]))
+    }
+
+
+def _fraction(
+    chosen: np.ndarray, w: np.ndarray, member: np.ndarray, wanted: np.ndarray, w_t: np.ndarray
+) -> dict[str, Any]:
+    """Weighted fractions of chosen events in surrogate and simulation, with errors and the pull between them."""
+    found, expected = float(w[chosen].sum() / w.sum()), float(w_t[wanted].sum() / w_t.sum())
+    each = np.array([w[chosen & (member == m)].sum() / w[member == m].sum() for m in np.unique(member)])
+    sizes = [metrics.effective_sample_size(v) for v in (w, w_t)]
+    pooled = min(max(expected, found, 0.0), 1.0)
+    binomial = [float(np.sqrt(pooled * (1 - pooled) / n)) for n in sizes]
+    # Category counts are not drawn at random, and members may agree by chance: never less than the sampling error.
+    sigma = max(float(_spread(each[:, None])[0]), binomial[0])
+    total = float(np.hypot(sigma, binomial[1]))
+    return {
+        "surrogate": found,
+        "sigma": sigma,
+        "simulation": expected,
+        "simulation_sigma": binomial[1],
+        "pull": (found - expected) / total if total > 0 else 0.0,
+    }
+
+
+def _spread(values: np.ndarray) -> np.ndarray:
+    """Standard deviation over members, (K, B) -> (B,); zero of a single one."""
+    return values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros(values.shape[1])
+
+
+def _flags(content: dict[str, Any]) -> list[dict[str, Any]]:
+    found = []
+    for level, each in content["levels"].items():
+        for name, figures in each.items():
+            place = f"{level}_{name}"
+            for test in ("triangular", "wasserstein1"):
+                found += flag_distance(test, place, figures[test])
+            for atom in figures["atoms"]:
+                if abs(atom["pull"]) > LARGE_PULL:
+                    message = (
+                        f"probability {atom['surrogate']:.4f} of {atom['value']:g}, {atom['simulation']:.4f} expected"
+                    )
+                    found.append(flag("atoms", place, message))
+            if figures["non_integer"]:
+                found.append(flag("integers", place, f"{figures['non_integer']:.2%} of the values are fractions"))
+    for name, figures in content["categories"].items():
+        if abs(figures["pull"]) > LARGE_PULL:
+            message = f"{name}: fraction {figures['surrogate']:.4f}, {figures['simulation']:.4f} expected"
+            found.append(flag("categories", None, message))
+    for which, tests in content["two_sample"].items():
+        found += flag_two_sample(f"two_sample {which}", tests["surrogate"])
+    return found

@@ -1,0 +1,158 @@
+"""Classifier two-sample test of all observables jointly, and its weights (2305.16774, 2410.21611)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.special import logit
+
+from truthward.artefact import atomic
+from truthward.errors import InputError
+from truthward.ratio.classifier import two_sample_scores
+from truthward.seeds import seed_for
+from truthward.validate import metrics
+from truthward.validate.distances import summary
+
+QUANTILES = (0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999)
+LIMIT = 36.0
+"""|log w| at which a score in double precision has no digit left. Scores beyond are set here, and counted."""
+
+
+def two_sample_test(
+    p: np.ndarray,
+    w_p: np.ndarray,
+    q: np.ndarray,
+    w_q: np.ndarray,
+    *,
+    seeds: int,
+    epochs: int,
+    seed: int,
+    label: str,
+    state: Path | None = None,
+) -> dict[str, Any]:
+    """How well classifiers tell the reference p from the tested sample q, both scaled to the same yield.
+
+    Each event is judged by networks that never saw it, so that all events serve for training and for the test. What
+    the test sees is bounded by the classifier: AUC and JSD are lower bounds on the difference.
+
+    Args:
+        p: (N, D) reference (the truth), w_p: (N,); q: (n, D) tested, w_q: (n,). Weights of any sign.
+        seeds: repetitions, each with its own folds, initial weights and batches.
+        state: folder where finished repetitions are kept, for resuming.
+
+    Returns:
+        auc, jsd (bits): {mean, sd, values} over the seeds; `ensemble`: both for the mean of log w over the seeds;
+        `auc_sigma`: standard deviation of the AUC of equal distributions, sqrt((1/n + 1/N) / 12) with effective sizes;
+        `significance`: (auc - 1/2) over that and the seeds' sd in quadrature; `weights`: of w = D / (1 - D) = p / q by
+        the ensemble, on the events of `p` and of `q`; see `tails`.
+    """
+    logits, saturated = [], 0
+    for k in range(seeds):
+        found, beyond = _logits(p, w_p, q, w_q, epochs, seed_for(seed, label, k), f"{label}, seed {k + 1}/{seeds}",
+                                _file(state, label, k))  # fmt: skip
+        logits.append(found)
+        saturated += beyond
+    result = _figures([(lp, lq, w_p, w_q) for lp, lq in logits])
+    mean_p, mean_q = (np.mean([each[i] for each in logits], axis=0) for i in (0, 1))
+    sizes = [metrics.effective_sample_size(w) for w in (w_p, w_q)]
+    sigma = float(np.sqrt(sum(1 / n for n in sizes) / 12))
+    spread = result["auc"]["sd"] or 0.0
+    return result | {
+        "ensemble": {"auc": metrics.auc(mean_p, mean_q, w_p, w_q), "jsd": metrics.jsd(mean_p, mean_q, w_p, w_q)},
+        "auc_sigma": sigma,
+        "significance": (result["auc"]["mean"] - 0.5) / float(np.hypot(sigma, spread)),
+        "effective_sizes": sizes,
+        "saturated": saturated,
+        "weights": {"p": tails(mean_p, w_p), "q": tails(mean_q, w_q)},
+    }
+
+
+def floor_test(
+    x: np.ndarray, w: np.ndarray, *, seeds: int, epochs: int, seed: int, label: str, state: Path | None = None
+) -> dict[str, Any]:
+    """The test of a truth against itself: two halves, divided anew for each seed.
+
+    Halves have half the events of the test they stand beside: their figures scatter more and their weights are wider.
+
+    Args:
+        x: (N, D), w: (N,).
+
+    Returns:
+        auc, jsd, effective_sizes and weights as `two_sample_test`; the weights are those of all seeds together.
+    """
+    parts = []
+    for k in range(seeds):
+        first = np.random.default_rng(seed_for(seed, label, "halves", k)).permutation(len(x)) < len(x) // 2
+        found, _ = _logits(x[first], w[first], x[~first], w[~first], epochs, seed_for(seed, label, k),
+                           f"{label}, seed {k + 1}/{seeds}", _file(state, label, k))  # fmt: skip
+        parts.append((*found, w[first], w[~first]))
+    joined = [np.concatenate([part[i] for part in parts]) for i in range(4)]
+    return _figures(parts) | {
+        "effective_sizes": [metrics.effective_sample_size(part) for part in parts[0][2:]],
+        "weights": {"p": tails(joined[0], joined[2]), "q": tails(joined[1], joined[3])},
+    }
+
+
+def tails(logits: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
+    """Distribution of w = exp(logits) over events (N,) with weights (N,), and its tails.
+
+    Returns:
+        `histogram` of log10 w; `quantiles` of w (by |weight|: signed ones have none); fractions of the sum of weights
+        `above_2`, `above_5`, `below_0.5`, `below_0.2`; `mean_weight`, 1 on q for a calibrated classifier.
+    """
+    order = np.argsort(logits)
+    cumulative = np.cumsum(np.abs(weights[order]))
+    place = np.minimum(np.searchsorted(cumulative, np.array(QUANTILES) * cumulative[-1]), len(order) - 1)
+    total = weights.sum()
+
+    def fraction(chosen: np.ndarray) -> float:
+        return float(weights[chosen].sum() / total)
+
+    return {
+        "histogram": metrics.ratio_histogram(logits, weights),
+        "quantiles": {str(q): float(np.exp(logits[order[i]])) for q, i in zip(QUANTILES, place, strict=True)},
+        "above_2": fraction(logits > np.log(2)),
+        "above_5": fraction(logits > np.log(5)),
+        "below_0.5": fraction(logits < -np.log(2)),
+        "below_0.2": fraction(logits < -np.log(5)),
+        "mean_weight": float(np.average(np.exp(logits), weights=weights)),
+    }
+
+
+def _figures(parts: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]) -> dict[str, Any]:
+    result = {}
+    for name, measure in (("auc", metrics.auc), ("jsd", metrics.jsd)):
+        values = [measure(*part) for part in parts]
+        result[name] = summary(values) | {"values": values}
+    return result
+
+
+def _logits(
+    p: np.ndarray,
+    w_p: np.ndarray,
+    q: np.ndarray,
+    w_q: np.ndarray,
+    epochs: int,
+    seed: int,
+    label: str,
+    file: Path | None,
+) -> tuple[tuple[np.ndarray, np.ndarray], int]:
+    if len(p) < 20 or len(q) < 20:
+        raise InputError(f"{label}: {len(p)} and {len(q)} events; at least 20 of each are needed to train a classifier")
+    if file is not None and file.is_file():
+        with np.load(file) as saved:
+            scores = saved["p"], saved["q"]
+    else:
+        scores = two_sample_scores(p, w_p, q, w_q, seed=seed, epochs=epochs, label=label)
+        if file is not None:
+            with atomic(file) as temporary:
+                np.savez(temporary, p=scores[0], q=scores[1])
+    raw = [logit(s) for s in scores]
+    beyond = sum(int((np.abs(r) > LIMIT).sum()) for r in raw)
+    return (np.clip(raw[0], -LIMIT, LIMIT), np.clip(raw[1], -LIMIT, LIMIT)), beyond
+
+
+def _file(state: Path | None, label: str, k: int) -> Path | None:
+    return None if state is None else Path(state) / f"{label.replace(' ', '_').replace('/', '_')}.{k}.npz"

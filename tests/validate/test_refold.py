@@ -1,0 +1,91 @@
+"""Folding: the response is used once, its errors are right, and a wrong one is found."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from truthward.events.table import EventTable
+from truthward.validate.distances import Counts
+from truthward.validate.refold import Response, compare_refolded
+
+EDGES = np.array([0.0, 1.0, 2.0, 3.0])
+
+
+def test_by_hand():
+    response = Response(EDGES)
+    yes = np.array([True, True, True, True, False])
+    # Two events in the first truth bin, one of them missed; one below the edges; one above, of weight 3; one fake.
+    response.add(
+        np.array([0.5, 0.5, -1.0, 9.0, np.nan]), np.array([1.5, np.nan, 0.5, 3.0, 2.5]), yes,
+        np.array([True, False, True, True, True]), np.array([1.0, 1.0, 1.0, 3.0, 0.5]),
+    )  # fmt: skip
+    folded, _, lost = response.fold(np.array([2.0, 10.0, 7.0, 0.0, 6.0]))
+    # Half of 10 in the second bin, 2 of the underflow in the first; 6 of the overflow and the fake in the third.
+    assert folded.tolist() == [0.0, 2.0, 5.0, 6.5, 0.0]
+    assert lost == 7.0
+
+
+def test_folding_the_simulation_itself_gives_its_reco_spectrum(study, observables):
+    path = study.simulation()
+    table = EventTable(path)
+    response = Response.of(table, "x", np.asarray(observables[0].edges))
+    mask, reco = table.level("reco", ["x"])
+    data = Counts.of(reco[mask, 0], table.read(["weight"])["weight"][mask], np.asarray(observables[0].edges))
+    folded, covariance, lost = response.fold(response.fiducial)
+    assert np.allclose(folded, data.contents)
+    assert lost == 0
+    assert (np.linalg.eigvalsh(covariance) > -1e-9).all()
+    # Efficiency and fakes once each: misses are not in the data, fakes are.
+    assert folded.sum() == pytest.approx(data.contents.sum())
+    assert response.matched.sum() / response.fiducial.sum() == pytest.approx(0.9, abs=0.02)
+    assert response.fixed.sum() / response.fiducial.sum() == pytest.approx(0.05 / 0.95, abs=0.015)
+
+
+def test_the_errors_of_a_finite_simulation_are_those_of_repeated_ones():
+    edges, repeats = np.linspace(-2, 2, 9), 300
+    random = np.random.default_rng(4)
+    truth = 500 * np.ones(edges.size + 1)
+    folded, covariances = [], []
+    for _ in range(repeats):
+        x, n = random.normal(size=1500), 1500
+        response = Response(edges)
+        weight = random.choice([-1.0, 1.0, 2.0], n, p=[0.1, 0.6, 0.3])
+        response.add(x, x + random.normal(0, 0.5, n), random.random(n) < 0.95, random.random(n) < 0.8, weight)
+        found, covariance, _ = response.fold(truth)
+        folded.append(found)
+        covariances.append(covariance)
+    expected = np.cov(np.array(folded).T)
+    stated = np.mean(covariances, axis=0)
+    assert np.diag(stated) == pytest.approx(np.diag(expected), rel=0.35)
+    scale = np.sqrt(np.outer(np.diag(expected), np.diag(expected)))
+    assert np.abs((stated - expected) / scale).max() < 0.25
+
+
+def test_a_wrong_response_and_a_wrong_yield_are_found_and_a_right_one_is_not(study, observables):
+    edges = np.asarray(observables[0].edges)
+    response = Response.of(EventTable(study.simulation()), "x", edges)
+
+    def p(bias: float, scale: float = 1.0) -> float:
+        path, truth = study.data(bias=bias)
+        reco = EventTable(path).read(["reco_x"])["reco_x"]
+        data = Counts.of(reco, np.ones(len(reco)), edges)
+        own = Counts.of(truth["x"], np.full(len(truth["x"]), scale), edges)
+        return compare_refolded(response, own.contents, data)["chi2"]["p"]
+
+    assert p(0.0) > 0.01
+    assert p(0.25) < 1e-6
+    assert p(0.0, 1.15) < 1e-4
+
+
+def test_data_outside_of_the_edges_count():
+    response = Response(EDGES)
+    x = np.random.default_rng(1).uniform(-1, 4, 5000)
+    every = np.ones(5000, bool)
+    response.add(x, x, every, every, np.ones(5000))
+    found = compare_refolded(response, response.fiducial, Counts.of(x, np.ones(5000), EDGES))
+    assert len(found["data"]) == 5
+    assert found["data"][0] > 900
+    assert found["chi2"]["ndf"] == 5
+    assert found["chi2"]["value"] == pytest.approx(0, abs=1e-9)
+    assert found["chi2"]["edges"][0] is None
