@@ -1,4 +1,4 @@
-# make run    the default study, from nothing installed to the report
+# make run    the default study, from nothing installed to the report (CONFIG=file for another)
 # make test   lint and every test
 # make lock   resolve envs/requirements.in anew
 # make bench NAME=coverage [QUICK=1]
@@ -6,14 +6,18 @@ PYTHON ?= python3
 CORES ?= all
 BIN := .venv/bin
 TESTS ?=
+CONFIG ?= config.yaml
+STUDY = $(shell sed -n 's/^study: *//p' $(CONFIG))
 
 .PHONY: run test lint lock bench tables clean
 
 run: .venv/.stamp
-	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES)
+	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) --configfile $(CONFIG)
+	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --configfile $(CONFIG) --report results/$(STUDY)/report/report.html
+	@echo "Look at results/$(STUDY)/report/summary.png, report.html, and results/$(STUDY)/validate/methods.md"
 
 test: lint
-	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(TESTS)
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup $(TESTS)
 
 lint: .venv/.stamp
 	$(BIN)/ruff check .
