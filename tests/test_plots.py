@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import struct
 import sys
@@ -76,65 +77,63 @@ def ingest() -> dict:
 
 
 def calibrated() -> dict:
-    def bins(edges, label):
-        random = np.random.default_rng(len(edges))
-        n = len(edges) - 1
+    def rows(edges: list[float], seed: int) -> list[dict]:
+        random, n = np.random.default_rng(seed), len(edges) - 1
         before = 0.93 + 0.04 * np.linspace(0, 1, n) + random.normal(0, 0.002, n)
         after = 1 + random.normal(0, 0.003, n)
-        error = np.full(n, 0.003).tolist()
-        parts = {"before": {"mean": before.tolist(), "error": error}, "after": {"mean": after.tolist(), "error": error}}
-        return {"label": label, "edges": list(edges), **parts}
+        part = [{"mean": m, "mean_error": 0.003} for m in (*before, *after)]
+        ends = itertools.pairwise(edges)
+        return [{"low": a, "high": b, "before": part[k], "after": part[n + k]} for k, (a, b) in enumerate(ends)]
 
-    edges = np.linspace(-5, 5, 51)
-    counts = np.histogram(np.random.default_rng(1).normal(0, 1.03, 4000), edges)[0] / 4000
-    measured = {"mean": 0.01, "mean_error": 0.016, "width": 1.03, "width_error": 0.012}
+    edges, pt, eta = np.linspace(-5, 5, 51), [200, 220, 245, 275, 310, 360, 430], [-2.5, -1.5, -0.8, 0, 0.8, 1.5, 2.5]
+    counts = np.histogram(np.random.default_rng(1).normal(0, 1.03, 4000), edges)[0]
+    measured = {"mean": 0.01, "width": 1.03, "central68": 1.01} | dict.fromkeys(
+        ("mean_error", "width_error", "central68_error"), 0.014
+    )
+    bins = {"reco_jet_pt": pt, "truth_jet_pt": pt, "reco_jet_eta": eta, "truth_jet_eta": eta}
     return {
-        "target": r"jet $p_{\mathrm{T}}$",
-        "closure": {
-            "pt": bins([200, 220, 245, 275, 310, 360, 430, 600], r"truth jet $p_{\mathrm{T}}$ [GeV]"),
-            "eta": bins([-2.5, -1.5, -0.8, 0, 0.8, 1.5, 2.5], r"truth jet $\eta$"),
-        },
-        "pulls": {"edges": edges.tolist(), "fractions": counts.tolist(), **measured},
+        "target": "jet_pt",
+        "closure": {name: rows(e, k) for k, (name, e) in enumerate(bins.items())},
+        "pull": {"edges": edges.tolist(), "counts": counts.tolist(), "fraction_outside": 0.002, **measured},
     }
 
 
-def ratios() -> dict:
+def two_sample() -> dict:
     random = np.random.default_rng(3)
-    return {
-        "simulation": metrics.ratio_histogram(random.normal(0.03, 0.25, 20_000)),
-        "surrogate": metrics.ratio_histogram(np.append(random.normal(-0.03, 0.28, 20_000), [10.0, -11.0])),
-    }
+    p = metrics.ratio_histogram(random.normal(0.03, 0.25, 20_000))
+    q = metrics.ratio_histogram(np.append(random.normal(-0.03, 0.28, 20_000), [10.0, -11.0]))
+    scores = {"auc": {"mean": 0.5231, "sd": 0.0012}, "jsd": {"mean": 0.0042, "sd": None}}
+    return scores | {"weights": {"p": {"histogram": p}, "q": {"histogram": q}}}
 
 
 def surrogate() -> dict:
-    def level(seed, scale):
-        return {
-            o.name: {
-                "edges": o.edges,
-                "simulation": histogram(o, seed),
-                "surrogate": histogram(o, seed + 1, scale, n=200_000),
-            }
-            for o in OBSERVABLES
-        }
+    def level(seed: int, scale: float) -> dict:
+        entries = {}
+        for o in OBSERVABLES:
+            samples = {"simulation": histogram(o, seed), "surrogate": histogram(o, seed + 1, scale, n=200_000)}
+            entries[o.name] = {"histogram": {"edges": o.edges, **samples}}
+        return entries
 
-    scores = {"auc": {"mean": 0.5231, "sd": 0.0012}, "jsd": {"mean": 0.0042, "sd": 0.0004}}
     return {
-        "name": "flow_matching",
         "levels": {"truth": level(1, 1.01), "reco": level(5, 1.0)},
-        "weights": ratios(),
-    } | scores
+        "two_sample": {"both": {"surrogate": two_sample()}},
+    }
 
 
 def amplified() -> dict:
-    sampled = np.array([2e3, 4e3, 8e3, 2e4, 4e4, 8e4])
-    n = 2000 * 4.2 * (1 - np.exp(-sampled / 9000))
-    curve = {
-        "sampled": sampled.tolist(),
-        "n_equivalent": n.tolist(),
-        "low": (0.8 * n).tolist(),
-        "high": (1.3 * n).tolist(),
+    def points(worth) -> list[dict]:
+        found = [(k, worth(k)) for k in (1.0, 3.0, 10.0, 30.0)]
+        return [{"multiple": k, "G": {"value": g, "low": 0.8 * g, "high": 1.3 * g}} for k, g in found]
+
+    study = {
+        "model": {"kind": "flow_matching"},
+        "training_events": 2000,
+        "target": {"name": "modulated ring"},
+        "curve": points(lambda k: 4.2 * (1 - np.exp(-k / 5))),
+        "bootstrap_control": points(lambda k: k / (1 + k)),
+        "truth_control": points(lambda k: k),
     }
-    return {"n_train": 2000, "curves": {"flow_matching": curve}, "note": "known non-Gaussian target; band: 68%"}
+    return {"study": study, "sample": {"events": 120_000, "n_train": 12_000, "G": 3.0, "G_low": 1.9}}
 
 
 def history() -> dict:
@@ -156,52 +155,65 @@ def history() -> dict:
     return {"method": "omnifold", "history": entries}
 
 
-def agreeing() -> dict:
-    rows = {"omnifold": 1.4, "simulation": 18.0, "data": 30.0}
-    random = np.random.default_rng(1)
-
-    def entry(level):
-        values = (level * random.uniform(0.7, 1.4, 5)).tolist()
-        return {"value": level * random.uniform(0.8, 1.3), "floor": {"mean": 1.25, "sd": 0.25}, "values": values}
-
-    found = {name: {o.name: entry(level) for o in OBSERVABLES} for name, level in rows.items()}
-    scores = {"auc": {"mean": 0.5061, "sd": 0.0021}, "jsd": {"mean": 0.0004, "sd": 0.0002}}
-    weights = {"truth": ratios()["simulation"], "unfolded": ratios()["surrogate"]}
-    return {"title": "omnifold against the truth", "discriminators": found, "weights": weights} | scores
-
-
-def summary(truth: bool = True) -> dict:
+def validated(method: str = "omnifold", bias: float = 0.945, truth: bool = True) -> dict:
+    """validate/<method>.json, as far as figures read it."""
+    random = np.random.default_rng([*map(ord, method)])
     entries = {}
     for o in OBSERVABLES:
         edges = np.linspace(*o.range, 26 if o.name != "M" else 41)
-        found = {}
-        for k, (name, bias) in enumerate(zip(METHODS, (0.945, 0.95, 0.93), strict=True)):
-            h = histogram(o, 30 + k, bias, edges, n=100_000)
-            found[name] = {"sum": h["sum"], "error": (1.3 * np.array(h["error"])).tolist()}
-        entries[o.name] = {
-            "edges": edges.tolist(),
-            "truth": histogram(o, 21, 0.94, edges) if truth else None,
-            "data": histogram(o, 22, 0.90, edges, n=21_000),
-            "prior": histogram(o, 20, 1.0, edges),
-            "methods": found,
-        }
+        found = histogram(o, len(method), bias, edges, n=100_000)
+        samples = {"data": histogram(o, 22, 0.90, edges, n=21_000), "prior": histogram(o, 20, 1.0, edges)}
+        triangular = None
+        if truth:
+            samples["truth"] = histogram(o, 21, 0.94, edges)
+            triangular = {"floor": {"mean": 1.25, "sd": 0.25}}
+            for key, level in (("unfolded", 1.5), ("prior", 18.0), ("data", 30.0)):
+                values = (level * random.uniform(0.7, 1.4, 5)).tolist()
+                replicas = {"data_bootstrap": {"values": [None]}, "initialisation": {"values": values}}
+                triangular[key] = {"value": level * random.uniform(0.8, 1.3), "replicas": replicas}
+        unfolded = {"sum": found["sum"], "error": (1.3 * np.array(found["error"])).tolist()}
+        coarse = {"edges": edges.tolist(), "unfolded": unfolded, **samples}
+        entries[o.name] = {"triangular": triangular, "histogram": {"coarse": coarse}}
+    return {"method": method, "observables": entries, "two_sample": {"unfolded": two_sample() if truth else None}}
+
+
+def table(truth: bool = True) -> dict:
+    """validate/methods.json."""
     random = np.random.default_rng(4)
-    levels = {"omnifold": 1.5, "generative": 2.0, "ibu": 2.5, "simulation": 15.0, "data": 30.0}
-    table = {
-        row: {o.name: {"value": level * random.uniform(0.7, 1.4), "sd": 0.15 * level} for o in OBSERVABLES}
-        for row, level in levels.items()
+    levels = dict.fromkeys(METHODS, 2.0) | {
+        "data before unfolding": 30.0,
+        "simulation before unfolding": 15.0,
+        "floor": 1.2,
     }
-    extra = {m: {"AUC": f"0.50{k + 3}", "yield / truth": f"{0.997 + 0.002 * k:.3f}"} for k, m in enumerate(METHODS)}
-    return {
-        "study": "zjets",
-        "note": "Z+jets, leading jet, 14 TeV; bands: total uncertainty",
-        "observables": entries,
-        "table": {
-            "discriminators": table if truth else {},
-            "floor": {o.name: 1.25 for o in OBSERVABLES} if truth else None,
-            "extra": extra,
-        },
-    }
+    rows = []
+    for name, level in levels.items():
+        triangular = {
+            o.name: {"value": level * random.uniform(0.7, 1.4), "spread": 0.15 * level} if truth else None
+            for o in OBSERVABLES
+        }
+        row = {
+            "name": name,
+            "triangular": triangular,
+            "auc": None,
+            "yield_ratio": None,
+            "chi2_p": None,
+            "refold_p": None,
+        }
+        if name in METHODS:
+            row["refold_p"] = 0.34
+            row |= (
+                {"auc": {"value": 0.503, "spread": 0.002}, "yield_ratio": {"value": 0.998, "spread": 0.009}}
+                if truth
+                else {}
+            )
+        rows.append(row)
+    return {"rows": rows}
+
+
+def summary_page(truth: bool = True, **changes) -> Figure:
+    results_of = {m: validated(m, bias, truth) for m, bias in zip(METHODS, (0.945, 0.95, 0.93), strict=True)}
+    given = {"validated": results_of, "table": table(truth), "observables": OBSERVABLES} | changes
+    return plots.summary_page("zjets", note="leading jet of Z+jets at 14 TeV", **given)
 
 
 def covariances() -> dict:
@@ -216,13 +228,13 @@ FIGURES = {
     "response": lambda: plots.response(ingest(), OBSERVABLES),
     "closure": lambda: plots.closure(calibrated()),
     "pulls": lambda: plots.pulls(calibrated()),
-    "marginals": lambda: plots.marginals(surrogate(), OBSERVABLES),
+    "marginals": lambda: plots.marginals("flow_matching", surrogate(), OBSERVABLES),
     "amplification": lambda: plots.amplification(amplified()),
     "iterations": lambda: plots.iterations(history()),
-    "agreement": lambda: plots.agreement(agreeing(), OBSERVABLES),
+    "agreement": lambda: plots.agreement(validated(), OBSERVABLES),
     "correlation": lambda: plots.correlation(covariances(), OBSERVABLES),
-    "summary_page": lambda: plots.summary_page(summary(), OBSERVABLES),
-    "summary_page_without_truth": lambda: plots.summary_page(summary(truth=False), OBSERVABLES),
+    "summary_page": summary_page,
+    "summary_page_without_truth": lambda: summary_page(truth=False),
 }
 
 
@@ -313,32 +325,33 @@ def test_ratios_without_statistics_are_left_out():
 
 
 def test_summary_page_names_all_and_sets_the_best_in_bold():
-    given = summary()
-    given["table"]["discriminators"]["ibu"]["m"] = {"value": 0.5, "sd": 0.012}
-    figure = plots.summary_page(given, OBSERVABLES)
+    given = table()
+    given["rows"][2]["triangular"]["m"] = {"value": 0.5, "spread": 0.012}
+    given["rows"][-1]["triangular"]["m"]["value"] = 0.1
+    figure = summary_page(table=given)
     found = {t.get_text(): t.get_weight() for t in figure.texts}
     assert found["0.500 ± 0.012"] == "bold"
     assert sum(w == "bold" and "±" in t for t, w in found.items()) == len(OBSERVABLES)
-    assert {"omnifold", "generative", "ibu", "simulation, before unfolding", "floor (truth against truth)"} <= set(
-        found
-    )
-    assert {"$m$", r"$\tau_{21}$", "AUC"} <= set(found)
+    assert {*METHODS, "simulation before unfolding", "floor (truth against truth)"} <= set(found)
+    assert {"$m$", r"$\tau_{21}$", "AUC", "refolded p"} <= set(found)
+    assert "smallest χ² p" not in found
     assert {"truth (not seen by any method)", "omnifold (68%)"} <= set(texts(figure))
 
 
 def test_summary_page_without_truth_compares_with_the_simulation():
-    found = texts(plots.summary_page(summary(truth=False), OBSERVABLES))
-    assert "ratio to sim." in found
-    assert not any("truth" in t and "yield" not in t for t in found)
+    found = texts(summary_page(truth=False))
+    assert {"ratio to sim.", "refolded p", "0.34"} <= set(found)
+    assert not any("truth" in t or "discriminator" in t for t in found)
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 8])
 def test_summary_page_takes_other_numbers_of_observables(count):
-    given = summary()
     names = [f"o{i}" for i in range(count)]
-    given["observables"] = dict.fromkeys(names, given["observables"]["w"])
-    given["table"] = {"discriminators": {"ibu": dict.fromkeys(names)}, "floor": None, "extra": {}}
-    figure = plots.summary_page(given, [Observable(name=n, range=(0.0, 0.6)) for n in names])
+    one = validated("ibu")
+    one["observables"] = dict.fromkeys(names, one["observables"]["w"])
+    rows = [{"name": "ibu", "triangular": dict.fromkeys(names)}]
+    observables = [Observable(name=n, range=(0.0, 0.6)) for n in [*names, "not_unfolded"]]
+    figure = summary_page(validated={"ibu": one}, table={"rows": rows}, observables=observables)
     assert len(figure.axes) == 2 * count
     assert figure.get_figheight() == page.HEIGHT
 
@@ -351,17 +364,15 @@ def test_numbers_carry_two_digits_of_their_spread():
 
 
 def test_missing_truth_and_refused_values_leave_gaps():
-    given = agreeing()
-    given["discriminators"]["omnifold"]["m"] = {"value": None, "floor": None, "reason": "a bin is negative"}
-    given["discriminators"]["simulation"]["w"] = None
-    given["weights"] = None
+    given = validated()
+    given["observables"]["m"]["triangular"]["unfolded"] = {"value": None, "floor": None, "reason": "a bin is negative"}
+    del given["observables"]["w"]
+    given["two_sample"]["unfolded"] = None
     figure = plots.agreement(given, OBSERVABLES)
     assert len(figure.axes) == 1
-    main = figure.axes[0]
-    drawn = {line.get_label(): len(line.get_xdata()) for line in main.get_lines()}
-    assert (drawn["omnifold"], drawn["simulation"], drawn["data"]) == (5, 5, 6)
-    empty = {"title": "no truth", "discriminators": {"omnifold": {}}, "weights": None}
-    assert "no truth to compare with" in texts(plots.agreement(empty, OBSERVABLES))
+    drawn = {line.get_label(): len(line.get_xdata()) for line in figure.axes[0].get_lines()}
+    assert (drawn["omnifold"], drawn["simulation"], drawn["data"]) == (4, 5, 5)
+    assert "no truth to compare with" in texts(plots.agreement(validated(truth=False), OBSERVABLES))
 
 
 def test_iterations_of_methods_without_any():

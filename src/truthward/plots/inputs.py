@@ -96,31 +96,51 @@ def response(summary: Mapping[str, Any], observables: Sequence[Observable]) -> F
     return figure
 
 
+AXES = {
+    "jet_pt": r"jet $p_{\mathrm{T}}$ [GeV]",
+    "jet_eta": r"jet $\eta$",
+    "z_pt": r"$p_{\mathrm{T}}(Z)$ [GeV]",
+}
+"""Titles of quantities that no config declares."""
+
+
 @style.styled
 def closure(summary: Mapping[str, Any]) -> Figure:
-    """Response before and after calibration in bins of truth-level quantities, on held-out events.
+    """Response before and after calibration in bins of reco and truth quantities, on held-out events.
 
     Args:
-        summary: {"target": title, "closure": {key: {"label": axis title, "edges": [B + 1], "before": {"mean": [B],
-            "error": [B]}, "after": alike}}}; means of reco / truth, None for an empty bin.
+        summary: calibrate/summary.json: "target" and "closure", quantity -> rows {"low", "high", "before" | "after":
+            {"mean", "mean_error"}} of the response reco / truth.
     """
-    figure, axes = style.panels(len(summary["closure"]), size=(4.2, 3.0))
-    style.title(figure, f"Calibration of {summary['target']}", "mean response on held-out events; shaded: within 1%")
-    for (main, _), entry in zip(axes, summary["closure"].values(), strict=True):
-        edges, shown = entry["edges"], []
+    figure, axes = style.panels(len(summary["closure"]), columns=2, size=(4.2, 2.8))
+    target = summary["target"]
+    note = (
+        "mean response on held-out events; shaded: within 1%. It must close in bins of reco, need not in bins of truth"
+    )
+    style.title(figure, f"Calibration of {AXES.get(target, target).split(' [')[0]}", note)
+    for (main, _), (name, rows) in zip(axes, summary["closure"].items(), strict=True):
+        low, high = (style.array([row[end] for row in rows]) for end in ("low", "high"))
+        shown = [np.array([0.985, 1.015])]
         main.axhspan(0.99, 1.01, color=style.TRUTH, linewidth=0)
-        for name, colour, marker in (("before", style.PRIOR, "s"), ("after", style.METHODS[0], "o")):
-            mean, error = style.array(entry[name]["mean"]), style.array(entry[name]["error"])
-            options = {"color": colour, "fmt": marker, "markersize": 4, "label": f"{name} calibration"}
-            centre = np.diff(edges) / 2
-            style.points(main, edges, mean, error, xerr=centre, **options)
+        for when, colour, marker in (("before", style.PRIOR, "s"), ("after", style.METHODS[0], "o")):
+            mean, error = (style.array([row[when][key] for row in rows]) for key in ("mean", "mean_error"))
+            options = {
+                "color": colour,
+                "fmt": marker,
+                "markersize": 4,
+                "label": f"{when} calibration",
+                "linewidth": 0.8,
+            }
+            main.errorbar((low + high) / 2, mean, yerr=error, xerr=(high - low) / 2, **options)
             shown += [mean + error, mean - error]
         values = np.concatenate(shown)
-        low, high = np.nanmin(values, initial=0.985), np.nanmax(values, initial=1.015)
-        main.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
+        bottom, top = float(np.nanmin(values)), float(np.nanmax(values))
+        main.set_ylim(bottom - 0.1 * (top - bottom), top + 0.1 * (top - bottom))
         main.axhline(1.0, color="black", linewidth=0.6, linestyle=":")
-        main.set_xlim(edges[0], edges[-1])
-        main.set_xlabel(entry["label"])
+        if rows:
+            main.set_xlim(low.min(), high.max())
+        level, _, quantity = name.partition("_")
+        main.set_xlabel(f"{level} {AXES.get(quantity, quantity)}")
         main.set_ylabel("reco / truth")
     style.legend_above(figure, axes[0][0])
     return figure
@@ -131,23 +151,28 @@ def pulls(summary: Mapping[str, Any]) -> Figure:
     """Pulls of the calibrated response beside a unit Gaussian.
 
     Args:
-        summary: {"target": title, "pulls": {"edges": [B + 1], "fractions": [B], "mean", "mean_error", "width",
-            "width_error"}}; fractions of all events per bin, those beyond the edges being in none.
+        summary: calibrate/summary.json: "target" and "pull": {"edges", "counts", "fraction_outside", "mean", "width",
+            "central68", each with its "<name>_error"}.
     """
-    entry = summary["pulls"]
-    edges = np.array(entry["edges"])
-    figure, axes = style.panels(1, size=(4.2, 3.2))
+    entry = summary["pull"]
+    edges, counts = np.array(entry["edges"]), np.array(entry["counts"], dtype=float)
+    figure, axes = style.panels(1, size=(4.6, 3.4))
     main = axes[0][0]
-    style.title(figure, f"Pulls of {summary['target']}", "(truth - mean) / predicted uncertainty, held-out events")
-    found = np.array(entry["fractions"]) / np.diff(edges)
+    target = AXES.get(summary["target"], summary["target"]).split(" [")[0]
+    style.title(
+        figure, f"Pulls of the response of {target}", "(response - mean) / predicted uncertainty, held-out events"
+    )
+    found = counts / np.diff(edges) / counts.sum() * (1 - entry["fraction_outside"])
     main.stairs(found, edges, fill=True, color=style.METHODS[0], alpha=0.35)
     style.line(main, edges, found, style.METHODS[0], label="held-out events")
     grid = np.linspace(edges[0], edges[-1], 400)
     main.plot(grid, np.exp(-(grid**2) / 2) / np.sqrt(2 * np.pi), color="black", label="unit Gaussian")
-    text = "\n".join(f"{name} {entry[name]:.3f} ± {entry[f'{name}_error']:.3f}" for name in ("mean", "width"))
-    main.text(0.04, 0.95, text, transform=main.transAxes, va="top", fontsize=8)
+    names = {"mean": "mean", "width": "width", "central68": "central 68% / 2"}
+    text = [f"{names[name]}  {entry[name]:.3f} ± {entry[f'{name}_error']:.3f}" for name in names]
+    text.append(f"{100 * entry['fraction_outside']:.2g}% outside")
+    main.text(0.03, 0.96, "\n".join(text), transform=main.transAxes, va="top", fontsize=7.5)
     main.set_xlim(edges[0], edges[-1])
-    main.set_ylim(0, 1.25 * max(float(found.max()), 0.4))
+    main.set_ylim(0, 1.4 * max(float(found.max()), 0.4))
     main.set_xlabel("pull")
     main.set_ylabel("density")
     main.legend(loc="upper right")

@@ -39,26 +39,24 @@ def weight_panel(axes: Axes, histograms: Mapping[str, Mapping[str, Any]], colour
 
 
 @style.styled
-def marginals(data: Mapping[str, Any], observables: Sequence[Observable]) -> Figure:
+def marginals(name: str, validated: Mapping[str, Any], observables: Sequence[Observable]) -> Figure:
     """Each observable at both levels, surrogate over simulation, and the classifier's weights.
 
     Args:
-        data: {"name": of the surrogate, "levels": {"truth" | "reco": {observable: {"edges", "simulation": histogram,
-            "surrogate": histogram}}}, "weights": {"simulation" | "surrogate": `ratio_histogram`} or None, "auc", "jsd":
-            {"mean", "sd"} or None}. The surrogate's error is the spread of its members, and its contents are scaled to
-            the simulation's yield.
+        name: of the surrogate.
+        validated: validate/surrogate.<name>.json, see `validate.surrogate.validate_surrogate`.
     """
-    shown = [(level, o) for level, entries in data["levels"].items() for o in observables if o.name in entries]
-    weights = data.get("weights")
-    figure, axes = style.panels(len(shown) + bool(weights), columns=5, ratio=0.28, size=(2.4, 2.4), gap=(0.7, 0.52))
+    shown = [(level, o) for level, entries in validated["levels"].items() for o in observables if o.name in entries]
+    test = (validated["two_sample"].get("both") or {}).get("surrogate")
+    figure, axes = style.panels(len(shown) + bool(test), columns=5, ratio=0.28, size=(2.4, 2.4), gap=(0.7, 0.52))
     style.title(
         figure,
-        f"Surrogate {data['name']}",
+        f"Surrogate {name}",
         "ratio to the simulation, where known within 50%; grey: its statistics, red: spread of the members",
     )
     colour = style.METHODS[1]
     for (main, lower), (level, o) in zip(axes, shown, strict=False):
-        entry = data["levels"][level][o.name]
+        entry = validated["levels"][level][o.name]["histogram"]
         edges = entry["edges"]
         expected, error = style.density(entry["simulation"], edges)
         found, spread = style.density(entry["surrogate"], edges)
@@ -73,60 +71,75 @@ def marginals(data: Mapping[str, Any], observables: Sequence[Observable]) -> Fig
         style.ratio_axis(lower, quotient, label="ratio")
         main.set_ylabel(style.per_unit(o))
         style.horizontal(lower, o, f"{level} {o.axis}")
-    if weights:
+    if test:
         main, lower = axes[-1]
         box = main.get_position(), lower.get_position()
         lower.remove()
         main.set_position((box[1].x0, box[1].y0, box[0].width, box[0].y1 - box[1].y0))
         main.tick_params(labelbottom=True)
+        weights = {"simulation": test["weights"]["p"]["histogram"], "surrogate": test["weights"]["q"]["histogram"]}
         weight_panel(main, weights, {"simulation": style.PRIOR, "surrogate": colour})
-        main.set_title(scores(data), fontsize=7.5, loc="right", pad=3)
+        main.set_title(scores(test), fontsize=7.5, loc="right", pad=3)
     style.legend_above(figure, axes[0][0])
     return figure
 
 
-def scores(data: Mapping[str, Any]) -> str:
-    """AUC and JSD over seeds in one line; what is None is left out."""
-    lines = []
-    for key, name in (("auc", "AUC"), ("jsd", "JSD")):
-        entry = data.get(key)
-        if entry and entry["mean"] is not None:
-            spread = f" ± {entry['sd']:.4f}" if entry.get("sd") is not None else ""
-            lines.append(f"{name} {entry['mean']:.4f}{spread}" + (" bit" if key == "jsd" else ""))
-    return ",  ".join(lines)
+def scores(test: Mapping[str, Any]) -> str:
+    """AUC and JSD over seeds in one line.
+
+    Args:
+        test: `validate.two_sample.two_sample_test`.
+    """
+    words = []
+    for key, name, unit in (("auc", "AUC", ""), ("jsd", "JSD", " bit")):
+        spread = f" ± {test[key]['sd']:.4f}" if test[key]["sd"] is not None else ""
+        words.append(f"{name} {test[key]['mean']:.4f}{spread}{unit}")
+    return ",  ".join(words)
 
 
 @style.styled
-def amplification(data: Mapping[str, Any]) -> Figure:
+def amplification(summary: Mapping[str, Any]) -> Figure:
     """How many training events a sample is worth, against how many were drawn.
 
     Args:
-        data: {"n_train": events of the training, "curves": {name: {"sampled": [K], "n_equivalent": [K], "low": [K],
-            "high": [K]}}, "note": what the target was}; all in events, `low` and `high` bound 68%.
+        summary: amplify/<name>/summary.json: "study" (`amplify.study.amplification_study`: the curve and two controls
+            on a known target; bands hold 68%) and "sample" (the surrogate's own "events", "n_train", "G" and its lower
+            end "G_low").
     """
-    figure, axes = style.panels(1, size=(4.8, 3.4), top=0.7)
+    study, sample = summary["study"], summary["sample"]
+    figure, axes = style.panels(1, size=(5.2, 3.4), top=1.0)
     main = axes[0][0]
-    style.title(figure, "Amplification", data.get("note", ""))
-    n, heights = float(data["n_train"]), [1.0]
-    reach = [1.0]
-    for (name, curve), colour in zip(data["curves"].items(), style.METHODS, strict=False):
-        x, y = style.array(curve["sampled"]) / n, style.array(curve["n_equivalent"]) / n
-        low, high = style.array(curve["low"]) / n, style.array(curve["high"]) / n
-        main.plot(x, y, color=colour, marker="o", markersize=3.5, label=name)
-        main.fill_between(x, low, high, color=colour, alpha=0.25, linewidth=0)
-        heights += [v for v in (*low, *y, *high) if np.isfinite(v)]
+    note = f"{study['training_events']} training events of a known target ({study['target']['name']}); bands: 68%"
+    style.title(figure, "Amplification", note)
+    heights, reach = [1.0], [1.0]
+    curves = {
+        "curve": (study["model"]["kind"], style.METHODS[0]),
+        "bootstrap_control": ("control: bootstrap of the training events", style.METHODS[2]),
+        "truth_control": ("control: true events", style.PRIOR),
+    }
+    for key, (label, colour) in curves.items():
+        points = sorted(study.get(key, []), key=lambda point: point["multiple"])
+        x = style.array([point["multiple"] for point in points])
+        y, low, high = (style.array([point["G"][part] for point in points]) for part in ("value", "low", "high"))
+        main.plot(x, y, color=colour, marker="o", markersize=3.5, label=label)
+        main.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+        heights += [v for v in (*low, *y, *high) if np.isfinite(v) and v > 0]
         reach += x.tolist()
-    grid = np.array([min(reach), max(reach)])
-    main.plot(grid, grid, color=style.PRIOR, linestyle="--", linewidth=1, label="as many true events")
+    own = {"fmt": "*", "color": style.METHODS[1], "markersize": 9, "label": "the surrogate's sample", "capsize": 2}
+    multiple = sample["events"] / sample["n_train"]
+    main.errorbar([multiple], [sample["G"]], yerr=[[sample["G"] - sample["G_low"]], [0.0]], **own)
+    heights += [v for v in (sample["G"], sample["G_low"]) if v > 0]
+    reach.append(multiple)
     main.axhline(1.0, color="black", linewidth=0.8, linestyle=":")
-    main.text(grid[-1], 1.02, "the training sample itself ", ha="right", va="bottom", fontsize=7)
+    main.text(max(reach), 1.03, "the training sample itself ", ha="right", va="bottom", fontsize=7)
     main.set_xscale("log")
     main.set_yscale("log")
-    main.set_xlim(*grid)
-    main.set_ylim(0.7 * min(h for h in heights if h > 0), 2.5 * max(heights))
+    main.set_xlim(0.9 * min(reach), 1.1 * max(reach))
+    main.set_ylim(0.7 * min(heights), 1.6 * max(heights))
     style.log_ticks(main.xaxis)
     style.log_ticks(main.yaxis)
     main.set_xlabel("events sampled / events of the training")
     main.set_ylabel(r"$G = n_{\mathrm{equivalent}} / n_{\mathrm{train}}$")
-    style.legend_above(figure, main)
+    handles, labels = main.get_legend_handles_labels()
+    main.legend(handles, labels, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, fontsize=7, columnspacing=1.0)
     return figure

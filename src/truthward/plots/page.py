@@ -21,25 +21,29 @@ ROW = 0.185
 
 
 @style.styled
-def summary_page(data: Mapping[str, Any], observables: Sequence[Observable]) -> Figure:
+def summary_page(
+    study: str,
+    validated: Mapping[str, Mapping[str, Any]],
+    table: Mapping[str, Any],
+    observables: Sequence[Observable],
+    *,
+    note: str = "",
+) -> Figure:
     """One panel an observable, over a table of the methods.
 
     Args:
-        data:
-            "study": name; "note": a sentence under it;
-            "observables": {name: {"edges", "truth": histogram or None, "data": histogram at detector level or None,
-            "prior": histogram of the
-                simulation's truth, "methods": {method: {"sum", "error"}}}}; 20 to 30 bins are readable;
-            "table": {"discriminators": {row: {observable: {"value", "sd"} or None}}, "floor": {observable: mean} or
-            None, "extra":
-                {row: {column title: text}}}. Rows are methods, and "simulation" and "data" for what there was before
-                unfolding. The lowest value of the methods is set in bold.
+        study: its name.
+        validated: method -> validate/<method>.json, in the order of the study.
+        table: validate/methods.json. The lowest discriminator of the methods is set in bold.
+        observables: those of the study; what no method unfolded is left out.
+        note: a sentence under the title.
     """
-    shown = [o for o in observables if o.name in data["observables"]]
-    methods = list(dict.fromkeys(m for o in shown for m in data["observables"][o.name]["methods"]))
+    methods = list(validated)
+    entries = {o.name: _entry(validated, o.name) for o in observables}
+    shown = [o for o in observables if entries[o.name]["methods"]]
     colours = colours_of(dict.fromkeys(methods))
-    with_truth = any(data["observables"][o.name]["truth"] for o in shown)
-    lines = _lines(data["table"], shown, methods)
+    with_truth = any(entries[o.name]["truth"] for o in shown)
+    lines = _lines(table["rows"], shown, methods)
     figure = style.canvas(WIDTH, HEIGHT)
     bottom = 0.22 + ROW * (len(lines) + 1.2)
     columns = 3 if len(shown) <= 6 else 4
@@ -50,13 +54,24 @@ def summary_page(data: Mapping[str, Any], observables: Sequence[Observable]) -> 
         left, low = LEFT + column * wide, HEIGHT - TOP - (row + 1) * high + 0.42
         box = (left / WIDTH, low / HEIGHT, (wide - GAP) / WIDTH, (high - 0.5) / HEIGHT)
         main, lower = style.cell(figure, box, 0.36)
-        _panel(main, lower, data["observables"][o.name], o, colours, first=column == 0)
-    style.title(
-        figure, f"{data['study']}: unfolded to particle level", f"{data['note']}; ratios where known within 50%"
-    )
+        _panel(main, lower, entries[o.name], o, colours, first=column == 0)
+    words = [note, "bands: total uncertainty (68%)", "ratios where known within 50%"]
+    style.title(figure, f"{study}: unfolded to particle level", "; ".join(w for w in words if w))
     _legend(figure, methods, colours, with_truth)
     _table(figure, lines, colours, bottom)
     return figure
+
+
+def _entry(validated: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, Any]:
+    """Histograms of one observable: what all methods share, and under `methods` the result of each that has it."""
+    found = {
+        method: content["observables"][name]["histogram"]["coarse"]
+        for method, content in validated.items()
+        if name in content["observables"]
+    }
+    first = next(iter(found.values()), {})
+    shared = {key: first.get(key) for key in ("edges", "truth", "data", "prior")}
+    return {**shared, "methods": {method: histogram["unfolded"] for method, histogram in found.items()}}
 
 
 def _panel(
@@ -122,26 +137,41 @@ def _legend(figure: Figure, methods: Sequence[str], colours: Mapping[str, str], 
 Line = tuple[str, list[tuple[str, bool]]]
 
 
-def _lines(table: Mapping[str, Any], shown: Sequence[Observable], methods: Sequence[str]) -> list[Line]:
+def _lines(rows: Sequence[Mapping[str, Any]], shown: Sequence[Observable], methods: Sequence[str]) -> list[Line]:
     """Rows of the table: a name, and for each column a text and whether it is bold; the first row holds the titles."""
-    values, extra, floor = table["discriminators"], table.get("extra") or {}, table.get("floor") or {}
-    with_values = any(entry for row in values.values() for entry in row.values())
-    titles = list(dict.fromkeys(t for row in extra.values() for t in row))
-    of = shown if with_values else []
+    of = [o for o in shown if any(row["triangular"].get(o.name) for row in rows)]
+    extra = {
+        title: key
+        for title, key in _EXTRA.items()
+        if any(row["name"] in methods and row.get(key) is not None for row in rows)
+    }
     heading = "triangular discriminator × 10³: lower is better" if of else ""
-    lines: list[Line] = [(heading, [*((short(o), True) for o in of), *((t, True) for t in titles)])]
-    for name in dict.fromkeys([*methods, *values, *extra]):
-        cells = []
-        for o in of:
-            entry = values.get(name, {}).get(o.name)
-            best = min((v["value"] for m in methods if (v := values.get(m, {}).get(o.name))), default=None)
-            text = _number(entry["value"], entry.get("sd")) if entry else "–"
-            cells.append((text, bool(entry) and name in methods and entry["value"] == best))
-        lines.append((name, [*cells, *((extra.get(name, {}).get(t, "–"), False) for t in titles)]))
-    if floor and of:
-        cells = [(f"{floor[o.name]:.2g}" if floor.get(o.name) is not None else "–", False) for o in of]
-        lines.append(("floor", [*cells, *((("–"), False) for _ in titles)]))
+    lines: list[Line] = [(heading, [*((short(o), True) for o in of), *((title, True) for title in extra)])]
+    for row in rows:
+        cells = [(_cell(row["triangular"].get(o.name)), _is_best(row, o.name, rows, methods)) for o in of]
+        cells += [(_cell(row.get(key)), False) for key in extra.values()]
+        if any(text != "–" for text, _ in cells):
+            lines.append((row["name"], cells))
     return lines
+
+
+_EXTRA = {"AUC": "auc", "yield / truth": "yield_ratio", "smallest χ² p": "chi2_p", "refolded p": "refold_p"}
+"""Title of a column -> key of a row of methods.json."""
+
+
+def _is_best(row: Mapping[str, Any], name: str, rows: Sequence[Mapping[str, Any]], methods: Sequence[str]) -> bool:
+    values = {
+        r["name"]: r["triangular"][name]["value"]
+        for r in rows
+        if r["name"] in methods and r["triangular"].get(name) and r["triangular"][name]["value"] is not None
+    }
+    return bool(values) and row["name"] == min(values, key=lambda method: values[method])
+
+
+def _cell(found: Mapping[str, Any] | float | None) -> str:
+    if isinstance(found, Mapping):
+        return "–" if found["value"] is None else _number(found["value"], found["spread"])
+    return "–" if found is None else f"{found:.2g}"
 
 
 def _number(value: float, sd: float | None) -> str:
@@ -152,11 +182,8 @@ def _number(value: float, sd: float | None) -> str:
     return f"{value:.{digits}f} ± {sd:.{digits}f}"
 
 
-_NAMES = {
-    "simulation": "simulation, before unfolding",
-    "data": "data, before unfolding",
-    "floor": "floor (truth against truth)",
-}
+_BEFORE = {"simulation before unfolding": style.PRIOR, "data before unfolding": style.DATA}
+"""Rows of methods.json that are no methods -> their colour."""
 
 
 def _table(figure: Figure, lines: Sequence[Line], colours: Mapping[str, str], bottom: float) -> None:
@@ -178,10 +205,12 @@ def _table(figure: Figure, lines: Sequence[Line], colours: Mapping[str, str], bo
     for number, (name, cells) in enumerate(lines):
         low = y - ROW * number
         if number:
-            colour = colours.get(name, style.PRIOR)
-            if name != "floor":
+            colour = _BEFORE.get(name) or colours.get(name)
+            if colour is not None:
                 figure.add_artist(Line2D([x0, x0 + 0.012], [at(low)] * 2, color=colour, linewidth=3))
-            figure.text(x0 + 0.018, at(low), _NAMES.get(name, name), fontsize=8, va="center")
+            figure.text(
+                x0 + 0.018, at(low), name if name != "floor" else "floor (truth against truth)", fontsize=8, va="center"
+            )
         for k, (text, bold) in enumerate(cells):
             weight = "bold" if bold else "normal"
             figure.text(

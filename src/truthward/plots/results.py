@@ -71,28 +71,29 @@ def iterations(data: Mapping[str, Any]) -> Figure:
 
 
 @style.styled
-def agreement(data: Mapping[str, Any], observables: Sequence[Observable]) -> Figure:
-    """Triangular discriminator of each result beside its floor, and the classifier's weights.
+def agreement(validated: Mapping[str, Any], observables: Sequence[Observable]) -> Figure:
+    """Triangular discriminator of a method, and of data and simulation before unfolding, beside its floor; and the
+    weights of the classifier that tries to tell the unfolded events from the truth.
 
     Args:
-        data: {"discriminators": {name of a result: {observable: {"value", "floor": {"mean", "sd"}, "values": over seeds
-            or replicas, may be []}}}, "weights": {name: `ratio_histogram`} or None, "auc", "jsd": {"mean", "sd"} or
-            None, "title"}. An entry may be None, and so may a value, where there is no truth or a bin is negative.
+        validated: validate/<method>.json, see `validate.method.validate_method`; what needs a truth may be None.
     """
-    results = data["discriminators"]
-    weights = data.get("weights")
+    method = validated["method"]
+    found = {o.name: validated["observables"].get(o.name, {}).get("triangular") or {} for o in observables}
+    rows = {method: "unfolded", "simulation": "prior", "data": "data"}
+    results = {row: {name: entry.get(key) for name, entry in found.items()} for row, key in rows.items()}
+    test = validated["two_sample"]["unfolded"]
+    weights = test and {"truth": test["weights"]["p"]["histogram"], method: test["weights"]["q"]["histogram"]}
     figure = style.canvas(11.0 if weights else 7.2, 3.9)
     right = 0.6 if weights else 0.98
     main = figure.add_axes((0.075, 0.12, right - 0.075, 0.65))
-    style.title(
-        figure, data["title"], "lower is better; grey: truth against truth (mean and 95%), what statistics alone gives"
-    )
+    note = "lower is better; grey: truth against truth (mean and 95%), what statistics alone gives; strokes: replicas"
+    style.title(figure, f"{method} against the truth", note)
     step = 0.8 / max(1, len(results))
     drawn: list[float] = []
     for place, o in enumerate(observables):
-        floors = [e["floor"] for r in results.values() if (e := r.get(o.name)) and e.get("floor")]
-        if floors:
-            mean, sd = floors[0]["mean"], floors[0]["sd"]
+        if floor := found[o.name].get("floor"):
+            mean, sd = floor["mean"], floor["sd"]
             low = max(mean - 2 * sd, 0.2 * mean)
             main.fill_between([place - 0.45, place + 0.45], low, mean + 2 * sd, color=style.TRUTH, linewidth=0)
             main.plot([place - 0.45, place + 0.45], [mean, mean], color=style.PRIOR, linewidth=1)
@@ -105,7 +106,7 @@ def agreement(data: Mapping[str, Any], observables: Sequence[Observable]) -> Fig
         y = [v for o in observables if (v := _value(entries, o.name)) is not None]
         main.plot(x, y, marker, color=colours[name], markersize=5.5, label=name, zorder=3)
         for p, o in enumerate(observables):
-            spread = [v for v in ((entries.get(o.name) or {}).get("values") or []) if v is not None and v > 0]
+            spread = _replicas(entries.get(o.name))
             main.plot([p + shift] * len(spread), spread, "_", color=colours[name], alpha=0.5, markersize=7)
             drawn += spread
         drawn += y
@@ -123,7 +124,7 @@ def agreement(data: Mapping[str, Any], observables: Sequence[Observable]) -> Fig
     if weights:
         side = figure.add_axes((0.68, 0.12, 0.305, 0.65))
         weight_panel(side, weights, dict(zip(weights, (style.PRIOR, *style.METHODS), strict=False)))
-        side.set_title(scores(data), fontsize=8, loc="right", pad=4)
+        side.set_title(scores(test), fontsize=8, loc="right", pad=4)
     return figure
 
 
@@ -146,6 +147,15 @@ def short(observable: Observable) -> str:
 def _any(results: Mapping[str, Any]) -> bool:
     """Whether any result has any value."""
     return any(_value(entries, name) is not None for entries in results.values() for name in entries)
+
+
+def _replicas(entry: Mapping[str, Any] | None) -> list[float]:
+    """Values of the first family of replicas, initialisations where there are some."""
+    replicas = (entry or {}).get("replicas") or {}
+    for name in ("initialisation", *replicas):
+        if name in replicas:
+            return [v for v in replicas[name]["values"] if v is not None and v > 0]
+    return []
 
 
 def _value(entries: Mapping[str, Any], name: str) -> float | None:
