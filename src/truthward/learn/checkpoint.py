@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from truthward.artefact import atomic
-from truthward.errors import CorruptError, InputError
+from truthward.errors import CorruptError, InputError, TruthwardError
 
 
 def save(
@@ -34,7 +34,11 @@ def save(
     """
     tensors = {f"{name}|{k}": t.contiguous() for name, m in modules.items() for k, t in m.state_dict().items()}
     tensors |= {f"extra|{k}": t.contiguous() for k, t in (extra or {}).items()}
-    metadata = {"recipe": json.dumps(recipe), "modules": json.dumps(list(modules)), "provenance": json.dumps(provenance)}
+    metadata = {
+        "recipe": json.dumps(recipe),
+        "modules": json.dumps(list(modules)),
+        "provenance": json.dumps(provenance),
+    }
     with atomic(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
 
@@ -44,7 +48,8 @@ def load(path: str | Path) -> tuple[dict[str, nn.Module], dict[str, Tensor], dic
 
     Raises:
         InputError: where the file is missing.
-        CorruptError: where it is not a whole safetensors file, or names a class outside of this package.
+        CorruptError: where it is not a whole safetensors file, names what is no network of this package, or does not
+            fit the class that it names.
     """
     path = Path(path)
     if not path.is_file():
@@ -59,13 +64,33 @@ def load(path: str | Path) -> tuple[dict[str, nn.Module], dict[str, Tensor], dic
         module_name, class_name = recipe["class"].split(":")
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise CorruptError(f"{path}: not a whole checkpoint ({error}); delete it and rerun its stage") from error
-    if not module_name.startswith("truthward."):
-        raise CorruptError(f"{path}: names the class {recipe['class']!r} outside of this package; not loaded")
-    build = getattr(importlib.import_module(module_name), class_name)
+    build = _network(path, module_name, class_name)
     modules = {}
     for name in names:
-        module = build(**recipe["arguments"])
-        module.load_state_dict({k.split("|", 1)[1]: t for k, t in tensors.items() if k.startswith(f"{name}|")})
+        state = {k.split("|", 1)[1]: t for k, t in tensors.items() if k.startswith(f"{name}|")}
+        try:
+            module = build(**recipe["arguments"])
+            module.load_state_dict(state)
+        except (TypeError, KeyError, RuntimeError, TruthwardError) as error:
+            raise CorruptError(
+                f"{path}: {name} does not fit {recipe['class']} ({error}); written by another version? Rerun its stage"
+            ) from error
         modules[name] = module.eval()
     extra = {k.split("|", 1)[1]: t for k, t in tensors.items() if k.startswith("extra|")}
     return modules, extra, provenance
+
+
+def _network(path: Path, module_name: str, class_name: str) -> type[nn.Module]:
+    """The class of that name: a network that is defined in this package, and nothing else that can be called."""
+    found = None
+    if module_name.startswith("truthward."):
+        try:
+            found = getattr(importlib.import_module(module_name), class_name)
+        except (ModuleNotFoundError, AttributeError) as error:
+            raise CorruptError(
+                f"{path}: names {module_name}:{class_name}, which this version does not have; rerun its stage"
+            ) from error
+    ours = isinstance(found, type) and issubclass(found, nn.Module) and found.__module__.startswith("truthward.")
+    if not ours:
+        raise CorruptError(f"{path}: names {module_name}:{class_name}, no network of this package; not loaded")
+    return found
