@@ -39,7 +39,7 @@ class Settings:
 
 @dataclass
 class History:
-    """Losses per epoch, one entry a member: `train[epoch][member]`; `best[member]` is the epoch whose weights are used."""
+    """Losses per epoch, one entry a member: `train[epoch][member]`; `best[member]` is the epoch that is used."""
 
     train: list[list[float]] = field(default_factory=list)
     validation: list[list[float]] = field(default_factory=list)
@@ -117,12 +117,7 @@ def fit(
                 index = order[run.step * settings.batch_size : (run.step + 1) * settings.batch_size]
                 _set_rate(optimiser, settings, (run.epoch * per_epoch + run.step) / total)
                 value, per_event = mean_loss(index)
-                if not torch.isfinite(value).all():
-                    bad = int((~torch.isfinite(per_event)).sum())
-                    raise DivergedError(
-                        f"{label}: {bad} of {per_event.numel()} losses are not finite in epoch {run.epoch}, "
-                        f"batch {run.step}; lower `learning_rate` or look at the inputs"
-                    )
+                _refuse_nonfinite(value, per_event, f"{label}: epoch {run.epoch}, batch {run.step}")
                 optimiser.zero_grad(set_to_none=True)
                 value.sum().backward()
                 _clip(parameters, settings.clip, stacked)
@@ -138,10 +133,12 @@ def fit(
             module.eval()
             with run.averaged(parameters), torch.no_grad():
                 torch.manual_seed(seed_for(seed, "validation"))
-                held = sum(
-                    (mean_loss(i)[0].double() * len(i) for i in held_rows.split(16384)),
-                    torch.zeros(members, dtype=torch.float64),
-                )
+                held = torch.zeros(members, dtype=torch.float64)
+                # An empty tensor splits into one empty piece, whose mean loss is NaN.
+                for index in held_rows.split(16384) if len(held_rows) else ():
+                    value, per_event = mean_loss(index)
+                    _refuse_nonfinite(value, per_event, f"{label}: epoch {run.epoch}, validation")
+                    held += value.double() * len(index)
                 run.close_epoch(run.running / len(rows), held / max(len(held_rows), 1), len(held_rows) > 0, parameters)
             steps = run.epoch * per_epoch - first_step
             remaining = (time.monotonic() - started) / max(steps, 1) * (total - run.epoch * per_epoch)
@@ -151,8 +148,14 @@ def fit(
             )  # fmt: skip
     run.restore_best(parameters)
     module.eval()
+    bad = sum(int((~torch.isfinite(p)).sum()) for p in parameters)
+    if bad:
+        # The last step's own loss was finite: its gradient was not.
+        raise DivergedError(f"{label}: {bad} network parameters are not finite; lower `learning_rate`")
     if state:
         save_state(state, state_key, module, optimiser, run, done=True)
+    if caught:
+        raise Interrupted(caught[0], str(state) if state else None)
     return run.history
 
 
@@ -209,6 +212,14 @@ class _Run:
     def restore_best(self, parameters: list[Tensor]) -> None:
         with torch.no_grad():
             torch._foreach_copy_(parameters, self.best)
+
+
+def _refuse_nonfinite(value: Tensor, per_event: Tensor, where: str) -> None:
+    if not torch.isfinite(value).all():
+        bad = int((~torch.isfinite(per_event)).sum())
+        raise DivergedError(
+            f"{where}: {bad} of {per_event.numel()} losses are not finite; lower `learning_rate` or look at the inputs"
+        )
 
 
 def _unit_mean(weights: Tensor, rows: Tensor, label: str) -> Tensor:

@@ -15,6 +15,9 @@ from truthward.errors import CorruptError, StaleError, TruthwardError
 
 _FIELDS = ("epoch", "step", "running", "active", "best_loss", "best", "shadow")
 
+# What torch raises for bytes that are no state of this training.
+_DAMAGE = (RuntimeError, EOFError, LookupError, TypeError, ValueError, AttributeError, OSError, pickle.UnpicklingError)
+
 
 class Interrupted(TruthwardError):
     """A signal ended the training; its state was saved where there is a place for it."""
@@ -52,16 +55,15 @@ def load_state(path: Path, key: str, module: nn.Module, optimiser: torch.optim.O
         return False
     try:
         content = torch.load(path, weights_only=True)
-        saved_key = content["key"]
-    except (RuntimeError, EOFError, KeyError, TypeError, OSError, pickle.UnpicklingError) as error:
+        if content["key"] != key:
+            raise StaleError(f"{path}: resume state of another spec or other code; delete it to train anew")
+        module.load_state_dict(content["module"])
+        optimiser.load_state_dict(content["optimiser"])
+        for name in _FIELDS:
+            setattr(run, name, content["run"][name])
+        run.rng = content["rng"]
+        for name, value in content["history"].items():
+            setattr(run.history, name, value)
+        return content["done"]
+    except _DAMAGE as error:
         raise CorruptError(f"{path}: not a whole resume state ({error}); delete it to train anew") from error
-    if saved_key != key:
-        raise StaleError(f"{path}: resume state of another spec or other code; delete it to train anew")
-    module.load_state_dict(content["module"])
-    optimiser.load_state_dict(content["optimiser"])
-    for name in _FIELDS:
-        setattr(run, name, content["run"][name])
-    run.rng = content["rng"]
-    for name, value in content["history"].items():
-        setattr(run.history, name, value)
-    return content["done"]
