@@ -68,6 +68,7 @@ def test_mean_and_width_are_recovered(kind):
     assert 0.4 < ratio < 2.5
     found = pulls(response.numpy(), mean.numpy(), torch.hypot(systematic, statistical).numpy(), np.ones(8000))
     assert found["good"]
+    assert found["gaussian"]
     assert 0.9 < found["width"] < 1.1
 
 
@@ -120,6 +121,15 @@ def test_a_wrong_width_is_flagged(factor, good):
     assert found["good"] is good
     assert found["width"] == pytest.approx(1 / factor, abs=5 * found["width_error"])
     assert good or "outside of 0.9 to 1.1" in found["verdict"]
+
+
+def test_tails_are_said():
+    random = np.random.default_rng(8)
+    values = random.standard_t(3, 20_000) / np.sqrt(3)  # of unit variance
+    found = pulls(values, np.zeros(20_000), np.ones(20_000), np.ones(20_000))
+    assert found["good"]
+    assert not found["gaussian"]
+    assert "not Gaussian: central 68% half-width 0.6" in found["verdict"]
 
 
 def test_a_shifted_mean_is_flagged():

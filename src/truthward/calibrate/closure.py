@@ -57,8 +57,9 @@ def moments(values: np.ndarray, weights: np.ndarray) -> dict[str, float]:
 def pulls(response: np.ndarray, mean: np.ndarray, sigma: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
     """Distribution of (R - mean) / sigma, all (N,): a unit Gaussian where mean and sigma are right.
 
-    `good` is whether width and central 68% half-width both are within PULL_WIDTH and the mean within 0.1; `verdict`
-    says so in words, for people.
+    `good` is whether the width is within PULL_WIDTH and the mean within 0.1; `gaussian` whether the central 68%
+    half-width is within PULL_WIDTH too: a response with tails has a sigma that is right as a root mean square and is
+    yet no 68% interval. `verdict` says it in words.
     """
     values = (response - mean) / sigma
     edges = np.linspace(-5.0, 5.0, 51)
@@ -66,20 +67,22 @@ def pulls(response: np.ndarray, mean: np.ndarray, sigma: np.ndarray, weights: np
     found = moments(values, weights)
     outside = float(weights[(values < edges[0]) | (values >= edges[-1])].sum() / weights.sum())
     low, high = PULL_WIDTH
-    faults = [
-        f"{name} {found[key]:.3f} +- {found[f'{key}_error']:.3f} outside of {low} to {high}"
-        for key, name in (("width", "width"), ("central68", "central 68% half-width"))
-        if not low <= found[key] <= high
-    ]
+    faults = []
+    if not low <= found["width"] <= high:
+        faults.append(f"width {found['width']:.3f} +- {found['width_error']:.3f} outside of {low} to {high}")
     if abs(found["mean"]) > 0.1:
         faults.append(f"mean {found['mean']:.3f} +- {found['mean_error']:.3f} beyond 0.1")
+    gaussian = bool(low <= found["central68"] <= high)
+    shape = f"central 68% half-width {found['central68']:.3f} +- {found['central68_error']:.3f}"
     return {
         "edges": edges.tolist(),
         "counts": counts.tolist(),
         "fraction_outside": outside,
         **found,
         "good": not faults,
-        "verdict": "; ".join(faults) or "mean and widths as of a unit Gaussian",
+        "gaussian": gaussian,
+        "verdict": "; ".join(faults or ["mean and width as stated"])
+        + ("" if gaussian else f"; not Gaussian: {shape}, so that sigma is a root mean square and no 68% interval"),
     }
 
 
