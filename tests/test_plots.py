@@ -360,6 +360,7 @@ def test_numbers_carry_two_digits_of_their_spread():
     assert page._number(2.5, 0.384) == "2.50 ± 0.38"
     assert page._number(31.46, 4.52) == "31.5 ± 4.5"
     assert page._number(31.46, 45.2) == "31 ± 45"
+    assert page._number(0.50312, 0.00214) == "0.503 ± 0.002"
     assert page._number(1.23456, None) == "1.23"
 
 

@@ -32,6 +32,7 @@ def unfolded(tmp_path):
     batches = []
     for start in (0, 700):
         columns = {"truth_m": random.gamma(4, 5, 700), "truth_jet_pt": 200 + random.exponential(60, 700)}
+        columns["truth_z_pt"] = columns["truth_jet_pt"] + 5
         columns |= {"event_id": np.arange(start, start + 700), "split": np.zeros(700)}
         columns |= {name: random.gamma(2, 0.5, 700) for name in weight_columns(FAMILIES)}
         batches.append(columns)
@@ -65,6 +66,7 @@ def test_holds_all_that_it_lists(unfolded, tmp_path):
     assert truth["truth_m"]["unit"] == "GeV"
     assert truth["truth_m"]["unfolded"] is True
     assert truth["truth_jet_pt"]["unfolded"] is False
+    assert truth["truth_z_pt"]["unit"] == "GeV"
     assert metadata["families"]["data_bootstrap"]["count"] == 8
     assert metadata["licence"] == "CC-BY-4.0"
     assert metadata["method"]["iterations"] == 4

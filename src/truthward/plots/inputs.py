@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from truthward.config import Observable
+from truthward.physics import labels
 from truthward.plots import style
 
 
@@ -96,14 +97,6 @@ def response(summary: Mapping[str, Any], observables: Sequence[Observable]) -> F
     return figure
 
 
-AXES = {
-    "jet_pt": r"jet $p_{\mathrm{T}}$ [GeV]",
-    "jet_eta": r"jet $\eta$",
-    "z_pt": r"$p_{\mathrm{T}}(Z)$ [GeV]",
-}
-"""Titles of quantities that no config declares."""
-
-
 @style.styled
 def closure(summary: Mapping[str, Any]) -> Figure:
     """Response before and after calibration in bins of reco and truth quantities, on held-out events.
@@ -117,7 +110,7 @@ def closure(summary: Mapping[str, Any]) -> Figure:
     note = (
         "mean response on held-out events; shaded: within 1%. It must close in bins of reco, need not in bins of truth"
     )
-    style.title(figure, f"Calibration of {AXES.get(target, target).split(' [')[0]}", note)
+    style.title(figure, f"Calibration of {_symbol(target)}", note)
     for (main, _), (name, rows) in zip(axes, summary["closure"].items(), strict=True):
         low, high = (style.array([row[end] for row in rows]) for end in ("low", "high"))
         shown = [np.array([0.985, 1.015])]
@@ -140,7 +133,7 @@ def closure(summary: Mapping[str, Any]) -> Figure:
         if rows:
             main.set_xlim(low.min(), high.max())
         level, _, quantity = name.partition("_")
-        main.set_xlabel(f"{level} {AXES.get(quantity, quantity)}")
+        main.set_xlabel(f"{level} {labels.axis(quantity)}")
         main.set_ylabel("reco / truth")
     style.legend_above(figure, axes[0][0])
     return figure
@@ -158,7 +151,7 @@ def pulls(summary: Mapping[str, Any]) -> Figure:
     edges, counts = np.array(entry["edges"]), np.array(entry["counts"], dtype=float)
     figure, axes = style.panels(1, size=(4.6, 3.4))
     main = axes[0][0]
-    target = AXES.get(summary["target"], summary["target"]).split(" [")[0]
+    target = _symbol(summary["target"])
     style.title(
         figure, f"Pulls of the response of {target}", "(response - mean) / predicted uncertainty, held-out events"
     )
@@ -177,3 +170,7 @@ def pulls(summary: Mapping[str, Any]) -> Figure:
     main.set_ylabel("density")
     main.legend(loc="upper right")
     return figure
+
+
+def _symbol(name: str) -> str:
+    return labels.QUANTITIES.get(name, (name, ""))[0]

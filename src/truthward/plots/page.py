@@ -175,10 +175,10 @@ def _cell(found: Mapping[str, Any] | float | None) -> str:
 
 
 def _number(value: float, sd: float | None) -> str:
-    """The value with two digits of its spread: 2.50 ± 0.38."""
+    """The value with two digits of its spread, but three decimals at most: 2.50 ± 0.38, 0.503 ± 0.002."""
     if not sd:
         return f"{value:.3g}"
-    digits = max(0, 1 - int(np.floor(np.log10(sd))))
+    digits = min(max(0, 1 - int(np.floor(np.log10(sd)))), 3)
     return f"{value:.{digits}f} ± {sd:.{digits}f}"
 
 
@@ -192,6 +192,7 @@ def _table(figure: Figure, lines: Sequence[Line], colours: Mapping[str, str], bo
 
     x0, x1, names = LEFT / WIDTH, 1 - RIGHT / WIDTH, 2.35 / WIDTH
     count = max(1, len(lines[0][1]))
+    size = 8 if count <= 8 else 7.2
     step = (x1 - x0 - names) / count
     y = bottom - 0.1
     figure.text(
@@ -214,7 +215,7 @@ def _table(figure: Figure, lines: Sequence[Line], colours: Mapping[str, str], bo
         for k, (text, bold) in enumerate(cells):
             weight = "bold" if bold else "normal"
             figure.text(
-                x0 + names + (k + 0.5) * step, at(low), text, fontsize=8, weight=weight, ha="center", va="center"
+                x0 + names + (k + 0.5) * step, at(low), text, fontsize=size, weight=weight, ha="center", va="center"
             )
         if number in (0, len(lines) - 1):
             edge = at(low - ROW / 2)

@@ -16,6 +16,7 @@ from truthward.artefact import read_json, sha256, write_json, write_text
 from truthward.config import Observable
 from truthward.errors import CorruptError, InputError
 from truthward.events.unfolded import Unfolded, weight_columns
+from truthward.physics.labels import QUANTITIES
 from truthward.provenance import Record
 from truthward.publish import texts
 from truthward.publish.example import choose_example, write_example
@@ -43,7 +44,7 @@ def publish(
         directory: where the publication goes; holds `FILES` and `SUMS` afterwards and nothing else.
         licence: under which the events may be used, e.g. an SPDX identifier.
         fiducial: the truth-level selection in words.
-        observables: with label, unit and binning; truth columns not among them get their name as label.
+        observables: with label, unit and binning; others are named by `physics.labels`.
         example: what the example histograms: an observable that was not unfolded, or an expression of observables such
             as `m / jet_pt`.
 
@@ -155,14 +156,14 @@ def _columns(sample: Unfolded, declared: dict[str, Observable]) -> list[dict[str
     """What each column is; replicas of one family share an entry."""
     entries: list[dict[str, Any]] = []
     for name in sample.truth_observables:
-        o = declared.get(name)
+        o, (label, unit) = declared.get(name), QUANTITIES.get(name, (name, ""))
         entries.append(
             {
                 "name": f"truth_{name}",
                 "role": "truth",
                 "type": "float32",
-                "label": (o.label or name) if o else name,
-                "unit": o.unit if o else "",
+                "label": (o.label or name) if o else label,
+                "unit": o.unit if o else unit,
                 "unfolded": name in sample.observables,
             }
         )

@@ -13,6 +13,7 @@ from truthward.artefact import write_text
 from truthward.config import Observable
 from truthward.errors import ConfigError, InputError
 from truthward.events.unfolded import Unfolded, weight_columns
+from truthward.physics.labels import QUANTITIES
 
 FUNCTIONS = (
     "abs",
@@ -83,7 +84,7 @@ def choose_example(sample: Unfolded, expression: str, declared: dict[str, Observ
     o = declared.get(expression)
     columns = tuple(f"truth_{name}" for name in names)
     low, high = _range(sample, formula, columns, weight)
-    label, unit = (o.label or expression, o.unit) if o else (expression, "")
+    label, unit = (o.label or expression, o.unit) if o else QUANTITIES.get(expression, (expression, ""))
     return Example(formula, columns, label, unit, low, high, weight, replica, sentence)
 
 
