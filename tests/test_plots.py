@@ -147,8 +147,8 @@ def history() -> dict:
                 "largest_over_mean": 2.0 + i + random.random(),
             }
             entry |= {
-                "reco_auc": 0.5 + 0.05 * 0.4**i,
-                "truth_loss": 0.68 + random.normal(0, 5e-4),
+                "auc_reco": 0.5 + 0.05 * 0.4**i,
+                "loss_truth": 0.68 + random.normal(0, 5e-4),
                 "note": "text is left out",
             }
             entries.append(entry)
@@ -374,6 +374,14 @@ def test_missing_truth_and_refused_values_leave_gaps():
     drawn = {line.get_label(): len(line.get_xdata()) for line in figure.axes[0].get_lines()}
     assert (drawn["omnifold"], drawn["simulation"], drawn["data"]) == (4, 5, 5)
     assert "no truth to compare with" in texts(plots.agreement(validated(truth=False), OBSERVABLES))
+
+
+def test_diagnostics_have_titles():
+    found = texts(plots.iterations(history()))
+    assert {"AUC, detector level", "loss, particle level", "yield / first iteration", "effective sample size"} <= set(
+        found
+    )
+    assert "note" not in found
 
 
 def test_iterations_of_methods_without_any():

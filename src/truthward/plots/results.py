@@ -17,14 +17,22 @@ _TITLES = {
     "yield": "yield / first iteration",
     "effective_size": "effective sample size",
     "largest_over_mean": "largest weight / mean",
-    "reco_loss": "loss, detector level",
-    "truth_loss": "loss, particle level",
-    "reco_auc": "AUC, detector level",
-    "truth_auc": "AUC, particle level",
-    "loss": "loss",
     "auc": "AUC",
+    "loss": "loss",
+    "held_out_loss": "loss, held-out events",
+    "normalisation": "normalisation of the ratio",
+    "saturated": "saturated ratios",
 }
-"""Diagnostics that have a title; others are shown under their own name."""
+"""Diagnostics that have a title, with `_reco` or `_truth` after it perhaps; others are shown under their own name."""
+
+
+def _title(name: str) -> tuple[int, str]:
+    """Place and title of a diagnostic."""
+    for suffix, level in (("_reco", ", detector level"), ("_truth", ", particle level"), ("", "")):
+        stem = name.removesuffix(suffix)
+        if name.endswith(suffix) and stem in _TITLES:
+            return list(_TITLES).index(stem), _TITLES[stem] + level
+    return len(_TITLES), name.replace("_", " ")
 
 
 @style.styled
@@ -39,7 +47,7 @@ def iterations(data: Mapping[str, Any]) -> Figure:
     skipped = ("replica", "iteration", "observable", "yield_before")
     numbers = (int, float)
     names = [k for e in history for k, v in e.items() if k not in skipped and isinstance(v, numbers)]
-    names = sorted(dict.fromkeys(names), key=lambda n: list(_TITLES).index(n) if n in _TITLES else len(_TITLES))
+    names = sorted(dict.fromkeys(names), key=lambda name: _title(name)[0])
     figure, axes = style.panels(max(1, len(names)), columns=3, size=(3.1, 2.2))
     style.title(figure, f"Iterations of {data['method']}", "dark: nominal; light: replicas")
     tracks: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
@@ -48,7 +56,7 @@ def iterations(data: Mapping[str, Any]) -> Figure:
     for (main, _), name in zip(axes, names, strict=False):
         of = list(dict.fromkeys(observable for _, observable in tracks))
         for (replica, observable), entries in tracks.items():
-            nominal = replica == "nominal"
+            nominal = replica.partition(":")[0] == "nominal"
             colour = style.METHODS[of.index(observable) % len(style.METHODS)]
             chosen = sorted((e for e in entries if name in e), key=lambda e: e["iteration"])
             y = np.array([e[name] for e in chosen], dtype=float)
@@ -57,7 +65,7 @@ def iterations(data: Mapping[str, Any]) -> Figure:
             look = {"alpha": 1.0, "linewidth": 1.5, "zorder": 3} if nominal else {"alpha": 0.18, "linewidth": 0.7}
             label = observable if nominal and observable else None
             main.plot([e["iteration"] + 1 for e in chosen], y, color=colour, marker=".", label=label, **look)
-        main.set_ylabel(_TITLES.get(name, name.replace("_", " ")))
+        main.set_ylabel(_title(name)[1])
         main.set_xlabel("iteration")
         main.xaxis.get_major_locator().set_params(integer=True)
         main.xaxis.set_minor_locator(NullLocator())
