@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import numpy as np
 import pytest
 
 from truthward.artefact import read_json
+from truthward.calibrate import repulsive
 from truthward.calibrate.apply import calibrate
 from truthward.calibrate.closure import closure, moments, quantiles
 from truthward.errors import InputError
 from truthward.events.table import EventTable, write_table
+from truthward.learn.resume import Interrupted
 from truthward.provenance import Record
 
 ENTRY = {
@@ -200,3 +205,25 @@ def test_closure_sees_a_trend():
     assert rows[-1]["before"]["mean"] - rows[0]["before"]["mean"] == pytest.approx(0.2 * 5 / 6, abs=0.01)
     assert all(row["after"]["mean"] == 1 for row in rows)
     assert sum(row["events"] for row in rows) == 6000
+
+
+def test_an_interrupted_stage_goes_on_and_ends_the_same(done, tmp_path, monkeypatch):
+    _, simulation, data, _, tables = done
+    steps, crowding = [0], repulsive.crowding
+
+    def stop(f):
+        steps[0] += 1
+        if steps[0] == 41:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return crowding(f)
+
+    monkeypatch.setattr(repulsive, "crowding", stop)
+    folder = tmp_path / "out"
+    with pytest.raises(Interrupted):
+        run(folder, simulation, {"data": data})
+    # Nothing but the state is there: no half artefact.
+    assert [p.name for p in folder.iterdir()] == ["state"]
+    _, again = run(folder, simulation, {"data": data})
+    for name in ("reco_jet_pt", "reco_jet_pt_sigma_statistical"):
+        np.testing.assert_array_equal(again["data"].read([name])[name], tables["data"].read([name])[name])
+    assert not (folder / "state").exists()
