@@ -67,13 +67,14 @@ rule validate_calibrate:
 
 rule validate_methods:
     input:
-        expand("results/{{study}}/validate/{method}.json", method=METHODS),
+        methods=expand("results/{{study}}/validate/{method}.json", method=METHODS),
+        models=expand("results/{{study}}/validate/surrogate.{model}.json", model=MODELS),
     output:
         json="results/{study}/validate/methods.json",
         csv=report("results/{study}/validate/methods.csv", caption=caption("methods"), category="5 Validate"),
         md="results/{study}/validate/methods.md",
     params:
-        spec=spec(methods=METHODS),
+        spec=spec(methods=METHODS, models=MODELS),
         code=code("validate_methods"),
     log:
         "results/{study}/logs/validate_methods.log",

@@ -75,7 +75,7 @@ def test_code_of_an_adapter_reruns_its_rule(fork) -> None:
 
 
 def test_a_figures_code_trains_nothing(fork) -> None:
-    with fork.path("src/truthward/plots.py").open("a") as file:
+    with fork.path("src/truthward/plots/style.py").open("a") as file:
         file.write("\n\nANOTHER = 1\n")
     assert all("figures" in p or p == "report/summary.png" for p in fork.planned())
 

@@ -1,0 +1,20 @@
+"""A method against the truth, where it is known, the data it came from, and the prior."""
+
+from truthward.job import Job
+
+with Job(snakemake) as job:
+    from truthward.config import observables_from
+    from truthward.validate.method import validate_method
+
+    validate_method(
+        job.input.unfolded,
+        simulation=job.input.simulation,
+        data=job.input.data,
+        closure_truth=job.input.get("closure") or None,
+        observables=observables_from(job.spec["observables"]),
+        **job.spec["validate"],
+        seed=job.seed,
+        record=job.record,
+        output=job.output[0],
+        state=job.state,
+    )

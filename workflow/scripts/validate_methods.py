@@ -1,0 +1,15 @@
+"""All methods in one table."""
+
+from truthward.job import Job
+
+with Job(snakemake) as job:
+    from truthward.validate.table import compare
+
+    compare(
+        dict(zip(job.spec["methods"], job.input.methods, strict=True)),
+        surrogates=dict(zip(job.spec["models"], job.input.models, strict=True)),
+        output_json=job.output.json,
+        output_csv=job.output.csv,
+        output_md=job.output.md,
+        record=job.record,
+    )
