@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ import numpy as np
 
 from truthward.errors import ConfigError
 from truthward.events.table import EventTable
-from truthward.events.unfolded import Family, family, write_unfolded
+from truthward.events.unfolded import Family, family, weight_columns, write_unfolded
 from truthward.plugins import build
 from truthward.seeds import seed_for
 from truthward.unfold.arrays import NOMINAL, Inputs, Replica
@@ -94,7 +94,7 @@ def write_part(
     """Write the replicas of one job, as `events.unfolded.gather` takes them."""
     write_unfolded(
         output,
-        result.rows,
+        _numbered(result.rows, families),
         method=method,
         kind=kind,
         observables=observables,
@@ -107,6 +107,15 @@ def write_part(
         iterations=result.iterations,
         extra=result.extra,
     )
+
+
+def _numbered(rows: Iterable[Mapping[str, np.ndarray]], families: Mapping[str, Family]) -> Iterator[Mapping[str, Any]]:
+    """Rows of stacked blocks with the numbers of the whole result: a method knows but the replicas of its job."""
+    columns = weight_columns(families)
+    for batch in rows:
+        own = [columns.index(name) for name in batch if name in columns]
+        stacked = "block" in batch and len(own) == 1
+        yield {**batch, "block": np.full_like(batch["block"], own[0])} if stacked else batch
 
 
 def unfold_part(

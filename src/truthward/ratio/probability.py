@@ -1,0 +1,127 @@
+"""Probabilities of a label, P(label | x), from weighted events: efficiencies, and the share of signal in a sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from truthward.errors import DivergedError
+from truthward.learn.fit import History, Settings, fit
+from truthward.learn.nets import Activation
+from truthward.learn.scaling import Standardise
+from truthward.ratio.classifier import logits, stack_of
+
+REACH = 30.0
+"""Largest shift of the logits in the calibration; beyond it a probability is zero or one in double precision."""
+
+
+class Probability:
+    """P(label | x) of E members, from absolute weights: with the classes as they are, nothing is balanced.
+
+    The mean is exact for each member: sum_i w_i P(x_i) = sum_i w_i label_i over the events it was trained with.
+    Where all events have the same label the probability is exactly 0 or 1 and no network is involved.
+    Signed weights are used as they are: the cross entropy is linear in them, so that its expectation, and with it the
+    minimum, is that of the density they stand for.
+
+    Args:
+        inputs: D, scaled to order one; seeds: initial weights, one a member.
+    """
+
+    def __init__(
+        self, inputs: int, seeds: Sequence[int], *, width: int = 32, depth: int = 2, activation: Activation = "gelu"
+    ) -> None:
+        self.inputs, self.members = inputs, len(seeds)
+        self.options = {"width": width, "depth": depth, "activation": activation}
+        self.offset = np.zeros(self.members)
+        self.constant: float | None = None
+        self.stack = stack_of(Standardise(inputs), inputs, list(seeds), **self.options)
+
+    def start_from(self, other: Probability) -> None:
+        """Take over the networks of another, member by member, or those of its only member for all."""
+        for m in range(self.members):
+            self.stack.load_member(m, other.stack.state_of(m if other.members > 1 else 0))
+
+    def member(self, m: int) -> Probability:
+        """One member by itself."""
+        single = Probability(self.inputs, [0], **self.options)
+        single.stack.load_member(0, self.stack.state_of(m))
+        single.offset, single.constant = self.offset[m : m + 1].copy(), self.constant
+        return single
+
+    def train(
+        self,
+        x: Tensor,
+        label: np.ndarray,
+        weights: np.ndarray,
+        settings: Settings,
+        *,
+        seed: int,
+        held_out: np.ndarray | None,
+        name: str,
+        state: Path | None = None,
+        key: str = "",
+    ) -> History | None:
+        """Train all members.
+
+        Args:
+            x: (N, D), or (N, E, D) where every member has its own inputs.
+            label: (N,) bool; weights: (N, E), of any sign; held_out: (N,) bool, rows that choose the epoch;
+                None trains on all.
+
+        Raises:
+            DivergedError: where the weights of either label do not sum to something positive.
+        """
+        if label.all() or not label.any():
+            self.constant = float(label.any())
+            return None
+        self.constant = None
+        yes, no = weights[label].sum(axis=0), weights[~label].sum(axis=0)
+        if not ((yes > 0) & (no > 0)).all():
+            raise DivergedError(
+                f"{name}: the weights of the {label.sum()} events that have the label sum to {yes.min():.3g}, of the "
+                f"{(~label).sum()} others to {no.min():.3g}; a probability needs both positive"
+            )
+        self.offset = np.log(yes / no)
+        offset = torch.from_numpy(self.offset.astype(np.float32))[:, None]
+        own = x.ndim == 3
+
+        def loss(x: Tensor, target: Tensor) -> Tensor:
+            logit = offset + self.stack.call("forward", x.transpose(0, 1) if own else x, own=(own,))
+            return softplus(logit) - target * logit
+
+        target = torch.from_numpy(label.astype(np.float32))
+        held = None if held_out is None else torch.from_numpy(held_out)
+        history = fit(self.stack, loss, (x, target), torch.from_numpy(weights), settings, seed=seed, validation=held,
+                      label=name, state=state, state_key=key)  # fmt: skip
+        self._calibrate(logits(self.stack, x, label=name), weights, yes, name)
+        return history
+
+    def __call__(self, x: Tensor) -> np.ndarray:
+        """(N, D), or (N, E, D) -> (N, E) float64."""
+        if self.constant is not None:
+            return np.full((len(x), self.members), self.constant)
+        return _sigmoid(logits(self.stack, x) + self.offset)
+
+    def _calibrate(self, found: np.ndarray, weights: np.ndarray, yes: np.ndarray, name: str) -> None:
+        """Shift the offsets so that the mean is exact, by bisection."""
+        low, high = np.full(self.members, -REACH), np.full(self.members, REACH)
+
+        def excess(shift: np.ndarray) -> np.ndarray:
+            return (weights * _sigmoid(found + shift)).sum(axis=0) - yes
+
+        if not ((excess(low) < 0) & (excess(high) > 0)).all():
+            raise DivergedError(f"{name}: no shift of the logits gives the labelled events their yield")
+        for _ in range(50):
+            middle = 0.5 * (low + high)
+            above = excess(middle) > 0
+            low, high = np.where(above, low, middle), np.where(above, middle, high)
+        self.offset = 0.5 * (low + high)
+
+
+def _sigmoid(logit: np.ndarray) -> np.ndarray:
+    return torch.sigmoid(torch.from_numpy(logit)).numpy()

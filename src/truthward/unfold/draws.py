@@ -1,0 +1,91 @@
+"""The inputs of a generative unfolding as its networks see them, and the drawing of truth events from data events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from truthward.learn.quantile import QuantileTransform
+from truthward.learn.replicas import Stack
+from truthward.plugins import build
+from truthward.seeds import seed_for, uniform
+from truthward.unfold.arrays import Inputs
+
+
+class Scaled:
+    """Truth and reco values as standard normal columns, by transforms fitted to the nominal simulation.
+
+    What a model generates places the value of an atom (an integer, a failed splitting) at random within the atom's
+    interval of probability, so that it comes back exactly. What a network is only shown has it at the middle of it.
+    Rows are those of the inputs' masks, n_m matched events, n_f fiducial, n_r reconstructed, M data.
+
+    Attributes:
+        target: (n_m, D), matched truth, to be generated; truth: (n_f, D), fiducial truth, as classifiers see it;
+        reco: (n_r, D); data: (M, D);
+        matched_fiducial, matched_reco: masks of the matched events among the fiducial and the reconstructed ones.
+    """
+
+    def __init__(self, inputs: Inputs, seed: int) -> None:
+        self.seed, self.size = seed, len(inputs.names)
+        kinds = {
+            "atoms": [o.atoms for o in inputs.observables],
+            "integer": [o.integer for o in inputs.observables],
+        }
+        fiducial, matched, passed = inputs.fiducial, inputs.matched, inputs.pass_reco
+        self.truth_map = QuantileTransform(self.size, **kinds).fit(*_weighted(inputs.truth, inputs.weight, fiducial))
+        self.reco_map = QuantileTransform(self.size, **kinds).fit(*_weighted(inputs.reco, inputs.weight, passed))
+        place = self._uniform(inputs.event_id[matched], "place").float().clamp(max=1.0 - 2.0**-24)
+        self.target = self.truth_map(torch.from_numpy(inputs.truth[matched]), place)
+        self.truth = shown(self.truth_map, inputs.truth[fiducial])
+        self.reco = shown(self.reco_map, inputs.reco[passed])
+        self.data = shown(self.reco_map, inputs.data_reco)
+        self.matched_fiducial, self.matched_reco = matched[fiducial], matched[passed]
+
+    def shifted(self, members: Sequence[Inputs]) -> Tensor:
+        """Reco values (n_r, E, D) of members that each have their own."""
+        return torch.stack([shown(self.reco_map, m.reco[m.pass_reco]) for m in members], dim=1)
+
+    def noise(self, event_id: np.ndarray, draw: int) -> Tensor:
+        """Standard normal numbers (n, D) of a draw: a function of the data event alone, so that replicas share them."""
+        return torch.special.ndtri(self._uniform(event_id, "draw", draw) + 2.0**-54).float()
+
+    def draw(self, model: dict[str, Any], state: dict[str, Tensor], data: Tensor, noise: Tensor) -> Tensor:
+        """Truth events (n, D) in their own units for data events (n, D) as in `data`."""
+        generator = model_of(model, self.size)
+        generator.load_state_dict(state)
+        generator.eval()
+        return self.truth_map.inverse(generator.sample(data, noise))
+
+    def _uniform(self, event_id: np.ndarray, *labels: object) -> Tensor:
+        columns = [uniform(event_id, seed_for(self.seed, *labels, c)) for c in range(self.size)]
+        return torch.from_numpy(np.stack(columns, axis=1))
+
+
+def drawn(scaled: Scaled, model: dict[str, Any], flows: Stack, event_id: np.ndarray, count: int) -> Tensor:
+    """`count` draws of each data event from each member, (count M, E, D), as classifiers see them."""
+    noise = [scaled.noise(event_id, k) for k in range(count)]
+    members = []
+    for m in range(flows.members):
+        state = flows.state_of(m)
+        events = torch.cat([scaled.draw(model, state, scaled.data, n) for n in noise])
+        members.append(shown(scaled.truth_map, events))
+    return torch.stack(members, dim=1)
+
+
+def shown(transform: QuantileTransform, values: np.ndarray | Tensor) -> Tensor:
+    """(N, D) -> (N, D) scaled for the eyes of a network, atoms at the middle of their interval."""
+    x = torch.as_tensor(values)
+    return transform(x, torch.full_like(x, 0.5))
+
+
+def model_of(model: dict[str, Any], size: int) -> Any:
+    """The generative model of `size` truth observables given as many at reco level."""
+    return build("models", model, dimensions=size, conditions=size)
+
+
+def _weighted(values: np.ndarray, weight: np.ndarray, chosen: np.ndarray) -> tuple[Tensor, Tensor]:
+    return torch.from_numpy(values[chosen]), torch.from_numpy(weight[chosen])

@@ -1,0 +1,190 @@
+"""Generative unfolding: truth events drawn from p(truth | reco) for each data event."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from truthward.errors import ConfigError
+from truthward.events.families import family
+from truthward.learn.fit import Settings
+from truthward.plugins import check
+from truthward.seeds import seed_for
+from truthward.unfold.base import NOMINAL, Inputs, Replica, Result, Unfolder
+from truthward.unfold.draws import Scaled, shown
+from truthward.unfold.posterior import Members, Recipe
+
+log = logging.getLogger("truthward.unfold")
+
+ROWS = 65536
+"""Rows that are drawn at a time when the result is written."""
+
+
+class Generative(Unfolder):
+    """Draws from p(t | r), learned on the simulation, with the bias of its prior removed (2212.08674, 2509.02708).
+
+    Each data event of weight d gives K truth events t_k ~ p(t | r) of weight
+
+        d f(r) / (K eps(t_k)),    f(r) = matched / (matched + fakes + background),    eps(t) = P(reconstructed | t).
+
+    p and f depend on the simulation's truth, the prior. A step of prior removal learns the ratio of the drawn events
+    (before the efficiency) to the simulation's matched ones with a classifier, multiplies the weights of the matched
+    events with it at absolute yields, and trains both networks on. In bins, a step is one more iteration of Bayesian
+    unfolding. Fakes and background keep their weights: they are an absolute component. eps does not depend on the
+    prior: it is learned once, from the fiducial events, and applied once, at the end.
+
+    Negative weights are used as they are in all losses, which are linear in them: the minimum is that of the density
+    the signed events stand for. Weights that sum to something negative, in a class or in all, raise.
+
+    Only the unfolded observables are drawn: the result has no others. Every replica is a block of draws of its own,
+    with the same noise for the same data event, so that what sampling adds is common to nominal and replicas. Sizes: M
+    `draws` rows for the nominal and for each systematic, M `replica_draws` for each other replica, less the events that
+    a bootstrap leaves out. Fewer draws in the replicas overstate the error a little, by the noise of sampling.
+
+    Bootstraps share initial weights and batches with the nominal trainings. What a family leaves as it is, it does not
+    train again: the first networks of a data bootstrap are the nominal ones. A replica of `initialisation` has its own
+    initial weights and batches.
+
+    Args:
+        model: kind and options of the generative model.
+        prior_steps: steps of prior removal; 0 leaves the simulation's prior in the result.
+        draws: K of the nominal; replica_draws: that of replicas, and of the classifier between draws and simulation.
+        epochs, batch_size, learning_rate: of the first training of the generative model; later_epochs, later_rate: of
+            those after a step.
+        ratio_epochs: of the classifier of a step; side_epochs: of those for f and eps.
+        classifier_batch, classifier_rate, width, depth: of all classifiers.
+        patience: epochs without improvement on held-out events after which a training ends; 0 trains on all events, for
+            all epochs.
+        stack: replicas that are trained together; changes the speed, not the result.
+    """
+
+    joint = True
+
+    def __init__(
+        self,
+        *,
+        model: dict = {"kind": "flow_matching", "width": 64, "depth": 3},  # noqa: B006 (schemas are literals; only read)
+        prior_steps: int = 1,
+        draws: int = 4,
+        replica_draws: int = 2,
+        epochs: int = 30,
+        later_epochs: int = 10,
+        batch_size: int = 512,
+        learning_rate: float = 3e-3,
+        later_rate: float = 1e-3,
+        ratio_epochs: int = 6,
+        side_epochs: int = 15,
+        classifier_batch: int = 512,
+        classifier_rate: float = 2e-3,
+        width: int = 48,
+        depth: int = 2,
+        patience: int = 0,
+        stack: int = 10,
+    ) -> None:
+        positive = {"draws": draws, "replica_draws": replica_draws, "epochs": epochs, "later_epochs": later_epochs,
+                    "ratio_epochs": ratio_epochs, "side_epochs": side_epochs, "stack": stack}  # fmt: skip
+        if low := [n for n, v in positive.items() if v < 1]:
+            raise ConfigError(f"generative: {low[0]} is {positive[low[0]]}; at least 1 is needed")
+        if prior_steps < 0 or replica_draws > draws:
+            raise ConfigError(f"generative: prior_steps {prior_steps} must not be negative, and replica_draws "
+                              f"{replica_draws} not more than draws {draws}")  # fmt: skip
+        check("models", model, "generative.model", given=("dimensions", "conditions"))
+        self.model, self.prior_steps, self.stack = dict(model), prior_steps, stack
+        self.draws, self.replica_draws = draws, replica_draws
+        self.recipe = Recipe(
+            model=self.model,
+            network={"width": width, "depth": depth},
+            first=Settings(epochs, batch_size, learning_rate, patience=patience),
+            later=Settings(later_epochs, batch_size, later_rate, patience=patience),
+            ratio=Settings(ratio_epochs, classifier_batch, classifier_rate, patience=patience),
+            side=Settings(side_epochs, classifier_batch, classifier_rate, patience=patience),
+            draws=replica_draws,
+        )
+
+    def unfold(
+        self, inputs: Inputs, replicas: Sequence[Replica], *, seed: int, state: Path | None = None, key: str = ""
+    ) -> Result:
+        """See `Unfolder.unfold`. The events are drawn as the rows are read, which then add the sum, effective size and
+        largest value of each replica's weights to the history. `block` is a replica's place in `replicas`."""
+        scaled, started, history = Scaled(inputs, seed), time.monotonic(), []
+
+        def members(group: Sequence[Replica]) -> Members:
+            own = group[0].family == "initialisation"
+            return Members(self.recipe, scaled, inputs, group, seed=seed_for(seed, str(group[0])) if own else seed,
+                           state=state, key=key)  # fmt: skip
+
+        nominal = members([NOMINAL])
+        first = nominal.first()
+        learned: dict[Replica, tuple] = {}
+        for group in self._groups(replicas):
+            these = members(group)
+            shared = group[0].family in ("nominal", "data_bootstrap")
+            networks = these.remove_prior(first if shared else these.first(), self.prior_steps)
+            learned |= {r: networks.member(e) for e, r in enumerate(group)}
+            history += (nominal.history if NOMINAL in group else []) + these.history
+            remaining = (time.monotonic() - started) / len(learned) * (len(replicas) - len(learned))
+            log.info("generative: %d of %d unfoldings, about %.0f s remain", len(learned), len(replicas), remaining)
+        return Result(self._rows(inputs, scaled, replicas, learned, history), history, self.prior_steps)
+
+    def _groups(self, replicas: Sequence[Replica]) -> list[list[Replica]]:
+        """Replicas that may share a stack: the same order of batches, and the same kind of inputs."""
+        groups: list[list[Replica]] = []
+        for kinds in (("nominal", "data_bootstrap"), ("mc_bootstrap",), ("systematic",)):
+            same = [r for r in replicas if r.family.partition(":")[0] in kinds]
+            groups += [same[i : i + self.stack] for i in range(0, len(same), self.stack)]
+        return groups + [[r] for r in replicas if r.family == "initialisation"]
+
+    def _count(self, replica: Replica) -> int:
+        # What is measured from the nominal must have its draws, or their noise would not cancel.
+        centred = replica == NOMINAL or family(replica.family, 2).centre == "nominal"
+        return self.draws if centred else self.replica_draws
+
+    def _rows(
+        self,
+        inputs: Inputs,
+        scaled: Scaled,
+        replicas: Sequence[Replica],
+        learned: dict[Replica, tuple],
+        history: list[dict[str, Any]],
+    ) -> Iterator[dict[str, np.ndarray]]:
+        for block, replica in enumerate(replicas):
+            state, fraction, efficiency = learned[replica]
+            weight = inputs.varied(replica).data_weight
+            # Events that a bootstrap leaves out weigh nothing.
+            chosen, count, sums = np.flatnonzero(weight), self._count(replica), _Sums()
+            for start in range(0, len(chosen), max(ROWS // count, 1)):
+                part = chosen[start : start + max(ROWS // count, 1)]
+                ids, data = inputs.data_id[part], scaled.data[torch.from_numpy(part)]
+                truth = torch.cat([scaled.draw(self.model, state, data, scaled.noise(ids, k)) for k in range(count)])
+                share = np.tile(weight[part] * fraction(data)[:, 0] / count, count)
+                # Here, and nowhere else, the efficiency enters.
+                weights = share / efficiency(shown(scaled.truth_map, truth))[:, 0]
+                sums.add(weights)
+                yield (
+                    {f"truth_{n}": c for n, c in zip(inputs.names, truth.numpy().T, strict=True)}
+                    | {"event_id": np.tile(ids, count), "block": np.full(len(weights), block, dtype=np.int32)}
+                    | {replica.column(): weights}
+                )
+            history.append({"replica": str(replica), "iteration": self.prior_steps, "events_drawn": sums.count,
+                            "yield": sums.first, "effective_size_unfolded": sums.first**2 / sums.second,
+                            "largest_over_mean_unfolded": sums.largest * sums.count / sums.magnitude})  # fmt: skip
+
+
+class _Sums:
+    """Sums over weights that come in parts."""
+
+    def __init__(self) -> None:
+        self.count, self.first, self.second, self.magnitude, self.largest = 0, 0.0, 0.0, 0.0, 0.0
+
+    def add(self, weights: np.ndarray) -> None:
+        self.count += len(weights)
+        self.first += float(weights.sum())
+        self.second += float((weights**2).sum())
+        self.magnitude += float(np.abs(weights).sum())
+        self.largest = max(self.largest, float(np.abs(weights).max()))

@@ -1,0 +1,191 @@
+"""The trainings behind a generative unfolding: p(truth | reco), the share of signal, efficiency, prior's ratio."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from truthward.learn.fit import History, Settings, fit
+from truthward.learn.replicas import Stack
+from truthward.learn.scaling import Standardise
+from truthward.ratio.classifier import logits, stack_of, train_ratio
+from truthward.ratio.probability import Probability
+from truthward.ratio.reweight import auc, normalise
+from truthward.seeds import seed_for
+from truthward.unfold.arrays import Inputs, Replica, effective_size, largest_over_mean
+from truthward.unfold.draws import Scaled, drawn, model_of
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Options of the trainings: model, classifiers, settings of each, draws of a data event for the ratio."""
+
+    model: dict[str, Any]
+    network: dict[str, Any]
+    first: Settings
+    later: Settings
+    ratio: Settings
+    side: Settings
+    draws: int
+
+
+@dataclass(frozen=True)
+class Networks:
+    """What E members have learned; where nothing distinguishes them yet, one member stands for all.
+
+    flows: p(t | r); fraction: f(r) = matched / all that is reconstructed; efficiency: P(reconstructed | t).
+    """
+
+    flows: Stack
+    fraction: Probability
+    efficiency: Probability
+
+    def member(self, e: int) -> tuple[dict[str, Tensor], Probability, Probability]:
+        """The state of one member's model, its f and its efficiency."""
+        parts = (self.flows, self.fraction, self.efficiency)
+        m = [e if part.members > 1 else 0 for part in parts]
+        return self.flows.state_of(m[0]), self.fraction.member(m[1]), self.efficiency.member(m[2])
+
+
+class Members:
+    """E replicas that are trained together: their weights and, for systematics, their own reco values.
+
+    Rows: n_r reconstructed events of the simulation (n_m of them matched), n_f fiducial, M of data.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        scaled: Scaled,
+        inputs: Inputs,
+        replicas: Sequence[Replica],
+        *,
+        seed: int,
+        state: Path | None,
+        key: str,
+    ) -> None:
+        self.recipe, self.scaled, self.inputs, self.replicas = recipe, scaled, inputs, replicas
+        self.seed, self.state, self.key = seed, state, key
+        varied = [inputs.varied(r) for r in replicas]
+        weight = np.stack([v.weight for v in varied], axis=1)
+        self.fiducial, self.reconstructed = weight[inputs.fiducial], weight[inputs.pass_reco]
+        self.matched = weight[inputs.matched]
+        self.data = np.stack([v.data_weight for v in varied], axis=1)
+        self.own = replicas[0].family.startswith("systematic:")
+        self.reco = scaled.shifted(varied) if self.own else scaled.reco
+        self.history: list[dict[str, Any]] = []
+
+    def first(self) -> Networks:
+        """Train on the simulation as it is."""
+        inputs, size, recipe = self.inputs, self.scaled.size, self.recipe
+        efficiency = Probability(size, self._initial("efficiency"))
+        efficiency.train(self.scaled.truth, self.scaled.matched_fiducial, self.fiducial, recipe.side,
+                         held_out=self._held(recipe.side, inputs.validation[inputs.fiducial]),
+                         **self._common("efficiency", 0))  # fmt: skip
+        networks = Networks(
+            Stack(lambda: model_of(recipe.model, size), self._initial("model")),
+            Probability(size, self._initial("fraction")),
+            efficiency,
+        )
+        self._train(networks, self.matched, 0, {})
+        return networks
+
+    def remove_prior(self, before: Networks, steps: int) -> Networks:
+        """Give the simulation the truth spectrum that was found, and train on; `steps` times."""
+        recipe, scaled, inputs, members = self.recipe, self.scaled, self.inputs, len(self.replicas)
+        ratio = stack_of(Standardise(scaled.size), scaled.size, self._initial("ratio"), **recipe.network)
+        held = np.concatenate([np.tile(inputs.data_validation, recipe.draws), inputs.validation[inputs.matched]])
+        for step in range(1, steps + 1):
+            x = drawn(scaled, recipe.model, before.flows, inputs.data_id, recipe.draws)
+            prior = scaled.truth[torch.from_numpy(scaled.matched_fiducial)]
+            numerator = np.arange(len(x) + len(prior)) < len(x)
+            x = torch.cat([x, prior[:, None].expand(-1, x.shape[1], -1)])
+            x = x[:, 0] if x.shape[1] == 1 else x
+            found = np.tile(before.fraction(scaled.data) * self.data, (recipe.draws, 1)) / recipe.draws
+            weights, yields = np.concatenate([found, self.matched]), found.sum(axis=0)
+            common = self._common("ratio", step)
+            train_ratio(ratio, x, numerator, weights, recipe.ratio, held_out=self._held(recipe.ratio, held),
+                        seed=common["seed"], label=common["name"], state=common["state"], key=self.key)  # fmt: skip
+            score = logits(ratio, x, label=common["name"])
+            offset = np.log(yields / self.matched.sum(axis=0))
+            factor, off = normalise(score[~numerator] + offset, self.matched, yields)
+            matched = self.matched * factor
+            after = Networks(
+                _continued(Stack(lambda: model_of(recipe.model, scaled.size), [0] * members), before.flows),
+                Probability(scaled.size, [0] * members),
+                before.efficiency,
+            )
+            after.fraction.start_from(before.fraction)
+            judged = np.ones(len(x), dtype=bool) if not recipe.ratio.patience else held
+            self._train(after, matched, step, {
+                "yield_matched": yields,
+                "normalisation_ratio": off,
+                "auc": [auc(score[judged, e], numerator[judged], weights[judged, e]) for e in range(members)],
+                "effective_size": effective_size(matched),
+                "largest_over_mean": largest_over_mean(matched),
+            })  # fmt: skip
+            before = after
+        return before
+
+    def _train(self, networks: Networks, matched: np.ndarray, step: int, diagnostics: dict[str, Any]) -> None:
+        """Train p(t | r) and f(r) with these weights (n_m, E) of the matched events; all others keep theirs."""
+        flows, inside, settings = (
+            networks.flows,
+            self.scaled.matched_reco,
+            self.recipe.later if step else self.recipe.first,
+        )
+        validation = self.inputs.validation[self.inputs.pass_reco]
+        total = self.reconstructed.copy()
+        total[inside] = matched
+        networks.fraction.train(self.reco, inside, total, self.recipe.side, **self._common("fraction", step),
+                                held_out=self._held(self.recipe.side, validation))  # fmt: skip
+
+        def loss(x: Tensor, condition: Tensor) -> Tensor:
+            return flows.call("loss", x, condition.transpose(0, 1) if self.own else condition, own=(False, self.own))
+
+        common, held = self._common("model", step), self._held(settings, validation[inside])
+        fitted = fit(flows, loss, (self.scaled.target, self.reco[torch.from_numpy(inside)]), torch.from_numpy(matched),
+                     settings, seed=common["seed"], validation=None if held is None else torch.from_numpy(held),
+                     label=common["name"], state=common["state"], state_key=self.key)  # fmt: skip
+        columns = {**_losses(fitted, held is not None), **diagnostics}
+        self.history += [
+            {"replica": str(r), "iteration": step, **{n: float(v[e]) for n, v in columns.items()}}
+            for e, r in enumerate(self.replicas)
+        ]
+
+    def _initial(self, what: str) -> list[int]:
+        return [seed_for(self.seed, "initial", what)] * len(self.replicas)
+
+    def _common(self, what: str, step: int) -> dict[str, Any]:
+        others = f" and {len(self.replicas) - 1} more" if len(self.replicas) > 1 else ""
+        tag = hashlib.sha256(" ".join(map(str, self.replicas)).encode()).hexdigest()[:12]
+        return {
+            "seed": seed_for(self.seed, "batches", what, step),
+            "name": f"generative {self.replicas[0]}{others}, step {step}, {what}",
+            "state": None if self.state is None else self.state / f"{tag}.{step}.{what}.pt",
+            "key": self.key,
+        }
+
+    @staticmethod
+    def _held(settings: Settings, validation: np.ndarray) -> np.ndarray | None:
+        return validation if settings.patience else None
+
+
+def _continued(stack: Stack, before: Stack) -> Stack:
+    for m in range(stack.members):
+        stack.load_member(m, before.state_of(m if before.members > 1 else 0))
+    return stack
+
+
+def _losses(fitted: History, held_out: bool) -> dict[str, list[float]]:
+    """Losses of the epoch that is used, one entry a member."""
+    best = [(epoch, member) for member, epoch in enumerate(fitted.best)]
+    found = {"loss": [fitted.train[epoch][member] for epoch, member in best]}
+    return found | ({"held_out_loss": [fitted.validation[e][m] for e, m in best]} if held_out else {})
