@@ -14,10 +14,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from truthward import plots
 from truthward.config import Observable
 from truthward.errors import InputError
-from truthward.plots import page, results, style
+from truthward.plots import inputs, models, page, results, style
 from truthward.provenance import Record
 from truthward.validate import metrics
 
@@ -213,7 +212,7 @@ def table(truth: bool = True) -> dict:
 def summary_page(truth: bool = True, **changes) -> Figure:
     results_of = {m: validated(m, bias, truth) for m, bias in zip(METHODS, (0.945, 0.95, 0.93), strict=True)}
     given = {"validated": results_of, "table": table(truth), "observables": OBSERVABLES} | changes
-    return plots.summary_page("zjets", note="leading jet of Z+jets at 14 TeV", **given)
+    return page.summary_page("zjets", note="leading jet of Z+jets at 14 TeV", **given)
 
 
 def covariances() -> dict:
@@ -224,15 +223,15 @@ def covariances() -> dict:
 
 
 FIGURES = {
-    "data_over_simulation": lambda: plots.data_over_simulation(ingest(), OBSERVABLES),
-    "response": lambda: plots.response(ingest(), OBSERVABLES),
-    "closure": lambda: plots.closure(calibrated()),
-    "pulls": lambda: plots.pulls(calibrated()),
-    "marginals": lambda: plots.marginals("flow_matching", surrogate(), OBSERVABLES),
-    "amplification": lambda: plots.amplification(amplified()),
-    "iterations": lambda: plots.iterations(history()),
-    "agreement": lambda: plots.agreement(validated(), OBSERVABLES),
-    "correlation": lambda: plots.correlation(covariances(), OBSERVABLES),
+    "data_over_simulation": lambda: inputs.data_over_simulation(ingest(), OBSERVABLES),
+    "response": lambda: inputs.response(ingest(), OBSERVABLES),
+    "closure": lambda: inputs.closure(calibrated()),
+    "pulls": lambda: inputs.pulls(calibrated()),
+    "marginals": lambda: models.marginals("flow_matching", surrogate(), OBSERVABLES),
+    "amplification": lambda: models.amplification(amplified()),
+    "iterations": lambda: results.iterations(history()),
+    "agreement": lambda: results.agreement(validated(), OBSERVABLES),
+    "correlation": lambda: results.correlation(covariances(), OBSERVABLES),
     "summary_page": summary_page,
     "summary_page_without_truth": lambda: summary_page(truth=False),
 }
@@ -260,7 +259,7 @@ def texts(figure: Figure) -> list[str]:
 def test_every_figure_is_drawn_and_saved_with_its_provenance(tmp_path, name):
     before = dict(matplotlib.rcParams)
     figure = FIGURES[name]()
-    plots.save(figure, tmp_path / f"{name}.png", Record.for_tests())
+    style.save(figure, tmp_path / f"{name}.png", Record.for_tests())
     assert dict(matplotlib.rcParams) == before, "a figure must not change the settings of others"
     assert json.loads(chunks(tmp_path / f"{name}.png")["provenance"])["package"] == "truthward"
     assert [p.name for p in tmp_path.iterdir()] == [f"{name}.png"]
@@ -285,19 +284,19 @@ def assert_nothing_is_covered(figure: Figure) -> None:
 
 def test_only_png_and_nothing_half_written(tmp_path):
     with pytest.raises(InputError, match=r"figure\.pdf: figures are written as \.png"):
-        plots.save(FIGURES["pulls"](), tmp_path / "figure.pdf", Record.for_tests())
+        style.save(FIGURES["pulls"](), tmp_path / "figure.pdf", Record.for_tests())
     assert list(tmp_path.iterdir()) == []
 
 
 def test_units_reach_the_axes():
-    found = texts(plots.data_over_simulation(ingest(), OBSERVABLES))
+    found = texts(inputs.data_over_simulation(ingest(), OBSERVABLES))
     assert "jet mass $m$ [GeV]" in found
     assert "events / GeV" in found
     assert "jet width $w$" in found
 
 
 def test_data_are_drawn_where_they_are():
-    figure = plots.data_over_simulation(ingest(), OBSERVABLES[:1])
+    figure = inputs.data_over_simulation(ingest(), OBSERVABLES[:1])
     main = next(a for a in figure.axes if a.get_ylabel() == "events / GeV")
     drawn = next(line for line in main.get_lines() if len(line.get_ydata()) == 50)
     assert np.allclose(drawn.get_ydata(), np.array(ingest()["observables"]["m"]["data"]["sum"]) / 1.5)
@@ -309,7 +308,7 @@ def test_simulation_alone_and_signed_backgrounds():
     for entry in summary["observables"].values():
         del entry["data"]
         entry["background"]["sum"] = [30.0] * 20 + [-5.0] * (len(entry["edges"]) - 21)
-    found = texts(plots.data_over_simulation(summary, OBSERVABLES))
+    found = texts(inputs.data_over_simulation(summary, OBSERVABLES))
     assert "background" in found
     assert "data" not in found
 
@@ -369,15 +368,15 @@ def test_missing_truth_and_refused_values_leave_gaps():
     given["observables"]["m"]["triangular"]["unfolded"] = {"value": None, "floor": None, "reason": "a bin is negative"}
     del given["observables"]["w"]
     given["two_sample"]["unfolded"] = None
-    figure = plots.agreement(given, OBSERVABLES)
+    figure = results.agreement(given, OBSERVABLES)
     assert len(figure.axes) == 1
     drawn = {line.get_label(): len(line.get_xdata()) for line in figure.axes[0].get_lines()}
     assert (drawn["omnifold"], drawn["simulation"], drawn["data"]) == (4, 5, 5)
-    assert "no truth to compare with" in texts(plots.agreement(validated(truth=False), OBSERVABLES))
+    assert "no truth to compare with" in texts(results.agreement(validated(truth=False), OBSERVABLES))
 
 
 def test_diagnostics_have_titles():
-    found = texts(plots.iterations(history()))
+    found = texts(results.iterations(history()))
     assert {"AUC, detector level", "loss, particle level", "yield / first iteration", "effective sample size"} <= set(
         found
     )
@@ -385,9 +384,9 @@ def test_diagnostics_have_titles():
 
 
 def test_iterations_of_methods_without_any():
-    assert "this method has no iterations" in texts(plots.iterations({"method": "generative", "history": []}))
+    assert "this method has no iterations" in texts(results.iterations({"method": "generative", "history": []}))
     single = {"replica": "nominal", "observable": "m", "iteration": 3, "yield": 5.0, "effective_size": 3.0}
-    found = texts(plots.iterations({"method": "ibu", "history": [single, single | {"observable": "w"}]}))
+    found = texts(results.iterations({"method": "ibu", "history": [single, single | {"observable": "w"}]}))
     assert {"effective sample size", "m", "w"} <= set(found)
 
 
@@ -400,4 +399,4 @@ def test_symbols_and_colours():
 
 if __name__ == "__main__":  # `python tests/test_plots.py FOLDER [NAME]` draws them all, to be looked at
     for key in sys.argv[2:] or FIGURES:
-        plots.save(FIGURES[key](), Path(sys.argv[1]) / f"{key}.png", Record.for_tests())
+        style.save(FIGURES[key](), Path(sys.argv[1]) / f"{key}.png", Record.for_tests())
