@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from truthward.events.unfolded import Unfolded, family, weight_columns, write_unfolded
+from truthward.provenance import Record
 from truthward.validate import distances, metrics
 from truthward.validate.distances import Counts
 
@@ -74,3 +76,22 @@ def test_bootstraps_state_the_spread():
     found = distances.bootstrapped(x[0], np.ones(2000), truth, seed=1)
     assert found["sd"] == pytest.approx(real, rel=0.4)
     assert len(found["values"]) == distances.BOOTSTRAPS
+
+
+def test_of_stacked_blocks_the_nominal_one_is_taken(tmp_path):
+    families = {"data_bootstrap": family("data_bootstrap", 2)}
+    blocks = [
+        {"truth_x": np.full(10, 0.1 * (b + 1)), "event_id": np.arange(10, dtype=np.uint64) + np.uint64(10 * b),
+         "block": np.full(10, b, dtype=np.int32), name: np.full(10, b + 1.0)}
+        for b, name in enumerate(weight_columns(families))
+    ]  # fmt: skip
+    write_unfolded(tmp_path / "u.parquet", blocks, method="g", kind="generative", observables=["x"], joint=True,
+                   families=families, history=[], record=Record.for_tests())  # fmt: skip
+    sample = Unfolded(tmp_path / "u.parquet")
+    values, weights = distances.nominal_events(sample, ["x"])
+    assert values[:, 0] == pytest.approx(np.full(10, 0.1))
+    assert weights.tolist() == [1.0] * 10
+    histogram, whole = distances.unfolded_histogram(sample, "x", np.array([0.0, 0.15, 0.25]))
+    assert histogram.nominal.tolist() == [10.0, 0.0]
+    assert histogram.replicas["data_bootstrap"].tolist() == [[0.0, 20.0], [0.0, 0.0]]
+    assert whole.replicas["data_bootstrap"][1].tolist() == [0.0, 0.0, 0.0, 30.0]

@@ -43,6 +43,8 @@ def test_an_honest_result_is_not_flagged_and_its_prior_is_far_off(study, observa
     assert x["chi2"]["unfolded"]["ndf"] <= 10
     assert x["chi2"]["prior"]["p"] < 1e-10
     assert x["refold"]["prior"]["chi2"]["p"] < 1e-10
+    assert x["refold"]["marginal"]["chi2"]["p"] != x["refold"]["unfolded"]["chi2"]["p"]
+    assert content["names"] == ["x", "k"]
     assert abs(x["pulls"]["summary"]["mean"]) < 1
     assert 0.5 < x["pulls"]["summary"]["width"] < 1.6
     assert abs(content["yield"]["pull"]) < 3
@@ -101,6 +103,8 @@ def test_a_method_of_one_observable_at_a_time_has_no_joint_sample(study, observa
     assert content["two_sample"] == {"unfolded": None, "prior": None, "floor": None, "reason": NOT_JOINT}
     assert content["flags"] == []
     assert set(content["weights"]["per_observable"]) == {"x", "k"}
+    refold = content["observables"]["x"]["refold"]
+    assert refold["marginal"]["chi2"] == refold["unfolded"]["chi2"]
 
 
 def test_observables_that_were_not_unfolded_are_refused_by_name(study, observables):

@@ -89,3 +89,39 @@ def test_data_outside_of_the_edges_count():
     assert found["chi2"]["ndf"] == 5
     assert found["chi2"]["value"] == pytest.approx(0, abs=1e-9)
     assert found["chi2"]["edges"][0] is None
+
+
+def test_the_ratio_of_a_joint_result_mends_a_response_that_depends_on_another_observable():
+    edges, n = np.linspace(-2.5, 2.5, 21), 20_000
+    random = np.random.default_rng(6)
+
+    def sample(share: float):
+        """x is shifted at reco level where the hidden k is 1; `share` of the events have it."""
+        x, k = random.normal(size=n), random.random(n) < share
+        return x, k, x + 0.3 * k + random.normal(0, 0.3, n)
+
+    every, ones = np.ones(n, bool), np.ones(n)
+    x, k, reco = sample(0.3)
+    truth, _, measured = sample(0.6)
+    unfolded, data = Counts.of(truth, ones, edges), Counts.of(measured, ones, edges)
+
+    def p(weight: np.ndarray) -> float:
+        response = Response(edges)
+        response.add(x, reco, every, every, weight)
+        return compare_refolded(response, unfolded.contents, data)["chi2"]["p"]
+
+    assert p(ones) < 1e-6
+    assert p(np.where(k, 0.6 / 0.3, 0.4 / 0.7)) > 0.01
+
+
+def test_the_ratio_goes_to_fiducial_events_in_the_order_of_the_table(study, observables):
+    table, edges = EventTable(study.simulation()), np.asarray(observables[0].edges)
+    inside, truth = table.level("truth", ["x"])
+    plain = Response.of(table, "x", edges)
+    # A factor that is constant in a truth bin changes its sum, not its response; fakes stay.
+    ratio = 1.0 + (np.digitize(truth[inside, 0], edges) % 3)
+    changed = Response.of(table, "x", edges, ratio=ratio)
+    assert np.allclose(changed.fold(changed.fiducial)[0] - changed.fixed, changed.matched.sum(axis=0))
+    assert np.allclose(changed.fold(plain.fiducial)[0], plain.fold(plain.fiducial)[0])
+    assert np.array_equal(changed.fixed, plain.fixed)
+    assert changed.fiducial.sum() == pytest.approx(ratio.sum())

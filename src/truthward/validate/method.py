@@ -13,24 +13,21 @@ import numpy as np
 from truthward.artefact import write_json
 from truthward.errors import InputError
 from truthward.events.contract import SIGNAL
-from truthward.events.families import Histogram
 from truthward.events.table import EventTable
 from truthward.events.unfolded import Unfolded
 from truthward.provenance import Record
 from truthward.seeds import seed_for
 from truthward.validate import closure, distances, metrics
+from truthward.validate.curves import curves
 from truthward.validate.distances import Counts
 from truthward.validate.flags import flags_of_method
 from truthward.validate.refold import Response, compare_refolded
-from truthward.validate.two_sample import floor_test, two_sample_test
+from truthward.validate.two_sample import floor_test, log_ratio, two_sample_test
 
 if TYPE_CHECKING:
     from truthward.config import Observable
 
 log = logging.getLogger("truthward.validate")
-
-COARSE = 40
-"""Bins at most in a panel of the summary page."""
 
 NO_TRUTH = "the truth behind the data is not known"
 NOT_JOINT = "the method unfolds one observable at a time: there is no joint sample to test"
@@ -88,9 +85,11 @@ def validate_method(
         output: JSON artefact; state: folder for resuming.
 
     Returns:
-        What was written. Top level: method, kind, joint, observables, yield, weights, two_sample, history, flags,
-        provenance. Per observable: triangular, wasserstein1 (unfolded, prior, data, each {value, floor, excess,
-        significance}), chi2 (unfolded, prior), pulls, yield, distance_to_prior, refold (unfolded, prior), histogram.
+        What was written. Top level: method, kind, joint, names (in order), observables, yield, weights, two_sample,
+        history, flags, provenance. Per observable: triangular, wasserstein1 (unfolded, prior, data, each {value, floor,
+        excess, significance}), chi2 (unfolded, prior), pulls, yield, distance_to_prior, refold (unfolded; marginal and
+        prior with their chi2 alone), histogram (`curves`). Refolding: see `refold.Response`; `marginal` has the
+        simulation's own distribution of the other observables, `unfolded` that of the result where it is joint.
     """
     result, simulated, measured = Unfolded(unfolded), EventTable(simulation), EventTable(data)
     names = [o.name for o in observables if o.name in result.observables]
@@ -104,25 +103,33 @@ def validate_method(
         "kind": result.metadata["kind"],
         "joint": result.joint,
         "iterations": result.metadata.get("iterations"),
+        "names": names,
         "closure": truth is not None,
         "families": {n: f.count for n, f in result.families.items()},
         "history": [h for h in result.metadata["history"] if _is_nominal(h)],
         "observables": {},
     }
+    settings: dict[str, Any] = {"seeds": seeds, "epochs": epochs, "seed": seed_for(seed, "validate"), "state": state}
+    ratio = None
+    if joint is not None:
+        given = (joint.values, joint.weights, prior.values, prior.weights)
+        ratio = np.exp(log_ratio(*given, label="refold", **settings))
     weights = {}
     for observable in (o for o in observables if o.name in names):
         log.info("%s: %s", content["method"], observable.name)
         own = joint or Events([observable.name], *distances.nominal_events(result, [observable.name], observable.name))
         weights[observable.name] = metrics.weight_summary(own.weights)
-        response = Response.of(simulated, observable.name, np.asarray(observable.edges))
+        edges = np.asarray(observable.edges)
+        marginal = Response.of(simulated, observable.name, edges)
+        responses = marginal, marginal if ratio is None else Response.of(simulated, observable.name, edges, ratio=ratio)
         content["observables"][observable.name] = _observable(
-            result, observable, own, prior, reco, truth, response, seed_for(seed, "validate", observable.name)
+            result, observable, own, prior, reco, truth, responses, seed_for(seed, "validate", observable.name)
         )
     content["yield"] = _overall({n: o["yield"] for n, o in content["observables"].items()})
     content["weights"] = {"per_observable": None if result.joint else weights} | (
         weights[names[0]] if result.joint else min(weights.values(), key=lambda w: w["effective_sample_size"])
     )
-    content["two_sample"] = _two_sample(joint, prior, truth, seeds, epochs, seed_for(seed, "validate"), state)
+    content["two_sample"] = _two_sample(joint, prior, truth, settings)
     content["flags"] = flags_of_method(content)
     content["provenance"] = record.finish(
         events_in=result.num_rows + simulated.num_rows + measured.num_rows,
@@ -144,7 +151,7 @@ def _observable(
     prior: Events,
     reco: Events,
     truth: Events | None,
-    response: Response,
+    responses: tuple[Response, Response],
     seed: int,
 ) -> dict[str, Any]:
     name, edges = observable.name, np.asarray(observable.edges)
@@ -156,8 +163,9 @@ def _observable(
             "wasserstein1": metrics.wasserstein1(own.column(name), prior.column(name), own.weights, prior.weights),
         },
         "refold": {
-            "unfolded": compare_refolded(response, whole.nominal, samples["data"]),
-            "prior": {"chi2": compare_refolded(response, response.fiducial, samples["data"])["chi2"]},
+            "unfolded": compare_refolded(responses[1], whole.nominal, samples["data"]),
+            "marginal": {"chi2": compare_refolded(responses[0], whole.nominal, samples["data"])["chi2"]},
+            "prior": {"chi2": compare_refolded(responses[0], responses[0].fiducial, samples["data"])["chi2"]},
         },
         "triangular": None,
         "wasserstein1": None,
@@ -190,39 +198,7 @@ def _observable(
         }
         result["pulls"] = closure.pulls(histogram, target)
     result["yield"] = closure.yields(whole, samples["truth"].total if truth is not None else None)
-    result["histogram"] = _histograms(histogram, samples)
-    return result
-
-
-def _histograms(histogram: Histogram, samples: dict[str, Counts]) -> dict[str, Any]:
-    """What figures need. `own`: the observable's bins; `coarse`: merged to between 10 and COARSE where that divides.
-
-    Each: edges; for "unfolded" and each sample {sum, error}, events per bin (B,); the unfolded also `families`: name ->
-    error; `unit_area`: the same scaled to unit sum within the edges, where the error of the yield drops out.
-    """
-    bins = histogram.nominal.size
-    step = next((k for k in range(1, bins + 1) if bins % k == 0 and 10 <= bins // k <= COARSE), 1)
-    return {
-        name: _curves(histogram.merged(histogram.edges[::k]), {n: c.merged(k) for n, c in samples.items()})
-        for name, k in (("own", 1), ("coarse", step))
-    }
-
-
-def _curves(histogram: Histogram, samples: dict[str, Counts]) -> dict[str, Any]:
-    width = np.diff(histogram.edges)
-    result: dict[str, Any] = {"edges": histogram.edges.tolist(), "unit_area": {}}
-    for place, found, unit in ((result, histogram, 1.0), (result["unit_area"], histogram.normalised(), width)):
-        place["unfolded"] = {
-            "sum": (found.nominal * unit).tolist(),
-            "error": (found.sigma * unit).tolist(),
-            "families": {name: (np.sqrt(v) * unit).tolist() for name, v in found.breakdown().items()},
-        }
-    for name, counts in samples.items():
-        c, v, total = counts.inner, counts.inner_variance, counts.inner.sum()
-        result[name] = {"sum": c.tolist(), "error": np.sqrt(v).tolist()}
-        # c_i / C: its own fluctuation and that of the sum, which it is a part of.
-        scaled = (v * (1 - 2 * c / total) + (c / total) ** 2 * v.sum()).clip(min=0)
-        result["unit_area"][name] = {"sum": (c / total).tolist(), "error": (np.sqrt(scaled) / abs(total)).tolist()}
+    result["histogram"] = curves(histogram, samples)
     return result
 
 
@@ -234,13 +210,10 @@ def _overall(each: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return result | {"per_observable": {n: y["value"] for n, y in each.items()}}
 
 
-def _two_sample(
-    joint: Events | None, prior: Events, truth: Events | None, seeds: int, epochs: int, seed: int, state: Path | None
-) -> dict[str, Any]:
+def _two_sample(joint: Events | None, prior: Events, truth: Events | None, settings: dict[str, Any]) -> dict[str, Any]:
     if truth is None or joint is None:
         result: dict[str, Any] = {"unfolded": None, "prior": None, "floor": None}
         return result | {"reason": NO_TRUTH if truth is None else NOT_JOINT}
-    settings: dict[str, Any] = {"seeds": seeds, "epochs": epochs, "seed": seed, "state": state}
     return {
         name: two_sample_test(truth.values, truth.weights, events.values, events.weights, label=name, **settings)
         for name, events in (("unfolded", joint), ("prior", prior))

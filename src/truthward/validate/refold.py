@@ -25,9 +25,10 @@ class Response:
 
     What it can show: that the result, the response and the data do not fit together. What it cannot: the unfolded
     histogram was fitted to these very data, so a chi2 as small as the number of bins proves nothing, and many truth
-    spectra fold into the same data. It sees one observable: where the response depends on others, and the result
-    changed those too, it can blame a right result; for one that is wrong within a bin it is blind. It is the same for
-    all methods.
+    spectra fold into the same data. Where the response depends on other observables, and the result changed those too,
+    the simulation's own response blames a right result: `ratio` of a joint result mends that for the unfolded
+    observables, nothing does for those of a method of one at a time, or for what nobody unfolded. The ratio is learned
+    and has errors that the chi2 does not know. For what is wrong within a bin all of it is blind.
     """
 
     def __init__(self, edges: np.ndarray) -> None:
@@ -38,13 +39,23 @@ class Response:
         self.fixed, self.fixed2 = np.zeros(bins), np.zeros(bins)
 
     @classmethod
-    def of(cls, simulation: EventTable, name: str, edges: np.ndarray) -> Response:
-        """The response of one observable in an event table of simulation."""
-        response = cls(edges)
+    def of(cls, simulation: EventTable, name: str, edges: np.ndarray, *, ratio: np.ndarray | None = None) -> Response:
+        """The response of one observable in an event table of simulation.
+
+        Args:
+            ratio: (F,) factor on the weight of each fiducial event, in the order of the table: unfolded over simulated
+                truth, all observables jointly; then the others are distributed as in the result, not as in the prior.
+        """
+        response, first = cls(edges), 0
         columns = [f"truth_{name}", f"reco_{name}", "pass_truth", "pass_reco", "weight", "process"]
         for batch in simulation.batches(columns):
             fiducial = batch["pass_truth"] & (batch["process"] == SIGNAL)
-            response.add(batch[columns[0]], batch[columns[1]], fiducial, batch["pass_reco"], batch["weight"])
+            weight = batch["weight"].copy()
+            if ratio is not None:
+                size = int(fiducial.sum())
+                weight[fiducial] *= ratio[first : first + size]
+                first += size
+            response.add(batch[columns[0]], batch[columns[1]], fiducial, batch["pass_reco"], weight)
         return response
 
     def add(

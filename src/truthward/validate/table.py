@@ -15,10 +15,11 @@ from truthward.provenance import Record
 DATA, PRIOR, FLOOR = "data before unfolding", "simulation before unfolding", "floor"
 
 NOTE = """\
-Triangular discriminator (arXiv:2503.09720) against the truth for each observable: value ± spread over seeds (methods),
-over bootstraps (before unfolding), of two samples of the truth (floor). In brackets the excess over the floor at the
-row's own effective size. AUC and JSD of a classifier of all observables jointly against the truth. chi2 p and
-refolded p: the smallest over observables. Yield: over the truth's. ESS: effective number of events of the weights.
+Triangular discriminator (arXiv:2503.09720) against the truth for each observable: value ± spread over seeds (of methods
+without randomness, over bootstraps of the data; before unfolding, of the sample); floor: of two samples of the truth.
+In brackets the excess over the floor at the row's own effective size. AUC and JSD of a classifier of all observables
+jointly against the truth. chi2 p and refolded p: the smallest over observables. Yield: over the truth's. ESS: effective
+number of events of the weights.
 """
 
 
@@ -45,7 +46,7 @@ def compare(
     if not validated:
         raise InputError("no validated method to compare; run the validation of at least one")
     found = {name: read_json(path) for name, path in validated.items()}
-    names: list[str] = list(dict.fromkeys(o for content in found.values() for o in content["observables"]))
+    names: list[str] = list(dict.fromkeys(o for content in found.values() for o in content["names"]))
     rows = [_row(name, content, names) for name, content in found.items()]
     # What does not depend on the method is taken from the one that says most about it.
     fullest = max(found.values(), key=lambda c: (c["two_sample"]["floor"] is not None, len(c["observables"])))
@@ -139,9 +140,9 @@ def _entry(entry: dict[str, Any], spread: float | None) -> dict[str, Any]:
 
 
 def _seeds(replicas: dict[str, Any]) -> float | None:
-    # Over initialisations, as the field repeats its trainings; where a method has none, over bootstraps of the data.
-    families = [f for f in ("initialisation", "data_bootstrap", "mc_bootstrap") if f in replicas]
-    return replicas[families[0]]["sd"] if families else None
+    # Over initialisations, as the field repeats its trainings; of a method that has nothing random, over bootstraps.
+    spreads = [replicas[f]["sd"] for f in ("initialisation", "data_bootstrap", "mc_bootstrap") if f in replicas]
+    return next((s for s in spreads if s), spreads[0] if spreads else None)
 
 
 def _value(found: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -95,6 +95,31 @@ def floor_test(
     }
 
 
+def log_ratio(
+    p: np.ndarray,
+    w_p: np.ndarray,
+    q: np.ndarray,
+    w_q: np.ndarray,
+    *,
+    seeds: int,
+    epochs: int,
+    seed: int,
+    label: str,
+    state: Path | None = None,
+) -> np.ndarray:
+    """log p / q of unit-area densities at the events of q (n,), by networks that never saw them; mean over the seeds.
+
+    Args:
+        as `two_sample_test`.
+    """
+    found = [
+        _logits(p, w_p, q, w_q, epochs, seed_for(seed, label, k), f"{label}, seed {k + 1}/{seeds}",
+                _file(state, label, k))[0][1]
+        for k in range(seeds)
+    ]  # fmt: skip
+    return np.mean(found, axis=0)
+
+
 def tails(logits: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
     """Distribution of w = exp(logits) over events (N,) with weights (N,), and its tails.
 

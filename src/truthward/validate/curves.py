@@ -1,0 +1,45 @@
+"""The histograms of a result and of what it is compared with, as figures take them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from truthward.events.families import Histogram
+from truthward.validate.distances import Counts
+
+COARSE = 40
+"""Bins at most in a panel of the summary page."""
+
+
+def curves(histogram: Histogram, samples: dict[str, Counts]) -> dict[str, Any]:
+    """What figures need. `own`: the observable's bins; `coarse`: merged to between 10 and COARSE where that divides.
+
+    Each: edges; for "unfolded" and each sample {sum, error}, events per bin (B,); the unfolded also `families`: name ->
+    error; `unit_area`: the same scaled to unit sum within the edges, where the error of the yield drops out.
+    """
+    bins = histogram.nominal.size
+    step = next((k for k in range(1, bins + 1) if bins % k == 0 and 10 <= bins // k <= COARSE), 1)
+    return {
+        name: _curves(histogram.merged(histogram.edges[::k]), {n: c.merged(k) for n, c in samples.items()})
+        for name, k in (("own", 1), ("coarse", step))
+    }
+
+
+def _curves(histogram: Histogram, samples: dict[str, Counts]) -> dict[str, Any]:
+    width = np.diff(histogram.edges)
+    result: dict[str, Any] = {"edges": histogram.edges.tolist(), "unit_area": {}}
+    for place, found, unit in ((result, histogram, 1.0), (result["unit_area"], histogram.normalised(), width)):
+        place["unfolded"] = {
+            "sum": (found.nominal * unit).tolist(),
+            "error": (found.sigma * unit).tolist(),
+            "families": {name: (np.sqrt(v) * unit).tolist() for name, v in found.breakdown().items()},
+        }
+    for name, counts in samples.items():
+        c, v, total = counts.inner, counts.inner_variance, counts.inner.sum()
+        result[name] = {"sum": c.tolist(), "error": np.sqrt(v).tolist()}
+        # c_i / C: its own fluctuation and that of the sum, which it is a part of.
+        scaled = (v * (1 - 2 * c / total) + (c / total) ** 2 * v.sum()).clip(min=0)
+        result["unit_area"][name] = {"sum": (c / total).tolist(), "error": (np.sqrt(scaled) / abs(total)).tolist()}
+    return result
