@@ -199,13 +199,8 @@ def sample_surrogate(
     """
     members, _ = load_members(model)
     started = time.perf_counter()
-    metadata = write_draws(
-        output,
-        members,
-        draws(members, events, seed=seed_for(seed, "surrogate", "sample")),
-        record=record,
-        extra=lambda: {"members": len(members)},
-    )
+    batches = draws(members, events, seed=seed_for(seed, "surrogate", "sample"))
+    metadata = write_draws(output, members, batches, record=record, extra=lambda: {"members": len(members)})
     return {
         "events": events,
         "sum_of_weights": metadata["provenance"]["sum_of_weights"],
@@ -230,10 +225,7 @@ def surrogate_stage(
     samples_path: str | Path,
     summary_path: str | Path,
 ) -> dict[str, Any]:
-    """Train, draw as many events as the simulation has, and write the summary; returns it.
-
-    Raises as `train_surrogate` does.
-    """
+    """Train, draw as many events as the simulation has, and write the summary; returns it."""
     started = time.perf_counter()
     history, facts = train_surrogate(
         simulation, observables, model, members=members, epochs=epochs, batch_size=batch_size,

@@ -1,0 +1,68 @@
+"""Errors of a sample drawn from an ensemble: from the spread of its members."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+
+from truthward.errors import InputError
+from truthward.events.families import RankWarning
+from truthward.events.table import EventTable
+
+
+def member_covariance(
+    table: EventTable,
+    observable: str,
+    edges: Sequence[float],
+    *,
+    level: str = "truth",
+    calibration: float | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Histogram of a drawn sample and its covariance from the spread of the members, for any binning.
+
+    Each member stands for a repeated training on a bootstrap of the data; the mean of E of them has the covariance
+    C (1 + 1/E), with C the one between members (ddof 1, which holds their sampling noise too), times the calibration.
+
+    Args:
+        table: a sample with the column `member`.
+        observable: its name.
+        edges: (B + 1,).
+        level: "truth" or "reco".
+        calibration: of the variance; by default what the sample's metadata says, or 1.
+
+    Returns:
+        histogram (B,), sum of weights; covariance (B, B).
+
+    Raises:
+        InputError: the table has no column `member`, or fewer than two members.
+
+    Warns:
+        RankWarning: more bins than members less one.
+    """
+    if "member" not in table.columns:
+        raise InputError(f"{table.path}: no column member; only samples of an ensemble have errors from its spread")
+    if calibration is None:
+        calibration = float(table.metadata.get("amplification", {}).get("calibration", 1.0))
+    edges = np.asarray(edges, dtype=np.float64)
+    members = int(table.metadata["members"])
+    if members < 2:
+        raise InputError(f"{table.path}: {members} member; a spread needs two")
+    histograms = np.zeros((members, len(edges) - 1))
+    for batch in table.batches([f"{level}_{observable}", "weight", "member"]):
+        values = batch[f"{level}_{observable}"]
+        for m in np.unique(batch["member"]):
+            own = (batch["member"] == m) & np.isfinite(values)
+            histograms[m] += np.histogram(values[own], edges, weights=batch["weight"][own])[0]
+    if members - 1 < len(edges) - 1:
+        warnings.warn(
+            f"{table.path}: {observable}: a covariance from {members} members has rank {members - 1}, fewer than "
+            f"{len(edges) - 1} bins: use its diagonal, or wider bins",
+            RankWarning,
+            stacklevel=2,
+        )
+    # Each member holds 1/E of the yield: E times its histogram estimates the whole.
+    scale = calibration * (1.0 + 1.0 / members)
+    covariance = np.atleast_2d(np.cov(members * histograms, rowvar=False, ddof=1)) * scale
+    return histograms.sum(0), covariance
