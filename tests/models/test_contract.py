@@ -62,8 +62,8 @@ def test_every_parameter_has_a_gradient(kind):
 
 
 def test_save_and_load_is_the_identity(kind, trained, tmp_path):
-    recipe = {"class": "truthward.plugins:build", "arguments": {}}
-    recipe["arguments"] = {"package": "models", "entry": {"kind": kind}, "dimensions": 2, "conditions": 1}
+    name = f"truthward.models.{kind}:{plugins.class_name(kind)}"
+    recipe = {"class": name, "arguments": {"dimensions": 2, "conditions": 1}}
     checkpoint.save(tmp_path / "m.safetensors", {"m": trained[kind]}, recipe=recipe, provenance={})
     loaded = checkpoint.load(tmp_path / "m.safetensors")[0]["m"]
     condition, noise = torch.ones(50, 1), torch.randn(50, 2, generator=torch.Generator().manual_seed(1))

@@ -11,7 +11,9 @@ from truthward.models.flow_matching import FlowMatching
 
 
 def flow(**options) -> FlowMatching:
-    return seeded(2, FlowMatching, dimensions=2, conditions=0, width=16, depth=2, frequencies=1, **options)
+    return seeded(
+        2, FlowMatching, dimensions=2, conditions=0, width=16, depth=2, activation="tanh", frequencies=1, **options
+    )
 
 
 @pytest.mark.parametrize(("solver", "order"), [("midpoint", 2), ("heun", 2), ("rk4", 4)])
