@@ -66,6 +66,9 @@ def test_tails_by_hand():
     assert found["above_2"] == pytest.approx(0.4)
     assert found["above_5"] == pytest.approx(0.1)
     assert found["quantiles"]["0.5"] == pytest.approx(1.0)
+    near = found["near_one"]
+    assert (near["below"], near["above"]) == (pytest.approx(0.1), pytest.approx(0.1))
+    assert sum(near["fractions"]) == pytest.approx(0.8)
     assert found["mean_weight"] == pytest.approx((0.1 + 0.8 + 3 + 9 + 6) / 10)
 
 

@@ -16,6 +16,9 @@ from truthward.validate import metrics
 from truthward.validate.distances import summary
 
 QUANTILES = (0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999)
+NEAR_ONE = np.linspace(-0.5, 0.5, 101)
+"""Fine bins of log10 w around w = 1, where all of a good result lies."""
+
 LIMIT = 36.0
 """|log w| at which a score in double precision has no digit left. Scores beyond are set here, and counted."""
 
@@ -124,7 +127,7 @@ def tails(logits: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
     """Distribution of w = exp(logits) over events (N,) with weights (N,), and its tails.
 
     Returns:
-        `histogram` of log10 w; `quantiles` of w (by |weight|: signed ones have none); fractions of the sum of weights
+        `histogram` of log10 w, and `near_one`, the same in fine bins; `quantiles` of w (by |weight|: signed ones have none); fractions of the sum of weights
         `above_2`, `above_5`, `below_0.5`, `below_0.2`; `mean_weight`, 1 on q for a calibrated classifier.
     """
     order = np.argsort(logits)
@@ -135,8 +138,15 @@ def tails(logits: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
     def fraction(chosen: np.ndarray) -> float:
         return float(weights[chosen].sum() / total)
 
+    near = np.histogram(logits / np.log(10.0), NEAR_ONE, weights=weights)[0] / total
     return {
         "histogram": metrics.ratio_histogram(logits, weights),
+        "near_one": {
+            "log10_edges": NEAR_ONE.tolist(),
+            "fractions": near.tolist(),
+            "below": fraction(logits / np.log(10.0) < NEAR_ONE[0]),
+            "above": fraction(logits / np.log(10.0) > NEAR_ONE[-1]),
+        },
         "quantiles": {str(q): float(np.exp(logits[order[i]])) for q, i in zip(QUANTILES, place, strict=True)},
         "above_2": fraction(logits > np.log(2)),
         "above_5": fraction(logits > np.log(5)),
