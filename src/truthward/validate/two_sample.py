@@ -127,8 +127,9 @@ def tails(logits: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
     """Distribution of w = exp(logits) over events (N,) with weights (N,), and its tails.
 
     Returns:
-        `histogram` of log10 w, and `near_one`, the same in fine bins; `quantiles` of w (by |weight|: signed ones have none); fractions of the sum of weights
-        `above_2`, `above_5`, `below_0.5`, `below_0.2`; `mean_weight`, 1 on q for a calibrated classifier.
+        `histogram` of log10 w, and `near_one`, the same in fine bins; `quantiles` of w (by |weight|: signed ones have
+        none); fractions of the sum of weights `above_2`, `above_5`, `below_0.5`, `below_0.2`; `mean_weight`, 1 on q for
+        a calibrated classifier.
     """
     order = np.argsort(logits)
     cumulative = np.cumsum(np.abs(weights[order]))
