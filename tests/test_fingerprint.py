@@ -44,3 +44,12 @@ def test_function_level_imports_count(tmp_path) -> None:
     path = tmp_path / "adapter.py"
     path.write_text("def f():\n    from truthward.learn import fit\n")
     assert "truthward.learn.fit" in fingerprint.imports(path)
+
+
+def test_an_adapter_named_as_a_module_is_told_apart(root, tmp_path) -> None:
+    adapter = tmp_path / "surrogate.py"
+    adapter.write_text("import truthward.surrogate\n")
+    before = fingerprint.code(adapter)["digest"]
+    fingerprint._digest.cache_clear()
+    adapter.write_text("import truthward.surrogate\n\nx = 1\n")
+    assert fingerprint.code(adapter)["digest"] != before

@@ -87,7 +87,7 @@ def code(adapter: Path, kinds: Iterable[tuple[str, str]] = ()) -> dict[str, obje
     plugins = [PACKAGE.joinpath(*package.split("."), f"{kind}.py") for package, kind in kinds]
     # By names that are the same wherever the checkout lies.
     named = {
-        path.relative_to(PACKAGE).as_posix() if path.is_relative_to(PACKAGE) else path.name: _digest(path)
+        path.relative_to(PACKAGE).as_posix() if path.is_relative_to(PACKAGE) else f"adapter/{path.name}": _digest(path)
         for path in closure([adapter, *plugins])
     }
     text = "".join(f"{name}\0{digest}\n" for name, digest in sorted(named.items()))
