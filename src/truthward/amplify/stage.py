@@ -78,7 +78,7 @@ def amplify_surrogate(
 
     The MSE of each column's cell probabilities is estimated twice: from the members' spread, times `calibration`; and
     from the test part, which no member has seen: sum of (surrogate - test)^2 less the test sample's own variance, bias
-    included but blurred by that sample's size. The larger one counts.
+    included but blurred by that sample's size. The larger one counts, for each column and for the sum over columns.
 
     Args:
         model: checkpoint of the surrogate.
@@ -115,7 +115,7 @@ def amplify_surrogate(
 
 def _worth(counted: dict[str, np.ndarray], regions: Cells, calibration: float) -> dict[str, Any]:
     columns = {}
-    total = np.zeros(3)
+    total = np.zeros(4)
     for column, counts in counted.items():
         p, n = regions.test[column], regions.tested[column]
         fractions = counts / counts.sum(1, keepdims=True)
@@ -128,7 +128,7 @@ def _worth(counted: dict[str, np.ndarray], regions: Cells, calibration: float) -
         from_test = float(np.square(difference).sum() - np.trace(covariance))
         error = float(np.sqrt(2 * np.square(covariance).sum() + 4 * difference @ covariance @ difference))
         mse = max(spread, from_test)
-        total += [multinomial(p), mse, max(spread, from_test + error)]
+        total += [multinomial(p), spread, from_test, error]
         columns[column] = {
             "n_equivalent": multinomial(p) / mse,
             "n_equivalent_low": multinomial(p) / max(spread, from_test + error),
@@ -138,12 +138,17 @@ def _worth(counted: dict[str, np.ndarray], regions: Cells, calibration: float) -
             "mse_from_test_sigma": error,
             "edges": [float(e) for e in regions.edges[column]],
         }
+    # Summed before the larger one is taken: the maximum of each column would pick the noise of the test sample. Its
+    # errors are added linearly, since the columns are of the same events.
+    best, worst = (total[0] / max(total[1], total[2] + sign * total[3]) for sign in (0, 1))
     return {
-        "n_equivalent": float(total[0] / total[1]),
-        "n_equivalent_low": float(total[0] / total[2]),
+        "n_equivalent": float(best),
+        "n_equivalent_low": float(worst),
         "n_train": regions.trained,
-        "G": float(total[0] / total[1] / regions.trained),
-        "G_low": float(total[0] / total[2] / regions.trained),
+        "n_equivalent_by_spread": float(total[0] / total[1]),
+        "G": float(best / regions.trained),
+        "G_low": float(worst / regions.trained),
+        "G_by_spread": float(total[0] / total[1] / regions.trained),
         "calibration": calibration,
         "columns": columns,
     }
