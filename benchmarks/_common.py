@@ -1,4 +1,4 @@
-"""What the benchmarks share: QUICK, machine and versions, toys of the Gaussian generator, and the JSON object at the end."""
+"""What the benchmarks share: QUICK, machine, versions, toys of the Gaussian generator, the JSON object at the end."""
 
 from __future__ import annotations
 

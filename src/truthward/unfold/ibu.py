@@ -80,6 +80,8 @@ class Ibu(Unfolder):
                 raise DivergedError(
                     f"ibu: {bad} of {unfolded.size} bins of {observable.name} are not finite; raise `events`"
                 )
+            if not (unfolded.sum(axis=1) > 0).all():
+                raise DivergedError(f"ibu: {observable.name}: a yield of {unfolded.sum(axis=1).min():.3g} was unfolded")
             factor = unfolded / counts.truth
             edges[observable.name], iterations[observable.name] = inner.tolist(), len(changes)
             for e, replica in enumerate(replicas):

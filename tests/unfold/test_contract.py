@@ -1,0 +1,135 @@
+"""What holds for every method in the folder, present and future."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from truthward import plugins
+from truthward.config import Observable
+from truthward.errors import ConfigError, DivergedError
+from truthward.events.table import write_table
+from truthward.events.unfolded import Unfolded, gather
+from truthward.physics.generators.gaussian import Gaussian
+from truthward.provenance import Record
+from truthward.unfold.base import NOMINAL, Inputs, Replica, replicas_of, unfold_part
+
+# As small as each method can be; a new one is tested with its defaults.
+SMALL = {
+    "omnifold": {"iterations": 2, "epochs": 2, "later_epochs": 1, "width": 8, "depth": 1, "stack": 3},
+    "generative": {"model": {"kind": "flow_matching", "width": 8, "depth": 1}, "epochs": 2, "later_epochs": 1,
+                   "ratio_epochs": 1, "side_epochs": 1, "draws": 2, "replica_draws": 1, "width": 8, "depth": 1},
+}  # fmt: skip
+FAMILIES = {"data_bootstrap": 2, "mc_bootstrap": 2, "initialisation": 2, "systematic:calibration": 2}
+OBSERVABLES = [Observable(name="x0", range=(-4.0, 4.0), bins=16)]
+KINDS = plugins.kinds("unfold")
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    """Event tables of data and simulation; the simulation has a second observable and a shifted calibration."""
+    folder = tmp_path_factory.mktemp("tables")
+    rng = np.random.default_rng(3)
+    for name, mean, events in (("simulation", 0.0, 1500), ("data", 0.3, 800)):
+        columns = Gaussian(mean=mean, dimensions=2, background=0.05, expected=800.0).draw(events, rng)
+        columns["process"] = np.where(columns["process"] == 0, "signal", "background")
+        columns["event_id"] = np.arange(events, dtype=np.uint64) + (10**6 if name == "data" else 0)
+        if name == "data":
+            columns = {k: v for k, v in columns.items() if "truth" not in k}
+        else:
+            columns |= {f"reco_x0:calibration:{k}": columns["reco_x0"] + 0.1 * (1 + k) for k in range(2)}
+        write_table(folder / f"{name}.parquet", [columns], observables={}, role=name, selection={},
+                    record=Record.for_tests())  # fmt: skip
+    return folder
+
+
+def run(kind, tables, folder, jobs, families=FAMILIES, state=None):
+    parts = []
+    for job in range(jobs):
+        parts.append(folder / f"{job}.parquet")
+        unfold_part(
+            {"kind": kind, **SMALL.get(kind, {})}, method="this", data=tables / "data.parquet",
+            simulation=tables / "simulation.parquet", observables=OBSERVABLES, families=families, job=job, jobs=jobs,
+            seed=5, state=state, key="k", output=parts[-1], record=Record.for_tests(),
+        )  # fmt: skip
+    gather(parts, folder / "unfolded.parquet", record=Record.for_tests())
+    return Unfolded(folder / "unfolded.parquet")
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def result(request, tables, tmp_path_factory):
+    """A kind and its result with all families, from one job."""
+    return request.param, run(request.param, tables, tmp_path_factory.mktemp(request.param), 1)
+
+
+EDGES = np.linspace(-4.0, 4.0, 9)
+
+
+def test_has_every_replica_and_a_yield(result):
+    _, unfolded = result
+    histogram = unfolded.histogram("x0", EDGES)
+    assert {n: r.shape[0] for n, r in histogram.replicas.items()} == FAMILIES
+    expected = Gaussian(mean=0.3, background=0.05).fiducial_yield(800)
+    # Loose: trainings this short only show that acceptance, fakes and background are of the right size.
+    assert histogram.nominal.sum() == pytest.approx(expected, rel=0.15)
+    assert (histogram.sigma[2:6] > 0).all()
+
+
+def test_replicas_of_each_family_differ(result):
+    _, unfolded = result
+    for name, rows in unfolded.histogram("x0", EDGES).replicas.items():
+        if not (name == "initialisation" and unfolded.metadata["kind"] == "ibu"):
+            assert not np.allclose(rows[0], rows[1], rtol=1e-6), name
+
+
+def test_history_is_json_and_names_its_replicas(result):
+    _, unfolded = result
+    json.dumps(unfolded.metadata["history"], allow_nan=False)
+    assert "nominal:0" in {h["replica"] for h in unfolded.metadata["history"]}
+
+
+def test_number_of_jobs_changes_nothing(result, tables, tmp_path):
+    kind, once = result
+    dealt = run(kind, tables, tmp_path, 3)
+    a, b = once.histogram("x0", EDGES), dealt.histogram("x0", EDGES)
+    np.testing.assert_allclose(b.nominal, a.nominal, rtol=1e-5, atol=1e-5 * a.nominal.max())
+    for name in FAMILIES:
+        np.testing.assert_allclose(b.replicas[name], a.replicas[name], rtol=1e-5, atol=1e-5 * a.nominal.max())
+
+
+def test_replicas_are_dealt_once_each():
+    dealt = [r for job in range(4) for r in replicas_of(job, 4, FAMILIES)]
+    assert len(dealt) == len(set(dealt)) == 1 + sum(FAMILIES.values())
+    assert NOMINAL in replicas_of(0, 4, FAMILIES)
+    with pytest.raises(ConfigError, match="jobs"):
+        replicas_of(0, 10, FAMILIES)
+
+
+def test_state_is_removed_with_success(tables, tmp_path):
+    run("omnifold", tables, tmp_path, 1, families={}, state=tmp_path / "state")
+    assert not (tmp_path / "state").exists()
+
+
+def test_systematic_without_columns_is_refused_before_training(tables, tmp_path):
+    with pytest.raises(ConfigError, match=r"systematic:scale.*systematic:calibration"):
+        run("omnifold", tables, tmp_path, 1, families={"systematic:scale": 1})
+    with pytest.raises(ConfigError, match="no replica 2"):
+        run("ibu", tables, tmp_path, 1, families={"systematic:calibration": 3})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_negative_sum_of_weights_raises(kind, toy):
+    inputs: Inputs = toy(events=400, simulated=600)[0].varied(NOMINAL)
+    inputs.data_weight = -inputs.data_weight
+    with pytest.raises(DivergedError):
+        list(plugins.build("unfold", {"kind": kind, **SMALL.get(kind, {})}).unfold(inputs, [NOMINAL], seed=1).rows)
+
+
+def test_bootstraps_draw_the_same_counts_whatever_the_order(toy):
+    inputs, _ = toy(events=300, simulated=300)
+    one = inputs.varied(Replica("mc_bootstrap", 1)).weight / inputs.weight
+    assert set(np.unique(one.round(6))) >= {0.0, 1.0, 2.0}
+    assert (one == inputs.varied(Replica("mc_bootstrap", 1)).weight / inputs.weight).all()
+    assert (one != inputs.varied(Replica("mc_bootstrap", 2)).weight / inputs.weight).any()

@@ -1,0 +1,115 @@
+"""Iterative Bayesian unfolding: the formula against a loop, bins and iterations by the stated rules, closure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from truthward.unfold.base import NOMINAL, Replica
+from truthward.unfold.ibu import Ibu, _Counts
+
+
+def unfolded(inputs, replicas=(NOMINAL,), **options):
+    result = Ibu(**options).unfold(inputs, replicas, seed=1)
+    rows = list(result.rows)
+    return result, {n: np.concatenate([r[n] for r in rows]) for n in rows[0]}
+
+
+def test_formula_against_a_plain_loop(toy):
+    inputs, _ = toy(events=2000, simulated=4000, background=0.05)
+    inner = np.array([-1.0, 0.0, 1.0])
+    counts = _Counts.fill([inputs], 0, inner, False)
+    t, r = (np.digitize(v[:, 0], inner) for v in (inputs.truth, inputs.reco))
+    n = np.array([inputs.weight[inputs.fiducial & (t == i)].sum() for i in range(4)])
+    response = np.array(
+        [[inputs.weight[inputs.matched & (t == i) & (r == j)].sum() / n[i] for j in range(4)] for i in range(4)]
+    )
+    fixed = np.array([inputs.weight[inputs.fixed & (r == j)].sum() for j in range(4)])
+    data = np.bincount(np.digitize(inputs.data_reco[:, 0], inner), inputs.data_weight)
+    prior = n.copy()
+    for _ in range(3):
+        ratio = [data[j] / (response[:, j] @ n + fixed[j]) for j in range(4)]
+        n = [n[i] / response[i].sum() * sum(response[i, j] * ratio[j] for j in range(4)) for i in range(4)]
+    found = counts.truth
+    np.testing.assert_allclose(found[0], prior)
+    for _ in range(3):
+        found = counts.step(found)
+    np.testing.assert_allclose(found[0], n, rtol=1e-10)
+
+
+def test_jacobian_against_differences(toy):
+    inputs, _ = toy(events=2000, simulated=4000)
+    counts = _Counts.fill([inputs], 0, np.array([-1.0, 0.0, 1.0]), False)
+
+    def run():
+        n, jacobian = counts.truth, np.zeros((4, 4))
+        for _ in range(4):
+            new = counts.step(n)
+            jacobian = counts.jacobian(n[0], new[0], jacobian)
+            n = new
+        return n[0], jacobian
+
+    before, jacobian = run()
+    counts.data = counts.data + np.array([0.0, 0.01, 0.0, 0.0])
+    np.testing.assert_allclose((run()[0] - before) / 0.01, jacobian[:, 1], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("fakes", ["absolute", "share"])
+def test_closure_and_yield(toy, fakes):
+    inputs, nature = toy(events=20000, simulated=60000, share=fakes == "share", resolution=0.25)
+    inputs = replace(inputs, observables=[inputs.observables[0].model_copy(update={"range": (-2.4, 3.0), "bins": 9})])
+    result, columns = unfolded(inputs, fakes=fakes)
+    edges = np.array([-np.inf, *result.extra["inner_edges"]["x0"], np.inf])
+    truth = nature.fiducial_yield(20000) * nature.truth_probability(edges)
+    found, prior = (np.histogram(columns["truth_x0"], edges, weights=w)[0] for w in
+                    (columns["weight:x0"], inputs.weight[inputs.fiducial]))  # fmt: skip
+    assert found.sum() == pytest.approx(truth.sum(), rel=0.03)
+    assert np.abs(found / truth - 1.0).mean() < 0.05
+    assert np.abs(prior / truth - 1.0).mean() > 0.2
+
+
+def test_forgotten_fakes_do_not_close(toy):
+    inputs, nature = toy(events=20000, simulated=60000)
+    _, columns = unfolded(replace(inputs, pass_reco=inputs.pass_reco & ~inputs.fakes))
+    assert columns["weight:x0"].sum() > 1.1 * nature.fiducial_yield(20000)
+
+
+def test_bins_fulfil_their_rule(toy):
+    inputs, _ = toy(simulated=20000, resolution=0.4)
+    inner = Ibu().binning(inputs, 0)
+    counts = _Counts.fill([inputs], 0, inner, False)
+    inside = np.diagonal(counts.response[0])
+    assert len(inner) >= 4
+    # The last bin takes what is left, and need not fulfil it by itself.
+    assert (inside >= 0.5 * counts.matched[0])[:-1].all()
+    assert (inside >= 0.5 * counts.response[0].sum(axis=0))[:-1].all()
+    assert len(Ibu(purity=0.8).binning(inputs, 0)) < len(inner)
+    assert set(inner) <= set(inputs.observables[0].edges)
+
+
+def test_no_event_is_lost_beyond_the_range(toy):
+    inputs, _ = toy()
+    narrow = [o.model_copy(update={"range": (-1.0, 1.0), "bins": 5}) for o in inputs.observables]
+    counts = _Counts.fill([inputs], 0, Ibu().binning(replace(inputs, observables=narrow), 0), False)
+    assert counts.truth.sum() == pytest.approx(inputs.weight[inputs.fiducial].sum())
+    assert counts.data.sum() == pytest.approx(inputs.data_weight.sum())
+
+
+def test_tighter_tolerance_iterates_more_and_replicas_share_the_choice(toy):
+    inputs, _ = toy()
+    loose, _ = unfolded(inputs, tolerance=0.3)
+    tight, _ = unfolded(inputs, [Replica("data_bootstrap", 1)], tolerance=0.05)
+    nominal, _ = unfolded(inputs, tolerance=0.05)
+    assert loose.iterations < tight.iterations == nominal.iterations
+
+
+def test_bootstraps_spread_as_poisson(toy):
+    """Without smearing, misses and fakes the variance of a bin is its data content."""
+    inputs, _ = toy(resolution=0.0, efficiency=[1.0, 1.0], fakes=[0.0, 0.0])
+    replicas = [Replica("data_bootstrap", i) for i in range(100)]
+    _, columns = unfolded(inputs, replicas)
+    positive = columns["truth_x0"] > 0
+    spread = np.var([columns[r.column("x0")][positive].sum() for r in replicas])
+    assert spread == pytest.approx((inputs.data_reco > 0).sum(), rel=0.5)

@@ -1,0 +1,128 @@
+"""OmniFold: closure with misses and fakes, and that wrong treatments of either would be seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from truthward.errors import StaleError
+from truthward.learn import fit as fit_module
+from truthward.learn.resume import Interrupted
+from truthward.unfold import omnifold as module
+from truthward.unfold.base import NOMINAL, Replica
+from truthward.unfold.omnifold import Omnifold
+
+FAST = {"iterations": 4, "epochs": 6, "later_epochs": 3, "learning_rate": 0.01, "width": 16, "depth": 2,
+        "activation": "silu", "batch_size": 512}  # fmt: skip
+
+
+def moments(inputs, replicas=(NOMINAL,), **options):
+    """(yield, mean, width) of x0 for each replica, (R, 3)."""
+    rows = list(Omnifold(**FAST | options).unfold(inputs, replicas, seed=1).rows)
+    x = np.concatenate([r["truth_x0"] for r in rows]).astype(float)
+    found = []
+    for r in replicas:
+        w = np.concatenate([row[r.column()] for row in rows])
+        mean = np.average(x, weights=w)
+        found.append([w.sum(), mean, np.sqrt(np.average((x - mean) ** 2, weights=w))])
+    return np.array(found)
+
+
+def closes(found, nature, events):
+    """Within about four standard deviations for 6,000 data events."""
+    truth = np.array([nature.fiducial_yield(events), nature.truth_mean[0], nature.truth_width[0]])
+    return (np.abs(found / truth - 1.0)[[0, 2]] < 0.05).all() and abs(found[1] - truth[1]) < 0.08
+
+
+@pytest.mark.parametrize("fakes", ["absolute", "share"])
+def test_closure_with_misses_fakes_and_background(toy, fakes):
+    inputs, nature = toy(events=6000, share=fakes == "share", background=0.05 if fakes == "absolute" else 0.0)
+    total = 6000
+    found = moments(inputs, fakes=fakes)[0]
+    assert closes(found, nature, total), found
+    prior = inputs.weight[inputs.fiducial].sum(), inputs.truth[inputs.fiducial].mean()
+    assert not closes(np.array([*prior, 1.0]), nature, total)
+
+
+def test_signed_weights_close(toy):
+    inputs, nature = toy(events=6000, simulated=20000, negative_weights=0.1)
+    inputs = replace(inputs, data_weight=np.abs(inputs.data_weight) * 0 + 1.0)
+    assert (inputs.weight < 0).any()
+    assert closes(moments(inputs)[0], nature, 6000)
+
+
+@pytest.mark.parametrize("mistake", ["no efficiency", "efficiency twice", "no fakes", "misses keep the prior"])
+def test_wrong_treatments_do_not_close(toy, mistake):
+    """Each of the usual mistakes, made on purpose, must be visible in what the closure test looks at."""
+    inputs, nature = toy(events=6000, efficiency=[0.5, 0.95])
+    if mistake == "no fakes":
+        inputs = replace(inputs, pass_reco=inputs.pass_reco & ~inputs.fakes)
+    if mistake == "no efficiency":
+        inputs = replace(inputs, pass_truth=inputs.pass_truth & inputs.pass_reco)
+    rows = next(iter(Omnifold(**FAST).unfold(inputs, [NOMINAL], seed=1).rows))
+    x, w = rows["truth_x0"].astype(float), rows["weight"]
+    if mistake == "efficiency twice":
+        w = w / nature.efficiency_at(x)
+    if mistake == "misses keep the prior":
+        missed = ~inputs.pass_reco[inputs.fiducial]
+        w = np.where(missed, inputs.weight[inputs.fiducial], w)
+    mean = np.average(x, weights=w)
+    found = np.array([w.sum(), mean, np.sqrt(np.average((x - mean) ** 2, weights=w))])
+    truth = np.array([nature.fiducial_yield(6000), nature.truth_mean[0], nature.truth_width[0]])
+    if mistake == "misses keep the prior":
+        # A smaller effect: against the right treatment of the same training instead of the truth.
+        right = np.average(x, weights=rows["weight"])
+        assert abs(mean - truth[1]) > abs(right - truth[1]) + 0.02
+    else:
+        assert not closes(found, nature, 6000), (found, truth)
+
+
+def test_bootstraps_share_the_training_and_initialisations_do_not(toy):
+    inputs, _ = toy(events=1500, simulated=3000)
+    same = replace(inputs, data_id=inputs.data_id, seed=inputs.seed)
+    a = moments(inputs, [NOMINAL, Replica("data_bootstrap", 0), Replica("initialisation", 0)], iterations=1)
+    b = moments(same, [Replica("initialisation", 0), Replica("data_bootstrap", 0)], iterations=1)
+    np.testing.assert_allclose(a[1:], b[::-1], rtol=1e-5)
+    assert abs(a[2, 1] - a[0, 1]) > 1e-5
+
+
+def test_bootstrap_with_all_counts_one_is_the_nominal(toy, monkeypatch):
+    inputs, _ = toy(events=1000, simulated=2000)
+    monkeypatch.setattr("truthward.unfold.arrays.poisson_weights", lambda ids, **_: np.ones(len(ids)))
+    a = moments(inputs, [NOMINAL, Replica("mc_bootstrap", 3)], iterations=2)
+    np.testing.assert_allclose(a[0], a[1], rtol=1e-6)
+
+
+def test_interrupted_goes_on_to_the_same_weights(toy, tmp_path, monkeypatch):
+    inputs, _ = toy(events=800, simulated=1500)
+    replicas = [NOMINAL, Replica("data_bootstrap", 0)]
+    small = Omnifold(iterations=2, epochs=2, later_epochs=1, width=8, depth=1)
+    whole = next(iter(small.unfold(inputs, replicas, seed=1).rows))
+    calls, real = [], module.train_mean
+
+    def stopped(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 2:
+            raise Interrupted(15, None)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(module, "train_mean", stopped)
+    with pytest.raises(Interrupted):
+        small.unfold(inputs, replicas, seed=1, state=tmp_path, key="k")
+    trained = []
+    save = fit_module.save_state
+    monkeypatch.setattr(fit_module, "save_state", lambda *a, **k: (trained.append(1), save(*a, **k)))
+    again = next(iter(small.unfold(inputs, replicas, seed=1, state=tmp_path, key="k").rows))
+    np.testing.assert_array_equal(again["weight"], whole["weight"])
+    assert len(trained) == 1  # Of four trainings, three were done before.
+    with pytest.raises(StaleError):
+        small.unfold(inputs, replicas, seed=1, state=tmp_path, key="other")
+
+
+def test_early_stopping_reports_the_held_out_loss(toy):
+    inputs, _ = toy(events=800, simulated=1500)
+    history = Omnifold(iterations=1, epochs=3, patience=1, width=8).unfold(inputs, [NOMINAL], seed=1).history
+    assert np.isfinite(history[0]["held_out_loss_reco"])
+    assert history[0]["epochs_reco"] <= 3
