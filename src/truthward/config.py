@@ -102,8 +102,8 @@ class Surrogate(Strict):
 
     models: dict[str, Plugin] = {}
     members: int = Field(4, ge=2)
-    epochs: int = Field(40, ge=1)
-    batch_size: int = Field(1024, ge=1)
+    epochs: int = Field(60, ge=1)
+    batch_size: int = Field(256, ge=1)
     learning_rate: float = Field(2e-3, gt=0)
 
 
@@ -112,8 +112,9 @@ class Amplify(Strict):
 
     factor: float = Field(10.0, gt=0)
     training_sets: int = Field(6, ge=2)
-    training_events: int = Field(2000, ge=100)
-    members: int = Field(6, ge=2)
+    training_events: int = Field(500, ge=100)
+    members: int = Field(4, ge=2)
+    steps: int = Field(1200, ge=1)
 
 
 class Replicas(Strict):
@@ -278,9 +279,7 @@ def _check(config: Config) -> None:
         plugins.check("unfold", entry, f"unfold.methods.{name}")
         for option, value in entry.items():
             if option == "model":
-                plugins.check(
-                    "models", value, f"unfold.methods.{name}.model", given=("dimensions", "conditions")
-                )
+                plugins.check("models", value, f"unfold.methods.{name}.model", given=("dimensions", "conditions"))
     if config.publish.method not in config.unfold.methods:
         raise ConfigError(
             f"publish.method: {config.publish.method!r} is not one of unfold.methods: "
