@@ -27,7 +27,9 @@ def test_lock_holds_every_requirement_at_its_version() -> None:
 def test_lock_is_what_is_installed() -> None:
     from importlib.metadata import version
 
-    differing = {n: (v, version(n)) for n, v in pins(read("requirements.lock")).items() if version(n).split("+")[0] != v}
+    differing = {
+        n: (v, version(n)) for n, v in pins(read("requirements.lock")).items() if version(n).split("+")[0] != v
+    }
     assert differing == {}
 
 

@@ -60,7 +60,10 @@ def violations(module: str, source: str) -> list[str]:
                 bad.append(f"{module} (layer {own}) imports {first}")
             continue
         other = name.removeprefix("truthward").lstrip(".") or "__init__"
-        if not (PACKAGE / other.replace(".", "/")).is_dir() and not (PACKAGE / f"{other.replace('.', '/')}.py").is_file():
+        if (
+            not (PACKAGE / other.replace(".", "/")).is_dir()
+            and not (PACKAGE / f"{other.replace('.', '/')}.py").is_file()
+        ):
             other = other.rpartition(".")[0] or "__init__"  # A name that a package's own file defines.
         if layer(other) > own:
             bad.append(f"{module} (layer {own}) imports {other} (layer {layer(other)})")

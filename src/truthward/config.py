@@ -1,4 +1,4 @@
-"""The config: what `config.yaml` may say. Unknown keys are refused, with the valid ones; no heavy import happens here."""
+"""What `config.yaml` may say. Unknown keys are refused, with the valid ones; no heavy import happens here."""
 
 from __future__ import annotations
 

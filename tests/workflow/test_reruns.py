@@ -1,4 +1,4 @@
-"""What runs again after a change: what it touches and what hangs from it, and nothing else. Real Snakemake each time."""
+"""What runs again after a change: what it touches and what hangs from it, no more. Real Snakemake each time."""
 
 import re
 
@@ -58,7 +58,9 @@ def test_code_of_a_model_reruns_what_uses_it(fork) -> None:
     planned = fork.planned()
     assert branch("generative") <= planned
     assert "surrogate/flow_matching/model.safetensors" in planned
-    assert not [p for p in planned if p.startswith(("unfold/omnifold", "unfold/ibu", "ingest", "calibrate", "simulate"))]
+    assert not [
+        p for p in planned if p.startswith(("unfold/omnifold", "unfold/ibu", "ingest", "calibrate", "simulate"))
+    ]
 
 
 def test_comments_and_docstrings_rerun_nothing(fork) -> None:
@@ -104,13 +106,17 @@ def test_one_more_method_is_one_file_and_one_entry(fork) -> None:
 def test_a_stop_point_stops(empty) -> None:
     planned = empty.planned("ingest_all")
     assert {p.split("/")[0] for p in planned} == {"simulate", "ingest"}
-    assert not [p for p in empty.planned("unfold_all") if p.startswith(("validate", "publication", "report", "amplify"))]
+    assert not [
+        p for p in empty.planned("unfold_all") if p.startswith(("validate", "publication", "report", "amplify"))
+    ]
 
 
 def test_a_dry_run_loads_nothing_heavy(empty) -> None:
     program = "import sys, runpy; sys.argv = ['snakemake', '-n', '-q', '--configfile', 'study.yaml', '--cores', '1']\n"
     program += "try:\n    runpy.run_module('snakemake', run_name='__main__')\nexcept SystemExit as end:\n"
-    program += "    print('EXIT', end.code, [m for m in ('torch', 'awkward', 'uproot', 'pyarrow') if m in sys.modules])\n"
+    program += (
+        "    print('EXIT', end.code, [m for m in ('torch', 'awkward', 'uproot', 'pyarrow') if m in sys.modules])\n"
+    )
     empty.path("probe.py").write_text(program)
     import os
     import subprocess
