@@ -1,0 +1,89 @@
+"""What dies in the middle goes on from there and ends as if nothing had been; jobs are a matter of speed alone."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from truthward.events.unfolded import Unfolded
+
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+
+PART = "results/tiny/unfold/omnifold/parts/0.parquet"
+EDGES = [6.0, 8.0, 9.0, 9.5, 10.0, 10.5, 11.0, 12.0, 14.0]
+
+
+def without_parts(clone) -> None:
+    for path in (clone.path(PART), clone.path("results/tiny/unfold/omnifold/unfolded.parquet")):
+        path.unlink()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_training_resumes_to_the_same_weights(fork, number) -> None:
+    before = Unfolded(fork.path("results/tiny/unfold/omnifold/unfolded.parquet")).weights()
+    without_parts(fork)
+    environment = os.environ | {"PYTHONPATH": str(fork.folder / "src"), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "snakemake", PART, "--cores", "1", "--configfile", "study.yaml"]
+    running = subprocess.Popen(
+        command, cwd=fork.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    states = fork.path(PART).parent / ".0.parquet.state"
+    limit = time.monotonic() + 120
+    while not list(states.glob("*/*.pt")):
+        assert running.poll() is None, "it was over before it could be killed"
+        assert time.monotonic() < limit, "no resume state appeared"
+        time.sleep(0.01)
+    os.killpg(running.pid, number)
+    running.wait(timeout=60)
+    assert not fork.path(PART).exists()
+    saved = {p.name: p.stat().st_mtime_ns for p in states.glob("*/*.pt")}
+    assert saved
+    fork.call("--unlock", "--configfile", "study.yaml")
+    fork.run("results/tiny/unfold/omnifold/unfolded.parquet")
+    assert not states.exists()
+    after = Unfolded(fork.path("results/tiny/unfold/omnifold/unfolded.parquet")).weights()
+    np.testing.assert_array_equal(after[0], before[0])
+    for name, replicas in before[1].items():
+        np.testing.assert_array_equal(after[1][name], replicas)
+
+
+@pytest.mark.parametrize("method", ["omnifold", "generative", "ibu"])
+def test_the_number_of_jobs_changes_no_result(fork, method) -> None:
+    path = fork.path(f"results/tiny/unfold/{method}/unfolded.parquet")
+    before = Unfolded(path).histogram("x0", EDGES)
+    fork.study(lambda s: s["unfold"].update(jobs=3))
+    fork.run(f"results/tiny/unfold/{method}/unfolded.parquet")
+    after = Unfolded(path).histogram("x0", EDGES)
+    np.testing.assert_allclose(after.nominal, before.nominal, rtol=1e-5)
+    assert set(after.replicas) == set(before.replicas)
+    for name, replicas in before.replicas.items():
+        np.testing.assert_allclose(after.replicas[name], replicas, rtol=1e-5, atol=1e-5 * before.nominal.max())
+
+
+def test_the_number_of_chunks_changes_no_result(fork) -> None:
+    from truthward.events.table import EventTable
+
+    path = fork.path("results/tiny/ingest/simulation.parquet")
+    before = EventTable(path).read(["event_id", "truth_x0", "weight", "split"])
+    fork.study(lambda s: s["samples"]["simulation"].update(chunks=1))
+    fork.run("results/tiny/ingest/simulation.parquet")
+    after = EventTable(path).read(["event_id", "truth_x0", "weight", "split"])
+    assert sorted(after["event_id"]) == sorted(before["event_id"])
+    for name, values in before.items():
+        order, again = np.argsort(before["event_id"]), np.argsort(after["event_id"])
+        np.testing.assert_allclose(after[name][again], values[order], rtol=1e-5)
+
+
+def test_no_two_calls_write_at_once(fork) -> None:
+    """A second call while one runs is turned away by Snakemake's lock."""
+    without_parts(fork)
+    fork.path(".snakemake/locks").mkdir(exist_ok=True)
+    fork.path(".snakemake/locks/0.output.lock").write_text(str(fork.path(PART)))
+    done = fork.call(PART, "--cores", "1", "--configfile", "study.yaml")
+    assert done.returncode != 0
+    assert not fork.path(PART).exists()
