@@ -76,7 +76,7 @@ class Generative(Unfolder):
         epochs: int = 30,
         later_epochs: int = 10,
         batch_size: int = 512,
-        learning_rate: float = 3e-3,
+        learning_rate: float = 5e-3,
         later_rate: float = 1e-3,
         ratio_epochs: int = 6,
         side_epochs: int = 15,
