@@ -91,6 +91,10 @@ def test_weights_sum_to_the_yield(block):
     assert len(set(block["weight"].tolist())) == 1
 
 
+def test_events_without_a_luminosity_weigh_one():
+    assert (Pythia(luminosity=0.0).block(3, total=20, seed=1)["weight"] == 1.0).all()
+
+
 def test_weights_scale_with_luminosity_and_share():
     one = Pythia().block(5, total=5, seed=1)["weight"]
     many = Pythia(luminosity=3.0).block(5, total=20, seed=1)["weight"]

@@ -61,7 +61,7 @@ class Pythia(Generator):
         z_pt_min, jet_pt_min, jet_eta_max: acceptance, GeV.
         z_pt_margin: GeV below z_pt_min from which events are generated.
         radius: of the jets.
-        luminosity: per fb; weights are sigma * luminosity / generated.
+        luminosity: per fb; weights are sigma * luminosity / generated. 0: every event weighs 1, as data do.
         tracks, track_pt_min, tracking_efficiency, ecal_min, hcal_min, significance, hcal_scale: see `Detector`.
     """
 
@@ -163,7 +163,8 @@ class Pythia(Generator):
         out = {name: value if value.ndim > 1 else ak.to_numpy(value) for name, value in out.items()}
         # With the early veto, sigma is the cross section of what is handed out. Each block has its own estimate of the
         # accepted cross section, sigma * events / generated; the sample's is their mean, weighted by events / total.
-        per_event = pythia.infoPython().sigmaGen() * FB_PER_MB * self.luminosity / generated * (events / total)
+        expected = pythia.infoPython().sigmaGen() * FB_PER_MB * self.luminosity / generated * (events / total)
+        per_event = expected if self.luminosity else 1.0
         return out | {"weight": np.full(events, per_event), "process": np.zeros(events, dtype=np.int32)}
 
     def _accept(self, pythia: pythia8mc.Pythia, record: ak.Array, rng: np.random.Generator) -> tuple[dict, np.ndarray]:
