@@ -1,4 +1,4 @@
-"""Which source can change a stage's result: the digest that decides on reruns, by what the code says, not by file time."""
+"""Which source can change a stage's result: the digest that decides on reruns, by the code and not by file time."""
 
 from __future__ import annotations
 

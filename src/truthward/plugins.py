@@ -99,7 +99,7 @@ _CHECKS = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,),
 
 
 def _matches(value: Any, annotation: str) -> bool:
-    """Whether a YAML value fits a literal annotation such as `int`, `list[str]`, `float | None`, `Literal["a", "b"]`."""
+    """Whether a YAML value fits a literal annotation such as `int`, `list[str]`, `float | None`, `Literal["a"]`."""
     node = ast.parse(annotation, mode="eval").body
 
     def fits(value: Any, node: ast.expr) -> bool:

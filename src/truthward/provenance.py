@@ -59,7 +59,7 @@ class Record:
         sum_w: float | None = None,
         sum_w2: float | None = None,
     ) -> dict[str, Any]:
-        """Close the record: counts of events, sums of weights and of squared weights, wall time (s), peak memory (MB)."""
+        """Close the record: counts of events, sums of weights and their squares, wall time (s), peak memory (MB)."""
         peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return {
             "package": "truthward",
