@@ -18,6 +18,11 @@ rule amplify:
     output:
         table="results/{study}/amplify/{model}/amplified.parquet",
         summary="results/{study}/amplify/{model}/summary.json",
+    log:
+        "results/{study}/logs/amplify/{model}.log",
+    resources:
+        mem_mb=4000,
+        runtime=120,
     params:
         spec=lambda w: spec(
             model=STUDY.surrogate.models[w.model],
@@ -25,11 +30,6 @@ rule amplify:
             observables=STUDY.observable_list(),
         ),
         code=lambda w: code("amplify", ("models", STUDY.surrogate.models[w.model]["kind"])),
-    log:
-        "results/{study}/logs/amplify/{model}.log",
-    resources:
-        mem_mb=4000,
-        runtime=120,
     script:
         "../workflow/scripts/amplify.py"
 
@@ -38,11 +38,15 @@ rule amplify_figures:
     input:
         "results/{study}/amplify/{model}/summary.json",
     output:
-        report("results/{study}/amplify/{model}/figures/amplification.png", caption=caption("amplification"), category="3 Surrogate"),
+        report(
+            "results/{study}/amplify/{model}/figures/amplification.png",
+            caption=caption("amplification"),
+            category="3 Surrogate",
+        ),
+    log:
+        "results/{study}/logs/amplify_figures/{model}.log",
     params:
         spec=spec(),
         code=code("amplify_figures"),
-    log:
-        "results/{study}/logs/amplify_figures/{model}.log",
     script:
         "../workflow/scripts/amplify_figures.py"

@@ -27,14 +27,14 @@ if STUDY.calibrate:
             simulation=f"results/{{study}}/calibrate/{SIMULATION}.parquet",
             data=f"results/{{study}}/calibrate/{DATA}.parquet",
             summary="results/{study}/calibrate/summary.json",
-        params:
-            spec=spec(calibrate=STUDY.calibrate, observables=STUDY.observable_list()),
-            code=code("calibrate", ("calibrate", STUDY.calibrate["kind"])),
         log:
             "results/{study}/logs/calibrate.log",
         resources:
             mem_mb=4000,
             runtime=120,
+        params:
+            spec=spec(calibrate=STUDY.calibrate, observables=STUDY.observable_list()),
+            code=code("calibrate", ("calibrate", STUDY.calibrate["kind"])),
         script:
             "../workflow/scripts/calibrate.py"
 
@@ -42,12 +42,16 @@ if STUDY.calibrate:
         input:
             "results/{study}/calibrate/summary.json",
         output:
-            closure=report("results/{study}/calibrate/figures/closure.png", caption=caption("closure"), category="2 Calibrate"),
-            pulls=report("results/{study}/calibrate/figures/pulls.png", caption=caption("pulls"), category="2 Calibrate"),
+            closure=report(
+                "results/{study}/calibrate/figures/closure.png", caption=caption("closure"), category="2 Calibrate"
+            ),
+            pulls=report(
+                "results/{study}/calibrate/figures/pulls.png", caption=caption("pulls"), category="2 Calibrate"
+            ),
+        log:
+            "results/{study}/logs/calibrate_figures.log",
         params:
             spec=spec(),
             code=code("calibrate_figures"),
-        log:
-            "results/{study}/logs/calibrate_figures.log",
         script:
             "../workflow/scripts/calibrate_figures.py"

@@ -44,9 +44,6 @@ rule ingest:
         lambda w: source(w.sample),
     output:
         table="results/{study}/ingest/{sample}.parquet",
-    params:
-        spec=lambda w: ingest_spec(w.sample),
-        code=lambda w: code("ingest", ("events.readers", reader(w.sample)["kind"])),
     log:
         "results/{study}/logs/ingest/{sample}.log",
     wildcard_constraints:
@@ -54,6 +51,9 @@ rule ingest:
     resources:
         mem_mb=2000,
         runtime=60,
+    params:
+        spec=lambda w: ingest_spec(w.sample),
+        code=lambda w: code("ingest", ("events.readers", reader(w.sample)["kind"])),
     script:
         "../workflow/scripts/ingest.py"
 
@@ -64,9 +64,6 @@ rule ingest_pseudodata:
     output:
         table="results/{study}/ingest/{sample}.parquet",
         closure="results/{study}/ingest/{sample}.closure_truth.parquet",
-    params:
-        spec=lambda w: ingest_spec(w.sample),
-        code=lambda w: code("ingest_pseudodata", ("events.readers", reader(w.sample)["kind"])),
     log:
         "results/{study}/logs/ingest_pseudodata/{sample}.log",
     wildcard_constraints:
@@ -74,6 +71,9 @@ rule ingest_pseudodata:
     resources:
         mem_mb=2000,
         runtime=60,
+    params:
+        spec=lambda w: ingest_spec(w.sample),
+        code=lambda w: code("ingest_pseudodata", ("events.readers", reader(w.sample)["kind"])),
     script:
         "../workflow/scripts/ingest_pseudodata.py"
 
@@ -83,9 +83,6 @@ rule ingest_closure:
         lambda w: source(w.sample, closure=True),
     output:
         table="results/{study}/ingest/{sample}.closure_truth.parquet",
-    params:
-        spec=lambda w: ingest_spec(w.sample, closure=True),
-        code=lambda w: code("ingest_closure", ("events.readers", reader(w.sample, closure=True)["kind"])),
     log:
         "results/{study}/logs/ingest_closure/{sample}.log",
     wildcard_constraints:
@@ -93,6 +90,9 @@ rule ingest_closure:
     resources:
         mem_mb=2000,
         runtime=60,
+    params:
+        spec=lambda w: ingest_spec(w.sample, closure=True),
+        code=lambda w: code("ingest_closure", ("events.readers", reader(w.sample, closure=True)["kind"])),
     script:
         "../workflow/scripts/ingest_closure.py"
 
@@ -103,14 +103,14 @@ rule ingest_summary:
         data=f"results/{{study}}/ingest/{DATA}.parquet",
     output:
         "results/{study}/ingest/summary.json",
-    params:
-        spec=spec(observables=STUDY.observable_list()),
-        code=code("ingest_summary"),
     log:
         "results/{study}/logs/ingest_summary.log",
     resources:
         mem_mb=2000,
         runtime=30,
+    params:
+        spec=spec(observables=STUDY.observable_list()),
+        code=code("ingest_summary"),
     script:
         "../workflow/scripts/ingest_summary.py"
 
@@ -119,12 +119,14 @@ rule ingest_figures:
     input:
         "results/{study}/ingest/summary.json",
     output:
-        data=report("results/{study}/ingest/figures/data_over_simulation.png", caption=caption("data"), category="1 Ingest"),
+        data=report(
+            "results/{study}/ingest/figures/data_over_simulation.png", caption=caption("data"), category="1 Ingest"
+        ),
         response=report("results/{study}/ingest/figures/response.png", caption=caption("response"), category="1 Ingest"),
+    log:
+        "results/{study}/logs/ingest_figures.log",
     params:
         spec=spec(observables=STUDY.observable_list()),
         code=code("ingest_figures"),
-    log:
-        "results/{study}/logs/ingest_figures.log",
     script:
         "../workflow/scripts/ingest_figures.py"

@@ -19,13 +19,13 @@ rule publish:
         readme="results/{study}/publication/README.md",
         example="results/{study}/publication/example.py",
         checksums="results/{study}/publication/SHA256SUMS",
-    params:
-        spec=spec(study=STUDY.study, publish=STUDY.publish.model_dump(), observables=STUDY.observable_list()),
-        code=code("publish"),
     log:
         "results/{study}/logs/publish.log",
     resources:
         mem_mb=4000,
         runtime=30,
+    params:
+        spec=spec(study=STUDY.study, publish=STUDY.publish.model_dump(), observables=STUDY.observable_list()),
+        code=code("publish"),
     script:
         "../workflow/scripts/publish.py"

@@ -16,10 +16,10 @@ rule report_summary:
         table="results/{study}/validate/methods.json",
     output:
         report("results/{study}/report/summary.png", caption=caption("summary"), category="0 Summary"),
+    log:
+        "results/{study}/logs/report_summary.log",
     params:
         spec=spec(study=STUDY.study, methods=METHODS, observables=STUDY.observable_list()),
         code=code("report_summary"),
-    log:
-        "results/{study}/logs/report_summary.log",
     script:
         "../workflow/scripts/report_summary.py"

@@ -9,12 +9,21 @@ GENERATED = {name: sample for name, sample in STUDY.samples.items() if sample.ge
 
 rule simulate_all:
     input:
-        [f"{RESULTS}/simulate/{name}/{chunk}.root" for name, sample in GENERATED.items() for chunk in range(sample.chunks)],
+        [
+            f"{RESULTS}/simulate/{name}/{chunk}.root"
+            for name, sample in GENERATED.items()
+            for chunk in range(sample.chunks)
+        ],
 
 
 rule simulate:
     output:
         "results/{study}/simulate/{sample}/{chunk}.root",
+    log:
+        "results/{study}/logs/simulate/{sample}.{chunk}.log",
+    resources:
+        mem_mb=2000,
+        runtime=60,
     params:
         spec=lambda w: spec(
             sample=w.sample,
@@ -23,10 +32,5 @@ rule simulate:
             chunks=GENERATED[w.sample].chunks,
         ),
         code=lambda w: code("simulate", ("physics.generators", GENERATED[w.sample].generate["kind"])),
-    log:
-        "results/{study}/logs/simulate/{sample}.{chunk}.log",
-    resources:
-        mem_mb=2000,
-        runtime=60,
     script:
         "../workflow/scripts/simulate.py"

@@ -18,6 +18,11 @@ rule surrogate:
         model="results/{study}/surrogate/{model}/model.safetensors",
         samples="results/{study}/surrogate/{model}/samples.parquet",
         summary="results/{study}/surrogate/{model}/summary.json",
+    log:
+        "results/{study}/logs/surrogate/{model}.log",
+    resources:
+        mem_mb=4000,
+        runtime=120,
     params:
         spec=lambda w: spec(
             model=STUDY.surrogate.models[w.model],
@@ -25,10 +30,5 @@ rule surrogate:
             observables=STUDY.observable_list(),
         ),
         code=lambda w: code("surrogate", ("models", STUDY.surrogate.models[w.model]["kind"])),
-    log:
-        "results/{study}/logs/surrogate/{model}.log",
-    resources:
-        mem_mb=4000,
-        runtime=120,
     script:
         "../workflow/scripts/surrogate.py"

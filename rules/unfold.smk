@@ -25,6 +25,11 @@ rule unfold_part:
         data=events(DATA),
     output:
         "results/{study}/unfold/{method}/parts/{job}.parquet",
+    log:
+        "results/{study}/logs/unfold_part/{method}.{job}.log",
+    resources:
+        mem_mb=4000,
+        runtime=240,
     params:
         spec=lambda w: spec(
             method=STUDY.unfold.methods[w.method],
@@ -33,11 +38,6 @@ rule unfold_part:
             jobs=STUDY.unfold.jobs,
         ),
         code=lambda w: code("unfold_part", *unfold_kinds(w.method)),
-    log:
-        "results/{study}/logs/unfold_part/{method}.{job}.log",
-    resources:
-        mem_mb=4000,
-        runtime=240,
     script:
         "../workflow/scripts/unfold_part.py"
 
@@ -47,14 +47,14 @@ rule unfold:
         expand("results/{{study}}/unfold/{{method}}/parts/{job}.parquet", job=range(STUDY.unfold.jobs)),
     output:
         "results/{study}/unfold/{method}/unfolded.parquet",
-    params:
-        spec=spec(families=STUDY.families()),
-        code=code("unfold"),
     log:
         "results/{study}/logs/unfold/{method}.log",
     resources:
         mem_mb=4000,
         runtime=30,
+    params:
+        spec=spec(families=STUDY.families()),
+        code=code("unfold"),
     script:
         "../workflow/scripts/unfold.py"
 
@@ -63,11 +63,15 @@ rule unfold_figures:
     input:
         "results/{study}/unfold/{method}/unfolded.parquet",
     output:
-        report("results/{study}/unfold/{method}/figures/iterations.png", caption=caption("iterations"), category="4 Unfold"),
+        report(
+            "results/{study}/unfold/{method}/figures/iterations.png",
+            caption=caption("iterations"),
+            category="4 Unfold",
+        ),
+    log:
+        "results/{study}/logs/unfold_figures/{method}.log",
     params:
         spec=spec(),
         code=code("unfold_figures"),
-    log:
-        "results/{study}/logs/unfold_figures/{method}.log",
     script:
         "../workflow/scripts/unfold_figures.py"

@@ -21,14 +21,14 @@ rule validate:
         closure=CLOSURE,
     output:
         "results/{study}/validate/{method}.json",
-    params:
-        spec=spec(observables=STUDY.observable_list(), validate=STUDY.validate_.model_dump()),
-        code=code("validate"),
     log:
         "results/{study}/logs/validate/{method}.log",
     resources:
         mem_mb=4000,
         runtime=60,
+    params:
+        spec=spec(observables=STUDY.observable_list(), validate=STUDY.validate_.model_dump()),
+        code=code("validate"),
     script:
         "../workflow/scripts/validate.py"
 
@@ -39,14 +39,14 @@ rule validate_surrogate:
         simulation=events(SIMULATION),
     output:
         "results/{study}/validate/surrogate.{model}.json",
-    params:
-        spec=spec(observables=STUDY.observable_list(), validate=STUDY.validate_.model_dump()),
-        code=code("validate_surrogate"),
     log:
         "results/{study}/logs/validate_surrogate/{model}.log",
     resources:
         mem_mb=4000,
         runtime=60,
+    params:
+        spec=spec(observables=STUDY.observable_list(), validate=STUDY.validate_.model_dump()),
+        code=code("validate_surrogate"),
     script:
         "../workflow/scripts/validate_surrogate.py"
 
@@ -56,11 +56,11 @@ rule validate_calibrate:
         "results/{study}/calibrate/summary.json",
     output:
         "results/{study}/validate/calibrate.json",
+    log:
+        "results/{study}/logs/validate_calibrate.log",
     params:
         spec=spec(),
         code=code("validate_calibrate"),
-    log:
-        "results/{study}/logs/validate_calibrate.log",
     script:
         "../workflow/scripts/validate_calibrate.py"
 
@@ -73,11 +73,11 @@ rule validate_methods:
         json="results/{study}/validate/methods.json",
         csv=report("results/{study}/validate/methods.csv", caption=caption("methods"), category="5 Validate"),
         md="results/{study}/validate/methods.md",
+    log:
+        "results/{study}/logs/validate_methods.log",
     params:
         spec=spec(methods=METHODS, models=MODELS),
         code=code("validate_methods"),
-    log:
-        "results/{study}/logs/validate_methods.log",
     script:
         "../workflow/scripts/validate_methods.py"
 
@@ -87,11 +87,11 @@ rule validate_figures:
         "results/{study}/validate/{method}.json",
     output:
         report("results/{study}/validate/figures/{method}.png", caption=caption("validate"), category="5 Validate"),
+    log:
+        "results/{study}/logs/validate_figures/{method}.log",
     params:
         spec=spec(observables=STUDY.observable_list()),
         code=code("validate_figures"),
-    log:
-        "results/{study}/logs/validate_figures/{method}.log",
     script:
         "../workflow/scripts/validate_figures.py"
 
@@ -100,11 +100,15 @@ rule surrogate_figures:
     input:
         "results/{study}/validate/surrogate.{model}.json",
     output:
-        report("results/{study}/surrogate/{model}/figures/marginals.png", caption=caption("surrogate"), category="3 Surrogate"),
+        report(
+            "results/{study}/surrogate/{model}/figures/marginals.png",
+            caption=caption("surrogate"),
+            category="3 Surrogate",
+        ),
+    log:
+        "results/{study}/logs/surrogate_figures/{model}.log",
     params:
         spec=spec(observables=STUDY.observable_list()),
         code=code("surrogate_figures"),
-    log:
-        "results/{study}/logs/surrogate_figures/{model}.log",
     script:
         "../workflow/scripts/surrogate_figures.py"
