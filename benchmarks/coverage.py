@@ -19,14 +19,14 @@ from truthward.unfold.ibu import Ibu
 from truthward.unfold.omnifold import Omnifold
 
 TOYS = 4 if common.QUICK else 100
-BOOTSTRAPS = 8 if common.QUICK else 15
+BOOTSTRAPS = 8 if common.QUICK else 20
 FAMILIES = {"data_bootstrap": BOOTSTRAPS, "mc_bootstrap": BOOTSTRAPS}
-EVENTS, SIMULATED = 2_500, 8_000
+EVENTS, SIMULATED = 2_500, 10_000
 MEAN, WIDTH, RESOLUTION = 0.3, 1.15, 0.25
 EDGES = np.linspace(-2.4, 3.0, 10)
 FIRST_SEED = 700_000
 METHODS = {
-    "ibu": (Ibu(fakes="share"), {}),
+    "ibu": (Ibu(fakes="share", events=20.0), {}),
     "omnifold": (
         Omnifold(
             fakes="share",
@@ -40,7 +40,7 @@ METHODS = {
             depth=2,
             activation="silu",
             stack=50,
-        ),  # fmt: skip
+        ),
         {"initialisation": 2 if common.QUICK else 3},
     ),
 }
