@@ -102,7 +102,9 @@ def two_sample() -> dict:
     p = metrics.ratio_histogram(random.normal(0.03, 0.25, 20_000))
     q = metrics.ratio_histogram(np.append(random.normal(-0.03, 0.28, 20_000), [10.0, -11.0]))
     scores = {"auc": {"mean": 0.5231, "sd": 0.0012}, "jsd": {"mean": 0.0042, "sd": None}}
-    return scores | {"weights": {"p": {"histogram": p}, "q": {"histogram": q}}}
+    # What lies beyond the fine bins decides for the coarse ones.
+    near = {"near_one": {"below": 0.02, "above": 0.02}}
+    return scores | {"weights": {"p": {"histogram": p} | near, "q": {"histogram": q} | near}}
 
 
 def surrogate() -> dict:

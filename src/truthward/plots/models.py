@@ -13,6 +13,14 @@ from truthward.config import Observable
 from truthward.plots import style
 
 
+def weights_of(test: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Histograms of w over both samples p and q of a two-sample test: in fine bins where all weights are near one."""
+    samples = [test["weights"][name] for name in ("p", "q")]
+    near = all(s["near_one"]["below"] + s["near_one"]["above"] < 1e-3 for s in samples)
+    first, second = (s["near_one" if near else "histogram"] for s in samples)
+    return first, second
+
+
 def weight_panel(axes: Axes, histograms: Mapping[str, Mapping[str, Any]], colours: Mapping[str, str]) -> None:
     """Distributions of w = D / (1 - D) on double logarithmic axes: what a sample lacks is to the right.
 
@@ -26,12 +34,15 @@ def weight_panel(axes: Axes, histograms: Mapping[str, Mapping[str, Any]], colour
         beyond = h["below"] + h["above"]
         style.line(axes, edges, share, colours[name], label=name + (f" ({beyond:.0e} beyond)" if beyond else ""))
         filled += edges[:-1][np.isfinite(share)].tolist() + edges[1:][np.isfinite(share)].tolist()
-    axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_xlim(min([0.5, *filled]), max([2.0, *filled]))
+    if filled and max(filled) < 4 * min(filled):
+        axes.set_xlim(min(filled), max(filled))
+    else:
+        axes.set_xscale("log")
+        axes.set_xlim(min([0.5, *filled]), max([2.0, *filled]))
+        style.log_ticks(axes.xaxis)
     low, high = axes.get_ylim()
     axes.set_ylim(low, high * 12)
-    style.log_ticks(axes.xaxis)
     axes.axvline(1.0, color="black", linewidth=0.6, linestyle=":")
     axes.set_xlabel("classifier weight $w = D/(1-D)$")
     axes.set_ylabel("fraction of events")
@@ -77,7 +88,7 @@ def marginals(name: str, validated: Mapping[str, Any], observables: Sequence[Obs
         lower.remove()
         main.set_position((box[1].x0, box[1].y0, box[0].width, box[0].y1 - box[1].y0))
         main.tick_params(labelbottom=True)
-        weights = {"simulation": test["weights"]["p"]["histogram"], "surrogate": test["weights"]["q"]["histogram"]}
+        weights = dict(zip(("simulation", "surrogate"), weights_of(test), strict=True))
         weight_panel(main, weights, {"simulation": style.PRIOR, "surrogate": colour})
         main.set_title(scores(test), fontsize=7.5, loc="right", pad=3)
     style.legend_above(figure, axes[0][0])

@@ -11,7 +11,7 @@ from matplotlib.ticker import NullLocator
 
 from truthward.config import Observable
 from truthward.plots import style
-from truthward.plots.models import scores, weight_panel
+from truthward.plots.models import scores, weight_panel, weights_of
 
 _TITLES = {
     "yield": "yield / first iteration",
@@ -20,7 +20,7 @@ _TITLES = {
     "auc": "AUC",
     "loss": "loss",
     "held_out_loss": "loss, held-out events",
-    "normalisation": "normalisation of the ratio",
+    "normalisation": "ln of the ratio's norm",
     "saturated": "saturated ratios",
 }
 """Diagnostics that have a title, with `_reco` or `_truth` after it perhaps; others are shown under their own name."""
@@ -48,8 +48,12 @@ def iterations(data: Mapping[str, Any]) -> Figure:
     numbers = (int, float)
     names = [k for e in history for k, v in e.items() if k not in skipped and isinstance(v, numbers)]
     names = sorted(dict.fromkeys(names), key=lambda name: _title(name)[0])
+    # A count that stayed at zero is said in words, not drawn.
+    quiet = [n for n in names if n.startswith("saturated") and not any(e.get(n) for e in history)]
+    names = [n for n in names if n not in quiet and not n.startswith("epochs")]
+    note = "dark: nominal; light: replicas" + ("; no ratio is saturated" if quiet else "")
     figure, axes = style.panels(max(1, len(names)), columns=3, size=(3.1, 2.2))
-    style.title(figure, f"Iterations of {data['method']}", "dark: nominal; light: replicas")
+    style.title(figure, f"Iterations of {data['method']}", note)
     tracks: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for entry in history:
         tracks.setdefault((str(entry.get("replica", "nominal")), entry.get("observable", "")), []).append(entry)
@@ -91,7 +95,7 @@ def agreement(validated: Mapping[str, Any], observables: Sequence[Observable]) -
     rows = {method: "unfolded", "simulation": "prior", "data": "data"}
     results = {row: {name: entry.get(key) for name, entry in found.items()} for row, key in rows.items()}
     test = validated["two_sample"]["unfolded"]
-    weights = test and {"truth": test["weights"]["p"]["histogram"], method: test["weights"]["q"]["histogram"]}
+    weights = test and dict(zip(("truth", method), weights_of(test), strict=True))
     figure = style.canvas(11.0 if weights else 7.2, 3.9)
     right = 0.6 if weights else 0.98
     main = figure.add_axes((0.075, 0.12, right - 0.075, 0.65))
