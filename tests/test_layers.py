@@ -11,7 +11,7 @@ import truthward
 PACKAGE = Path(truthward.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-INFRASTRUCTURE = {"config", "plugins", "errors", "artefact", "provenance", "fingerprint", "job", "__init__"}
+INFRASTRUCTURE = {"config", "checks", "plugins", "errors", "artefact", "provenance", "fingerprint", "job", "__init__"}
 LAYERS = {"events": 1, "physics": 1, "seeds": 1, "learn": 2, "models": 3, "ratio": 3, "plots": 5}
 NUMERICS = {"numpy", "scipy", "pandas", "pyarrow", "awkward", "vector", "uproot", "fastjet", "pythia8mc"}
 THIRD_PARTY = {

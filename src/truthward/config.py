@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import re
 import typing
 from pathlib import Path
 from typing import Any, Literal
@@ -12,10 +11,9 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from truthward import plugins
+from truthward import checks, plugins
 from truthward.errors import ConfigError
 
-NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_]*$")
 Plugin = dict[str, Any]
 
 
@@ -214,7 +212,7 @@ def parse(content: Any, where: str = "config") -> Config:
     except ValidationError as error:
         raise ConfigError(f"{where}: {_one_line(error.errors()[0], content)}") from None
     try:
-        _check(config)
+        checks.check(config)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
     return config
@@ -247,83 +245,3 @@ def _fields_at(location: list[Any]) -> list[str]:
         options = [a for a in (*typing.get_args(annotation), annotation) if inspect.isclass(a)]
         model = next((a for a in options if issubclass(a, BaseModel)), model)
     return [f.alias or n for n, f in model.model_fields.items()]
-
-
-def _check(config: Config) -> None:
-    """What pydantic cannot know: names, plug-ins, and that every observable has a source."""
-    names = [("study", config.study), *(("samples", n) for n in config.samples)]
-    names += [("observables", n) for n in config.observables]
-    names += [("surrogate.models", n) for n in config.surrogate.models]
-    names += [("unfold.methods", n) for n in config.unfold.methods]
-    for where, name in names:
-        if not NAME.match(name):
-            raise ConfigError(f"{where}: {name!r} is not a name (letters, digits and _, first a letter)")
-    for role in ("simulation", "data"):
-        found = [n for n, s in config.samples.items() if s.role == role]
-        if len(found) != 1:
-            raise ConfigError(f"samples: exactly one with role {role} is needed, found {found or 'none'}")
-    if not config.observables:
-        raise ConfigError("observables: at least one is needed")
-    for name, sample in config.samples.items():
-        _check_sample(f"samples.{name}", sample, list(config.observables))
-    if config.calibrate is not None:
-        plugins.check("calibrate", config.calibrate, "calibrate")
-        _check_calibrated(config)
-    for name, entry in config.surrogate.models.items():
-        plugins.check("models", entry, f"surrogate.models.{name}", given=("dimensions", "conditions"))
-    if config.amplify is not None and not config.surrogate.models:
-        raise ConfigError("amplify: needs a model under surrogate.models, or `amplify: null`")
-    if not config.unfold.methods:
-        raise ConfigError(f"unfold.methods: at least one is needed; kinds: {', '.join(plugins.kinds('unfold'))}")
-    for name, entry in config.unfold.methods.items():
-        plugins.check("unfold", entry, f"unfold.methods.{name}")
-        for option, value in entry.items():
-            if option == "model":
-                plugins.check("models", value, f"unfold.methods.{name}.model", given=("dimensions", "conditions"))
-    if config.publish.method not in config.unfold.methods:
-        raise ConfigError(
-            f"publish.method: {config.publish.method!r} is not one of unfold.methods: "
-            f"{', '.join(config.unfold.methods)}{plugins.nearest(config.publish.method, config.unfold.methods)}"
-        )
-
-
-def _check_calibrated(config: Config) -> None:
-    scaled = plugins.schema("calibrate", config.calibrate["kind"]).options.get("scales", ("", []))[1]
-    scaled = config.calibrate.get("scales", scaled)
-    if not set(scaled) & set(config.observables):
-        raise ConfigError(
-            f"calibrate.scales: none of {', '.join(scaled)} is unfolded, so the calibration would change nothing; "
-            "add one to `observables` or set `calibrate: null`"
-        )
-
-
-def _check_sample(where: str, sample: Sample, observables: list[str]) -> None:
-    if sample.generate is not None:
-        found = plugins.check("physics.generators", sample.generate, f"{where}.generate")
-        provided = {level: set(found.provides) for level in ("truth", "reco")}
-    else:
-        found = plugins.check("events.readers", sample.read, f"{where}.read")
-        provided = {level: set(found.provides) for level in ("truth", "reco")}
-        if found.provides_from:
-            mapped = sample.read.get(found.provides_from)
-            if not mapped:  # Branches as they are named in the file: known only when it is opened.
-                return
-            provided = {
-                level: {c.removeprefix(f"{level}_") for c in mapped if c.startswith(f"{level}_")}
-                for level in ("truth", "reco")
-            }
-        if sample.closure_read is not None:
-            plugins.check("events.readers", sample.closure_read, f"{where}.closure_read")
-        if sample.role == "data" and provided["truth"] and not found.provides and not sample.closure:
-            raise ConfigError(
-                f"{where}.read.{found.provides_from}: maps truth columns for a data sample; remove them, "
-                "or say `closure: true` to set the truth apart for validation"
-            )
-    levels = ("truth", "reco") if sample.role == "simulation" else ("reco",)
-    for level in levels:
-        for name in observables:
-            if name not in provided[level]:
-                raise ConfigError(
-                    f"observables.{name}: {where} does not provide {level}_{name}; it provides "
-                    f"{', '.join(sorted(provided[level]))}{plugins.nearest(name, provided[level])}"
-                )

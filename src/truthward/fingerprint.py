@@ -10,7 +10,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
 # Layer L0: reads the config, writes and names files; it does not enter results.
-INFRASTRUCTURE = {"config", "plugins", "errors", "artefact", "provenance", "fingerprint", "job"}
+INFRASTRUCTURE = {"config", "checks", "plugins", "errors", "artefact", "provenance", "fingerprint", "job"}
 
 
 def strip(source: str) -> str:
