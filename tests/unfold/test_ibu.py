@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from truthward.unfold.base import NOMINAL, Replica
-from truthward.unfold.ibu import Ibu, _Counts
+from truthward.unfold.ibu import Bins, Ibu, _Counts
 
 
 def unfolded(inputs, replicas=(NOMINAL,), **options):
@@ -20,7 +20,7 @@ def unfolded(inputs, replicas=(NOMINAL,), **options):
 def test_formula_against_a_plain_loop(toy):
     inputs, _ = toy(events=2000, simulated=4000, background=0.05)
     inner = np.array([-1.0, 0.0, 1.0])
-    counts = _Counts.fill([inputs], 0, inner, False)
+    counts = _Counts.fill([inputs], 0, Bins(inner, inner), False)
     t, r = (np.digitize(v[:, 0], inner) for v in (inputs.truth, inputs.reco))
     n = np.array([inputs.weight[inputs.fiducial & (t == i)].sum() for i in range(4)])
     response = np.array(
@@ -41,7 +41,8 @@ def test_formula_against_a_plain_loop(toy):
 
 def test_jacobian_against_differences(toy):
     inputs, _ = toy(events=2000, simulated=4000)
-    counts = _Counts.fill([inputs], 0, np.array([-1.0, 0.0, 1.0]), False)
+    inner = np.array([-1.0, 0.0, 1.0])
+    counts = _Counts.fill([inputs], 0, Bins(inner, inner), False)
 
     def run():
         n, jacobian = counts.truth, np.zeros((4, 4))
@@ -78,15 +79,26 @@ def test_forgotten_fakes_do_not_close(toy):
 
 def test_bins_fulfil_their_rule(toy):
     inputs, _ = toy(simulated=20000, resolution=0.4)
-    inner = Ibu().binning(inputs, 0)
-    counts = _Counts.fill([inputs], 0, inner, False)
+    bins = Ibu().binning(inputs, 0)
+    inner = bins.truth
+    counts = _Counts.fill([inputs], 0, bins, False)
     inside = np.diagonal(counts.response[0])
     assert len(inner) >= 4
     # The last bin takes what is left, and need not fulfil it by itself.
     assert (inside >= 0.5 * counts.matched[0])[:-1].all()
     assert (inside >= 0.5 * counts.response[0].sum(axis=0))[:-1].all()
-    assert len(Ibu(purity=0.8).binning(inputs, 0)) < len(inner)
+    assert len(Ibu(purity=0.8).binning(inputs, 0).truth) < len(inner)
     assert set(inner) <= set(inputs.observables[0].edges)
+
+
+def test_bins_follow_a_shift_of_the_detector(toy):
+    inputs, _ = toy(simulated=20000, resolution=0.3)
+    shifted = replace(inputs, reco=inputs.reco + 1.0)
+    plain, moved = Ibu().binning(inputs, 0), Ibu().binning(shifted, 0)
+    assert abs(len(moved.truth) - len(plain.truth)) <= 1
+    middle = slice(1, -1)
+    np.testing.assert_allclose((moved.reco - moved.truth)[middle], 1.0, atol=0.5)
+    np.testing.assert_allclose((plain.reco - plain.truth)[middle], 0.0, atol=0.5)
 
 
 def test_no_event_is_lost_beyond_the_range(toy):

@@ -30,10 +30,11 @@ class Ibu(Unfolder):
     is zero. The result re-weights the simulated truth events by n_i / (simulated n_i) of their
     bin: a sample as any other method's, within bins as the simulation has it.
 
-    Bins, the same at both levels: the observable's fine bins, the outermost ones open to infinity so that no event is
-    lost, merged from left to right until in the nominal simulation purity and stability reach `purity`, and the
-    effective number of events (sum w)^2 / sum w^2 reaches `events` among the fiducial and among the reconstructed
-    ones; what is left at the end joins the last bin.
+    Bins: the observable's fine bins, the outermost ones open to infinity so that no event is lost. To each fine edge at
+    truth level belongs the one at reco level that sorts most matched events to the same side: where the detector shifts
+    an observable its bins shift along. Fine bins are merged from left to right until in the nominal simulation purity
+    and stability reach `purity`, and the effective number of events (sum w)^2 / sum w^2 reaches `events` among the
+    fiducial and among the reconstructed ones; what is left at the end joins the last bin.
 
     Iterations, without any look at the truth of the data: the first after which the bins change by less than
     `tolerance` of their data-statistical uncertainty, in the root mean square over the bins. That uncertainty is
@@ -63,15 +64,16 @@ class Ibu(Unfolder):
         """See `Unfolder.unfold`; nothing is random, and nothing takes long enough to be resumed."""
         columns: dict[str, np.ndarray] = {}
         history: list[dict[str, Any]] = []
-        edges, iterations = {}, {}
+        edges, reco_edges, iterations = {}, {}, {}
         varied = [inputs.varied(r) for r in replicas]
         fiducial = inputs.fiducial
         weights = [v.weight[fiducial] for v in varied]
         for d, observable in enumerate(inputs.observables):
-            inner = self.binning(inputs, d)
-            changes = self._converge(_Counts.fill([inputs], d, inner, self.share))
+            bins = self.binning(inputs, d)
+            inner = bins.truth
+            changes = self._converge(_Counts.fill([inputs], d, bins, self.share))
             truth_bin = np.searchsorted(inner, inputs.truth[fiducial, d], side="right")
-            counts = _Counts.fill(varied, d, inner, self.share)
+            counts = _Counts.fill(varied, d, bins, self.share)
             unfolded = counts.truth
             for _ in changes:
                 unfolded = counts.step(unfolded)
@@ -84,6 +86,7 @@ class Ibu(Unfolder):
                 raise DivergedError(f"ibu: {observable.name}: a yield of {unfolded.sum(axis=1).min():.3g} was unfolded")
             factor = unfolded / counts.truth
             edges[observable.name], iterations[observable.name] = inner.tolist(), len(changes)
+            reco_edges[observable.name] = bins.reco.tolist()
             for e, replica in enumerate(replicas):
                 column = weights[e] * factor[e][truth_bin]
                 columns[replica.column(observable.name)] = column
@@ -98,30 +101,38 @@ class Ibu(Unfolder):
                 }
                 history.append(entry | ({"bins": len(inner) + 1, "changes": changes} if replica == NOMINAL else {}))
             log.info("ibu: %s, %d bins, %d iterations", observable.name, len(inner) + 1, len(changes))
-        extra = {"inner_edges": edges, "iterations_of": iterations}
+        extra = {"inner_edges": edges, "inner_edges_reco": reco_edges, "iterations_of": iterations}
         return Result(inputs.rows(columns), history, max(iterations.values()), extra)
 
-    def binning(self, inputs: Inputs, column: int) -> np.ndarray:
-        """Inner edges (B - 1,) of one observable's bins by the rule of the class; the outer bins are open."""
+    def binning(self, inputs: Inputs, column: int) -> Bins:
+        """Inner edges of one observable's bins at both levels, by the rule of the class; the outer bins are open."""
         fine = np.asarray(inputs.observables[column].edges, dtype=float)[1:-1]
-        counts = _Counts.fill([inputs], column, fine, self.share)
-        response, truth, reco = counts.response[0], counts.matched[0], counts.response[0].sum(axis=0)
-        sizes = [_sizes(inputs, mask, values, fine) for mask, values in (
+        response = _Counts.fill([inputs], column, Bins(fine, fine), self.share).response[0]
+        size = len(fine) + 1
+        # sorted_[i, j]: matched events on the same side of the truth edge i and of the reco edge j.
+        below = response.cumsum(axis=0).cumsum(axis=1)
+        sorted_ = 2 * below - below[:, -1:] - below[-1:, :] + below[-1, -1]
+        partner = np.append(np.maximum.accumulate(sorted_[:-1, :-1].argmax(axis=1)), size - 1) + 1
+        sums = [_sums(inputs, mask, values, fine) for mask, values in (
             (inputs.fiducial, inputs.truth[:, column]), (inputs.pass_reco, inputs.reco[:, column])
         )]  # fmt: skip
-        inner, start = [], 0
-        for end in range(1, len(fine) + 2):
-            part = slice(start, end)
-            inside = response[part, part].sum()
+        ends: list[int] = []
+        start, reco_start = 0, 0
+        for end in range(1, size + 1):
+            reco_end = int(partner[end - 1])
+            truth_part, reco_part = slice(start, end), slice(reco_start, reco_end)
+            inside = response[truth_part, reco_part].sum()
             enough = all(
-                s[0][part].sum() ** 2 >= self.events * s[1][part].sum() and s[1][part].sum() > 0 for s in sizes
+                s[1][part].sum() > 0 and s[0][part].sum() ** 2 >= self.events * s[1][part].sum()
+                for s, part in zip(sums, (truth_part, reco_part), strict=True)
             )
-            if enough and inside > 0 and inside >= self.purity * max(truth[part].sum(), reco[part].sum()):
-                start = end
-                if end <= len(fine):
-                    inner.append(fine[end - 1])
+            whole = max(response[truth_part].sum(), response[:, reco_part].sum())
+            if enough and inside > 0 and inside >= self.purity * whole:
+                start, reco_start = end, reco_end
+                ends.append(end)
         # The last edge is dropped where what follows it does not fulfil the rule by itself.
-        return np.array(inner[:-1] if start <= len(fine) else inner)
+        chosen = np.array(ends[:-1], dtype=int) - 1
+        return Bins(fine[chosen], fine[partner[chosen] - 1])
 
     def _converge(self, counts: _Counts) -> list[float]:
         """Changes of the nominal result in units of its uncertainty, one for each iteration that is to be made."""
@@ -143,6 +154,14 @@ class Ibu(Unfolder):
         return changes
 
 
+@dataclass(frozen=True)
+class Bins:
+    """Inner edges (B - 1,) at truth and at reco level; bin i of one level belongs to bin i of the other."""
+
+    truth: np.ndarray
+    reco: np.ndarray
+
+
 @dataclass
 class _Counts:
     """Histograms of E replicas in B bins: response (E, B, B) of matched events, truth first; the rest (E, B).
@@ -157,15 +176,15 @@ class _Counts:
     data_variance: np.ndarray
 
     @classmethod
-    def fill(cls, varied: Sequence[Inputs], column: int, inner: np.ndarray, share: bool) -> _Counts:
+    def fill(cls, varied: Sequence[Inputs], column: int, bins: Bins, share: bool) -> _Counts:
         """Fill them; with `share` the data are those without background and fakes, and nothing else is expected."""
-        size, first = len(inner) + 1, varied[0]
+        size, first = len(bins.truth) + 1, varied[0]
         fiducial, matched = first.fiducial, first.matched
-        truth_bin = np.searchsorted(inner, first.truth[:, column], side="right")
-        data_bin = np.searchsorted(inner, first.data_reco[:, column], side="right")
+        truth_bin = np.searchsorted(bins.truth, first.truth[:, column], side="right")
+        data_bin = np.searchsorted(bins.reco, first.data_reco[:, column], side="right")
         parts: list[tuple[np.ndarray, ...]] = []
         for v in varied:
-            reco_bin = np.searchsorted(inner, v.reco[:, column], side="right")
+            reco_bin = np.searchsorted(bins.reco, v.reco[:, column], side="right")
             both = truth_bin[matched] * size + reco_bin[matched]
             response = np.bincount(both, v.weight[matched], minlength=size * size).reshape(size, size)
             truth = np.bincount(truth_bin[fiducial], v.weight[fiducial], minlength=size)
@@ -205,7 +224,7 @@ class _Counts:
         return direct + (new / unfolded)[:, None] * before - through
 
 
-def _sizes(inputs: Inputs, mask: np.ndarray, values: np.ndarray, inner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _sums(inputs: Inputs, mask: np.ndarray, values: np.ndarray, inner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Sums of w and w^2 in fine bins, (B,) each."""
     index, w = np.searchsorted(inner, values[mask], side="right"), inputs.weight[mask]
     return tuple(np.bincount(index, power, minlength=len(inner) + 1) for power in (w, w**2))
