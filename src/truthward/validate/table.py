@@ -142,7 +142,8 @@ def _entry(entry: dict[str, Any], spread: float | None) -> dict[str, Any]:
 def _seeds(replicas: dict[str, Any]) -> float | None:
     # Over initialisations, as the field repeats its trainings; of a method that has nothing random, over bootstraps.
     spreads = [replicas[f]["sd"] for f in ("initialisation", "data_bootstrap", "mc_bootstrap") if f in replicas]
-    return next((s for s in spreads if s), spreads[0] if spreads else None)
+    # A method without randomness repeats itself up to rounding.
+    return next((s for s in spreads if s is not None and s > 1e-9), spreads[0] if spreads else None)
 
 
 def _value(found: dict[str, Any] | None) -> dict[str, Any] | None:
