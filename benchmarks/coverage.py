@@ -75,6 +75,9 @@ def main(
             found[name]["seconds"].append(time.perf_counter() - started)
             if not unfolder.joint:
                 found[name]["bins"].append(len(histograms.result.extra["inner_edges"]["x0"]) + 1)
+        if (toy + 1) % 10 == 0:
+            so_far = "  ".join(f"{n} {(np.abs(v['pull']) < 1.0).mean():.3f}" for n, v in found.items())
+            print(f"after {toy + 1} toys: {so_far}", flush=True)
     return {name: {k: np.array(v) for k, v in values.items()} for name, values in found.items()}
 
 

@@ -17,9 +17,9 @@ import torch
 from truthward.unfold.omnifold import Omnifold
 
 SEEDS = 3 if common.QUICK else 20
-EVENTS, SIMULATED = (20_000, 40_000) if common.QUICK else (100_000, 200_000)
+EVENTS, SIMULATED = (10_000, 20_000) if common.QUICK else (100_000, 200_000)
 FAMILIES = {"data_bootstrap": 4, "mc_bootstrap": 4, "initialisation": 2} if common.QUICK else {
-    "data_bootstrap": 6, "mc_bootstrap": 6, "initialisation": 3}  # fmt: skip
+    "data_bootstrap": 5, "mc_bootstrap": 5, "initialisation": 3}  # fmt: skip
 MEAN, WIDTH, RESOLUTION = 0.15, 1.08, 0.4
 FIRST_SEED = 800_000
 NAMES = ("yield", "mean", "width")
@@ -27,7 +27,7 @@ NAMES = ("yield", "mean", "width")
 
 def method() -> Omnifold:
     """Batches are large, for so are the samples: what counts is the number of steps."""
-    return Omnifold(fakes="share", iterations=4, epochs=4, later_epochs=2, batch_size=256 if common.QUICK else 2048,
+    return Omnifold(fakes="share", iterations=8, epochs=4, later_epochs=2, batch_size=512 if common.QUICK else 2048,
                     learning_rate=0.01, annealing=0.8, width=24, depth=2, activation="silu", stack=20)  # fmt: skip
 
 

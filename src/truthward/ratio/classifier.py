@@ -134,10 +134,7 @@ def logits(stack: Stack, x: Tensor, *, rows: int = 32768, label: str = "classifi
 
 
 class DensityRatio:
-    """p(x) / q(x) with the absolute yields of both samples, learned by one classifier.
-
-    `log_ratio(x)`: (N, D) -> (N,) float64.
-    """
+    """p(x) / q(x) with the absolute yields of both samples, learned by one classifier."""
 
     def __init__(self, stack: Stack, offset: float, history: History) -> None:
         self.stack, self.offset, self.history = stack, offset, history
@@ -177,8 +174,7 @@ def density_ratio(
     scaling = Standardise(x.shape[1]).fit(
         x, torch.from_numpy(balanced(w, numerator, np.zeros(len(w), dtype=bool))[:, 0])
     )
-    options = {"width": width, "depth": depth, "activation": activation}
-    stack = stack_of(scaling, x.shape[1], [seed_for(seed, "initial")], **options)
+    stack = stack_of(scaling, x.shape[1], [seed_for(seed, "initial")], width=width, depth=depth, activation=activation)
     settings = Settings(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, patience=patience)
     history = train_ratio(
         stack, x, numerator, w, settings, seed=seed_for(seed, "batches"), held_out=held_out, label=label
@@ -224,8 +220,7 @@ def two_sample_scores(
     scores = [np.full(len(x_p), np.nan), np.full(len(x_q), np.nan)]
     for k in range(folds):
         own = [f != k for f in fold]
-        sizes = [int(o.sum()) for o in own]
-        ids = np.arange(sum(sizes), dtype=np.uint64)
+        ids = np.arange(sum(int(o.sum()) for o in own), dtype=np.uint64)
         held = uniform(ids, seed_for(seed, "held out", k)) < 0.2
         ratio = density_ratio(
             x_p[own[0]], w_p[own[0]], x_q[own[1]], w_q[own[1]], seed=seed_for(seed, k), held_out=held, epochs=epochs,

@@ -66,7 +66,7 @@ class Omnifold(Unfolder):
         annealing: float = 0.7,
         width: int = 64,
         depth: int = 2,
-        activation: Literal["relu", "gelu", "silu", "tanh"] = "relu",
+        activation: Literal["relu", "gelu", "silu", "tanh"] = "gelu",
         fakes: Literal["absolute", "share"] = "absolute",
         patience: int = 0,
         precision: Literal["fp32", "bf16"] = "fp32",
@@ -119,54 +119,53 @@ class Omnifold(Unfolder):
         own = group[0].family == "initialisation"
         seed = seed_for(seed, *((group[0].family, group[0].index) if own else ("nominal",)))
         sample = _Sample(inputs, [inputs.varied(r) for r in group], shifted=group[0].family.startswith("systematic:"))
-        size, members = len(inputs.names), len(group)
-        steps = [
-            stack_of(scale, size, [seed_for(seed, "initial", step)] * members, **self.network)
-            for step, scale in enumerate(scaling)
-        ]
+        members = len(group)
+        seeds = [[seed_for(seed, "initial", step)] * members for step in range(2)]
+        steps = [stack_of(scale, len(inputs.names), s, **self.network) for scale, s in zip(scaling, seeds, strict=True)]
         nu, fake_weight = np.ones((len(sample.weight), members)), sample.fake_weight
         history: list[dict[str, Any]] = []
+        name = f"omnifold {group[0]}" + (f" and {members - 1} more" if members > 1 else "")
+        tag = hashlib.sha256(" ".join(map(str, group)).encode()).hexdigest()[:12]
+
+        def common(iteration: int, step: str) -> dict[str, Any]:
+            return {
+                "seed": seed_for(seed, "batches", iteration, step),
+                "label": f"{name}, iteration {iteration + 1} of {self.iterations}, {step}",
+                "state": None if state is None else state / f"{tag}.{iteration}.{step}.pt",
+                "key": key,
+            }
+
         for iteration in range(self.iterations):
-            settings = Settings(
-                epochs=self.later_epochs if iteration else self.epochs,
-                batch_size=self.batch_size,
-                learning_rate=self.learning_rate * self.annealing**iteration,
-                patience=self.patience,
-                precision=self.precision,
-            )
-            name = f"omnifold {group[0]}" + (f" and {members - 1} more" if members > 1 else "")
-            tag = hashlib.sha256(" ".join(map(str, group)).encode()).hexdigest()[:12]
-
-            def common(step: str, iteration: int = iteration, name: str = name, tag: str = tag) -> dict[str, Any]:
-                return {
-                    "seed": seed_for(seed, "batches", iteration, step),
-                    "label": f"{name}, iteration {iteration + 1} of {self.iterations}, {step}",
-                    "state": None if state is None else state / f"{tag}.{iteration}.{step}.pt",
-                    "key": key,
-                }
-
+            settings = self._settings(iteration)
             # The share of fakes is one of the signal: for the first ratio the background is taken from the data.
             subtract = self.fakes == "share" and iteration == 0
             expected = np.concatenate([sample.weight[sample.matched] * nu[sample.matched], fake_weight])
-            omega, first = self._reco_step(sample, steps[0], expected, subtract, settings, common("reco"))
+            omega, first = self._reco_step(sample, steps[0], expected, subtract, settings, common(iteration, "reco"))
+            omega, omega_fakes = np.split(omega, [int(sample.matched.sum())])
             if subtract:
-                fake_weight = fake_weight * omega[int(sample.matched.sum()) :]
-            omega = omega[: int(sample.matched.sum())]
-            new, second = self._truth_step(sample, steps[1], nu[sample.matched] * omega, settings, common("truth"))
+                fake_weight = fake_weight * omega_fakes
+            new, second = self._truth_step(
+                sample, steps[1], nu[sample.matched] * omega, settings, common(iteration, "truth")
+            )
             before, nu = (sample.weight * nu).sum(axis=0), new
             unfolded = sample.weight * nu
-            checks = {
-                "yield_before": before,
-                "yield": unfolded.sum(axis=0),
-                "effective_size": effective_size(unfolded),
-                "largest_over_mean": largest_over_mean(unfolded),
-            }
+            checks = {"yield_before": before, "yield": unfolded.sum(axis=0)}
+            checks |= {"effective_size": effective_size(unfolded), "largest_over_mean": largest_over_mean(unfolded)}
             per_member = first | second | checks
             history += [
                 {"replica": str(r), "iteration": iteration, **{n: float(v[e]) for n, v in per_member.items()}}
                 for e, r in enumerate(group)
             ]
         return sample.weight * nu, history
+
+    def _settings(self, iteration: int) -> Settings:
+        return Settings(
+            epochs=self.later_epochs if iteration else self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate * self.annealing**iteration,
+            patience=self.patience,
+            precision=self.precision,
+        )
 
     def _reco_step(
         self,
