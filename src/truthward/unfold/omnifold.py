@@ -62,7 +62,7 @@ class Omnifold(Unfolder):
         epochs: int = 6,
         later_epochs: int = 3,
         batch_size: int = 1024,
-        learning_rate: float = 4e-3,
+        learning_rate: float = 6e-3,
         annealing: float = 0.7,
         width: int = 64,
         depth: int = 2,
