@@ -78,12 +78,3 @@ def test_the_number_of_chunks_changes_no_result(fork) -> None:
         order, again = np.argsort(before["event_id"]), np.argsort(after["event_id"])
         np.testing.assert_allclose(after[name][again], values[order], rtol=1e-5)
 
-
-def test_no_two_calls_write_at_once(fork) -> None:
-    """A second call while one runs is turned away by Snakemake's lock."""
-    without_parts(fork)
-    fork.path(".snakemake/locks").mkdir(exist_ok=True)
-    fork.path(".snakemake/locks/0.output.lock").write_text(str(fork.path(PART)))
-    done = fork.call(PART, "--cores", "1", "--configfile", "study.yaml")
-    assert done.returncode != 0
-    assert not fork.path(PART).exists()
