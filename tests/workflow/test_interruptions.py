@@ -77,4 +77,3 @@ def test_the_number_of_chunks_changes_no_result(fork) -> None:
     for name, values in before.items():
         order, again = np.argsort(before["event_id"]), np.argsort(after["event_id"])
         np.testing.assert_allclose(after[name][again], values[order], rtol=1e-5)
-

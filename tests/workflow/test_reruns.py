@@ -1,6 +1,9 @@
 """What runs again after a change: what it touches and what hangs from it, no more. Real Snakemake each time."""
 
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -111,17 +114,18 @@ def test_a_stop_point_stops(empty) -> None:
     ]
 
 
-def test_a_dry_run_loads_nothing_heavy(empty) -> None:
-    program = "import sys, runpy; sys.argv = ['snakemake', '-n', '-q', '--configfile', 'study.yaml', '--cores', '1']\n"
-    program += "try:\n    runpy.run_module('snakemake', run_name='__main__')\nexcept SystemExit as end:\n"
-    program += (
-        "    print('EXIT', end.code, [m for m in ('torch', 'awkward', 'uproot', 'pyarrow') if m in sys.modules])\n"
-    )
-    empty.path("probe.py").write_text(program)
-    import os
-    import subprocess
-    import sys
+PROBE = """
+import runpy, sys
+sys.argv = ["snakemake", "-n", "-q", "--configfile", "study.yaml", "--cores", "1"]
+try:
+    runpy.run_module("snakemake", run_name="__main__")
+except SystemExit as end:
+    print("EXIT", end.code, [name for name in ("torch", "awkward", "uproot", "fastjet") if name in sys.modules])
+"""
 
+
+def test_a_dry_run_loads_nothing_heavy(empty) -> None:
+    empty.path("probe.py").write_text(PROBE)
     environment = os.environ | {"PYTHONPATH": str(empty.folder / "src")}
     done = subprocess.run(
         [sys.executable, "probe.py"], cwd=empty.folder, env=environment, capture_output=True, text=True, check=True
