@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from truthward.config import Observable
 from truthward.plots import style
@@ -54,6 +54,7 @@ def iterations(data: Mapping[str, Any]) -> Figure:
     note = "dark: nominal; light: replicas" + ("; no ratio is saturated" if quiet else "")
     figure, axes = style.panels(max(1, len(names)), columns=3, size=(3.1, 2.2))
     style.title(figure, f"Iterations of {data['method']}", note)
+    last = max((entry["iteration"] + 1 for entry in history), default=1)
     tracks: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for entry in history:
         tracks.setdefault((str(entry.get("replica", "nominal")), entry.get("observable", "")), []).append(entry)
@@ -71,8 +72,9 @@ def iterations(data: Mapping[str, Any]) -> Figure:
             main.plot([e["iteration"] + 1 for e in chosen], y, color=colour, marker=".", label=label, **look)
         main.set_ylabel(_title(name)[1])
         main.set_xlabel("iteration")
-        main.xaxis.get_major_locator().set_params(integer=True)
+        main.xaxis.set_major_locator(MaxNLocator(integer=True))
         main.xaxis.set_minor_locator(NullLocator())
+        main.set_xlim(0.5, last + 0.5)
         main.ticklabel_format(axis="y", useOffset=False)
         main.margins(y=0.15)
     if not names:
