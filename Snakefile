@@ -24,6 +24,9 @@ except ConfigError as error:
     sys.exit(f"ConfigError: {error}")
 
 
+report: "workflow/report/workflow.rst"
+
+
 include: "rules/common.smk"
 include: "rules/simulate.smk"
 include: "rules/ingest.smk"

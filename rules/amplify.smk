@@ -42,6 +42,7 @@ rule amplify_figures:
             "results/{study}/amplify/{model}/figures/amplification.png",
             caption=caption("amplification"),
             category="3 Surrogate",
+            labels={"model": "{model}", "figure": "amplification"},
         ),
     log:
         "results/{study}/logs/amplify_figures/{model}.log",

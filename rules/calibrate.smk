@@ -43,10 +43,16 @@ if STUDY.calibrate:
             "results/{study}/calibrate/summary.json",
         output:
             closure=report(
-                "results/{study}/calibrate/figures/closure.png", caption=caption("closure"), category="2 Calibrate"
+                "results/{study}/calibrate/figures/closure.png",
+                caption=caption("closure"),
+                category="2 Calibrate",
+                labels={"figure": "closure"},
             ),
             pulls=report(
-                "results/{study}/calibrate/figures/pulls.png", caption=caption("pulls"), category="2 Calibrate"
+                "results/{study}/calibrate/figures/pulls.png",
+                caption=caption("pulls"),
+                category="2 Calibrate",
+                labels={"figure": "pulls"},
             ),
         log:
             "results/{study}/logs/calibrate_figures.log",

@@ -120,9 +120,17 @@ rule ingest_figures:
         "results/{study}/ingest/summary.json",
     output:
         data=report(
-            "results/{study}/ingest/figures/data_over_simulation.png", caption=caption("data"), category="1 Ingest"
+            "results/{study}/ingest/figures/data_over_simulation.png",
+            caption=caption("data"),
+            category="1 Ingest",
+            labels={"figure": "data over simulation"},
         ),
-        response=report("results/{study}/ingest/figures/response.png", caption=caption("response"), category="1 Ingest"),
+        response=report(
+            "results/{study}/ingest/figures/response.png",
+            caption=caption("response"),
+            category="1 Ingest",
+            labels={"figure": "response"},
+        ),
     log:
         "results/{study}/logs/ingest_figures.log",
     params:

@@ -15,7 +15,12 @@ rule report_summary:
         methods=expand("results/{{study}}/validate/{method}.json", method=METHODS),
         table="results/{study}/validate/methods.json",
     output:
-        report("results/{study}/report/summary.png", caption=caption("summary"), category="0 Summary"),
+        report(
+            "results/{study}/report/summary.png",
+            caption=caption("summary"),
+            category="0 Summary",
+            labels={"figure": "summary"},
+        ),
     log:
         "results/{study}/logs/report_summary.log",
     params:

@@ -67,6 +67,7 @@ rule unfold_figures:
             "results/{study}/unfold/{method}/figures/iterations.png",
             caption=caption("iterations"),
             category="4 Unfold",
+            labels={"method": "{method}", "figure": "iterations"},
         ),
     log:
         "results/{study}/logs/unfold_figures/{method}.log",

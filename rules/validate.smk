@@ -71,7 +71,12 @@ rule validate_methods:
         models=expand("results/{{study}}/validate/surrogate.{model}.json", model=MODELS),
     output:
         json="results/{study}/validate/methods.json",
-        csv=report("results/{study}/validate/methods.csv", caption=caption("methods"), category="5 Validate"),
+        csv=report(
+            "results/{study}/validate/methods.csv",
+            caption=caption("methods"),
+            category="5 Validate",
+            labels={"method": "all", "figure": "table"},
+        ),
         md="results/{study}/validate/methods.md",
     log:
         "results/{study}/logs/validate_methods.log",
@@ -86,7 +91,12 @@ rule validate_figures:
     input:
         "results/{study}/validate/{method}.json",
     output:
-        report("results/{study}/validate/figures/{method}.png", caption=caption("validate"), category="5 Validate"),
+        report(
+            "results/{study}/validate/figures/{method}.png",
+            caption=caption("validate"),
+            category="5 Validate",
+            labels={"method": "{method}", "figure": "distance to the truth"},
+        ),
     log:
         "results/{study}/logs/validate_figures/{method}.log",
     params:
@@ -104,6 +114,7 @@ rule surrogate_figures:
             "results/{study}/surrogate/{model}/figures/marginals.png",
             caption=caption("surrogate"),
             category="3 Surrogate",
+            labels={"model": "{model}", "figure": "marginals"},
         ),
     log:
         "results/{study}/logs/surrogate_figures/{model}.log",
