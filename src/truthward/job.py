@@ -50,7 +50,11 @@ class Job:
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             os.environ[name] = str(self.threads)
         self._log_file.parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(self._log_file, mode="w", encoding="utf-8")
+        self._log_file.write_text("", encoding="utf-8")
+        # Banners that libraries print from C++ go to the job's log as well.
+        with self._log_file.open("a") as file:
+            os.dup2(file.fileno(), sys.stdout.fileno())
+        handler = logging.FileHandler(self._log_file, mode="a", encoding="utf-8")
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
         log.addHandler(handler)
         log.setLevel(logging.INFO)
