@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "src"))
@@ -12,26 +13,61 @@ sys.path.insert(0, str(HERE.parent / "src"))
 from truthward.artefact import read_json, write_text  # noqa: E402
 
 START, END = "<!-- tables -->", "<!-- /tables -->"
+Rows = list[dict[str, Any]]
 
 
-def table(content: dict) -> str:
-    """One benchmark as Markdown: its figures' `table` (rows of equal keys), then where the numbers come from."""
-    rows = content["figures"]["table"]
+def coverage(figures: dict[str, Any]) -> tuple[str, Rows]:
+    """How often 68% intervals hold the truth, averaged over bins, and how long they are."""
+    rows = [
+        {
+            "method": name,
+            "toys": f["toys"],
+            "68% intervals cover": f"{f['covered']:.1%} ± {f['covered_error']:.1%}",
+            "bins from": f"{min(f['covered_by_bin']):.0%} to {max(f['covered_by_bin']):.0%}",
+            "longest interval / IBU's": f"{f['longest_over_ibu']:.2f}",
+        }
+        for name, f in figures["methods"].items()
+    ]
+    shift = f"{figures['mean_shift']} sigma in mean and {figures['width_ratio'] - 1:.0%} in width"
+    return f"Gaussian toys of {figures['events']} events, truth off the simulation by {shift}.", rows
+
+
+def gaussian_closure(figures: dict[str, Any]) -> tuple[str, Rows]:
+    """Pulls of yield, mean and width against their analytic values."""
+    rows = [
+        {
+            "quantity": name,
+            "mean pull": f"{mean:+.2f}",
+            "width of pulls": f"{figures['pull_width'][name]:.2f}",
+            "prior off by at least": f"{figures['smallest_prior_pull'][name]:.0f} sigma",
+        }
+        for name, mean in figures["pull_mean"].items()
+    ]
+    largest = figures["largest_yield_error"]
+    caption = f"{figures['seeds']} Gaussian experiments of {figures['events']} data events with misses and fakes, unfolded"
+    return f"{caption} with OmniFold; the yield is never off by more than {largest:.2%}.", rows
+
+
+TABLES = {"coverage": coverage, "gaussian_closure": gaussian_closure}
+
+
+def markdown(content: dict[str, Any]) -> str:
+    """One benchmark: what it measures, its table, and where the numbers come from."""
+    caption, rows = TABLES[content["name"]](content["figures"])
     titles = list(rows[0])
     lines = ["| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
     lines += ["| " + " | ".join(str(row[title]) for title in titles) + " |" for row in rows]
     machine, commit = content["machine"], (content["git"]["commit"] or "unknown")[:10]
-    source = f"{machine['cores']} cores, {machine['processor']}; {content['date']}, commit {commit}"
-    heading = f"**{content['name']}**: {content['figures']['caption']}"
-    return f"{heading}\n\n" + "\n".join(lines) + f"\n\n`make bench NAME={content['name']}`; {source}.\n"
+    source = f"{machine['cores']} cores of {machine['processor']}; {content['date']}, commit {commit}"
+    head = f"**{content['name']}.** {caption}"
+    return f"{head}\n\n" + "\n".join(lines) + f"\n\n`make bench NAME={content['name']}`, {source}.\n"
 
 
 def main() -> None:
     """Replace what stands between the markers of the README."""
     readme = HERE.parent / "README.md"
     text = readme.read_text(encoding="utf-8")
-    found = [read_json(path) for path in sorted((HERE / "results").glob("*.json"))]
-    body = "\n".join(table(content) for content in found)
+    body = "\n".join(markdown(read_json(path)) for path in sorted((HERE / "results").glob("*.json")))
     marked = re.compile(re.escape(START) + ".*?" + re.escape(END), re.DOTALL)
     write_text(readme, marked.sub(lambda _: f"{START}\n\n{body}\n{END}", text))
 
