@@ -44,7 +44,7 @@ def gaussian_closure(figures: dict[str, Any]) -> tuple[str, Rows]:
         for name, mean in figures["pull_mean"].items()
     ]
     largest = figures["largest_yield_error"]
-    caption = f"{figures['seeds']} Gaussian experiments of {figures['events']} data events with misses and fakes, unfolded"
+    caption = f"{figures['seeds']} Gaussian toys of {figures['events']} data events with misses and fakes, unfolded"
     return f"{caption} with OmniFold; the yield is never off by more than {largest:.2%}.", rows
 
 
