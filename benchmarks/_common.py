@@ -24,6 +24,8 @@ from truthward.provenance import git_state  # noqa: E402
 from truthward.unfold.base import NOMINAL, Inputs, Replica, Result, Unfolder  # noqa: E402
 
 QUICK = bool(os.environ.get("QUICK"))
+GIT = git_state()
+"""Taken now: the code that runs is the code that was imported, whatever is committed meanwhile."""
 
 
 def machine() -> dict[str, Any]:
@@ -50,7 +52,7 @@ def report(name: str, figures: dict[str, Any]) -> None:
         "name": name,
         "quick": QUICK,
         "figures": figures,
-        "git": git_state(),
+        "git": GIT,
         "machine": machine(),
         "versions": versions,
         "date": datetime.now(UTC).date().isoformat(),
