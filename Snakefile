@@ -7,7 +7,7 @@ import sys
 
 from snakemake.utils import min_version
 
-import truthward.config
+import truthward.checks
 from truthward.errors import ConfigError
 
 min_version("9.0")
@@ -19,7 +19,7 @@ if not workflow.configfiles:
 
 
 try:
-    STUDY = truthward.config.parse(config, ", ".join(map(str, workflow.configfiles)))
+    STUDY = truthward.checks.parse(config, ", ".join(map(str, workflow.configfiles)))
 except ConfigError as error:
     sys.exit(f"ConfigError: {error}")
 

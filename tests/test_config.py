@@ -7,7 +7,8 @@ import sys
 import pytest
 import yaml
 
-from truthward.config import load, observables_from, parse
+from truthward.checks import load, parse
+from truthward.config import observables_from
 from truthward.errors import ConfigError
 
 STUDY = {
@@ -105,7 +106,7 @@ def test_every_key_of_the_default_config_is_commented(root) -> None:
 
 def test_checking_a_config_loads_nothing_heavy(root) -> None:
     program = (
-        "import sys; from truthward.config import load; load('config.yaml');"
+        "import sys; from truthward.checks import load; load('config.yaml');"
         "print([m for m in ('torch', 'awkward', 'numpy', 'uproot', 'pyarrow') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)

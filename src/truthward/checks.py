@@ -1,17 +1,78 @@
-"""What the config's schema cannot know: names, plug-ins and their options, and that every observable has a source."""
+"""Reading a config: its form by the schema, then what the schema cannot know, each mistake in one line."""
 
 from __future__ import annotations
 
+import inspect
 import re
-from typing import TYPE_CHECKING
+import typing
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
 
 from truthward import plugins
+from truthward.config import Config, Sample
 from truthward.errors import ConfigError
 
-if TYPE_CHECKING:
-    from truthward.config import Config, Sample
-
 NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_]*$")
+
+
+def load(path: str | Path) -> Config:
+    """Read and check a config file.
+
+    Raises:
+        ConfigError: one line that names the file, the key, what was given and what is valid.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from error
+    return parse(content, str(path))
+
+
+def parse(content: Any, where: str = "config") -> Config:
+    """Check a config given as a dictionary; see `load`."""
+    if not isinstance(content, dict):
+        raise ConfigError(f"{where}: a mapping is expected, got {type(content).__name__}")
+    try:
+        config = Config.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {_one_line(error.errors()[0], content)}") from None
+    try:
+        check(config)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    return config
+
+
+def _one_line(error: dict[str, Any], content: Any) -> str:
+    """One pydantic error as `key: what was given; what is valid`."""
+    location = [part for part in error["loc"] if not isinstance(part, int)]
+    key = ".".join(str(part) for part in location)
+    if error["type"] == "extra_forbidden":
+        valid = _fields_at(location[:-1])
+        return f"{key}: no such key; valid: {', '.join(valid)}{plugins.nearest(str(location[-1]), valid)}"
+    if error["type"] == "missing":
+        return f"{key}: this key is needed"
+    if error["type"] == "value_error":
+        return f"{key}: {error['ctx']['error']}"
+    return f"{key}: {error['input']!r} given; {error['msg'][0].lower()}{error['msg'][1:]}"
+
+
+def _fields_at(location: list[Any]) -> list[str]:
+    """Valid keys of the section at a location, walking the models by their annotations."""
+    model: Any = Config
+    for part in location:
+        if not (inspect.isclass(model) and issubclass(model, BaseModel)):
+            continue
+        fields = {f.alias or n: f for n, f in model.model_fields.items()}
+        if part not in fields:
+            continue
+        annotation = fields[part].annotation
+        options = [a for a in (*typing.get_args(annotation), annotation) if inspect.isclass(a)]
+        model = next((a for a in options if issubclass(a, BaseModel)), model)
+    return [f.alias or n for n, f in model.model_fields.items()]
 
 
 def check(config: Config) -> None:
