@@ -63,16 +63,22 @@ rule unfold_figures:
     input:
         "results/{study}/unfold/{method}/unfolded.parquet",
     output:
-        report(
+        iterations=report(
             "results/{study}/unfold/{method}/figures/iterations.png",
             caption=caption("iterations"),
             category="4 Unfold",
             labels={"method": "{method}", "figure": "iterations"},
         ),
+        correlation=report(
+            "results/{study}/unfold/{method}/figures/correlation.png",
+            caption=caption("correlation"),
+            category="4 Unfold",
+            labels={"method": "{method}", "figure": "correlation"},
+        ),
     log:
         "results/{study}/logs/unfold_figures/{method}.log",
     params:
-        spec=spec(),
+        spec=spec(observables=STUDY.observable_list()),
         code=code("unfold_figures"),
     script:
         "../workflow/scripts/unfold_figures.py"

@@ -11,7 +11,7 @@ import pytest
 
 from truthward.errors import ConfigError, CorruptError, DivergedError, IncompleteError, InputError
 from truthward.events import unfolded_write
-from truthward.events.families import Family, Histogram, RankWarning, family, weight_columns
+from truthward.events.families import Family, Histogram, RankWarning, end_to_end, family, weight_columns
 from truthward.events.unfolded import Unfolded, gather, write_unfolded
 from truthward.provenance import Record
 
@@ -366,3 +366,21 @@ def test_bad_files_and_questions(tmp_path):
 def test_weights_that_are_not_finite_are_counted_over_all_batches(tmp_path):
     with pytest.raises(DivergedError, match="6 of 2000 weights of weight"):
         write(tmp_path / "u.parquet", [broken(weight=NOT_FINITE)] * 2)
+
+
+def test_histograms_end_to_end_keep_the_correlation_between_observables():
+    rng = np.random.default_rng(5)
+    families = {"data_bootstrap": family("data_bootstrap", 400)}
+    shared = rng.normal(size=(400, 1))
+
+    def one(bins: int) -> Histogram:
+        replicas = 10.0 + shared + 0.1 * rng.normal(size=(400, bins))
+        return Histogram(np.arange(bins + 1.0), np.full(bins, 10.0), {"data_bootstrap": replicas}, families)
+
+    whole = end_to_end([one(2), one(3)])
+    covariance = whole.covariance()
+    correlation = covariance / np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)))
+    assert correlation.shape == (5, 5)
+    assert correlation[0, 4] > 0.95
+    with pytest.raises(InputError, match="different results"):
+        end_to_end([one(2), Histogram(np.arange(2.0), np.ones(1), {}, {})])

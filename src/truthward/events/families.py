@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -167,6 +167,21 @@ class Histogram:
     def _map(self, change: Any) -> Histogram:
         replicas = {name: change(contents) for name, contents in self.replicas.items()}
         return Histogram(self.edges, change(self.nominal), replicas, self.families)
+
+
+def end_to_end(histograms: Sequence[Histogram]) -> Histogram:
+    """Histograms of one result laid end to end, (B_1 + B_2 + ...) bins numbered from 0: its covariance holds the
+    correlations between observables as well, since a replica is the same experiment in all of them.
+
+    Raises:
+        InputError: where the histograms have different families.
+    """
+    first = histograms[0]
+    if any(h.families != first.families for h in histograms):
+        raise InputError("histograms of different results have no covariance with one another")
+    nominal = np.concatenate([h.nominal for h in histograms])
+    replicas = {name: np.concatenate([h.replicas[name] for h in histograms], axis=1) for name in first.families}
+    return Histogram(np.arange(nominal.size + 1.0), nominal, replicas, first.families)
 
 
 def weight_columns(families: Mapping[str, Family], observable: str | None = None) -> list[str]:
