@@ -8,42 +8,19 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from truthward.errors import DivergedError, InputError
 from truthward.learn.resume import Interrupted, load_state, save_state
+from truthward.learn.run import History, Run, Settings
 from truthward.seeds import seed_for
 
+__all__ = ["History", "Settings", "fit"]
+
 log = logging.getLogger("truthward.fit")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to train. `patience` and `clip` of 0 and `ema` of 0 switch the feature off."""
-
-    epochs: int = 20
-    batch_size: int = 1024
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.0
-    schedule: Literal["constant", "cosine"] = "cosine"
-    patience: int = 0
-    clip: float = 1.0
-    ema: float = 0.0
-    precision: Literal["fp32", "bf16"] = "fp32"
-
-
-@dataclass
-class History:
-    """Losses per epoch, one entry a member: `train[epoch][member]`; `best[member]` is the epoch that is used."""
-
-    train: list[list[float]] = field(default_factory=list)
-    validation: list[list[float]] = field(default_factory=list)
-    best: list[int] = field(default_factory=list)
 
 
 def fit(
@@ -89,9 +66,10 @@ def fit(
     optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
     per_epoch = math.ceil(len(rows) / settings.batch_size)
     total = per_epoch * settings.epochs
-    run = _Run(members, parameters, settings)
+    run = Run(members, parameters, settings)
     done = load_state(state, state_key, module, optimiser, run) if state else None
     if done:
+        module.eval()
         return run.history
     device_type = parameters[0].device.type
     amp = torch.autocast(device_type, dtype=torch.bfloat16, enabled=settings.precision == "bf16")
@@ -142,10 +120,10 @@ def fit(
                 run.close_epoch(run.running / len(rows), held / max(len(held_rows), 1), len(held_rows) > 0, parameters)
             steps = run.epoch * per_epoch - first_step
             remaining = (time.monotonic() - started) / max(steps, 1) * (total - run.epoch * per_epoch)
-            log.info(
-                "%s: epoch %d/%d, loss %.5f, validation %.5f, at most %.0f s remain",
-                label, run.epoch, settings.epochs, run.history.train[-1][0], run.history.validation[-1][0], remaining,
-            )  # fmt: skip
+            losses = f"loss {run.history.train[-1][0]:.5f}"
+            if len(held_rows):
+                losses += f", validation {run.history.validation[-1][0]:.5f}"
+            log.info("%s: epoch %d/%d, %s, at most %.0f s remain", label, run.epoch, settings.epochs, losses, remaining)
     run.restore_best(parameters)
     module.eval()
     bad = sum(int((~torch.isfinite(p)).sum()) for p in parameters)
@@ -159,69 +137,6 @@ def fit(
     return run.history
 
 
-class _Run:
-    """What changes while a training runs, and with it what a resume state holds."""
-
-    def __init__(self, members: int, parameters: list[Tensor], settings: Settings) -> None:
-        self.settings = settings
-        self.members = members
-        self.epoch = self.step = 0
-        self.rng = torch.get_rng_state()
-        self.running = torch.zeros(members, dtype=torch.float64)
-        self.active = torch.ones(members, dtype=torch.bool)
-        self.best_loss = torch.full((members,), math.inf, dtype=torch.float64)
-        self.best = [p.detach().clone() for p in parameters]
-        self.shadow = [p.detach().clone() for p in parameters] if settings.ema else []
-        self.history = History(best=[-1] * members)
-
-    def average(self, parameters: list[Tensor]) -> None:
-        if self.shadow:
-            with torch.no_grad():
-                torch._foreach_lerp_(self.shadow, [p.detach() for p in parameters], 1.0 - self.settings.ema)
-
-    @contextmanager
-    def averaged(self, parameters: list[Tensor]) -> Iterator[None]:
-        """The moving average stands in for the weights, as it will when the training is over."""
-        if not self.shadow:
-            yield
-            return
-        raw = [p.detach().clone() for p in parameters]
-        with torch.no_grad():
-            torch._foreach_copy_(parameters, self.shadow)
-            yield
-            torch._foreach_copy_(parameters, raw)
-
-    def close_epoch(self, train: Tensor, held: Tensor, has_validation: bool, parameters: list[Tensor]) -> None:
-        self.history.train.append(train.tolist())
-        self.history.validation.append(held.tolist())
-        # A member that lost patience keeps its weights whatever the others of its stack still do.
-        better = self.active & (held < self.best_loss if has_validation else torch.ones_like(self.active))
-        self.best_loss = torch.where(better, held, self.best_loss)
-        for m in torch.nonzero(better).squeeze(1).tolist():
-            self.history.best[m] = self.epoch
-            for best, current in zip(self.best, parameters, strict=True):
-                if self.members > 1:
-                    best[m].copy_(current.detach()[m])
-                else:
-                    best.copy_(current.detach())
-        waited = torch.tensor([self.epoch - b for b in self.history.best])
-        if self.settings.patience and has_validation:
-            self.active &= waited < self.settings.patience
-        self.epoch, self.step = self.epoch + 1, 0
-
-    def restore_best(self, parameters: list[Tensor]) -> None:
-        with torch.no_grad():
-            torch._foreach_copy_(parameters, self.best)
-
-
-def _refuse_nonfinite(value: Tensor, per_event: Tensor, where: str) -> None:
-    if not torch.isfinite(value).all():
-        bad = int((~torch.isfinite(per_event)).sum())
-        raise DivergedError(
-            f"{where}: {bad} of {per_event.numel()} losses are not finite; lower `learning_rate` or look at the inputs"
-        )
-
-
 def _unit_mean(weights: Tensor, rows: Tensor, label: str) -> Tensor:
     bad = int((~torch.isfinite(weights)).sum())
     if bad:
@@ -230,6 +145,14 @@ def _unit_mean(weights: Tensor, rows: Tensor, label: str) -> Tensor:
     if (mean <= 0).any():
         raise DivergedError(f"{label}: the weights of the training events sum to {float(mean.min()) * len(rows):.3g}")
     return (weights.double() / mean).float()
+
+
+def _refuse_nonfinite(value: Tensor, per_event: Tensor, where: str) -> None:
+    if not torch.isfinite(value).all():
+        bad = int((~torch.isfinite(per_event)).sum())
+        raise DivergedError(
+            f"{where}: {bad} of {per_event.numel()} losses are not finite; lower `learning_rate` or look at the inputs"
+        )
 
 
 def _set_rate(optimiser: torch.optim.Optimizer, settings: Settings, fraction: float) -> None:

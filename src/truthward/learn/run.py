@@ -1,0 +1,91 @@
+"""What a training is told, what it leaves behind, and what changes while it runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train. `patience` and `clip` of 0 and `ema` of 0 switch the feature off."""
+
+    epochs: int = 20
+    batch_size: int = 1024
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    schedule: Literal["constant", "cosine"] = "cosine"
+    patience: int = 0
+    clip: float = 1.0
+    ema: float = 0.0
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+
+@dataclass
+class History:
+    """Losses per epoch, one entry a member: `train[epoch][member]`; `best[member]` is the epoch that is used."""
+
+    train: list[list[float]] = field(default_factory=list)
+    validation: list[list[float]] = field(default_factory=list)
+    best: list[int] = field(default_factory=list)
+
+
+class Run:
+    """What changes while a training runs, and with it what a resume state holds."""
+
+    def __init__(self, members: int, parameters: list[Tensor], settings: Settings) -> None:
+        self.settings = settings
+        self.members = members
+        self.epoch = self.step = 0
+        self.rng = torch.get_rng_state()
+        self.running = torch.zeros(members, dtype=torch.float64)
+        self.active = torch.ones(members, dtype=torch.bool)
+        self.best_loss = torch.full((members,), math.inf, dtype=torch.float64)
+        self.best = [p.detach().clone() for p in parameters]
+        self.shadow = [p.detach().clone() for p in parameters] if settings.ema else []
+        self.history = History(best=[-1] * members)
+
+    def average(self, parameters: list[Tensor]) -> None:
+        if self.shadow:
+            with torch.no_grad():
+                torch._foreach_lerp_(self.shadow, [p.detach() for p in parameters], 1.0 - self.settings.ema)
+
+    @contextmanager
+    def averaged(self, parameters: list[Tensor]) -> Iterator[None]:
+        """The moving average stands in for the weights, as it will when the training is over."""
+        if not self.shadow:
+            yield
+            return
+        raw = [p.detach().clone() for p in parameters]
+        with torch.no_grad():
+            torch._foreach_copy_(parameters, self.shadow)
+            yield
+            torch._foreach_copy_(parameters, raw)
+
+    def close_epoch(self, train: Tensor, held: Tensor, has_validation: bool, parameters: list[Tensor]) -> None:
+        self.history.train.append(train.tolist())
+        self.history.validation.append(held.tolist())
+        # A member that lost patience keeps its weights whatever the others of its stack still do.
+        better = self.active & (held < self.best_loss if has_validation else torch.ones_like(self.active))
+        self.best_loss = torch.where(better, held, self.best_loss)
+        for m in torch.nonzero(better).squeeze(1).tolist():
+            self.history.best[m] = self.epoch
+            for best, current in zip(self.best, parameters, strict=True):
+                if self.members > 1:
+                    best[m].copy_(current.detach()[m])
+                else:
+                    best.copy_(current.detach())
+        waited = torch.tensor([self.epoch - b for b in self.history.best])
+        if self.settings.patience and has_validation:
+            self.active &= waited < self.settings.patience
+        self.epoch, self.step = self.epoch + 1, 0
+
+    def restore_best(self, parameters: list[Tensor]) -> None:
+        with torch.no_grad():
+            torch._foreach_copy_(parameters, self.best)
