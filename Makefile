@@ -33,6 +33,7 @@ tables: .venv/.stamp
 # The stamp is written last: a half-built environment is built again.
 .venv/.stamp: envs/requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("truthward needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	@echo "Building .venv from envs/requirements.lock: about 110 packages, one to a few minutes."
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --disable-pip-version-check --quiet --progress-bar off --prefer-binary --only-binary pythia8mc,fastjet,torch -r envs/requirements.lock
 	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
