@@ -1,4 +1,4 @@
-"""Simulated collisions at both levels, in chunks with seeds of their own.
+"""Simulated collisions at both levels, in parallel chunks of blocks with seeds of their own.
 
 INPUTS:  none; samples.<sample>.generate of the config
 OUTPUTS: results/<study>/simulate/<sample>/<chunk>.root

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import struct
-import sys
 import zlib
 from pathlib import Path
 
@@ -394,8 +393,3 @@ def test_symbols_and_colours():
     assert results.short(Observable(name="x", range=(0.0, 1.0))) == "x"
     colours = results.colours_of(["omnifold", "simulation", "ibu"])
     assert len(set(colours.values())) == 4
-
-
-if __name__ == "__main__":
-    for key in sys.argv[2:] or FIGURES:
-        style.save(FIGURES[key](), Path(sys.argv[1]) / f"{key}.png", Record.for_tests())

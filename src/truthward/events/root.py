@@ -31,7 +31,6 @@ _DAMAGE = (
     AttributeError,
     ArithmeticError,
     AssertionError,
-    NotImplementedError,
     RuntimeError,
     MemoryError,
     struct.error,
