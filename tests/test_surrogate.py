@@ -57,6 +57,9 @@ def write_simulation(path, n: int = 6000, *, seed: int = 1, signed: bool = False
     return path
 
 
+SHORT = {"members": 2, "epochs": 1, "batch_size": 1024, "learning_rate": 2e-3}
+
+
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory):
     """One trained surrogate for all tests of this file: (folder, summary)."""
@@ -159,7 +162,7 @@ def test_signed_weights_and_background_keep_the_yield(tmp_path):
     write_simulation(tmp_path / "s.parquet", 1500, signed=True, background=True)
     options = {"seed": 1, "record": Record.for_tests()}
     _, facts = train_surrogate(
-        tmp_path / "s.parquet", OBSERVABLES, MODEL, members=2, epochs=1, **options, output=tmp_path / "m.safetensors"
+        tmp_path / "s.parquet", OBSERVABLES, MODEL, **SHORT, **options, output=tmp_path / "m.safetensors"
     )
     sample_surrogate(tmp_path / "m.safetensors", 2000, **options, output=tmp_path / "o.parquet")
     found = EventTable(tmp_path / "o.parquet").read(["weight", "process"])
@@ -178,14 +181,20 @@ def test_a_category_of_negative_yield_is_refused(tmp_path):
     write_table(tmp_path / "s.parquet", [rows], **options)
     with pytest.raises(InputError, match=r"signal/miss events sum to -"):
         train_surrogate(
-            tmp_path / "s.parquet", OBSERVABLES[:1], MODEL, seed=1, record=Record.for_tests(), output=tmp_path / "m"
+            tmp_path / "s.parquet",
+            OBSERVABLES[:1],
+            MODEL,
+            **SHORT,
+            seed=1,
+            record=Record.for_tests(),
+            output=tmp_path / "m",
         )
     assert not (tmp_path / "m").exists()
 
 
 def test_a_finished_training_is_taken_up_and_a_stale_one_refused(tmp_path):
     write_simulation(tmp_path / "s.parquet", 800)
-    options = {"members": 2, "epochs": 2, "seed": 1, "record": Record.for_tests(), "state": tmp_path / "state"}
+    options = SHORT | {"epochs": 2, "seed": 1, "record": Record.for_tests(), "state": tmp_path / "state"}
     first, _ = train_surrogate(
         tmp_path / "s.parquet", OBSERVABLES, MODEL, **options, key="a", output=tmp_path / "a.safetensors"
     )
