@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 
 from truthward.errors import DivergedError, InputError
 from truthward.learn.fit import History, Settings, fit
 from truthward.learn.nets import MLP, Activation
 from truthward.learn.replicas import Stack
 from truthward.learn.scaling import Standardise
+from truthward.ratio.base import LogRatio
+from truthward.ratio.constituents import ConstituentClassifier
 from truthward.seeds import seed_for, uniform
+
+Network = Literal["dense", "deep_sets", "attention"]
 
 SATURATED = 15.0
 """|logit| beyond which a float32 sigmoid has no digit left: such ratios are counted and reported, never clipped."""
 
 
-class Classifier(nn.Module):
+class Classifier(LogRatio):
     """Standardisation and a dense network, (B, D) -> logit (B,). The logit starts at zero: a ratio of one.
 
     Integer and atomic observables go in as they are: a classifier, unlike a flow, has no trouble with them.
     """
+
+    event_dims = 1
 
     def __init__(self, inputs: int, *, width: int = 64, depth: int = 3, activation: Activation = "gelu") -> None:
         super().__init__()
@@ -35,26 +41,17 @@ class Classifier(nn.Module):
         """(B, D) -> (B,)."""
         return self.network(self.scaling(x)).squeeze(-1)
 
-    def loss(self, x: Tensor, target: Tensor) -> Tensor:
-        """Cross entropy (B,) with target 1 for the numerator and 0 for the denominator."""
-        logit = self(x)
-        return softplus(logit) - target * logit
 
-    def soft_loss(self, x: Tensor, ratio: Tensor) -> Tensor:
-        """Cross entropy (B,) whose minimum over weighted events is exp(logit(x)) = E[ratio | x], in one pass.
+def stack_of(inputs: nn.Module, size: int, seeds: list[int], *, network: Network = "dense", **options) -> Stack:
+    """A stack of classifiers, one for each seed, with the scaling that was fitted.
 
-        Each event stands in both classes: with weight `ratio` in the numerator, with 1 in the other. The ratio may
-        have any sign event by event, so long as its conditional mean is positive.
-        """
-        logit = self(x)
-        return ratio * softplus(-logit) + softplus(logit)
+    Args:
+        inputs: `Standardise` of `size` inputs for dense networks, `JetScaling` for networks of constituents.
+    """
 
-
-def stack_of(inputs: Standardise, size: int, seeds: list[int], **options) -> Stack:
-    """A stack of classifiers of `size` inputs, one for each seed, with the scaling that was fitted."""
-
-    def factory() -> Classifier:
-        classifier = Classifier(size, **options)
+    def factory() -> LogRatio:
+        dense = network == "dense"
+        classifier = Classifier(size, **options) if dense else ConstituentClassifier(network=network, **options)
         classifier.scaling.load_state_dict(inputs.state_dict())
         return classifier
 
@@ -100,12 +97,12 @@ def train_ratio(
     """Train E classifiers of balanced classes at once.
 
     Args:
-        x: (N, D), or (N, E, D) where every member has its own inputs.
+        x: (N, D), or (N, E, D) where every member has its own inputs; of constituents (N, P, 4), or (N, E, P, 4).
         numerator: (N,) bool; weights: (N, E), of any sign, in any normalisation.
         held_out: (N,) bool, rows for the choice of the epoch; None trains on all, for all epochs.
     """
     held = np.zeros(len(numerator), dtype=bool) if held_out is None else held_out
-    own = x.ndim == 3
+    own = x.ndim > 1 + stack.template.event_dims
 
     def loss(x: Tensor, target: Tensor) -> Tensor:
         return stack.call("loss", x.transpose(0, 1) if own else x, target, own=(own, False))
@@ -118,12 +115,12 @@ def train_ratio(
 
 
 def logits(stack: Stack, x: Tensor, *, rows: int = 32768, label: str = "classifier") -> np.ndarray:
-    """Logits (N, E) float64 of every member for x (N, D), or (N, E, D).
+    """Logits (N, E) float64 of every member for x (N, D), or (N, E, D); of constituents (N, P, 4), or (N, E, P, 4).
 
     Raises:
         DivergedError: where any is not finite, with the count.
     """
-    own = x.ndim == 3
+    own = x.ndim > 1 + stack.template.event_dims
     with torch.no_grad():
         parts = [stack.call("forward", p.transpose(0, 1) if own else p, own=(own,)) for p in x.split(rows)]
     result = torch.cat(parts, dim=1).T.double().numpy()
