@@ -21,7 +21,7 @@ from truthward.config import Observable  # noqa: E402
 from truthward.events.families import family  # noqa: E402
 from truthward.physics.generators.gaussian import Gaussian  # noqa: E402
 from truthward.provenance import git_state  # noqa: E402
-from truthward.unfold.base import NOMINAL, Inputs, Replica, Result, Unfolder  # noqa: E402
+from truthward.unfold.base import NOMINAL, Inputs, Replica, Result, Unfolder, unfold_all  # noqa: E402
 
 QUICK = bool(os.environ.get("QUICK"))
 GIT = git_state()
@@ -87,8 +87,8 @@ class Histograms:
 
     def __init__(self, unfolder: Unfolder, inputs: Inputs, families: dict[str, int], *, seed: int) -> None:
         self.families = {name: family(name, count) for name, count in families.items()}
-        replicas = [NOMINAL, *(Replica(name, i) for name, count in families.items() for i in range(count))]
-        self.result: Result = unfolder.unfold(inputs, replicas, seed=seed)
+        replicas = [Replica(name, i) for name, count in families.items() for i in range(count)]
+        self.result: Result = unfold_all(unfolder, inputs, replicas, seed=seed)
         rows = list(self.result.rows)
         self.columns = {name: np.concatenate([r[name] for r in rows]) for name in rows[0]}
         self.joint = unfolder.joint

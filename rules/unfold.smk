@@ -1,7 +1,7 @@
-"""Unfolding: the replicas of a method are dealt to jobs; a gathering rule checks that none is missing.
+"""Unfolding: the nominal one, then its replicas, dealt to jobs; a gathering rule checks that none is missing.
 
 INPUTS:  results/<study>/calibrate/<sample>.parquet (ingest/ where the study does not calibrate)
-OUTPUTS: results/<study>/unfold/<method>/parts/<job>.parquet, unfolded.parquet, figures/
+OUTPUTS: results/<study>/unfold/<method>/parts/{nominal,<job>}.parquet, unfolded.parquet, figures/
 """
 
 
@@ -19,10 +19,36 @@ rule unfold_all:
         expand("{results}/unfold/{method}/figures/iterations.png", results=RESULTS, method=METHODS),
 
 
+def unfold_spec(method, **more):
+    """What the unfolding of a method reads of the config."""
+    entry, observables = STUDY.unfold.methods[method], STUDY.observable_list()
+    return spec(method=entry, observables=observables, families=STUDY.families(), **more)
+
+
+rule unfold_nominal:
+    input:
+        simulation=events(SIMULATION),
+        data=events(DATA),
+    output:
+        part="results/{study}/unfold/{method}/parts/nominal.parquet",
+        trained="results/{study}/unfold/{method}/parts/nominal.safetensors",
+    log:
+        "results/{study}/logs/unfold_nominal/{method}.log",
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        spec=lambda w: unfold_spec(w.method),
+        code=lambda w: code("unfold_nominal", *unfold_kinds(w.method)),
+    script:
+        "../workflow/scripts/unfold_nominal.py"
+
+
 rule unfold_part:
     input:
         simulation=events(SIMULATION),
         data=events(DATA),
+        nominal="results/{study}/unfold/{method}/parts/nominal.safetensors",
     output:
         "results/{study}/unfold/{method}/parts/{job}.parquet",
     log:
@@ -31,12 +57,7 @@ rule unfold_part:
         mem_mb=4000,
         runtime=240,
     params:
-        spec=lambda w: spec(
-            method=STUDY.unfold.methods[w.method],
-            observables=STUDY.observable_list(),
-            families=STUDY.families(),
-            jobs=STUDY.unfold.jobs,
-        ),
+        spec=lambda w: unfold_spec(w.method, jobs=STUDY.unfold.jobs),
         code=lambda w: code("unfold_part", *unfold_kinds(w.method)),
     script:
         "../workflow/scripts/unfold_part.py"
@@ -44,7 +65,11 @@ rule unfold_part:
 
 rule unfold:
     input:
-        expand("results/{{study}}/unfold/{{method}}/parts/{job}.parquet", job=range(STUDY.unfold.jobs)),
+        "results/{study}/unfold/{method}/parts/nominal.parquet",
+        expand(
+            "results/{{study}}/unfold/{{method}}/parts/{job}.parquet",
+            job=range(STUDY.unfold.jobs if STUDY.families() else 0),
+        ),
     output:
         "results/{study}/unfold/{method}/unfolded.parquet",
     log:

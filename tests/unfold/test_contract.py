@@ -14,7 +14,7 @@ from truthward.events.table import write_table
 from truthward.events.unfolded import Unfolded, gather
 from truthward.physics.generators.gaussian import Gaussian
 from truthward.provenance import Record
-from truthward.unfold.base import NOMINAL, Inputs, Replica, replicas_of, unfold_part
+from truthward.unfold.base import NOMINAL, Inputs, Replica, replicas_of, unfold_nominal, unfold_part
 
 # As small as each method can be; a new one is tested with its defaults.
 SMALL = {
@@ -46,14 +46,16 @@ def tables(tmp_path_factory):
 
 
 def run(kind, tables, folder, jobs, families=FAMILIES, state=None):
-    parts = []
-    for job in range(jobs):
+    parts, trained = [folder / "nominal.parquet"], folder / "nominal.safetensors"
+    task = {
+        "entry": {"kind": kind, **SMALL.get(kind, {})}, "method": "this", "data": tables / "data.parquet",
+        "simulation": tables / "simulation.parquet", "observables": OBSERVABLES, "families": families, "seed": 5,
+        "state": state, "key": "k", "record": Record.for_tests(),
+    }  # fmt: skip
+    unfold_nominal(**task, output=parts[0], trained=trained)
+    for job in range(jobs if families else 0):
         parts.append(folder / f"{job}.parquet")
-        unfold_part(
-            {"kind": kind, **SMALL.get(kind, {})}, method="this", data=tables / "data.parquet",
-            simulation=tables / "simulation.parquet", observables=OBSERVABLES, families=families, job=job, jobs=jobs,
-            seed=5, state=state, key="k", output=parts[-1], record=Record.for_tests(),
-        )  # fmt: skip
+        unfold_part(**task, job=job, jobs=jobs, nominal=trained, output=parts[-1])
     gather(parts, folder / "unfolded.parquet", record=Record.for_tests())
     return Unfolded(folder / "unfolded.parquet")
 
@@ -101,10 +103,9 @@ def test_number_of_jobs_changes_nothing(result, tables, tmp_path):
 
 def test_replicas_are_dealt_once_each():
     dealt = [r for job in range(4) for r in replicas_of(job, 4, FAMILIES)]
-    assert len(dealt) == len(set(dealt)) == 1 + sum(FAMILIES.values())
-    assert NOMINAL in replicas_of(0, 4, FAMILIES)
+    assert len(dealt) == len(set(dealt)) == sum(FAMILIES.values())
     with pytest.raises(ConfigError, match="jobs"):
-        replicas_of(0, 10, FAMILIES)
+        replicas_of(0, 9, FAMILIES)
 
 
 def test_state_is_removed_with_success(tables, tmp_path):

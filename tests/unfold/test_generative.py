@@ -13,7 +13,7 @@ from truthward.events.unfolded import Unfolded, family, gather
 from truthward.plugins import build
 from truthward.provenance import Record
 from truthward.unfold.arrays import Inputs
-from truthward.unfold.base import NOMINAL, Replica, Result, replicas_of, write_part
+from truthward.unfold.base import NOMINAL, Replica, Result, replicas_of, unfold_all, write_part
 from truthward.unfold.generative import Generative
 
 SHIFT, SMEAR = 0.5, 0.7
@@ -90,7 +90,7 @@ def toy(
         data_id=np.arange(len(data), dtype=np.uint64) + 10**6,
         data_validation=np.arange(len(data)) % 5 == 1,
         seed=seed,
-        variations={"calibration": lambda index: reco + np.float32(0.1 * (index + 1))},
+        variations={"calibration": lambda index: {"reco": reco + np.float32(0.1 * (index + 1))}},
     )
 
 
@@ -186,9 +186,12 @@ def test_a_replica_depends_neither_on_its_job_nor_on_its_stack(tmp_path) -> None
     for jobs, stack in ((1, 10), (3, 2)):
         unfolder = Generative(**SHORT, stack=stack)
         parts = []
-        for job in range(jobs):
-            replicas = replicas_of(job, jobs, FAMILIES)
-            result = unfolder.unfold(inputs, replicas, seed=3, state=tmp_path)
+        first = unfolder.unfold(inputs, [NOMINAL], seed=3, state=tmp_path)
+        for job in range(-1, jobs):
+            replicas = [NOMINAL] if job < 0 else replicas_of(job, jobs, FAMILIES)
+            result = (
+                unfolder.unfold(inputs, replicas, seed=3, nominal=first.trained, state=tmp_path) if job >= 0 else first
+            )
             parts.append(tmp_path / f"{jobs}.{job}.parquet")
             write_part(parts[-1], result, replicas, unfolder=unfolder, method="g", kind="generative",
                        observables=["x"], families=families, record=Record.for_tests())  # fmt: skip
@@ -204,7 +207,7 @@ def test_a_replica_depends_neither_on_its_job_nor_on_its_stack(tmp_path) -> None
         np.testing.assert_allclose(first.replicas[name], second.replicas[name], rtol=1e-5, atol=1e-2)
         assert np.ptp(first.replicas[name], axis=0).max() > 0.1, "replicas of a family must differ"
     history = Unfolded(paths[1]).metadata["history"]
-    assert {h["replica"] for h in history} == {str(r) for r in replicas_of(0, 1, FAMILIES)}
+    assert {h["replica"] for h in history} == {str(r) for r in [NOMINAL, *replicas_of(0, 1, FAMILIES)]}
     assert all(np.isfinite(v) for h in history for k, v in h.items() if k != "replica")
 
 
@@ -212,8 +215,7 @@ def test_replicas_share_the_noise_of_sampling() -> None:
     """A bootstrap of the data does not touch the first network: without prior removal its draws stay."""
     inputs, replica = toy(2000), Replica("data_bootstrap", 1)
     unfolder = Generative(**SHORT, prior_steps=0, draws=2)
-    result = unfolder.unfold(inputs, [NOMINAL, replica], seed=3)
-    rows = list(result.rows)
+    rows = list(unfold_all(unfolder, inputs, [replica], seed=3).rows)
     (x, w), (y, v) = (blocks(Result(rows, []), r) for r in (NOMINAL, replica))
     counts = np.tile(inputs.varied(replica).data_weight, 2)
     np.testing.assert_allclose(x[counts > 0], y, atol=1e-6)
@@ -230,7 +232,7 @@ def test_replicas_share_the_noise_of_sampling() -> None:
 def test_systematics_have_the_draws_of_the_nominal() -> None:
     """Their shift is measured from it: with fewer draws the noise of sampling would not cancel."""
     inputs, replica = toy(1000), Replica("systematic:calibration", 0)
-    rows = list(Generative(**SHORT, draws=3, replica_draws=1).unfold(inputs, [NOMINAL, replica], seed=3).rows)
+    rows = list(unfold_all(Generative(**SHORT, draws=3, replica_draws=1), inputs, [replica], seed=3).rows)
     assert sum(len(b["block"]) for b in rows if replica.column() in b) == 3 * len(inputs.data_reco)
 
 

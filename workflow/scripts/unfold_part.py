@@ -7,10 +7,11 @@ with Job(snakemake) as job:
     from truthward.unfold.base import unfold_part
 
     unfold_part(
-        job.spec["method"],
+        entry=job.spec["method"],
         method=job.wildcards.method,
         data=job.input.data,
         simulation=job.input.simulation,
+        nominal=job.input.nominal,
         observables=observables_from(job.spec["observables"]),
         families=job.spec["families"],
         job=int(job.wildcards.job),

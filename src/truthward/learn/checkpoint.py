@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file as save_numpy
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -41,6 +44,29 @@ def save(
     }
     with atomic(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
+
+
+def save_arrays(path: str | Path, arrays: Mapping[str, np.ndarray], *, provenance: dict[str, Any]) -> None:
+    """Write named arrays, as a method's nominal training leaves them to its replicas."""
+    with atomic(path) as temporary:
+        save_numpy({n: np.ascontiguousarray(a) for n, a in arrays.items()}, temporary,
+                   metadata={"provenance": json.dumps(provenance)})  # fmt: skip
+
+
+def load_arrays(path: str | Path) -> dict[str, np.ndarray]:
+    """Read what `save_arrays` wrote.
+
+    Raises:
+        InputError: where the file is missing; CorruptError: where it is not a whole safetensors file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; run the stage that trains it")
+    try:
+        with safe_open(path, framework="numpy") as handle:
+            return {key: handle.get_tensor(key) for key in handle.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CorruptError(f"{path}: not a whole safetensors file ({error}); delete it and rerun its stage") from error
 
 
 def load(path: str | Path) -> tuple[dict[str, nn.Module], dict[str, Tensor], dict[str, Any]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,10 @@ from truthward.learn.fit import History, Settings, fit
 from truthward.learn.nets import Activation
 from truthward.learn.scaling import Standardise
 from truthward.ratio.classifier import logits, stack_of
+
+BOUND = 15.0
+"""Soft bound on the networks' logits: where negative weights outweigh the others the loss has no minimum, and would
+drive them, and what lies beside them, off to infinity."""
 
 REACH = 30.0
 """Largest shift of the logits in the calibration; beyond it a probability is zero or one in double precision."""
@@ -52,6 +57,21 @@ class Probability:
         single.stack.load_member(0, self.stack.state_of(m))
         single.offset, single.constant = self.offset[m : m + 1].copy(), self.constant
         return single
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The only member as named arrays; NaN for a constant that is none."""
+        own = {"|offset": self.offset, "|constant": np.array([np.nan if self.constant is None else self.constant])}
+        return {n: t.numpy() for n, t in self.stack.state_of(0).items()} | own
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], inputs: int, **network: Any) -> Probability:
+        """Back from `arrays`; `network` as it was made with."""
+        found = cls(inputs, [0], **network)
+        state = {n: torch.from_numpy(a) for n, a in arrays.items() if not n.startswith("|")}
+        found.stack.load_member(0, state)
+        constant = float(arrays["|constant"][0])
+        found.offset, found.constant = arrays["|offset"], None if np.isnan(constant) else constant
+        return found
 
     def train(
         self,
@@ -91,21 +111,22 @@ class Probability:
         own = x.ndim == 3
 
         def loss(x: Tensor, target: Tensor) -> Tensor:
-            logit = offset + self.stack.call("forward", x.transpose(0, 1) if own else x, own=(own,))
+            found = self.stack.call("forward", x.transpose(0, 1) if own else x, own=(own,))
+            logit = offset + BOUND * torch.tanh(found / BOUND)
             return softplus(logit) - target * logit
 
         target = torch.from_numpy(label.astype(np.float32))
         held = None if held_out is None else torch.from_numpy(held_out)
         history = fit(self.stack, loss, (x, target), torch.from_numpy(weights), settings, seed=seed, validation=held,
                       label=name, state=state, state_key=key)  # fmt: skip
-        self._calibrate(logits(self.stack, x, label=name), weights, yes, name)
+        self._calibrate(_bounded(logits(self.stack, x, label=name)), weights, yes, name)
         return history
 
     def __call__(self, x: Tensor) -> np.ndarray:
         """(N, D), or (N, E, D) -> (N, E) float64."""
         if self.constant is not None:
             return np.full((len(x), self.members), self.constant)
-        return _sigmoid(logits(self.stack, x) + self.offset)
+        return _sigmoid(_bounded(logits(self.stack, x)) + self.offset)
 
     def _calibrate(self, found: np.ndarray, weights: np.ndarray, yes: np.ndarray, name: str) -> None:
         """Shift the offsets so that the mean is exact, by bisection."""
@@ -121,6 +142,10 @@ class Probability:
             above = excess(middle) > 0
             low, high = np.where(above, low, middle), np.where(above, middle, high)
         self.offset = 0.5 * (low + high)
+
+
+def _bounded(logit: np.ndarray) -> np.ndarray:
+    return BOUND * np.tanh(logit / BOUND)
 
 
 def _sigmoid(logit: np.ndarray) -> np.ndarray:

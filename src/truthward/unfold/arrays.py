@@ -13,11 +13,15 @@ from truthward.events.contract import SIGNAL, is_jagged
 from truthward.events.split import VALIDATION, split_of
 from truthward.events.table import EventTable
 from truthward.seeds import poisson_weights
+from truthward.variations import variation_of
 
 if TYPE_CHECKING:
     from truthward.config import Observable
 
 ROWS = 65536
+
+Vary = Callable[[int], Mapping[str, np.ndarray]]
+"""Of a systematic: index of the variation -> the fields of `Inputs` that it replaces."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,8 @@ class Inputs:
     yield; signal: (N,) bool, False for the processes that are background; validation: (N,) bool, events held out in
     trainings; carried: every truth observable of the simulation, name -> (N,) float32, unfolded or not.
     data_*: the M data events that pass at reco level. variations: systematic name -> function of the replica's index
-    that returns shifted reco values (N, D). seed: that of the study; bootstraps are the same for all methods.
+    that returns what it replaces: `reco` (N, D), `pass_reco` (N,) and `weight` (N,), or some of them. seed: that of the
+    study; bootstraps are the same for all methods.
     """
 
     observables: Sequence[Observable]
@@ -67,7 +72,7 @@ class Inputs:
     data_id: np.ndarray
     data_validation: np.ndarray
     seed: int
-    variations: Mapping[str, Callable[[int], np.ndarray]] = field(default_factory=dict)
+    variations: Mapping[str, Vary] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -137,7 +142,7 @@ class Inputs:
         observables: Sequence[Observable],
         *,
         seed: int,
-        variations: Mapping[str, Callable[[int], np.ndarray]] | None = None,
+        variations: Mapping[str, Vary] | None = None,
     ) -> Inputs:
         """Inputs from the columns of event tables, name -> (N,) and (M,). `split` is the hash of the id where missing,
         `process` is signal, and values are blanked where their level's flag is false."""
@@ -172,10 +177,12 @@ class Inputs:
         )
 
     def varied(self, replica: Replica) -> Inputs:
-        """The inputs of one replica: other weights, or for a systematic other reco values; everything else is shared.
+        """The inputs of one replica: other weights, or for a systematic also other reco values and another acceptance
+        at reco level; everything else is shared. The truth, and with it the fiducial region, is that of all.
 
         Raises:
             ConfigError: an unknown family, or a systematic that the simulation has no columns of.
+            InputError: a variation lets events in that it has no reco values of, or no signal event is left.
         """
         kind, _, name = replica.family.partition(":")
         if kind in ("nominal", "initialisation"):
@@ -185,7 +192,16 @@ class Inputs:
         if kind == "mc_bootstrap":
             return replace(self, weight=self.weight * self._counts(self.event_id, replica))
         if kind == "systematic" and name in self.variations:
-            return replace(self, reco=self.variations[name](replica.index))
+            changed = replace(self, **self.variations[name](replica.index))
+            lacking = ~np.isfinite(changed.reco[changed.pass_reco]).all(axis=1)
+            if lacking.any():
+                raise InputError(
+                    f"{replica}: {lacking.sum()} of {len(lacking)} accepted events have no reco value; give a column "
+                    f"reco_<observable>:{name}:{replica.index} for each of {', '.join(self.names)}"
+                )
+            if not changed.matched.any():
+                raise InputError(f"{replica}: no signal event passes at both levels; is the shift in the right unit?")
+            return changed
         known = ", ".join(
             ["data_bootstrap", "mc_bootstrap", "initialisation", *(f"systematic:{v}" for v in self.variations)]
         )
@@ -219,20 +235,27 @@ def largest_over_mean(weights: np.ndarray) -> np.ndarray:
     return np.abs(weights).max(axis=0) / np.abs(weights).mean(axis=0)
 
 
-def _variations(simulation: EventTable, names: Sequence[str]) -> dict[str, Callable[[int], np.ndarray]]:
-    """Systematics by their columns, `reco_<observable>:<systematic>:<index>`; observables without one stay."""
-    found = {c.split(":")[1] for c in simulation.columns if c.startswith("reco_") and c.count(":") == 2}
+def _variations(simulation: EventTable, names: Sequence[str]) -> dict[str, Vary]:
+    """Systematics by the columns of the table (see `truthward.variations`); what one has no column of stays."""
+    found = {v.systematic for c in simulation.columns if (v := variation_of(c))}
 
-    def reader(systematic: str) -> Callable[[int], np.ndarray]:
-        def read(index: int) -> np.ndarray:
-            shifted = {n: f"reco_{n}:{systematic}:{index}" for n in names}
-            have = {n: c for n, c in shifted.items() if c in simulation.columns}
+    def reader(systematic: str) -> Vary:
+        def read(index: int) -> dict[str, np.ndarray]:
+            def own(base: str) -> str:
+                column = f"{base}:{systematic}:{index}"
+                return column if column in simulation.columns else base
+
+            recos = [own(f"reco_{n}") for n in names]
+            others = [name for name in ("pass_reco", "weight") if own(name) != name]
             if not any(c.endswith(f":{systematic}:{index}") for c in simulation.columns):
                 raise ConfigError(
-                    f"{simulation.path}: no replica {index} of the systematic {systematic!r}; ask for fewer"
+                    f"{simulation.path}: no variation {index} of the systematic {systematic!r}; ask for fewer replicas"
                 )
-            columns = simulation.read([have.get(n, f"reco_{n}") for n in names])
-            return np.stack([columns[have.get(n, f"reco_{n}")] for n in names], axis=1)
+            changed = {name: simulation.read([own(name)])[own(name)] for name in others}
+            if any(":" in c for c in recos):
+                columns = simulation.read(recos)
+                changed["reco"] = np.stack([columns[c] for c in recos], axis=1)
+            return changed
 
         return read
 

@@ -15,6 +15,7 @@ import numpy as np
 from truthward.errors import ConfigError
 from truthward.events.table import EventTable
 from truthward.events.unfolded import Family, family, weight_columns, write_unfolded
+from truthward.learn.checkpoint import load_arrays, save_arrays
 from truthward.plugins import build
 from truthward.seeds import seed_for
 from truthward.unfold.arrays import NOMINAL, Inputs, Replica
@@ -23,7 +24,18 @@ if TYPE_CHECKING:
     from truthward.config import Observable
     from truthward.provenance import Record
 
-__all__ = ["NOMINAL", "Inputs", "Replica", "Result", "Unfolder", "replicas_of", "unfold_part", "write_part"]
+__all__ = [
+    "NOMINAL",
+    "Inputs",
+    "Replica",
+    "Result",
+    "Unfolder",
+    "replicas_of",
+    "unfold_all",
+    "unfold_nominal",
+    "unfold_part",
+    "write_part",
+]
 
 log = logging.getLogger("truthward.unfold")
 
@@ -33,49 +45,86 @@ class Result:
     """What a method returns: rows for `write_unfolded`, diagnostics, and the number of iterations where it has one.
 
     Weight columns of the rows are named by `Replica.column`. history: JSON-able dictionaries; each names its `replica`.
+    extra: further metadata. trained: of the nominal unfolding, name -> array, what its replicas start from.
     """
 
     rows: Iterable[Mapping[str, np.ndarray]]
     history: list[dict[str, Any]]
     iterations: int | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+    trained: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 class Unfolder(ABC):
     """A method of unfolding. Options are keyword-only constructor arguments with literal defaults.
 
-    `joint`: one set of weights for all observables, or one for each of them.
+    `joint`: one set of weights for all observables, or one for each of them. `observables`: names of those that it
+    unfolds, empty for all of the study. `constituents`: how many constituents of each level it looks at, hardest first.
     """
 
     joint: bool
+    observables: Sequence[str] = ()
+    constituents: int = 0
 
     @abstractmethod
     def unfold(
-        self, inputs: Inputs, replicas: Sequence[Replica], *, seed: int, state: Path | None = None, key: str = ""
+        self,
+        inputs: Inputs,
+        replicas: Sequence[Replica],
+        *,
+        seed: int,
+        nominal: Mapping[str, np.ndarray] | None = None,
+        state: Path | None = None,
+        key: str = "",
     ) -> Result:
-        """Unfold once for each of `replicas`.
+        """Unfold once for each of `replicas`: the nominal by itself, or any others given what it has trained.
 
         Args:
             inputs: the nominal inputs; `inputs.varied(replica)` gives those of a replica.
-            replicas: any subset. A replica's numbers depend on (family, index, seed) alone, never on the others.
+            replicas: `[NOMINAL]`, or any subset of the others. A replica's numbers depend on the nominal and on
+                (family, index, seed) alone, never on the others.
             seed: of everything that is drawn; initial weights are shared by all families but `initialisation`.
+            nominal: `Result.trained` of the nominal unfolding; None where that is the one to be made.
             state: folder for resume states; a repeated call takes up where an interrupted one stopped.
             key: digest of spec and code that the states belong to.
         """
+
+
+def unfold_all(
+    unfolder: Unfolder, inputs: Inputs, replicas: Sequence[Replica], *, seed: int, state: Path | None = None
+) -> Result:
+    """The nominal unfolding and then `replicas` of it, in memory: one result with all their weight columns."""
+    first = unfolder.unfold(inputs, [NOMINAL], seed=seed, state=state)
+    if not replicas:
+        return first
+    others = unfolder.unfold(inputs, replicas, seed=seed, nominal=first.trained, state=state)
+    every = [NOMINAL, *replicas]
+
+    def rows() -> Iterator[Mapping[str, np.ndarray]]:
+        left, right = list(first.rows), list(others.rows)
+        if "block" not in left[0]:
+            yield from ({**a, **b} for a, b in zip(left, right, strict=True))
+            return
+        for batch in (*left, *right):
+            own = next(number for number, replica in enumerate(every) if replica.column() in batch)
+            yield {**batch, "block": np.full_like(batch["block"], own)}
+
+    kept = list(rows())
+    return Result(kept, [*first.history, *others.history], first.iterations, first.extra, first.trained)
 
 
 def replicas_of(job: int, jobs: int, families: Mapping[str, int]) -> list[Replica]:
     """The replicas of one of `jobs` jobs, dealt in turn, so that each has its share of every family.
 
     >>> [str(r) for r in replicas_of(0, 2, {"data_bootstrap": 3})]
-    ['nominal:0', 'data_bootstrap:1']
+    ['data_bootstrap:0', 'data_bootstrap:2']
 
     Raises:
         ConfigError: more jobs than replicas.
     """
-    every = [NOMINAL, *(Replica(name, i) for name, count in families.items() for i in range(count))]
+    every = [Replica(name, i) for name, count in families.items() for i in range(count)]
     if not 0 <= job < jobs <= len(every):
-        raise ConfigError(f"jobs: job {job} of {jobs} asked for, {len(every)} unfoldings to share; set `jobs` lower")
+        raise ConfigError(f"jobs: job {job} of {jobs} asked for, {len(every)} replicas to share; set `jobs` lower")
     return every[job::jobs]
 
 
@@ -118,44 +167,91 @@ def _numbered(rows: Iterable[Mapping[str, np.ndarray]], families: Mapping[str, F
         yield {**batch, "block": np.full_like(batch["block"], own[0])} if stacked else batch
 
 
-def unfold_part(
-    entry: Mapping[str, Any],
-    *,
-    method: str,
-    data: str | Path,
-    simulation: str | Path,
-    observables: Sequence[Observable],
-    families: Mapping[str, int],
-    job: int,
-    jobs: int,
-    seed: int,
-    state: str | Path | None,
-    key: str,
-    output: str | Path,
-    record: Record,
-) -> None:
-    """Make one job's replicas of one method and write them to `output`; then remove the resume states in `state`.
+def unfold_nominal(*, trained: str | Path, output: str | Path, record: Record, **task: Any) -> None:
+    """Make the nominal unfolding of a method; see `unfold_part` for the arguments.
 
     Args:
+        output: its part of the result; trained: what the replicas start from (safetensors).
+    """
+    made = _Task(**task)
+    result = made.unfold([NOMINAL], None)
+    made.write(output, result, [NOMINAL], record)
+    save_arrays(trained, result.trained, provenance=record.finish(events_out=len(result.trained)))
+    made.done()
+
+
+def unfold_part(*, job: int, jobs: int, nominal: str | Path, output: str | Path, record: Record, **task: Any) -> None:
+    """Make one job's replicas of one method and write them to `output`; then remove the resume states.
+
+    Args:
+        job, jobs: which of how many; nominal: what the nominal unfolding has trained.
         entry: `{"kind": ..., option: ...}`; method: its name in the config.
         data, simulation: event tables.
+        observables: of the study; the method may take some of them.
         families: name -> number of replicas; families of none are left out.
+        seed: of the study; state: folder for resuming; key: digest of spec and code.
     """
-    declared = {name: family(name, count) for name, count in families.items() if count}
-    replicas = replicas_of(job, jobs, {name: f.count for name, f in declared.items()})
-    unfolder = build("unfold", dict(entry))
-    inputs = Inputs.load(EventTable(data), EventTable(simulation), observables, seed=seed)
-    for replica in replicas:
-        # Found now, not after an hour of training.
-        if replica.family.startswith("systematic:") and replica.family.partition(":")[2] not in inputs.variations:
-            inputs.varied(replica)
-    log.info("%s: job %d of %d, %d unfoldings of %s", method, job + 1, jobs, len(replicas), ", ".join(inputs.names))
-    folder = None if state is None else Path(state)
-    if folder:
-        folder.mkdir(parents=True, exist_ok=True)
-    result = unfolder.unfold(inputs, replicas, seed=seed_for(seed, "unfold", method), state=folder, key=key)
-    names = inputs.names
-    write_part(output, result, replicas, unfolder=unfolder, method=method, kind=entry["kind"], observables=names,
-               families=declared, record=record)  # fmt: skip
-    if folder:
-        shutil.rmtree(folder)
+    made = _Task(**task)
+    replicas = replicas_of(job, jobs, {name: f.count for name, f in made.families.items()})
+    made.require(replicas)
+    log.info("%s: job %d of %d, %d replicas of %s", made.method, job + 1, jobs, len(replicas), ", ".join(made.names))
+    result = made.unfold(replicas, load_arrays(nominal))
+    made.write(output, result, replicas, record)
+    made.done()
+
+
+class _Task:
+    """One method on one pair of event tables."""
+
+    def __init__(
+        self,
+        entry: Mapping[str, Any],
+        *,
+        method: str,
+        data: str | Path,
+        simulation: str | Path,
+        observables: Sequence[Observable],
+        families: Mapping[str, int],
+        seed: int,
+        state: str | Path | None,
+        key: str,
+    ) -> None:
+        self.method, self.kind, self.key = method, entry["kind"], key
+        self.families = {name: family(name, count) for name, count in families.items() if count}
+        self.unfolder: Unfolder = build("unfold", dict(entry))
+        chosen = self.unfolder.observables or [o.name for o in observables]
+        if unknown := sorted(set(chosen) - {o.name for o in observables}):
+            known = ", ".join(o.name for o in observables)
+            raise ConfigError(f"unfold.methods.{method}.observables: {unknown[0]!r} is not one of {known}")
+        self.inputs = Inputs.load(
+            EventTable(data),
+            EventTable(simulation),
+            [o for o in observables if o.name in chosen],
+            seed=seed,
+            **({"constituents": self.unfolder.constituents} if self.unfolder.constituents else {}),
+        )
+        self.names = self.inputs.names
+        self.seed = seed_for(seed, "unfold", method)
+        self.folder = None if state is None else Path(state)
+        if self.folder:
+            self.folder.mkdir(parents=True, exist_ok=True)
+
+    def require(self, replicas: Sequence[Replica]) -> None:
+        """Find now, not after an hour of training, what the inputs cannot vary."""
+        for replica in replicas:
+            if replica.family.startswith("systematic:"):
+                self.inputs.varied(replica)
+
+    def unfold(self, replicas: Sequence[Replica], nominal: Mapping[str, np.ndarray] | None) -> Result:
+        return self.unfolder.unfold(
+            self.inputs, replicas, seed=self.seed, nominal=nominal, state=self.folder, key=self.key
+        )
+
+    def write(self, output: str | Path, result: Result, replicas: Sequence[Replica], record: Record) -> None:
+        write_part(output, result, replicas, unfolder=self.unfolder, method=self.method, kind=self.kind,
+                   observables=self.names, families=self.families, record=record)  # fmt: skip
+
+    def done(self) -> None:
+        """The artefacts are written: the resume states have served."""
+        if self.folder:
+            shutil.rmtree(self.folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from truthward.plugins import check
 from truthward.seeds import seed_for
 from truthward.unfold.base import NOMINAL, Inputs, Replica, Result, Unfolder
 from truthward.unfold.draws import Scaled, shown
-from truthward.unfold.posterior import Members, Recipe
+from truthward.unfold.posterior import Members, Networks, Recipe
 
 log = logging.getLogger("truthward.unfold")
 
@@ -108,34 +108,41 @@ class Generative(Unfolder):
         )
 
     def unfold(
-        self, inputs: Inputs, replicas: Sequence[Replica], *, seed: int, state: Path | None = None, key: str = ""
+        self,
+        inputs: Inputs,
+        replicas: Sequence[Replica],
+        *,
+        seed: int,
+        nominal: Mapping[str, np.ndarray] | None = None,
+        state: Path | None = None,
+        key: str = "",
     ) -> Result:
         """See `Unfolder.unfold`. The events are drawn as the rows are read, which then add the sum, effective size and
         largest value of each replica's weights to the history. `block` is a replica's place in `replicas`."""
         scaled, started, history = Scaled(inputs, seed), time.monotonic(), []
-
-        def members(group: Sequence[Replica]) -> Members:
-            own = group[0].family == "initialisation"
-            return Members(self.recipe, scaled, inputs, group, seed=seed_for(seed, str(group[0])) if own else seed,
-                           state=state, key=key)  # fmt: skip
-
-        nominal = members([NOMINAL])
-        first = nominal.first()
+        handed = None if nominal is None else Networks.from_arrays(nominal, self.recipe, scaled.size)
+        trained: dict[str, np.ndarray] = {}
         learned: dict[Replica, tuple] = {}
         for group in self._groups(replicas):
-            these = members(group)
-            shared = group[0].family in ("nominal", "data_bootstrap")
-            networks = these.remove_prior(first if shared else these.first(), self.prior_steps)
+            own = group[0].family == "initialisation"
+            these = Members(self.recipe, scaled, inputs, group, seed=seed_for(seed, str(group[0])) if own else seed,
+                            state=state, key=key)  # fmt: skip
+            # What a bootstrap of the data leaves as it is, is not trained again.
+            first = handed if handed and group[0].family == "data_bootstrap" else these.first()
+            if group == [NOMINAL]:
+                trained = first.arrays()
+            networks = these.remove_prior(first, self.prior_steps)
             learned |= {r: networks.member(e) for e, r in enumerate(group)}
-            history += (nominal.history if NOMINAL in group else []) + these.history
+            history += these.history
             remaining = (time.monotonic() - started) / len(learned) * (len(replicas) - len(learned))
             log.info("generative: %d of %d unfoldings, about %.0f s remain", len(learned), len(replicas), remaining)
-        return Result(self._rows(inputs, scaled, replicas, learned, history), history, self.prior_steps)
+        rows = self._rows(inputs, scaled, replicas, learned, history)
+        return Result(rows, history, self.prior_steps, trained=trained)
 
     def _groups(self, replicas: Sequence[Replica]) -> list[list[Replica]]:
         """Replicas that may share a stack: the same order of batches, and the same kind of inputs."""
         groups: list[list[Replica]] = []
-        for kinds in (("nominal", "data_bootstrap"), ("mc_bootstrap",), ("systematic",)):
+        for kinds in (("nominal",), ("data_bootstrap",), ("mc_bootstrap",), ("systematic",)):
             same = [r for r in replicas if r.family.partition(":")[0] in kinds]
             groups += [same[i : i + self.stack] for i in range(0, len(same), self.stack)]
         return groups + [[r] for r in replicas if r.family == "initialisation"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -59,9 +59,16 @@ class Ibu(Unfolder):
         self.share = fakes == "share"
 
     def unfold(
-        self, inputs: Inputs, replicas: Sequence[Replica], *, seed: int, state: Path | None = None, key: str = ""
+        self,
+        inputs: Inputs,
+        replicas: Sequence[Replica],
+        *,
+        seed: int,
+        nominal: Mapping[str, np.ndarray] | None = None,
+        state: Path | None = None,
+        key: str = "",
     ) -> Result:
-        """See `Unfolder.unfold`; nothing is random, and nothing takes long enough to be resumed."""
+        """See `Unfolder.unfold`; nothing is random, and nothing takes long enough to be resumed or handed on."""
         columns: dict[str, np.ndarray] = {}
         history: list[dict[str, Any]] = []
         edges, reco_edges, iterations = {}, {}, {}

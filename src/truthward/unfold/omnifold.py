@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -81,7 +81,14 @@ class Omnifold(Unfolder):
         self.patience, self.precision, self.stack = patience, precision, stack
 
     def unfold(
-        self, inputs: Inputs, replicas: Sequence[Replica], *, seed: int, state: Path | None = None, key: str = ""
+        self,
+        inputs: Inputs,
+        replicas: Sequence[Replica],
+        *,
+        seed: int,
+        nominal: Mapping[str, np.ndarray] | None = None,
+        state: Path | None = None,
+        key: str = "",
     ) -> Result:
         """See `Unfolder.unfold`. Bootstraps share initial weights and order of batches with the nominal training; each
         replica of `initialisation` has its own of both, and is therefore trained by itself."""

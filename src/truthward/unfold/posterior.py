@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,27 @@ class Networks:
         parts = (self.flows, self.fraction, self.efficiency)
         m = [e if part.members > 1 else 0 for part in parts]
         return self.flows.state_of(m[0]), self.fraction.member(m[1]), self.efficiency.member(m[2])
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What a single member has learned, as named arrays."""
+        flow, fraction, efficiency = self.member(0)
+        found = {f"model.{n}": t.numpy() for n, t in flow.items()}
+        for name, part in (("fraction", fraction), ("efficiency", efficiency)):
+            found |= {f"{name}.{n}": a for n, a in part.arrays().items()}
+        return found
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], recipe: Recipe, size: int) -> Networks:
+        """Back from `arrays`, for a model of `size` observables."""
+
+        def of(name: str) -> dict[str, np.ndarray]:
+            return {n.removeprefix(f"{name}."): a for n, a in arrays.items() if n.startswith(f"{name}.")}
+
+        flows = Stack(lambda: model_of(recipe.model, size), [0])
+        flows.load_member(0, {n: torch.from_numpy(a) for n, a in of("model").items()})
+        return cls(
+            flows, Probability.from_arrays(of("fraction"), size), Probability.from_arrays(of("efficiency"), size)
+        )
 
 
 class Members:

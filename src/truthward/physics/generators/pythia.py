@@ -56,6 +56,7 @@ class Pythia(Generator):
         process: only "zjets".
         tune: number of Pythia's pp tune: 14 Monash, 21 A14, 26 A14 var2- (the "Tune 26" of OmniFold).
         shower: "simple" (pt-ordered dipoles) or "vincia" (antennae; five times slower).
+        alpha_s: strong coupling at the Z mass in the final-state shower; 0: that of the tune.
         energy: of the collision, GeV.
         pt_hat_min: cut on the hard process, GeV; low enough that initial-state radiation cannot bias the margin.
         z_pt_min, jet_pt_min, jet_eta_max: acceptance, GeV.
@@ -73,6 +74,7 @@ class Pythia(Generator):
         process: Literal["zjets"] = "zjets",
         tune: int = 14,
         shower: Literal["simple", "vincia"] = "simple",
+        alpha_s: float = 0.0,
         energy: float = 14000.0,
         pt_hat_min: float = 140.0,
         z_pt_min: float = 200.0,
@@ -94,6 +96,8 @@ class Pythia(Generator):
                 f"pt_hat_min: {pt_hat_min} is above z_pt_min - z_pt_margin = {z_pt_min - z_pt_margin}: it would cut "
                 "into the acceptance; lower pt_hat_min or z_pt_margin"
             )
+        if alpha_s < 0.0 or (alpha_s and shower == "vincia"):
+            raise ConfigError(f"alpha_s: {alpha_s} given; it is 0 or positive, and set for the simple shower alone")
         self.settings = (
             "Print:quiet = on",
             f"Beams:eCM = {energy}",
@@ -107,6 +111,7 @@ class Pythia(Generator):
             "23:onIfAny = 12 14 16",
             f"PhaseSpace:pTHatMin = {pt_hat_min}",
             "Random:setSeed = on",
+            *([f"TimeShower:alphaSvalue = {alpha_s}"] if alpha_s else []),
         )
         self.process = process
         self.z_pt_min = z_pt_min
