@@ -1,0 +1,80 @@
+"""Positive weights for events of signed ones: data less a background, or a simulation with negative weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from truthward.errors import InputError
+from truthward.learn.fit import Settings
+from truthward.ratio.probability import Probability
+
+VANISHING = 1e-3
+"""Share of its base weight below which an event is reported as lost."""
+
+
+def positive_weights(
+    model: Probability,
+    x: Tensor,
+    weights: np.ndarray,
+    base: np.ndarray,
+    settings: Settings,
+    *,
+    seed: int,
+    held_out: np.ndarray | None = None,
+    name: str = "positive weights",
+    state: Path | None = None,
+    key: str = "",
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Neural positive re-weighting (2007.11586): weights base_i P(x_i), P(x) = E[weight | x] / E[base | x].
+
+    They stand for the same density as `weights` and have, for each member, exactly the same sum. The choice of `base`
+    says which events carry them:
+
+    - data less background: `weights` is (data, -background) and `base` (data, 0): the data alone are left;
+    - signed generator weights: `base` is |weight|, and all events are left.
+
+    P is learned as the probability of a label: each event stands with `weight` among those that have it and with
+    `base - weight` among those that have not, which makes `base` in total. It lies between 0 and 1 by construction,
+    which is right where 0 <= E[weight | x] <= E[base | x]. Where the sample has it otherwise, for instance more
+    background than data, P goes to the limit, and what it cannot take off there is taken from all events alike, so
+    that the sum is right: such events are counted.
+
+    Args:
+        model: networks of E members, trained here; their inputs are to be of order one.
+        x: (N, D), or (N, E, D) where every member has its own inputs.
+        weights: (N, E), of any sign; base: (N, E), not negative.
+        held_out: (N,) bool, rows that choose the epoch; None trains on all.
+
+    Returns:
+        the weights (N, E), none negative; and diagnostics (E,): `smallest`, the least P of the events with `base`
+        above zero; `vanishing`, how many of them have a P below VANISHING; `effective_share`, the effective number of
+        events (sum w)^2 / sum w^2 over that of `base`.
+
+    Raises:
+        InputError: a negative or non-finite `base`.
+        DivergedError: weights, or their complement, do not sum to something positive; a loss or a logit is not finite.
+    """
+    bad = int((~(np.isfinite(base) & (base >= 0))).sum())
+    if bad:
+        raise InputError(f"{name}: {bad} of {base.size} base weights are negative or not finite")
+    rest = base - weights
+    both = np.flatnonzero((rest != 0).any(axis=1))
+    rows = np.concatenate([np.arange(len(weights)), both])
+    label = np.arange(len(rows)) < len(weights)
+    model.train(x[torch.from_numpy(rows)], label, np.concatenate([weights, rest[both]]), settings, seed=seed,
+                held_out=None if held_out is None else held_out[rows], name=name, state=state, key=key)  # fmt: skip
+    share = model(x)
+    result, used = base * share, base > 0
+    return result, {
+        "smallest": np.where(used, share, np.inf).min(axis=0),
+        "vanishing": (used & (share < VANISHING)).sum(axis=0),
+        "effective_share": _effective(result) / _effective(base),
+    }
+
+
+def _effective(weights: np.ndarray) -> np.ndarray:
+    return weights.sum(axis=0) ** 2 / (weights**2).sum(axis=0)
