@@ -12,7 +12,7 @@ PACKAGE = Path(truthward.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 INFRASTRUCTURE = {"config", "checks", "plugins", "errors", "artefact", "provenance", "fingerprint", "job", "__init__"}
-LAYERS = {"events": 1, "physics": 1, "seeds": 1, "learn": 2, "models": 3, "ratio": 3, "plots": 5}
+LAYERS = {"variations": 0, "events": 1, "physics": 1, "seeds": 1, "learn": 2, "models": 3, "ratio": 3, "plots": 5}
 NUMERICS = {"numpy", "scipy", "pandas", "pyarrow", "awkward", "vector", "uproot", "fastjet", "pythia8mc"}
 THIRD_PARTY = {
     0: {"pydantic", "yaml"},

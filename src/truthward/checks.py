@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from truthward import plugins
 from truthward.config import Config, Sample
 from truthward.errors import ConfigError
+from truthward.variations import missing, variation_of
 
 NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_]*$")
 
@@ -83,6 +84,7 @@ def check(config: Config) -> None:
     """
     names = [("study", config.study), *(("samples", n) for n in config.samples)]
     names += [("observables", n) for n in config.observables]
+    names += [("systematics", n) for n in config.systematics]
     names += [("surrogate.models", n) for n in config.surrogate.models]
     names += [("unfold.methods", n) for n in config.unfold.methods]
     for where, name in names:
@@ -96,6 +98,7 @@ def check(config: Config) -> None:
         raise ConfigError("observables: at least one is needed")
     for name, sample in config.samples.items():
         _check_sample(f"samples.{name}", sample, list(config.observables))
+    _check_systematics(config)
     if config.calibrate is not None:
         plugins.check("calibrate", config.calibrate, "calibrate")
         _check_calibrated(config)
@@ -127,6 +130,37 @@ def _check_calibrated(config: Config) -> None:
         )
 
 
+def _check_systematics(config: Config) -> None:
+    others = {n for n, s in config.samples.items() if s.role == "alternative"}
+    for name, sample in config.alternatives().items():
+        if sample not in others:
+            raise ConfigError(
+                f"systematics.{name}.sample: {sample!r} is not a sample with role alternative: "
+                f"{', '.join(sorted(others)) or 'there is none'}{plugins.nearest(sample, others)}"
+            )
+    if unused := sorted(others - set(config.alternatives().values())):
+        raise ConfigError(
+            f"samples.{unused[0]}: role alternative, but no systematic uses it; add "
+            f"systematics.<name>: {{kind: alternative, sample: {unused[0]}}}"
+        )
+    if "calibration" in config.systematics:
+        raise ConfigError("systematics.calibration: this name is that of the calibrator's members; take another")
+    name = config.sample("simulation")
+    entry, where = config.samples[name].generate, f"samples.{name}.generate"
+    if entry is not None:
+        made = entry.get("systematics", {})
+        if absent := [n for n in config.variations() if n not in made]:
+            makes = "systematics" in plugins.schema("physics.generators", entry["kind"]).options
+            way = f"add it to {where}.systematics" if makes else f"{entry['kind']} makes none"
+            raise ConfigError(f"systematics.{absent[0]}: {where} does not make this variation; {way}")
+        if large := [n for n, s in config.variations().items() if s["replicas"] > 2]:
+            raise ConfigError(f"systematics.{large[0]}.replicas: {where} makes two variations, up and down")
+        return
+    mapped = config.samples[name].read.get("branches")
+    if mapped and (lack := missing(config.variations(), mapped)):
+        raise ConfigError(f"samples.{name}.read.branches: {lack}; map it, or ask for fewer replicas")
+
+
 def _check_sample(where: str, sample: Sample, observables: list[str]) -> None:
     if sample.generate is not None:
         found = plugins.check("physics.generators", sample.generate, f"{where}.generate")
@@ -142,6 +176,12 @@ def _check_sample(where: str, sample: Sample, observables: list[str]) -> None:
                 level: {c.removeprefix(f"{level}_") for c in mapped if c.startswith(f"{level}_")}
                 for level in ("truth", "reco")
             }
+        varied = [c for c in mapped if variation_of(c)] if found.provides_from else []
+        if varied and sample.role != "simulation":
+            raise ConfigError(
+                f"{where}.read.{found.provides_from}.{varied[0]}: a variation in a sample of role {sample.role}; only "
+                "the simulation is varied: take it away"
+            )
         if sample.closure_read is not None:
             plugins.check("events.readers", sample.closure_read, f"{where}.closure_read")
         if sample.role == "data" and provided["truth"] and not found.provides and not sample.closure:
@@ -149,7 +189,7 @@ def _check_sample(where: str, sample: Sample, observables: list[str]) -> None:
                 f"{where}.read.{found.provides_from}: maps truth columns for a data sample; remove them, "
                 "or say `closure: true` to set the truth apart for validation"
             )
-    levels = ("truth", "reco") if sample.role == "simulation" else ("reco",)
+    levels = ("reco",) if sample.role == "data" else ("truth", "reco")
     for level in levels:
         for name in observables:
             if name not in provided[level]:

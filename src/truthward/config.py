@@ -62,7 +62,7 @@ class Observable(Strict):
 class Sample(Strict):
     """One sample: made by a generator or read from files."""
 
-    role: Literal["simulation", "data"]
+    role: Literal["simulation", "data", "alternative"]
     generate: Plugin | None = None
     read: Plugin | None = None
     events: int = Field(20_000, ge=1)
@@ -74,7 +74,7 @@ class Sample(Strict):
     def _one_source(self) -> Sample:
         if (self.generate is None) == (self.read is None):
             raise ValueError("give exactly one of `generate` and `read`")
-        if self.role == "simulation" and (self.closure or self.closure_read):
+        if self.role != "data" and (self.closure or self.closure_read):
             raise ValueError("`closure` is for a data sample whose truth is set apart; simulation carries its truth")
         if self.generate is None and {"events", "chunks"} & self.model_fields_set:
             raise ValueError("`events` and `chunks` are for generated samples")
@@ -88,6 +88,31 @@ class Selection(Strict):
 
     truth: str | None = None
     reco: str | None = None
+
+
+class Systematic(Strict):
+    """One source of uncertainty: variations of the simulation, in columns `<what>:<name>:<0 ... replicas - 1>`.
+
+    kind: "shifted" for reco columns and acceptance, "weight" for weights, "alternative" for another simulation, whose
+    density the simulation is given by weights that are learned. replicas: 2 is a pair, up and down.
+    """
+
+    kind: Literal["shifted", "weight", "alternative"]
+    replicas: int = Field(2, ge=1, le=1000)
+    sample: str | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Systematic:
+        if (self.kind == "alternative") != (self.sample is not None):
+            raise ValueError("`sample` is given with kind alternative, and with no other")
+        if self.kind == "alternative" and "replicas" in self.model_fields_set:
+            raise ValueError("kind alternative is one replica; take `replicas` away")
+        return self
+
+    @property
+    def count(self) -> int:
+        """Replicas of its family."""
+        return 1 if self.kind == "alternative" else self.replicas
 
 
 class Surrogate(Strict):
@@ -126,20 +151,41 @@ class Unfold(Strict):
     jobs: int = Field(2, ge=1, le=1000)
 
 
+class Stress(Strict):
+    """The stress scenarios, see `validate.scenarios`, and the replicas of each unfolding."""
+
+    replicas: Replicas = Replicas(data_bootstrap=15, mc_bootstrap=15, initialisation=2)
+    events: int = Field(40_000, ge=1)
+    strength: float = Field(1.0, gt=0)
+    hidden: str | None = None
+    scaled: str | None = None
+    scale: float = Field(1.05, gt=0)
+    share: float = Field(0.1, gt=0, lt=1)
+
+
 class Validate(Strict):
-    """Two-sample tests: seeds, and epochs of each classifier."""
+    """Two-sample tests: seeds, and epochs of each classifier; and the stress suite, None for by request alone."""
 
     seeds: int = Field(3, ge=2)
     epochs: int = Field(10, ge=1)
+    stress: Stress | None = None
+
+    def two_sample(self) -> dict[str, int]:
+        """What the classifiers of the validation need to know."""
+        return {"seeds": self.seeds, "epochs": self.epochs}
 
 
 class Publish(Strict):
-    """What is published, under which licence, and which unused observable the example shows."""
+    """What is published, under which licence, and which unused observable the example shows.
+
+    luminosity: of the data, per fb: the tables then hold cross sections in fb, and yields without it.
+    """
 
     method: str
     licence: str
     fiducial: str
     example: str
+    luminosity: float | None = Field(None, gt=0)
 
 
 class Config(Strict):
@@ -151,6 +197,7 @@ class Config(Strict):
     selection: Selection = Selection()
     observables: dict[str, Observable]
     calibrate: Plugin | None = None
+    systematics: dict[str, Systematic] = {}
     surrogate: Surrogate = Surrogate()
     amplify: Amplify | None = None
     unfold: Unfold
@@ -167,12 +214,22 @@ class Config(Strict):
         data = self.samples[self.sample("data")]
         return data.closure or data.closure_read is not None
 
+    def alternatives(self) -> dict[str, str]:
+        """Systematics that are another simulation, name -> sample."""
+        return {name: s.sample for name, s in self.systematics.items() if s.sample is not None}
+
+    def variations(self) -> dict[str, dict[str, Any]]:
+        """Systematics that are columns of the simulation's own files, name -> {"kind", "replicas"}."""
+        columns = {name: s for name, s in self.systematics.items() if s.sample is None}
+        return {name: {"kind": s.kind, "replicas": s.replicas} for name, s in columns.items()}
+
     def families(self) -> dict[str, int]:
         """Replica families of the study with the number of replicas of each, empty ones left out."""
         counts = dict(self.unfold.replicas.model_dump())
         if self.calibrate is not None:
             schema = plugins.schema("calibrate", self.calibrate["kind"])
             counts["systematic:calibration"] = self.calibrate.get("members", schema.options["members"][1])
+        counts |= {f"systematic:{name}": s.count for name, s in self.systematics.items()}
         return {name: n for name, n in counts.items() if n}
 
     def observable_list(self) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from truthward.errors import InputError
 from truthward.events.split import split_of
+from truthward.variations import reco_flag, variation_of
 
 ROLES: dict[str, tuple[str, ...]] = {
     "simulation": ("truth", "reco"),
@@ -130,7 +131,7 @@ def identities(values: Any, batch: Batch) -> np.ndarray:
 
 
 def _lists(
-    values: Any, mask: np.ndarray, batch: Batch, column: str, counts: dict[str, tuple[str, np.ndarray]]
+    values: Any, mask: np.ndarray, batch: Batch, column: str, flag: str, counts: dict[str, tuple[str, np.ndarray]]
 ) -> pa.Array:
     kept = ak.Array(values)[mask]
     if kept.ndim != 2 and len(kept):
@@ -141,8 +142,7 @@ def _lists(
     length = np.zeros(len(mask), dtype=np.int64)
     if len(kept):
         length[mask] = ak.to_numpy(ak.num(kept, axis=1))
-    level = str(level_of(column))
-    other, known = counts.setdefault(level, (column, length))
+    other, known = counts.setdefault(flag, (column, length))
     bad = np.flatnonzero(known != length)
     if bad.size:
         raise InputError(
@@ -166,7 +166,8 @@ def to_arrow(batch: Batch, *, role: str) -> pa.Table:
     """Check one batch against the contract and return it as an Arrow table, columns in the order of the contract.
 
     Values of a level are null where the level's flag is false, whatever the file had there (-99, NaN). `process` is
-    "signal" and `split` the hash of the id where the batch lacks them.
+    "signal" and `split` the hash of the id where the batch lacks them. Simulation alone may have variations (see
+    `truthward.variations`); a shifted reco column is null where `pass_reco`, or the variation's own flag, is false.
 
     Raises:
         InputError: a column is missing, foreign to the role, of another length, of another type, or not finite where
@@ -179,7 +180,10 @@ def to_arrow(batch: Batch, *, role: str) -> pa.Table:
             f"{batch.source}: a table of role {role} lacks {', '.join(sorted(missing))}; {nearest(min(missing), batch)}"
         )
     allowed = _required(role) | {"process", "split", "member"}
-    foreign = [name for name in batch if name not in allowed and level_of(name) not in levels]
+    varied = {name for name in batch if variation_of(name)}
+    if role == "simulation":
+        allowed |= varied
+    foreign = [name for name in batch if name not in allowed and (level_of(name) not in levels or name in varied)]
     if foreign:
         raise InputError(f"{batch.source}: a table of role {role} cannot have the columns {', '.join(foreign)}")
     size = len(batch["event_id"])
@@ -188,12 +192,15 @@ def to_arrow(batch: Batch, *, role: str) -> pa.Table:
             raise InputError(
                 f"{batch.source}: {name} has {len(values)} rows where event_id has {size}; read them from one tree"
             )
-    masks = {level: flags(batch[f"pass_{level}"], batch, f"pass_{level}") for level in levels}
-    weight = _numbers(batch["weight"], batch, "weight").astype(np.float64)
-    refuse_nonfinite(weight, batch, "weight", "(negative and zero weights are legal)")
+    own = sorted(name for name in varied if not level_of(name))
+    masks = {name: flags(batch[name], batch, name) for name in [f"pass_{level}" for level in levels] + own
+             if name.startswith("pass_")}  # fmt: skip
     event_id = identities(batch["event_id"], batch)
-    columns: dict[str, pa.Array] = {f"pass_{level}": pa.array(mask) for level, mask in masks.items()}
-    columns["weight"] = pa.array(weight)
+    columns: dict[str, pa.Array] = {name: pa.array(mask) for name, mask in masks.items()}
+    for name in ["weight", *(name for name in own if name.startswith("weight:"))]:
+        weight = _numbers(batch[name], batch, name).astype(np.float64)
+        refuse_nonfinite(weight, batch, name, "(negative and zero weights are legal)")
+        columns[name] = pa.array(weight)
     columns["process"] = pa.array(np.asarray(batch.get("process", np.full(size, SIGNAL))).astype(object), pa.string())
     columns["event_id"] = pa.array(event_id)
     columns["split"] = pa.array(np.asarray(batch.get("split", split_of(event_id))).astype(np.uint8))
@@ -203,13 +210,14 @@ def to_arrow(batch: Batch, *, role: str) -> pa.Table:
     for name in sorted(
         (name for name in batch if level_of(name)), key=lambda name: (level_of(name) != "truth", is_jagged(name))
     ):
-        mask = masks[str(level_of(name))]
+        flag = "pass_truth" if level_of(name) == "truth" else reco_flag(name, masks)
+        mask = masks[flag]
         if is_jagged(name):
-            columns[name] = _lists(batch[name], mask, batch, name, counts)
+            columns[name] = _lists(batch[name], mask, batch, name, flag, counts)
             continue
         with np.errstate(over="ignore"):
             values = _numbers(batch[name], batch, name).astype(np.float32)
         # Checked after the cast: 1e39 is finite as a double and infinite in the table.
-        refuse_nonfinite(np.where(mask, values, 0.0), batch, name, f"where pass_{level_of(name)} is true")
+        refuse_nonfinite(np.where(mask, values, 0.0), batch, name, f"where {flag} is true")
         columns[name] = pa.array(values, mask=~mask)
     return pa.table(columns)

@@ -16,6 +16,7 @@ from truthward.events.root import CHUNK
 from truthward.events.select import Selection
 from truthward.events.table import write_table
 from truthward.provenance import Record
+from truthward.variations import missing
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ def ingest(
     observables: Sequence[Observable],
     role: str,
     selection: Mapping[str, str | None] | None = None,
+    systematics: Mapping[str, Mapping[str, Any]] | None = None,
     record: Record,
     rows: int = CHUNK,
 ) -> dict[str, Any]:
@@ -53,6 +55,7 @@ def ingest(
         observables: those that are unfolded: they must be there at each level of the table.
         role: "simulation" (both levels), "data" (reco), or "closure_truth" (truth, from a file of its own).
         selection: level -> expression over columns; see `select.Selection`.
+        systematics: those of the config whose columns a simulation must have, name -> {"kind", "replicas"}.
         record: provenance.
         rows: entries read at once; the tables do not depend on it.
 
@@ -62,7 +65,8 @@ def ingest(
 
     Raises:
         InputError: what the readers and the contract refuse; an observable that is not there; data that carries truth
-            where none is declared, or declared truth that is not there; no event left at a level.
+            where none is declared, or declared truth that is not there; a variation that is not there; no event left
+            at a level.
         ConfigError: an expression that is not valid.
     """
     chosen = Selection(selection or {})
@@ -79,10 +83,31 @@ def ingest(
         raise InputError(
             f"{reader.paths[0]}: `closure: true`, but it gives no truth_* column; map some, or take `closure` away"
         )
+    if role == "simulation":
+        _check_variations(reader, observables, systematics or {})
     done = {role: _write(reader, output, observables, role, chosen, record, rows)}
     if closure_output is not None:
         done["closure_truth"] = _write(reader, closure_output, observables, "closure_truth", chosen, record, rows)
     return done
+
+
+def _check_variations(
+    reader: Reader, observables: Sequence[Observable], systematics: Mapping[str, Mapping[str, Any]]
+) -> None:
+    given = reader.columns()
+    if lack := missing(systematics, given):
+        raise InputError(
+            f"{reader.paths[0]}: gives {lack}; map it under `branches` (or, without a map, name a branch so with __ in "
+            "place of each colon), or ask for fewer"
+        )
+    for flag in (name for name in given if name.startswith("pass_reco:")):
+        end = flag.removeprefix("pass_reco")
+        for observable in observables:
+            if f"reco_{observable.name}{end}" not in given:
+                raise InputError(
+                    f"{reader.paths[0]}: gives {flag} but no reco_{observable.name}{end}: events that it lets in "
+                    "would have no value; map it (to the nominal branch where the shift does not change it)"
+                )
 
 
 def _write(
@@ -143,8 +168,10 @@ def _accepted(reader: Reader, levels: Sequence[str], selection: Selection, tally
             batch = batch.like({name: values for name, values in batch.items() if name != "process"})
         batch = selection.apply(batch)
         for level in levels:
-            mask = flags(batch[f"pass_{level}"], batch, f"pass_{level}")
-            tally.passed[level] += int(mask.sum())
+            tally.passed[level] += int(flags(batch[f"pass_{level}"], batch, f"pass_{level}").sum())
+        # An event that a variation alone accepts is part of that variation.
+        for flag in (name for name in batch if name.startswith("pass_")):
+            mask = flags(batch[flag], batch, flag)
             some = mask if some is None else some | mask
         kept = batch.take(some)
         tally.kept += len(kept["event_id"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -13,15 +13,12 @@ from truthward.events.contract import SIGNAL, is_jagged
 from truthward.events.split import VALIDATION, split_of
 from truthward.events.table import EventTable
 from truthward.seeds import poisson_weights
-from truthward.variations import variation_of
+from truthward.unfold.variations import Vary, variations_of
 
 if TYPE_CHECKING:
     from truthward.config import Observable
 
 ROWS = 65536
-
-Vary = Callable[[int], Mapping[str, np.ndarray]]
-"""Of a systematic: index of the variation -> the fields of `Inputs` that it replaces."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +123,7 @@ class Inputs:
             data.read([*recos, *common]),
             observables,
             seed=seed,
-            variations=_variations(simulation, names),
+            variations=variations_of(simulation, names),
         )
         if len(inputs.data_reco) == 0:
             raise InputError(f"{data.path}: no event passes at reco level; loosen the selection")
@@ -233,30 +230,3 @@ def effective_size(weights: np.ndarray) -> np.ndarray:
 def largest_over_mean(weights: np.ndarray) -> np.ndarray:
     """Largest |weight| over mean |weight| along the first axis, (N, ...) -> (...)."""
     return np.abs(weights).max(axis=0) / np.abs(weights).mean(axis=0)
-
-
-def _variations(simulation: EventTable, names: Sequence[str]) -> dict[str, Vary]:
-    """Systematics by the columns of the table (see `truthward.variations`); what one has no column of stays."""
-    found = {v.systematic for c in simulation.columns if (v := variation_of(c))}
-
-    def reader(systematic: str) -> Vary:
-        def read(index: int) -> dict[str, np.ndarray]:
-            def own(base: str) -> str:
-                column = f"{base}:{systematic}:{index}"
-                return column if column in simulation.columns else base
-
-            recos = [own(f"reco_{n}") for n in names]
-            others = [name for name in ("pass_reco", "weight") if own(name) != name]
-            if not any(c.endswith(f":{systematic}:{index}") for c in simulation.columns):
-                raise ConfigError(
-                    f"{simulation.path}: no variation {index} of the systematic {systematic!r}; ask for fewer replicas"
-                )
-            changed = {name: simulation.read([own(name)])[own(name)] for name in others}
-            if any(":" in c for c in recos):
-                columns = simulation.read(recos)
-                changed["reco"] = np.stack([columns[c] for c in recos], axis=1)
-            return changed
-
-        return read
-
-    return {systematic: reader(systematic) for systematic in sorted(found)}

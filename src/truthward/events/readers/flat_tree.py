@@ -10,11 +10,12 @@ import awkward as ak
 import numpy as np
 
 from truthward.errors import ConfigError, InputError
-from truthward.events.contract import SIGNAL, Batch, identities, level_of, nearest, refuse_nonfinite
+from truthward.events.contract import ROLES, SIGNAL, Batch, identities, level_of, nearest, refuse_nonfinite
 from truthward.events.expression import Expression
 from truthward.events.identity import combine
 from truthward.events.readers import Reader
 from truthward.events.root import CHUNK, digest, opened
+from truthward.variations import column_of, variation_of
 
 _NUMBERS = ("run", "lumi", "event")
 _OTHERS = ("pass_truth", "pass_reco", "weight", "event_id", *_NUMBERS, "process", "is_background")
@@ -27,6 +28,10 @@ class FlatTree(Reader):
     `event_id`, `run`, `lumi`, `event`, `process` and `is_background` are taken from branches of these names unless the
     map says otherwise. Without a flag every event passes; without a weight it is 1; without any id it is made of the
     content of the file and the entry.
+
+    Variations of the simulation (see `truthward.variations`) are columns of their own in the map, such as
+    "reco_m:jes:0", "pass_reco:jes:0" or "weight:scale:1"; without a map they are taken from branches named
+    `reco_m__jes__0` and so on. Other tables than those of simulation have none of them.
 
     Args:
         files: paths and globs.
@@ -52,7 +57,12 @@ class FlatTree(Reader):
         super().__init__(files)
         self.tree = tree
         for column in branches:
-            if not level_of(column) and column not in _OTHERS:
+            if ":" in column and not variation_of(column):
+                raise ConfigError(
+                    f"branches.{column}: not a variation; it is reco_<observable>:<systematic>:<index>, or pass_reco "
+                    "or weight in place of the observable, with indices from 0"
+                )
+            if not level_of(column) and column.partition(":")[0] not in _OTHERS:
                 raise ConfigError(
                     f"branches.{column}: not a column; it is truth_<name>, reco_<name>, {', '.join(_OTHERS)}; "
                     f"{nearest(column, _OTHERS)}"
@@ -65,13 +75,14 @@ class FlatTree(Reader):
         """Column -> expression, as it stands for these files."""
         with opened(self.paths[0], self.tree) as tree:
             present = tree.branches
-        texts = dict(self.branches) or {name: name for name in present if level_of(name) and name.isidentifier()}
+        plain = [name for name in present if name.isidentifier() and (level_of(name) or column_of(name) != name)]
+        texts = dict(self.branches) or {column_of(name): name for name in plain}
         texts = {name: name for name in _OTHERS if name in present} | texts
         return {column: Expression(text) for column, text in texts.items()}
 
     def columns(self) -> list[str]:
-        """Columns `truth_*` and `reco_*` that the map gives."""
-        return [column for column in self.mapping if level_of(column)]
+        """Columns `truth_*` and `reco_*` and variations that the map gives."""
+        return [column for column in self.mapping if level_of(column) or variation_of(column)]
 
     def truth(self) -> list[str]:
         """Truth columns of the map, and branches of the file that are named as truth."""
@@ -110,14 +121,21 @@ class FlatTree(Reader):
         named = [f"pass_{level}" for level in levels] + [name for name in _OTHERS if not name.startswith("pass_")]
         if "event_id" in self.mapping:
             named = [name for name in named if name not in _NUMBERS]
-        return {name: text for name, text in self.mapping.items() if level_of(name) in levels or name in named}
+        if tuple(levels) == ROLES["simulation"]:
+            named += [name for name in self.mapping if variation_of(name)]
+        return {
+            name: text
+            for name, text in self.mapping.items()
+            if name in named or (level_of(name) in levels and not variation_of(name))
+        }
 
     def _batch(
         self, wanted: Mapping[str, Expression], flags: Sequence[str], seed: int | None, arrays: Batch, size: int
     ) -> Batch:
         columns: dict[str, Any] = {}
         for column, expression in wanted.items():
-            if column in flags or column == "weight":
+            # Variations of flags and weights are "pass_reco:..." and "weight:...".
+            if column.partition(":")[0] in (*flags, "weight"):
                 for name in sorted(expression.names - expression.guarded):
                     _finite(arrays, name, column)
             try:

@@ -13,6 +13,7 @@ from truthward.physics.observables import ABSENT
 
 MAX_DIMENSIONS = 10
 SIGNAL, FAKE, BACKGROUND = 0, 1, 2
+VARIED = ("bias", "resolution", "mean", "background")
 
 
 class Gaussian(Generator):
@@ -29,6 +30,12 @@ class Gaussian(Generator):
     - Signed weights: a random share of all events weighs -w, the others +w, w = 1/(1 - 2 share): every expectation
       is unchanged, its variance grows by w^2.
 
+    Variations: the same events as a generator with another parameter would have them, up (0) and down (1).
+
+    - `bias`: r_d moves by +-a, for background as well. `resolution`: resolution_d (1 +- a), with the same n_d.
+    - `mean`: signal weights times the exact ratio of N(mean_d +- a, width_d) to N(mean_d, width_d), fakes and all, by
+      the truth that fakes had outside of the region. `background`: weights of background times 1 +- a.
+
     Args:
         dimensions: 1 to 10; the observables are x0, x1, ...
         mean, width: of the truth; one number for all dimensions or a list of one each.
@@ -39,6 +46,8 @@ class Gaussian(Generator):
         background_mean, background_width: of its reco values.
         negative_weights: expected share of events of negative weight, below 0.5.
         expected: expected number of accepted events, to which the weights are scaled; 0: every |weight| is w.
+        systematics: name -> parameter -> size a, such as {"jes": {"bias": 0.1}}; branches `reco_x0__jes__0` and so on
+            for bias and resolution, `weight__<name>__<i>` for mean and background.
     """
 
     PROVIDES = ("x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9")
@@ -58,6 +67,7 @@ class Gaussian(Generator):
         background_width: float = 2.0,
         negative_weights: float = 0.0,
         expected: float = 0.0,
+        systematics: dict[str, dict[str, float]] = {},  # noqa: B006
     ) -> None:
         if not 1 <= dimensions <= MAX_DIMENSIONS:
             raise ConfigError(f"dimensions: {dimensions} given, 1 to {MAX_DIMENSIONS} expected")
@@ -83,6 +93,12 @@ class Gaussian(Generator):
         self.background_width = background_width
         self.negative_weights = negative_weights
         self.expected = expected
+        for name, sizes in systematics.items():
+            if not sizes or not set(sizes) <= set(VARIED):
+                raise ConfigError(f"systematics.{name}: {sizes} given, sizes of {', '.join(VARIED)} expected")
+            if not 0.0 <= sizes.get("resolution", 0.0) < 1.0:
+                raise ConfigError(f"systematics.{name}: a relative change of resolution lies in [0, 1)")
+        self.systematics = dict(systematics)
 
     def _each(self, name: str, value: float | list[float]) -> np.ndarray:
         """One number for each dimension, (D,)."""
@@ -186,7 +202,7 @@ class Gaussian(Generator):
         reco = np.empty((events, self.dimensions))
         signal, fake, background = (kind == k for k in (SIGNAL, FAKE, BACKGROUND))
         truth[signal], reco[signal] = self._signal(counts[SIGNAL], rng)
-        reco[fake] = self._fakes(counts[FAKE], rng)
+        truth[fake], reco[fake] = self._fakes(counts[FAKE], rng)
         shape = (counts[BACKGROUND], self.dimensions)
         reco[background] = self.background_mean + self.background_width * rng.standard_normal(shape)
         pass_reco = ~signal
@@ -199,24 +215,46 @@ class Gaussian(Generator):
         scale = self.expected / total if self.expected > 0.0 else 1.0
         columns["weight"] = sign * scale / (1.0 - 2.0 * self.negative_weights)
         columns["process"] = np.where(background, PROCESSES.index("background"), 0).astype(np.int32)
-        return columns
+        truth[background] = np.nan
+        return columns | self._varied(truth, reco, columns)
+
+    def _varied(self, truth: np.ndarray, reco: np.ndarray, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Branches of the variations, from the values (n, D) before any flag; truth is NaN for background."""
+        branches: dict[str, np.ndarray] = {}
+        has_truth = np.isfinite(truth)
+        noise = np.where(has_truth, reco - truth - self.bias, 0.0)
+        for name, size in self.systematics.items():
+            for index, sign in enumerate((1.0, -1.0)):
+                bias, resolution, mean, background = (sign * size.get(parameter, 0.0) for parameter in VARIED)
+                if {"bias", "resolution"} & set(size):
+                    shifted = reco + bias + resolution * noise
+                    for d, observable in enumerate(self.observables):
+                        values = np.where(columns["pass_reco"], shifted[:, d], ABSENT).astype(np.float32)
+                        branches[f"reco_{observable}__{name}__{index}"] = values
+                if {"mean", "background"} & set(size):
+                    z, step = (truth - self.mean) / self.width, mean / self.width
+                    ratio = np.exp(np.where(has_truth, z * step - 0.5 * step**2, 0.0).sum(axis=1))
+                    ratio = np.where(has_truth[:, 0], ratio, 1.0 + background)
+                    branches[f"weight__{name}__{index}"] = columns["weight"] * ratio
+        return branches
 
     def _signal(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Truth and reco of fiducial events, (n, D) each."""
         x = self.mean + self.width * rng.standard_normal((count, self.dimensions))
         return x, x + self.bias + self.resolution * rng.standard_normal(x.shape)
 
-    def _fakes(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """Reco of fakes, (n, D): reconstructed events kept with probability odds(r_0) / (largest odds)."""
+    def _fakes(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Truth and reco of fakes, (n, D): reconstructed events kept with probability odds(r_0) / (largest odds)."""
         largest = max(share / (1.0 - share) for share in self.fakes)
-        pieces = [np.empty((0, self.dimensions))]
+        pieces = [np.empty((2, 0, self.dimensions))]
         found = 0
         while found < count:
             x, r = self._signal(max(64, 2 * (count - found)), rng)
             kept = rng.random(len(r)) * largest < self.efficiency_at(x[:, 0]) * self._odds(r[:, 0])
-            pieces.append(r[kept])
+            pieces.append(np.stack([x[kept], r[kept]]))
             found += int(kept.sum())
-        return np.concatenate(pieces)[:count]
+        truth, reco = np.concatenate(pieces, axis=1)[:, :count]
+        return truth, reco
 
     def block(self, events: int, *, total: int, seed: int) -> dict[str, Any]:
         """`draw` from a seed."""

@@ -1,0 +1,80 @@
+"""Names of the columns that vary the simulation: `<base>:<systematic>:<index>`.
+
+`reco_<observable>:<systematic>:<index>` is the observable in the index-th variation (up, down, ...) of a systematic,
+`pass_reco:...` its acceptance where the shift moves events across it, `weight:...` the weight, in full and not as a
+factor. What a variation has no column of stays nominal.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+
+class Variation(NamedTuple):
+    """What a column `<base>:<systematic>:<index>` replaces in the index-th variation of a systematic."""
+
+    base: str
+    systematic: str
+    index: int
+
+
+_VARIATION = re.compile(r"^(reco_[^:]+|pass_reco|weight):([A-Za-z][A-Za-z0-9_]*):(\d+)$")
+_BRANCH = re.compile(r"^(reco_\w+?|pass_reco|weight)__([A-Za-z]\w*?)__(\d+)$")
+
+
+def variation_of(column: str) -> Variation | None:
+    """Base, systematic and index of the columns `reco_<observable>:<systematic>:<index>`, `pass_reco:...` and
+    `weight:...`, else None.
+
+    >>> variation_of("reco_m:jes:1")
+    Variation(base='reco_m', systematic='jes', index=1)
+    >>> variation_of("reco_m")
+    """
+    found = _VARIATION.match(column)
+    return Variation(found[1], found[2], int(found[3])) if found else None
+
+
+def column_of(branch: str) -> str:
+    """Column that a branch of this name stands for where no map says otherwise: ROOT takes no colon in a name.
+
+    >>> column_of("reco_m__jes__1"), column_of("reco_m")
+    ('reco_m:jes:1', 'reco_m')
+    """
+    return _BRANCH.sub(r"\1:\2:\3", branch)
+
+
+def reco_flag(column: str, known: Iterable[str]) -> str:
+    """The flag that says where a reco column has a value: a variation may have an acceptance of its own.
+
+    >>> reco_flag("reco_m:jes:1", ["pass_reco", "pass_reco:jes:1"]), reco_flag("reco_m:jes:0", ["pass_reco"])
+    ('pass_reco:jes:1', 'pass_reco')
+    """
+    varied = variation_of(column)
+    own = f"pass_reco:{varied.systematic}:{varied.index}" if varied else "pass_reco"
+    return own if own in known else "pass_reco"
+
+
+def missing(systematics: Mapping[str, Mapping[str, object]], columns: Iterable[str]) -> str | None:
+    """What the columns of a simulation lack of the config's systematics, as the rest of a message; None if nothing.
+
+    Args:
+        systematics: name -> {"kind": "shifted" or "weight", "replicas": n}; other kinds are no matter of columns.
+
+    A shifted systematic needs the same observables in each of its variations, and at least one.
+
+    >>> missing({"jes": {"kind": "shifted", "replicas": 2}}, ["reco_m:jes:0"])
+    'no column reco_m:jes:1, of systematics.jes (replicas: 2)'
+    """
+    found = [v for column in columns if (v := variation_of(column))]
+    for name, entry in systematics.items():
+        own = {v for v in found if v.systematic == name}
+        bases = {v.base for v in own if v.base != "weight"} if entry["kind"] == "shifted" else {"weight"}
+        if not any(base.startswith("reco_") or base == "weight" for base in bases):
+            bases |= {"reco_<observable>"}
+        for index in range(int(entry["replicas"])) if entry["kind"] in ("shifted", "weight") else ():
+            lacking = sorted(base for base in bases if Variation(base, name, index) not in own)
+            if lacking:
+                return f"no column {lacking[0]}:{name}:{index}, of systematics.{name} (replicas: {entry['replicas']})"
+    return None
