@@ -18,6 +18,7 @@ rule publish:
         metadata="results/{study}/publication/metadata.json",
         readme="results/{study}/publication/README.md",
         example="results/{study}/publication/example.py",
+        tables="results/{study}/publication/hepdata/submission.yaml",
         checksums="results/{study}/publication/SHA256SUMS",
     log:
         "results/{study}/logs/publish.log",

@@ -18,6 +18,8 @@ from truthward.events.unfolded import Unfolded, family, weight_columns, write_un
 from truthward.provenance import Record
 from truthward.publish import FILES, SUMS, publish, verify
 
+STOPPING = {"rule": "change", "tolerance": 0.2, "chosen": 4, "largest": 9, "limits": "Nothing is known below 5 GeV."}
+STOPPED = "- **Iterations**: 4, by the rule `change`, tolerance 0.2. Nothing is known below 5 GeV."
 FAMILIES = {"data_bootstrap": family("data_bootstrap", 8), "systematic:scale": family("systematic:scale", 2)}
 OBSERVABLES = [
     Observable(name="m", label="$m$", unit="GeV", range=(0.0, 80.0)),
@@ -38,7 +40,8 @@ def unfolded(tmp_path):
         batches.append(columns)
     path = tmp_path / "unfolded.parquet"
     common = {"method": "omnifold", "kind": "omnifold", "history": [{"iteration": 0, "loss": 0.6}], "iterations": 4}
-    write_unfolded(path, batches, observables=["m"], joint=True, families=FAMILIES, record=Record.for_tests(), **common)
+    common |= {"observables": ["m"], "joint": True, "families": FAMILIES, "extra": {"stopping": STOPPING}}
+    write_unfolded(path, batches, record=Record.for_tests(), **common)
     return path
 
 
@@ -51,7 +54,7 @@ def run(path, directory, **changes):
 
 def test_holds_all_that_it_lists(unfolded, tmp_path):
     folder = run(unfolded, tmp_path / "results" / "publication")
-    assert sorted(p.name for p in folder.iterdir()) == sorted([*FILES, SUMS])
+    assert sorted(p.name for p in folder.iterdir()) == sorted([*FILES, SUMS, "hepdata"])
     assert [p.name for p in folder.parent.iterdir()] == ["publication"]
     metadata = verify(folder)
     events = pq.read_table(folder / "events.parquet")
@@ -70,9 +73,10 @@ def test_holds_all_that_it_lists(unfolded, tmp_path):
     assert metadata["families"]["data_bootstrap"]["count"] == 8
     assert metadata["licence"] == "CC-BY-4.0"
     assert metadata["method"]["iterations"] == 4
+    assert metadata["method"]["stopping"] == STOPPING
     assert metadata["provenance"]["unfolding"]["events_out"] == 1400
     text = (folder / "README.md").read_text()
-    for words in ("CC-BY-4.0", "pT(jet) > 200 GeV", "2504.14072", "2109.13243", "R - 1", "`systematic:scale`"):
+    for words in ("CC-BY-4.0", "pT(jet) > 200 GeV", "2504.14072", "2109.13243", "R - 1", "`systematic:scale`", STOPPED):
         assert words in text
 
 
@@ -152,7 +156,7 @@ def test_an_older_publication_stays_until_the_new_one_is_whole(unfolded, tmp_pat
     assert [p.name for p in folder.parent.iterdir()] == ["publication"]
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [*FILES, "hepdata/1_m_covariance.yaml"])
 def test_corruption_is_detected(unfolded, tmp_path, name):
     folder = run(unfolded, tmp_path / "publication")
     verify(folder)
@@ -163,6 +167,14 @@ def test_corruption_is_detected(unfolded, tmp_path, name):
         verify(folder)
     (folder / name).unlink()
     with pytest.raises(CorruptError, match=f"{name}: missing"):
+        verify(folder)
+
+
+def test_a_file_that_left_the_list_is_missed(unfolded, tmp_path):
+    folder = run(unfolded, tmp_path / "publication")
+    lines = (folder / SUMS).read_text().splitlines(keepends=True)
+    (folder / SUMS).write_text("".join(line for line in lines if "1_m.yaml" not in line))
+    with pytest.raises(CorruptError, match=r"another checksum for hepdata/1_m\.yaml"):
         verify(folder)
 
 

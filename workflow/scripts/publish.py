@@ -17,5 +17,6 @@ with Job(snakemake) as job:
         fiducial=entry["fiducial"],
         observables=observables_from(job.spec["observables"]),
         example=entry["example"],
+        luminosity=entry["luminosity"],
         record=job.record,
     )

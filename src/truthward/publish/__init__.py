@@ -20,10 +20,12 @@ from truthward.physics.labels import QUANTITIES
 from truthward.provenance import Record
 from truthward.publish import texts
 from truthward.publish.example import choose_example, write_example
+from truthward.publish.hepdata import write_tables
 
 FORMAT = "1.0"
 FILES = ("events.parquet", "metadata.json", "README.md", "example.py")
 SUMS = "SHA256SUMS"
+_METHOD = ("method", "kind", "iterations", "stopping", "joint", "history")
 
 
 def publish(
@@ -36,12 +38,14 @@ def publish(
     observables: Sequence[Observable],
     example: str,
     record: Record,
+    luminosity: float | None = None,
 ) -> None:
     """Write the publication of one unfolded sample, and replace an older one only when the new one is whole.
 
     Args:
         unfolded: the gathered sample of the published method.
-        directory: where the publication goes; holds `FILES` and `SUMS` afterwards and nothing else.
+        directory: where the publication goes; holds `FILES`, the tables of `hepdata` and `SUMS` afterwards and nothing
+            else.
         licence: under which the events may be used, e.g. an SPDX identifier.
         fiducial: the truth-level selection in words.
         observables: with label, unit and binning; others are named by `physics.labels`.
@@ -63,11 +67,11 @@ def publish(
             "study": study,
             "licence": licence,
             "fiducial": fiducial,
-            "method": {key: sample.metadata.get(key) for key in ("method", "kind", "iterations", "history", "joint")},
+            "method": {key: sample.metadata.get(key) for key in _METHOD},
             "unfolded_observables": sample.observables,
             "columns": _columns(sample, declared),
             "events": rows,
-            "normalisation": {"rule": texts.NORMALISATION, "sum_of_weights": yields},
+            "normalisation": {"rule": texts.NORMALISATION, "sum_of_weights": yields, "luminosity_per_fb": luminosity},
             "families": {name: texts.describe(f) for name, f in sample.families.items()},
             "combination": texts.COMBINATION,
             "caveats": texts.caveats(sample.families, joint=sample.joint),
@@ -80,14 +84,16 @@ def publish(
         }
         write_text(folder / "README.md", texts.readme(metadata, chosen))
         write_example(folder / "example.py", chosen, study)
+        words = {"study": study, "licence": licence, "fiducial": fiducial}
+        tables = write_tables(folder, sample, declared, luminosity=luminosity, **words)
         metadata["files"] = {
             name: {"sha256": sha256(folder / name), "bytes": (folder / name).stat().st_size}
-            for name in FILES
+            for name in (*FILES, *tables)
             if name != "metadata.json"
         }
         write_json(folder / "metadata.json", metadata)
         # Metadata cannot hold its own digest; this list holds all, in the form that `sha256sum --check` reads.
-        write_text(folder / SUMS, "".join(f"{sha256(folder / name)}  {name}\n" for name in FILES))
+        write_text(folder / SUMS, "".join(f"{sha256(folder / name)}  {name}\n" for name in (*FILES, *tables)))
 
 
 def verify(directory: str | Path) -> dict[str, Any]:
@@ -101,13 +107,14 @@ def verify(directory: str | Path) -> dict[str, Any]:
     if not (folder / SUMS).is_file():
         raise InputError(f"{folder}: no publication here ({SUMS} is missing); run the publish stage")
     listed = dict(reversed(line.split("  ", 1)) for line in (folder / SUMS).read_text(encoding="utf-8").splitlines())
-    for name in FILES:
+    for name in dict.fromkeys([*FILES, *listed]):
         if not (folder / name).is_file():
             raise CorruptError(f"{folder / name}: missing; publish again")
         if sha256(folder / name) != listed.get(name):
             raise CorruptError(f"{folder / name}: does not match its checksum in {SUMS}; publish again")
     metadata = read_json(folder / "metadata.json")
-    if wrong := [n for n, entry in metadata["files"].items() if entry["sha256"] != listed[n]]:
+    stated = {name: entry["sha256"] for name, entry in metadata["files"].items()}
+    if wrong := sorted(dict(stated.items() ^ listed.items()).keys() - {"metadata.json"}):
         raise CorruptError(f"{folder / 'metadata.json'}: states another checksum for {wrong[0]}; publish again")
     return metadata
 

@@ -84,6 +84,7 @@ def readme(metadata: Mapping[str, Any], example: Example) -> str:
         f"- **Fiducial region**: {metadata['fiducial']}",
         f"- **Normalisation**: {metadata['normalisation']['rule']}",
         f"- **Sum of weights**: {yields}",
+        *_stopping(method.get("stopping")),
         f"- **Licence**: {metadata['licence']}",
         "",
         "| file | holds |",
@@ -91,6 +92,7 @@ def readme(metadata: Mapping[str, Any], example: Example) -> str:
         "| `events.parquet` | events, nominal weight, replicas |",
         "| `metadata.json` | all of this page for machines, with provenance |",
         "| `example.py` | " + example.sentence + " |",
+        "| `hepdata/` | a submission to HEPData: each unfolded observable in bins, errors by family, covariances |",
         "| `SHA256SUMS` | check with `sha256sum --check SHA256SUMS` |",
         "",
         "## Reading",
@@ -143,6 +145,16 @@ def readme(metadata: Mapping[str, Any], example: Example) -> str:
     commit = made.get("git", {}).get("commit") or "unknown commit"
     lines += [f"Made by {made.get('package')} {made.get('version')} ({commit}), seed {made.get('seed')}.", ""]
     return "\n".join(lines)
+
+
+def _stopping(entry: Mapping[str, Any] | None) -> list[str]:
+    """How the number of iterations was chosen, for methods that tell."""
+    if not entry:
+        return []
+    chosen = entry["chosen"]
+    number = ", ".join(f"{k}: {v}" for k, v in chosen.items()) if isinstance(chosen, Mapping) else chosen
+    tolerance = "" if entry.get("tolerance") is None else f", tolerance {entry['tolerance']:g}"
+    return [f"- **Iterations**: {number}, by the rule `{entry['rule']}`{tolerance}. {entry.get('limits', '')}".rstrip()]
 
 
 def _meaning(column: Mapping[str, Any]) -> str:

@@ -1,0 +1,213 @@
+"""Tables of the unfolded observables as a HEPData submission (its schemas 1.1.1).
+
+After one table of what is in the fiducial region there are three an observable: its density in bins with one error for
+each family of replicas, and the covariance and correlation of these densities. Numbers have six digits.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from truthward.artefact import write_yaml
+from truthward.config import Observable
+from truthward.events.binning import RULE, coarse_edges
+from truthward.events.families import Histogram
+from truthward.events.unfolded import Unfolded
+
+FOLDER = "hepdata"
+
+Column = tuple[str, str, list[dict[str, Any]]]
+"""Name, unit ("" for none) and values of a variable."""
+
+_LABELS = {"data_bootstrap": "stat", "mc_bootstrap": "sys,simulation statistics"}
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What the tables hold: `scale` times the yields, in `unit`; `keyword` is HEPData's word for its density."""
+
+    name: str
+    symbol: str
+    unit: str
+    keyword: str
+    scale: float
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: columns that it goes by, and columns that it states."""
+
+    name: str
+    file: str
+    description: str
+    independent: list[Column]
+    dependent: list[Column]
+
+
+def quantity(luminosity: float | None) -> Quantity:
+    """Yields, or cross sections where the luminosity of the data is known, per fb."""
+    if luminosity is None:
+        return Quantity("yield", "N", "events", "DN/DX", 1.0)
+    return Quantity("cross section", r"\sigma", "fb", "DSIG/DX", 1.0 / luminosity)
+
+
+def label(family: str) -> str:
+    """Label of a family's error: `stat` for the statistics of the data, `sys,<name>` for all others.
+
+    >>> label("systematic:calibration")
+    'sys,calibration'
+    """
+    return _LABELS.get(family, f"sys,{family.removeprefix('systematic:')}")
+
+
+def write_tables(
+    folder: Path,
+    sample: Unfolded,
+    declared: Mapping[str, Observable],
+    *,
+    study: str,
+    licence: str,
+    fiducial: str,
+    luminosity: float | None = None,
+) -> list[str]:
+    """Write the submission into `folder`/hepdata and return the names of its files, relative to `folder`.
+
+    Args:
+        declared: observables with binning, label and unit; an unfolded one that is not among them has no tables.
+        licence, fiducial: as for `publish`.
+        luminosity: of the data, per fb, for cross sections in fb; None for yields.
+    """
+    q = quantity(luminosity)
+    # Bins do not hold all events: the whole is counted in one bin without ends.
+    everything, sets = np.array([-np.inf, np.inf]), sample.observables[: 1 if sample.joint else None]
+    totals = {name: sample.histogram(name, everything) for name in sets}
+    tables = [_fiducial(totals, q, joint=sample.joint)]
+    for number, o in enumerate((declared[n] for n in sample.observables if n in declared), start=1):
+        fine = sample.histogram(o.name, np.array(o.edges))
+        whole = totals[o.name if o.name in totals else sets[0]]
+        tables += _tables_of(o, f"{number}_{o.name}", fine.merged(coarse_edges(fine, o.atoms)), whole, q)
+
+    qualifiers: list[dict[str, Any]] = [{"name": "Fiducial region", "value": fiducial}]
+    if luminosity is not None:
+        qualifiers.append({"name": "Integrated luminosity", "value": luminosity, "units": "fb$^{-1}$"})
+    submission = []
+    for table in tables:
+        stated = [
+            {**_variable(*column), "qualifiers": [dict(each) for each in qualifiers]} for column in table.dependent
+        ]
+        content = {"independent_variables": [_variable(*c) for c in table.independent], "dependent_variables": stated}
+        write_yaml(folder / FOLDER / table.file, content, compact=True)
+        submission.append(_entry(table, q, licence))
+    write_yaml(
+        folder / FOLDER / "submission.yaml", {"comment": _comment(sample, study, licence, fiducial, q)}, *submission
+    )
+    return [f"{FOLDER}/{name}" for name in ("submission.yaml", *(table.file for table in tables))]
+
+
+def _fiducial(totals: Mapping[str, Histogram], q: Quantity, *, joint: bool) -> Table:
+    text = f"Fiducial {q.name}: all events, within the bins of the other tables or not."
+    rows = [{"value": "all observables" if joint else name} for name in totals]
+    values = [_contents(h, q.scale)[0] for h in totals.values()]
+    return Table(
+        f"Fiducial {q.name}", "0_fiducial.yaml", text, [("Unfolded", "", rows)], [(f"${q.symbol}$", q.unit, values)]
+    )
+
+
+def _tables_of(o: Observable, stem: str, bins: Histogram, whole: Histogram, q: Quantity) -> list[Table]:
+    """Density, covariance and correlation of one observable in `bins`, which hold a part of `whole`."""
+    density, size, x = bins.density(), bins.nominal.size, o.label or o.name
+    per = f"{q.unit} / {o.unit}" if o.unit else q.unit
+    ends = [{"low": _digits(a, 12), "high": _digits(b, 12)} for a, b in zip(bins.edges, bins.edges[1:], strict=False)]
+    inside, total = (f"{q.scale * h.nominal.sum():.6g}" for h in (bins, whole))
+    text = (
+        f"Unfolded {x}: contents of each bin divided by its width. The bins hold {inside} of {total} {q.unit}. {RULE} "
+        f"Here {o.bins} bins became {size}."
+    )
+    if o.atoms:
+        text += f" Values of a probability of their own: {', '.join(f'{value:g}' for value in o.atoms)}."
+    header = rf"$\mathrm{{d}}{q.symbol}/\mathrm{{d}}{_symbol(o)}$"
+    tables = [Table(o.name, f"{stem}.yaml", text, [(x, o.unit, ends)], [(header, per, _contents(density, q.scale))])]
+
+    pairs = [
+        (f"{x}, {which} bin", o.unit, [ends[k] for k in index.ravel()])
+        for which, index in zip(("first", "second"), np.indices((size, size)), strict=True)
+    ]
+    parts = {label(n): f.covariance(density.replicas[n], density.nominal) for n, f in density.families.items()}
+    covariance = {"total": sum(parts.values(), np.zeros((size, size))), **parts}
+    columns = [(f"covariance, {n}", f"({per})$^2$", _matrix(q.scale**2 * m)) for n, m in covariance.items()]
+    text = (
+        f"Covariance of the densities in the table {o.name}: the total, and the part of each family of replicas. "
+        "The rank of a part is at most the number of its replicas: invert the total alone."
+    )
+    tables.append(Table(f"{o.name}: covariance", f"{stem}_covariance.yaml", text, pairs, columns))
+
+    sigma = np.sqrt(np.diag(covariance["total"]))
+    norm = np.outer(sigma, sigma)
+    # Where a bin has no uncertainty there is no correlation to state.
+    correlation = np.divide(covariance["total"], norm, out=np.full(norm.shape, np.nan), where=norm > 0)
+    text = f"Correlation of the densities in the table {o.name}, from their total covariance."
+    columns = [("correlation", "", _matrix(correlation))]
+    return [*tables, Table(f"{o.name}: correlation", f"{stem}_correlation.yaml", text, pairs, columns)]
+
+
+def _comment(sample: Unfolded, study: str, licence: str, fiducial: str, q: Quantity) -> str:
+    meaning = {
+        "yield": "Yields are events expected in the data that were unfolded.",
+        "cross section": "Cross sections are unfolded yields divided by the luminosity; its error is not included.",
+    }
+    return (
+        f"{study}: unfolded with {sample.metadata['method']}. Fiducial region at particle level: {fiducial}. "
+        f"{meaning[q.name]} The error `stat` is that of the data. Errors of different labels add in quadrature, and "
+        "their covariances add. The events with weights and replicas, for other bins, other observables and the "
+        f"covariance between observables, are published with these tables. Licence: {licence}."
+    )
+
+
+def _entry(table: Table, q: Quantity, licence: str) -> dict[str, Any]:
+    """What submission.yaml says of a table."""
+    words = {"observables": [q.keyword], "phrases": ["Unfolding", f"Differential {q.name}"]}
+    entry: dict[str, Any] = {
+        "name": table.name,
+        "description": table.description,
+        "keywords": [{"name": name, "values": values} for name, values in words.items()],
+        "data_file": table.file,
+    }
+    if re.fullmatch(r"[A-Za-z0-9.+-]+", licence):
+        entry["data_license"] = {"name": licence, "url": f"https://spdx.org/licenses/{licence}.html"}
+    return entry
+
+
+def _variable(name: str, unit: str, values: list[dict[str, Any]]) -> dict[str, Any]:
+    # Copies: YAML would write an object that occurs twice as a reference.
+    header = {"name": name, "units": unit} if unit else {"name": name}
+    return {"header": header, "values": [dict(value) for value in values]}
+
+
+def _symbol(o: Observable) -> str:
+    """The last part of the label that is in dollars, without them; or the name."""
+    found = [part for part in o.label.split("$")[1::2] if part]
+    return found[-1] if found else rf"\mathrm{{{o.name}}}".replace("_", r"\_")
+
+
+def _contents(h: Histogram, scale: float) -> list[dict[str, Any]]:
+    """Bins with an error for each family that has one there: HEPData refuses errors that are all zero."""
+    sigmas = {label(name): scale * np.sqrt(variance) for name, variance in h.breakdown().items()}
+    entries: list[dict[str, Any]] = []
+    for index, value in enumerate(h.nominal):
+        errors = [{"symerror": _digits(s[index]), "label": name} for name, s in sigmas.items() if s[index] > 0]
+        entries.append({"value": _digits(scale * value)} | ({"errors": errors} if errors else {}))
+    return entries
+
+
+def _matrix(values: np.ndarray) -> list[dict[str, Any]]:
+    return [{"value": _digits(v) if np.isfinite(v) else "-"} for v in values.ravel()]
+
+
+def _digits(value: float, digits: int = 6) -> float:
+    return float(f"{value:.{digits}g}")
