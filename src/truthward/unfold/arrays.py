@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from truthward.errors import ConfigError, InputError
+from truthward.events.constituents import hardest
 from truthward.events.contract import SIGNAL, is_jagged
 from truthward.events.split import VALIDATION, split_of
 from truthward.events.table import EventTable
@@ -107,8 +108,16 @@ class Inputs:
         return self.pass_reco & ~self.fiducial
 
     @classmethod
-    def load(cls, data: EventTable, simulation: EventTable, observables: Sequence[Observable], *, seed: int) -> Inputs:
-        """Read both tables.
+    def load(
+        cls,
+        data: EventTable,
+        simulation: EventTable,
+        observables: Sequence[Observable],
+        *,
+        seed: int,
+        constituents: int = 0,
+    ) -> Inputs:
+        """Read both tables, with so many constituents of each event, or none.
 
         Raises:
             InputError: a column is missing, or no event is left at reco level or in the fiducial region.
@@ -129,6 +138,10 @@ class Inputs:
             raise InputError(f"{data.path}: no event passes at reco level; loosen the selection")
         if not inputs.matched.any():
             raise InputError(f"{simulation.path}: no signal event passes at both levels; loosen the selection")
+        if constituents:
+            accepted = data.read(["pass_reco"])["pass_reco"]
+            found = {level: hardest(simulation, level, constituents) for level in ("truth", "reco")}
+            inputs.constituents = found | {"data": hardest(data, "reco", constituents)[accepted]}
         return inputs
 
     @classmethod
