@@ -39,8 +39,8 @@ class DeepSets(nn.Module):
 class ParticleAttention(nn.Module):
     """A transformer of elements, whose attention is biased by features of pairs (Particle Transformer, 2202.03772).
 
-    Blocks are pre-norm. The bias is one small network of the pairs' features, shared by all blocks; elements are summed
-    at the end. The last layer starts at zero.
+    Blocks are pre-norm. The bias is a linear function of the pairs' features, shared by all blocks: of logarithms, so
+    that attention goes with powers of them. Elements are summed at the end. The last layer starts at zero.
 
     Args:
         features: F, of each element; context: G, of the set as a whole; pairs: K, of each pair.
@@ -60,16 +60,17 @@ class ParticleAttention(nn.Module):
     ) -> None:
         super().__init__()
         self.embedding = nn.Linear(features, width)
-        self.bias = MLP(pairs, heads, width=2 * heads, depth=1, activation=activation)
+        # No constant: a softmax does not see it.
+        self.bias = nn.Linear(pairs, heads, bias=False)
         self.blocks = nn.ModuleList(_Block(width, heads, activation) for _ in range(depth))
-        self.norm = nn.LayerNorm(width)
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.whole = MLP(width + context, 1, width=2 * width, depth=1, activation=activation, zero_last=True)
 
     def forward(self, elements: Tensor, mask: Tensor, context: Tensor, pairs: Tensor) -> Tensor:
-        """As `DeepSets`, with pairs (B, P, P, K) -> logit (B,)."""
+        """As `DeepSets`, with pairs (B, K, P, P) -> logit (B,)."""
         # Finite, so that a set of no elements has a mean of its padding and not NaN.
         closed = -1e4 * (~mask)[:, None, None, :]
-        bias = self.bias(pairs).permute(0, 3, 1, 2) + closed
+        bias = (self.bias.weight @ pairs.flatten(2)).unflatten(2, pairs.shape[2:]) + closed
         x = self.embedding(elements)
         for block in self.blocks:
             x = block(x, bias)
@@ -82,7 +83,8 @@ class _Block(nn.Module):
     def __init__(self, width: int, heads: int, activation: Activation) -> None:
         super().__init__()
         self.heads = heads
-        self.norm = nn.LayerNorm(width)
+        # The layer that follows is affine already.
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.project = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
         self.dense = nn.Sequential(
@@ -94,10 +96,10 @@ class _Block(nn.Module):
         b, p, width = x.shape
         split = self.project(self.norm(x)).reshape(b, p, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         query, key, value = split.unbind(0)
-        scores = query @ key.transpose(-1, -2) * (width // self.heads) ** -0.5 + bias
+        scores = (query * (width // self.heads) ** -0.5) @ key.transpose(-1, -2) + bias
         mixed = (scores.softmax(-1) @ value).transpose(1, 2).reshape(b, p, width)
         x = x + self.out(mixed)
-        return x + self.dense(x)
+        return x + self.dense(self.norm(x))
 
 
 def _sum(elements: Tensor, mask: Tensor) -> Tensor:

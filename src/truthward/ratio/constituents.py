@@ -20,7 +20,8 @@ FEATURES, CONTEXT, PAIRS = 10, 5, 4
 TINY = 1e-4
 """Distances and momentum fractions below are the same to the networks: logarithms need an end."""
 
-PIECES, PIECE = 4, 128
+PIECE = 128
+"""Events of like lengths that a network sees at once: few enough to stay in the cache, enough to pay a call."""
 
 
 class JetScaling(nn.Module):
@@ -81,7 +82,7 @@ def jet_features(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def pair_features(x: Tensor) -> Tensor:
-    """ln dR, ln kT, ln z, ln m^2 of massless pairs (2202.03772, eq. 3), (B, P, 4) -> (B, P, P, 4), of order one."""
+    """ln dR, ln kT, ln z, ln m^2 of massless pairs (2202.03772, eq. 3), (B, P, 4) -> (B, 4, P, P), of order one."""
     pt, eta, phi, _ = x.unbind(-1)
     pt = pt.clamp(min=TINY)
     d_eta, d_phi = eta[:, :, None] - eta[:, None, :], around(phi[:, :, None] - phi[:, None, :])
@@ -91,7 +92,7 @@ def pair_features(x: Tensor) -> Tensor:
     log_sum = (pt[:, :, None] + pt[:, None, :]).log()
     # At the distances inside a jet m^2 = pt_i pt_j dR^2.
     log_m2 = log_pt[:, :, None] + log_pt[:, None, :] + 2.0 * log_dr
-    return torch.stack([log_dr + 2.0, 0.5 * (low + log_dr) + 1.0, 0.5 * (low - log_sum) + 1.0, 0.25 * log_m2], dim=-1)
+    return torch.stack([log_dr + 2.0, 0.5 * (low + log_dr) + 1.0, 0.5 * (low - log_sum) + 1.0, 0.25 * log_m2], dim=1)
 
 
 def around(angle: Tensor) -> Tensor:
@@ -136,8 +137,7 @@ class ConstituentClassifier(LogRatio):
         # Events of like lengths together, cut to the longest: most of a padded array is padding.
         place = torch.arange(1, x.shape[1] + 1) * (x[..., 3] != 0)
         length, order = place.amax(1).sort()
-        size = max(PIECE, -(-len(x) // PIECES))
-        pieces = zip(order.split(size), length.split(size), strict=True)
+        pieces = zip(order.split(PIECE), length.split(PIECE), strict=True)
         found = [self._logit(x[rows, : max(1, int(longest[-1]))]) for rows, longest in pieces]
         return torch.cat(found)[order.argsort()]
 
