@@ -42,20 +42,21 @@ class Classifier(LogRatio):
         return self.network(self.scaling(x)).squeeze(-1)
 
 
-def stack_of(inputs: nn.Module, size: int, seeds: list[int], *, network: Network = "dense", **options) -> Stack:
-    """A stack of classifiers, one for each seed, with the scaling that was fitted.
+def classifier_of(inputs: nn.Module, size: int, *, network: Network = "dense", **options) -> LogRatio:
+    """A classifier with the scaling that was fitted.
 
     Args:
         inputs: `Standardise` of `size` inputs for dense networks, `JetScaling` for networks of constituents.
     """
+    dense = network == "dense"
+    classifier = Classifier(size, **options) if dense else ConstituentClassifier(network=network, **options)
+    classifier.scaling.load_state_dict(inputs.state_dict())
+    return classifier
 
-    def factory() -> LogRatio:
-        dense = network == "dense"
-        classifier = Classifier(size, **options) if dense else ConstituentClassifier(network=network, **options)
-        classifier.scaling.load_state_dict(inputs.state_dict())
-        return classifier
 
-    return Stack(factory, seeds)
+def stack_of(inputs: nn.Module, size: int, seeds: list[int], **options) -> Stack:
+    """A stack of classifiers, one for each seed; see `classifier_of`."""
+    return Stack(lambda: classifier_of(inputs, size, **options), seeds)
 
 
 def balanced(weights: np.ndarray, numerator: np.ndarray, held_out: np.ndarray) -> np.ndarray:

@@ -12,6 +12,8 @@ from truthward.errors import DivergedError
 from truthward.learn.fit import History, Settings, fit
 from truthward.learn.replicas import Stack
 
+STEPS = 65536
+
 
 def train_mean(
     stack: Stack,
@@ -38,9 +40,7 @@ def train_mean(
     Raises:
         DivergedError: where the mean ratio is not positive.
     """
-    mean = (weights * ratio).sum(axis=0) / weights.sum(axis=0)
-    if not (np.isfinite(mean) & (mean > 0)).all():
-        raise DivergedError(f"{label}: the mean ratio is {float(np.min(mean)):.3g}; it must be positive")
+    mean = mean_ratio(ratio, weights, label)
 
     def loss(x: Tensor, ratio: Tensor) -> Tensor:
         return stack.call("soft_loss", x, ratio.T, own=(False, True))
@@ -50,6 +50,18 @@ def train_mean(
     history = fit(stack, loss, data, torch.from_numpy(weights), settings, seed=seed, validation=validation, label=label,
                   state=state, state_key=key)  # fmt: skip
     return np.log(mean), history
+
+
+def mean_ratio(ratio: np.ndarray, weights: np.ndarray, label: str) -> np.ndarray:
+    """Weighted mean (E,) of ratios (N, E) with weights (N, E).
+
+    Raises:
+        DivergedError: where it is not positive.
+    """
+    mean = (weights * ratio).sum(axis=0) / weights.sum(axis=0)
+    if not (np.isfinite(mean) & (mean > 0)).all():
+        raise DivergedError(f"{label}: the mean ratio is {float(np.min(mean)):.3g}; it must be positive")
+    return mean
 
 
 def normalise(log_ratio: np.ndarray, weights: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -82,11 +94,13 @@ def normalise(log_ratio: np.ndarray, weights: np.ndarray, total: np.ndarray) -> 
 def auc(scores: np.ndarray, numerator: np.ndarray, weights: np.ndarray) -> float:
     """Weighted area under the ROC curve, ties counted half; 0.5 where the samples cannot be told apart.
 
+    From `STEPS` bins of the scores' logistic: to sort the scores of each replica would cost more than to find them.
+
     Args:
-        scores: (N,); numerator: (N,) bool; weights: (N,), any sign, sums of both classes not zero.
+        scores: logits (N,); numerator: (N,) bool; weights: (N,), any sign, sums of both classes not zero.
     """
-    _, place = np.unique(scores, return_inverse=True)
-    positive = np.bincount(place, weights * numerator)
-    negative = np.bincount(place, weights * ~numerator)
+    place = (STEPS / (1.0 + np.exp(-scores))).astype(np.int32)
+    positive = np.bincount(place, weights * numerator, minlength=STEPS + 1)
+    negative = np.bincount(place, weights * ~numerator, minlength=STEPS + 1)
     below = np.cumsum(negative) - 0.5 * negative
     return float((positive * below).sum() / (positive.sum() * negative.sum()))

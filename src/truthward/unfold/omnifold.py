@@ -13,20 +13,26 @@ import numpy as np
 import torch
 
 from truthward.errors import ConfigError
-from truthward.learn.fit import History, Settings
-from truthward.learn.replicas import Stack
+from truthward.learn.fit import Settings
 from truthward.learn.scaling import Standardise
-from truthward.ratio.classifier import SATURATED, logits, stack_of, train_ratio
-from truthward.ratio.reweight import auc, normalise, train_mean
-from truthward.seeds import seed_for
-from truthward.unfold.arrays import effective_size, largest_over_mean
-from truthward.unfold.base import Inputs, Replica, Result, Unfolder
+from truthward.ratio.positive import positive_weights
+from truthward.ratio.probability import Probability
+from truthward.seeds import seed_for, uniform
+from truthward.unfold.base import NOMINAL, Inputs, Replica, Result, Unfolder
+from truthward.unfold.omnifold_chain import Rules, iterate
+from truthward.unfold.omnifold_sample import Sample, scaling_of
+from truthward.unfold.omnifold_steps import Recipe, Response, Training
 
 log = logging.getLogger("truthward.unfold")
 
+LIMITS = (
+    "a small change says that the iterations have settled, not that they are right: what the detector does not resolve "
+    "stays as simulated, and what is finer than the bins that are watched, or no observable, goes unseen"
+)
+
 
 class Omnifold(Unfolder):
-    """OmniFold with acceptance and fakes (1911.09107; acceptance and fakes as in 2105.04448).
+    """OmniFold with acceptance, fakes and background (1911.09107; acceptance and fakes as in 2105.04448).
 
     nu(t) re-weights the simulation's truth; it is one at the start. Each iteration has two steps:
 
@@ -38,19 +44,35 @@ class Omnifold(Unfolder):
        iterative Bayesian unfolding: the efficiency enters exactly once.
 
     The sum of both steps' ratios over their own sample is known exactly and is imposed; by how much the networks were
-    off is in the history. The networks of an iteration go on from those of the one before, at a rate lower by
-    `annealing`.
+    off is in the history. What the nominal unfolding has trained is kept: replicas start from it.
+
+    Replicas: bootstraps are the response of the nominal's networks to the weights (`replicas: response`, see
+    `ratio.response`), or trained anew with the nominal's initial weights and order of batches (`training`). Those of
+    `initialisation` have initial weights and batches of their own. Systematics, whose events move, are always trained.
+
+    UniFold is `observables: [one]`, MultiFold any list; OmniFold in the narrow sense has `inputs: constituents`.
 
     Args:
-        iterations: of both steps.
-        epochs: of each step in the first iteration; later_epochs: in the others.
+        observables: that are unfolded, jointly; empty: all of the study.
+        inputs: what the classifiers see: the observables, or the jet's `constituents`, the hardest ones of each level.
+        network: "dense" for observables; "deep_sets" or "attention" for constituents.
+        iterations: of both steps, at most. stop: "fixed" makes them all; "change" ends after the first, from the second
+            on, that moves coarse truth bins (`omnifold_sample.Watch`) by less than `tolerance` of the data's
+            statistical error in the root mean square, for the nominal; replicas make as many.
+        epochs: of each step; later_epochs: in the later iterations of a warm start.
+        start: "warm" goes on from the networks of the iteration before, "cold" from the initial weights.
         batch_size, learning_rate, width, depth, activation, precision: of both networks.
         annealing: factor on the learning rate from one iteration to the next.
         fakes: "absolute", their simulated number at each r; or "share", their simulated share of the signal at each r,
-            which is right where their rate goes with that of the signal. Background is always absolute.
-        patience: epochs without improvement on the held-out events after which a step ends; 0 trains on all events, for
-            all epochs, so that no statistics are lost.
-        stack: replicas that are trained together; changes the speed, not the result.
+            which is right where their rate goes with that of the signal.
+        background: "expected", part of what the data are compared with; "subtract", taken from the data with negative
+            weights; "positive", taken from the data by weights between 0 and 1 (`ratio.positive`). All keep the yield.
+        calibrate: "isotonic" corrects the logits by a monotone map, learned on held-out events (`ratio.reliability`).
+        folds: 0, or the number of chains of a cross-fit: an event gets its weight from a chain that never saw it in
+            any iteration. Costs as many unfoldings.
+        patience: epochs without improvement on the held-out events after which a step ends; the best epoch is used.
+            0 trains on all events, for all epochs, so that no statistics are lost.
+        stack: replicas that are computed together; changes speed and memory, not the result.
     """
 
     joint = True
@@ -58,9 +80,16 @@ class Omnifold(Unfolder):
     def __init__(
         self,
         *,
+        observables: list[str] = [],  # noqa: B006 (schemas are literals; only read)
+        inputs: Literal["observables", "constituents"] = "observables",
+        constituents: int = 30,
+        network: Literal["dense", "deep_sets", "attention"] = "dense",
         iterations: int = 5,
+        stop: Literal["fixed", "change"] = "fixed",
+        tolerance: float = 0.3,
         epochs: int = 6,
         later_epochs: int = 3,
+        start: Literal["warm", "cold"] = "warm",
         batch_size: int = 1024,
         learning_rate: float = 6e-3,
         annealing: float = 0.7,
@@ -68,17 +97,42 @@ class Omnifold(Unfolder):
         depth: int = 2,
         activation: Literal["relu", "gelu", "silu", "tanh"] = "gelu",
         fakes: Literal["absolute", "share"] = "absolute",
+        background: Literal["expected", "subtract", "positive"] = "expected",
+        calibrate: Literal["none", "isotonic"] = "none",
+        folds: int = 0,
+        replicas: Literal["response", "training"] = "training",
         patience: int = 0,
         precision: Literal["fp32", "bf16"] = "fp32",
-        stack: int = 10,
+        stack: int = 25,
     ) -> None:
-        if min(iterations, epochs, later_epochs, batch_size, stack) < 1:
-            raise ConfigError("omnifold: iterations, epochs, later_epochs, batch_size and stack must be at least 1")
-        self.iterations, self.epochs, self.later_epochs = iterations, epochs, later_epochs
-        self.batch_size, self.learning_rate, self.annealing = batch_size, learning_rate, annealing
-        self.network = {"width": width, "depth": depth, "activation": activation}
-        self.fakes = fakes
-        self.patience, self.precision, self.stack = patience, precision, stack
+        if min(iterations, epochs, later_epochs, batch_size, stack, constituents) < 1:
+            raise ConfigError(
+                "omnifold: iterations, epochs, later_epochs, batch_size, constituents and stack must be at least 1"
+            )
+        if folds == 1 or folds < 0 or tolerance <= 0:
+            raise ConfigError("omnifold: folds is 0 or at least 2, tolerance positive")
+        self.sets = inputs == "constituents"
+        if self.sets != (network != "dense"):
+            raise ConfigError(f"omnifold: network {network} does not take {inputs}; deep_sets and attention take "
+                              "constituents, dense takes observables")  # fmt: skip
+        if self.sets and replicas == "response":
+            raise ConfigError("omnifold: networks of constituents have no response; set `replicas: training`")
+        self.observables, self.constituents = tuple(observables), constituents if self.sets else 0
+        self.rules = Rules(iterations, tolerance if stop == "change" else 0.0, fakes, background)
+        self.stopping = {"rule": stop, "tolerance": tolerance if stop == "change" else None, "limits": LIMITS}
+        self.recipe = Recipe(
+            epochs=epochs,
+            later_epochs=later_epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            annealing=annealing,
+            start=start,
+            network={"network": network, "width": width, "depth": depth, "activation": activation},
+            isotonic=calibrate == "isotonic",
+            patience=patience,
+            precision=precision,
+        )
+        self.folds, self.respond, self.stack = folds, replicas == "response", stack
 
     def unfold(
         self,
@@ -90,175 +144,123 @@ class Omnifold(Unfolder):
         state: Path | None = None,
         key: str = "",
     ) -> Result:
-        """See `Unfolder.unfold`. Bootstraps share initial weights and order of batches with the nominal training; each
-        replica of `initialisation` has its own of both, and is therefore trained by itself."""
+        """See `Unfolder.unfold`."""
         groups = self._groups(replicas)
-        started, columns, history = time.monotonic(), {}, []
-        scaling = _scaling(inputs)
+        started, columns, history, trained = time.monotonic(), {}, [], {}
+        job = _Job(self, inputs, scaling_of(inputs, constituents=self.sets), nominal, seed, state, key)
         for number, group in enumerate(groups):
-            weights, entries = self._train(inputs, group, scaling, seed=seed, state=state, key=key)
+            weights, entries, trained = job.unfold(group)
             columns |= {r.column(): weights[:, e] for e, r in enumerate(group)}
             history += entries
             done = sum(map(len, groups[: number + 1]))
             remaining = (time.monotonic() - started) / done * (len(replicas) - done)
             log.info("omnifold: %d of %d unfoldings done, about %.0f s remain", done, len(replicas), remaining)
-        return Result(inputs.rows(columns), history, self.iterations)
+        chosen = [int(n) for n in (trained if nominal is None else nominal)["iterations"]]
+        stopping = self.stopping | {"largest": self.rules.iterations, "chosen": max(chosen), "of_folds": chosen}
+        return Result(inputs.rows(columns), history, max(chosen), {"stopping": stopping},
+                      trained if nominal is None else {})  # fmt: skip
 
     def _groups(self, replicas: Sequence[Replica]) -> list[list[Replica]]:
-        """Replicas that may share a stack: the same order of batches, and reco values all shared or all their own."""
-        groups: list[list[Replica]] = []
-        for kinds in (("nominal", "data_bootstrap", "mc_bootstrap"), ("systematic",)):
-            same = [r for r in replicas if r.family.partition(":")[0] in kinds]
-            groups += [same[i : i + self.stack] for i in range(0, len(same), self.stack)]
-        return groups + [[r] for r in replicas if r.family == "initialisation"]
+        """Bootstraps by stacks; all others alone: their events or their order of batches are their own."""
+        boots = [r for r in replicas if r.family in ("data_bootstrap", "mc_bootstrap")]
+        groups = [boots[i : i + self.stack] for i in range(0, len(boots), self.stack)]
+        return groups + [[r] for r in replicas if r not in boots]
 
-    def _train(
+
+class _Job:
+    """Unfolds one group of replicas after the other."""
+
+    def __init__(
         self,
+        options: Omnifold,
         inputs: Inputs,
-        group: list[Replica],
-        scaling: tuple[Standardise, Standardise],
-        *,
+        scaling: Any,
+        nominal: Mapping[str, np.ndarray] | None,
         seed: int,
         state: Path | None,
         key: str,
-    ) -> tuple[np.ndarray, list[dict[str, Any]]]:
-        """Unfold all replicas of a group: weights w nu(t) of the fiducial events (n, E), and the history."""
+    ) -> None:
+        self.options, self.inputs, self.scaling, self.nominal = options, inputs, scaling, nominal
+        self.seed, self.state, self.key = seed, state, key
+
+    def unfold(self, group: list[Replica]) -> tuple[np.ndarray, list[dict[str, Any]], dict[str, np.ndarray]]:
+        """Weights w nu(t) of the fiducial events (n, E), history, and what the first member has trained."""
+        inputs, folds = self.inputs, self.options.folds
+        bootstraps = group[0].family.endswith("_bootstrap")
+        responds = bootstraps and self.options.respond
+        # The response is that to a change from the nominal, which is computed along with it.
+        varied = [inputs.varied(r) for r in ([NOMINAL, *group] if responds else group)]
+        shared = inputs if bootstraps else varied[0]
         own = group[0].family == "initialisation"
-        seed = seed_for(seed, *((group[0].family, group[0].index) if own else ("nominal",)))
-        sample = _Sample(inputs, [inputs.varied(r) for r in group], shifted=group[0].family.startswith("systematic:"))
-        members = len(group)
-        seeds = [[seed_for(seed, "initial", step)] * members for step in range(2)]
-        steps = [stack_of(scale, len(inputs.names), s, **self.network) for scale, s in zip(scaling, seeds, strict=True)]
-        nu, fake_weight = np.ones((len(sample.weight), members)), sample.fake_weight
-        history: list[dict[str, Any]] = []
-        name = f"omnifold {group[0]}" + (f" and {members - 1} more" if members > 1 else "")
-        tag = hashlib.sha256(" ".join(map(str, group)).encode()).hexdigest()[:12]
-
-        def common(iteration: int, step: str) -> dict[str, Any]:
-            return {
-                "seed": seed_for(seed, "batches", iteration, step),
-                "label": f"{name}, iteration {iteration + 1} of {self.iterations}, {step}",
-                "state": None if state is None else state / f"{tag}.{iteration}.{step}.pt",
-                "key": key,
-            }
-
-        for iteration in range(self.iterations):
-            settings = self._settings(iteration)
-            # The share of fakes is one of the signal: for the first ratio the background is taken from the data.
-            subtract = self.fakes == "share" and iteration == 0
-            expected = np.concatenate([sample.weight[sample.matched] * nu[sample.matched], fake_weight])
-            omega, first = self._reco_step(sample, steps[0], expected, subtract, settings, common(iteration, "reco"))
-            omega, omega_fakes = np.split(omega, [int(sample.matched.sum())])
-            if subtract:
-                fake_weight = fake_weight * omega_fakes
-            new, second = self._truth_step(
-                sample, steps[1], nu[sample.matched] * omega, settings, common(iteration, "truth")
-            )
-            before, nu = (sample.weight * nu).sum(axis=0), new
-            unfolded = sample.weight * nu
-            checks = {"yield_before": before, "yield": unfolded.sum(axis=0)}
-            checks |= {"effective_size": effective_size(unfolded), "largest_over_mean": largest_over_mean(unfolded)}
-            per_member = first | second | checks
-            history += [
-                {"replica": str(r), "iteration": iteration, **{n: float(v[e]) for n, v in per_member.items()}}
-                for e, r in enumerate(group)
-            ]
-        return sample.weight * nu, history
-
-    def _settings(self, iteration: int) -> Settings:
-        return Settings(
-            epochs=self.later_epochs if iteration else self.epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate * self.annealing**iteration,
-            patience=self.patience,
-            precision=self.precision,
+        seed = seed_for(self.seed, *((group[0].family, group[0].index) if own else ("nominal",)))
+        fold = (uniform(inputs.event_id, seed_for(self.seed, "fold")) * folds).astype(int) if folds else None
+        nu, history, trained, chosen = None, [], {}, []
+        for f in range(max(folds, 1)):
+            train = np.ones(len(inputs.weight), dtype=bool) if fold is None else fold != f
+            sample = Sample(shared, varied, train=train, constituents=self.options.sets)
+            name = f"omnifold {group[0]}" + (f" and {len(group) - 1} more" if len(group) > 1 else "")
+            name += f", fold {f + 1} of {folds}" if folds else ""
+            state = None if self.state is None else self.state / f"{_tag(group)}.{f}"
+            rules = self.options.rules
+            if self.options.rules.background == "positive":
+                self._take_off_background(sample, seed, name, state)
+            if self.nominal is not None:
+                # As many iterations as the nominal made, whatever they change.
+                rules = Rules(int(self.nominal["iterations"][f]), 0.0, rules.fakes, rules.background)
+            if responds:
+                prefix = f"{f}."
+                arrays = {n.removeprefix(prefix): a for n, a in self.nominal.items() if n.startswith(prefix)}
+                steps = Response(self.options.recipe, self.scaling, arrays)
+            else:
+                steps = Training(self.options.recipe, self.scaling, len(group), seed=seed, name=name, state=state,
+                                 key=self.key)  # fmt: skip
+            chain = iterate(sample, steps, rules)
+            chosen.append(len(chain.history))
+            if not responds:
+                trained |= {f"{f}.{n}": a for n, a in steps.arrays.items()}
+            rows = slice(None) if fold is None else fold[shared.fiducial] == f
+            nu = chain.nu if nu is None else nu
+            nu[rows] = chain.nu[rows]
+            history += _entries(chain.history, [NOMINAL, *group] if responds else group, f if folds else None)
+        trained["iterations"] = np.array(chosen)
+        weights = sample.weight * nu
+        return (
+            (weights[:, 1:] if responds else weights),
+            [h for h in history if h["replica"] in map(str, group)],
+            trained,
         )
 
-    def _reco_step(
-        self,
-        sample: _Sample,
-        stack: Stack,
-        expected: np.ndarray,
-        subtract: bool,
-        settings: Settings,
-        common: dict[str, Any],
-    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """omega at the matched events and fakes, whose weights are `expected` (n, E), and diagnostics.
-
-        The background stands in the denominator, or where `subtract` with negative weights in the numerator.
-        """
-        data, others = len(sample.data_weight), len(sample.data_weight) + len(expected)
-        background = sample.background_weight * (-1.0 if subtract else 1.0)
-        weights = np.concatenate([sample.data_weight, expected, background])
-        rows = np.arange(len(weights))
-        numerator = (rows < data) | ((rows >= others) & subtract)
-        held = sample.reco_held if self.patience else None
-        fitted = train_ratio(stack, sample.reco, numerator, weights, settings, held_out=held, **common)
-        total, simulated = weights[numerator].sum(axis=0), weights[~numerator].sum(axis=0)
-        found = logits(stack, sample.reco, label=common["label"])
-        omega, off = normalise(found[~numerator] + np.log(total / simulated), weights[~numerator], total)
-        judged = np.ones(len(weights), dtype=bool) if held is None else held
-        areas = [auc(found[judged, e], numerator[judged], weights[judged, e]) for e in range(found.shape[1])]
-        return omega[: len(expected)], {
-            **_losses(fitted, "reco", held is not None),
-            "auc_reco": np.array(areas),
-            "normalisation_reco": off,
-            "saturated_reco": (np.abs(found) > SATURATED).sum(axis=0),
-        }
-
-    def _truth_step(
-        self, sample: _Sample, stack: Stack, ratio: np.ndarray, settings: Settings, common: dict[str, Any]
-    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """nu of all fiducial events (n, E), and diagnostics."""
-        weights = sample.weight[sample.matched]
-        held = sample.truth_held if self.patience else None
-        matched = torch.from_numpy(sample.matched)
-        offset, fitted = train_mean(stack, sample.truth[matched], ratio, weights, settings, held_out=held, **common)
-        found = logits(stack, sample.truth, label=common["label"])
-        total = (weights * ratio).sum(axis=0)
-        _, off = normalise(found[sample.matched] + offset, weights, total)
-        return np.exp(found + offset - off), {
-            **_losses(fitted, "truth", held is not None),
-            "normalisation_truth": off,
-            "saturated_truth": (np.abs(found) > SATURATED).sum(axis=0),
-        }
+    def _take_off_background(self, sample: Sample, seed: int, name: str, state: Path | None) -> None:
+        """Weights of the data that stand for the data without background, which is then nowhere else."""
+        levels, inputs, recipe = sample.levels, sample.inputs, self.options.recipe
+        if not levels[2].any():
+            return
+        x = torch.from_numpy(np.concatenate([inputs.data_reco, inputs.reco[levels[2]]]))
+        weights = np.concatenate([sample.data_weight, -sample.background_weight])
+        base = np.concatenate([sample.data_weight, np.zeros_like(sample.background_weight)])
+        model = Probability(x.shape[1], [seed_for(seed, "initial", "background")] * sample.members)
+        settings = Settings(recipe.epochs, recipe.batch_size, recipe.learning_rate)
+        found, checks = positive_weights(
+            model, Standardise(x.shape[1]).fit(x)(x), weights, base, settings, seed=seed_for(seed, "background"),
+            name=f"{name}, background", state=state and state.with_name(f"{state.name}.background.pt"), key=self.key,
+        )  # fmt: skip
+        log.info("%s: background taken off; smallest factor %.3g, %d data events vanish", name,
+                 checks["smallest"].min(), checks["vanishing"].max())  # fmt: skip
+        sample.data_weight = found[: len(sample.data_weight)]
+        sample.background_weight = np.zeros_like(sample.background_weight)
 
 
-class _Sample:
-    """The arrays of one stack of replicas, n fiducial and M data events, E members.
-
-    reco: (M + matched + fakes + background, D) in this order, or (..., E, D) where reco values are shifted;
-    truth: (n, D); weight: (n, E); fake_weight, background_weight, data_weight: (..., E); matched: (n,) bool.
-    """
-
-    def __init__(self, inputs: Inputs, varied: list[Inputs], *, shifted: bool) -> None:
-        fiducial, levels = inputs.fiducial, (inputs.matched, inputs.fakes, inputs.background)
-
-        def reco(v: Inputs) -> torch.Tensor:
-            return torch.from_numpy(np.concatenate([v.data_reco, *(v.reco[mask] for mask in levels)]))
-
-        self.reco = torch.stack([reco(v) for v in varied], dim=1) if shifted else reco(inputs)
-        self.truth = torch.from_numpy(np.ascontiguousarray(inputs.truth[fiducial]))
-        self.matched = inputs.pass_reco[fiducial]
-        self.weight = np.stack([v.weight[fiducial] for v in varied], axis=1)
-        self.fake_weight = np.stack([v.weight[levels[1]] for v in varied], axis=1)
-        self.background_weight = np.stack([v.weight[levels[2]] for v in varied], axis=1)
-        self.data_weight = np.stack([v.data_weight for v in varied], axis=1)
-        held = inputs.validation
-        self.reco_held = np.concatenate([inputs.data_validation, *(held[mask] for mask in levels)])
-        self.truth_held = held[levels[0]]
+def _entries(history: list[dict[str, Any]], group: list[Replica], fold: int | None) -> list[dict[str, Any]]:
+    """One entry a replica and iteration; reliability curves are those of the nominal."""
+    entries = []
+    for iteration, found in enumerate(history):
+        for e, replica in enumerate(group):
+            entry = {"replica": str(replica), "iteration": iteration} | ({} if fold is None else {"fold": fold})
+            entry |= {n: float(v[e]) for n, v in found.items() if not n.startswith("reliability")}
+            curves = {n.partition("_")[2]: v[0] for n, v in found.items() if n.startswith("reliability")}
+            entries.append(entry | ({"reliability": curves} if curves and replica == NOMINAL else {}))
+    return entries
 
 
-def _scaling(inputs: Inputs) -> tuple[Standardise, Standardise]:
-    """Scaling of the inputs at both levels, from the nominal sample: all replicas share it."""
-    reco = np.concatenate([inputs.data_reco, inputs.reco[inputs.pass_reco]])
-    size = reco.shape[1]
-    return tuple(Standardise(size).fit(torch.from_numpy(x)) for x in (reco, inputs.truth[inputs.fiducial]))
-
-
-def _losses(fitted: History, step: str, held_out: bool) -> dict[str, np.ndarray]:
-    """Losses of the epoch that is used; the held-out one where there is a held-out sample."""
-    best = [(epoch, member) for member, epoch in enumerate(fitted.best)]
-    losses = {"loss": fitted.train} | ({"held_out_loss": fitted.validation} if held_out else {})
-    found = {f"{name}_{step}": np.array([v[epoch][member] for epoch, member in best]) for name, v in losses.items()}
-    return found | {f"epochs_{step}": np.array([epoch + 1 for epoch, _ in best])}
+def _tag(group: list[Replica]) -> str:
+    return hashlib.sha256(" ".join(map(str, group)).encode()).hexdigest()[:12]
