@@ -1,6 +1,7 @@
 """The chain: simulate -> ingest -> calibrate, surrogate -> amplify, unfold -> validate -> publish -> report.
 
-Stop points: simulate_all, ingest_all, calibrate_all, surrogate_all, amplify_all, unfold_all, validate_all, publish_all.
+Stop points: simulate_all, ingest_all, calibrate_all, systematics_all, surrogate_all, amplify_all, unfold_all,
+validate_all, publish_all.
 """
 
 import sys
@@ -31,6 +32,7 @@ include: "rules/common.smk"
 include: "rules/simulate.smk"
 include: "rules/ingest.smk"
 include: "rules/calibrate.smk"
+include: "rules/systematics.smk"
 include: "rules/surrogate.smk"
 include: "rules/amplify.smk"
 include: "rules/unfold.smk"
@@ -45,6 +47,7 @@ rule all:
         rules.simulate_all.input,
         rules.ingest_all.input,
         rules.calibrate_all.input,
+        rules.systematics_all.input,
         rules.surrogate_all.input,
         rules.amplify_all.input,
         rules.unfold_all.input,

@@ -14,7 +14,7 @@ rule amplify_all:
 rule amplify:
     input:
         model="results/{study}/surrogate/{model}/model.safetensors",
-        simulation=events(SIMULATION),
+        simulation=calibrated(SIMULATION),
     output:
         table="results/{study}/amplify/{model}/amplified.parquet",
         summary="results/{study}/amplify/{model}/summary.json",

@@ -22,10 +22,12 @@ if STUDY.calibrate:
         input:
             simulation=f"results/{{study}}/ingest/{SIMULATION}.parquet",
             data=f"results/{{study}}/ingest/{DATA}.parquet",
+            alternatives=[f"results/{{study}}/ingest/{sample}.parquet" for sample in OTHERS],
         output:
             model="results/{study}/calibrate/model.safetensors",
             simulation=f"results/{{study}}/calibrate/{SIMULATION}.parquet",
             data=f"results/{{study}}/calibrate/{DATA}.parquet",
+            alternatives=[f"results/{{study}}/calibrate/{sample}.parquet" for sample in OTHERS],
             summary="results/{study}/calibrate/summary.json",
         log:
             "results/{study}/logs/calibrate.log",
@@ -33,7 +35,11 @@ if STUDY.calibrate:
             mem_mb=4000,
             runtime=120,
         params:
-            spec=spec(calibrate=STUDY.calibrate, observables=STUDY.observable_list()),
+            spec=spec(
+                calibrate=STUDY.calibrate,
+                observables=STUDY.observable_list(),
+                alternatives=OTHERS,
+            ),
             code=code("calibrate", ("calibrate", STUDY.calibrate["kind"])),
         script:
             "../workflow/scripts/calibrate.py"

@@ -9,6 +9,8 @@ SIMULATION = STUDY.sample("simulation")
 DATA = STUDY.sample("data")
 METHODS = list(STUDY.unfold.methods)
 MODELS = list(STUDY.surrogate.models)
+ALTERNATIVES = STUDY.alternatives()
+OTHERS = [name for name, sample in STUDY.samples.items() if sample.role == "alternative"]
 AMPLIFIED = MODELS if STUDY.amplify else []
 RESULTS = f"results/{STUDY.study}"
 
@@ -32,10 +34,17 @@ def code(rule, *kinds):
     return fingerprint.code(Path(workflow.basedir) / "workflow" / "scripts" / f"{rule}.py", kinds)
 
 
-def events(sample):
-    """The event table that is unfolded: calibrated where the study calibrates."""
+def calibrated(sample):
+    """The event table of a sample, calibrated where the study calibrates."""
     stage = "calibrate" if STUDY.calibrate else "ingest"
     return f"results/{{study}}/{stage}/{sample}.parquet"
+
+
+def events(sample):
+    """The event table that is unfolded: the simulation with the weights of its alternatives, where there are any."""
+    if ALTERNATIVES and sample == SIMULATION:
+        return f"results/{{study}}/systematics/{sample}.parquet"
+    return calibrated(sample)
 
 
 def files_of(where, patterns):

@@ -25,7 +25,11 @@ def ingest_spec(sample, closure=False):
     """What the three rules read of the config; the files are their input."""
     entry = {k: v for k, v in reader(sample, closure).items() if k != "files"}
     role = "closure_truth" if closure else STUDY.samples[sample].role
-    return spec(read=entry, role=role, selection=STUDY.selection.model_dump(), observables=STUDY.observable_list())
+    # An alternative is a simulation as any other, but has no variations of its own.
+    more = {"systematics": STUDY.variations()} if role == "simulation" else {}
+    role = role.replace("alternative", "simulation")
+    observables, selection = STUDY.observable_list(), STUDY.selection.model_dump()
+    return spec(read=entry, role=role, selection=selection, observables=observables, **more)
 
 
 PSEUDODATA = [name for name, sample in STUDY.samples.items() if sample.closure]

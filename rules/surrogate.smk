@@ -13,7 +13,7 @@ rule surrogate_all:
 
 rule surrogate:
     input:
-        simulation=events(SIMULATION),
+        simulation=calibrated(SIMULATION),
     output:
         model="results/{study}/surrogate/{model}/model.safetensors",
         samples="results/{study}/surrogate/{model}/samples.parquet",

@@ -6,12 +6,14 @@ with Job(snakemake) as job:
     from truthward.calibrate.apply import calibrate
     from truthward.config import observables_from
 
+    others = zip(job.spec["alternatives"], job.input.alternatives, job.output.alternatives, strict=True)
     calibrate(
         job.spec["calibrate"],
         simulation=job.input.simulation,
         samples={
             "simulation": (job.input.simulation, job.output.simulation),
             "data": (job.input.data, job.output.data),
+            **{f"alternative {name}": (source, made) for name, source, made in others},
         },
         model_out=job.output.model,
         summary_out=job.output.summary,

@@ -13,5 +13,6 @@ with Job(snakemake) as job:
         observables=observables_from(job.spec["observables"]),
         role=job.spec["role"],
         selection=job.spec["selection"],
+        systematics=job.spec.get("systematics"),
         record=job.record,
     )

@@ -16,12 +16,13 @@ from truthward.calibrate.base import Calibrator
 from truthward.calibrate.judge import evaluate, features_of, judge
 from truthward.config import Observable
 from truthward.errors import InputError
-from truthward.events.contract import Batch
+from truthward.events.contract import Batch, refuse_nonfinite
 from truthward.events.split import TEST, TRAIN, VALIDATION
 from truthward.events.table import EventTable, write_table
 from truthward.learn import checkpoint
 from truthward.provenance import Record
 from truthward.seeds import seed_for
+from truthward.variations import reco_flag, variation_of
 
 SYSTEMATIC = "calibration"
 """Name of the variations: columns `reco_<observable>:calibration:<k>`, family `systematic:calibration`."""
@@ -49,7 +50,10 @@ def calibrate(
     calibration of the same event, for the family `systematic:calibration`; data stays at the nominal calibration in
     all of them. The same function calibrates both, so that applied to both a member's error would cancel; but the
     function was learned from the simulation, and how its scale relates to that of the data is known only to the
-    spread of the ensemble: the variations move one against the other by it.
+    spread of the ensemble: the variations move one against the other by it. Shifted columns that the table brought
+    along (see `truthward.variations`) are shifts of the raw jet: they are calibrated as any other jet is, by the mean
+    at their own features, so that a shift of the raw scale is a shift of the calibrated one, less what the function
+    takes back.
 
     No selection is applied again. `pass_reco` was decided on the uncalibrated jet, in simulation and data alike, and
     stays: calibrated values may lie below a threshold of the selection. Constituents and observables that are not in
@@ -68,7 +72,8 @@ def calibrate(
         The summary.
 
     Raises:
-        InputError: a column is missing, too few matched events, or values that the features cannot have.
+        InputError: a column is missing, too few matched events, values that the features cannot have, or a variation
+            that accepts events without giving their features.
         DivergedError: the training, or a calibrated value, is not finite and positive.
         Interrupted: by a signal; the state was saved.
     """
@@ -195,6 +200,7 @@ def _calibrated(calibrator: Calibrator, table: EventTable, counts: dict[str, Any
             if table.role == "simulation":
                 for k, member in enumerate(members):
                     put(f"reco_{name}:{SYSTEMATIC}:{k}", raw / member)
+        columns |= _shifted(calibrator, batch)
         target = columns[f"reco_{calibrator.target}"][passed]
         # truth = reco / R, so that sigma(truth) = calibrated sigma(R) / R to first order.
         put(f"reco_{calibrator.target}_sigma_systematic", target * systematic / mean)
@@ -203,3 +209,22 @@ def _calibrated(calibrator: Calibrator, table: EventTable, counts: dict[str, Any
         counts["pass_reco"] += int(passed.sum())
         counts["mean_factor"] += float((1 / mean).sum())
         yield batch.like(columns)
+
+
+def _shifted(calibrator: Calibrator, batch: Batch) -> dict[str, np.ndarray]:
+    """The calibrated columns of the variations that shift a feature or what scales."""
+    columns: dict[str, np.ndarray] = {}
+    wanted = {f"reco_{name}" for name in [*calibrator.features, *calibrator.scales]}
+    for systematic, index in sorted({v[1:] for name in batch if (v := variation_of(name)) and v.base in wanted}):
+        end = f":{systematic}:{index}"
+        flag = reco_flag(f"reco_{calibrator.target}{end}", batch)
+        passed = batch[flag].astype(bool)
+        own = batch.like({name: batch[name + end if name + end in batch else name] for name in wanted}).take(passed)
+        for name, values in own.items():
+            refuse_nonfinite(values, own, name + end, f"where {flag} is true, and the calibration needs it")
+        mean = evaluate(calibrator, features_of(own, calibrator))[0]
+        for name in calibrator.scales:
+            column = np.full(len(passed), np.nan, dtype=np.float32)
+            column[passed] = own[f"reco_{name}"] / mean
+            columns[f"reco_{name}{end}"] = column
+    return columns
