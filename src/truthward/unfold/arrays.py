@@ -52,7 +52,8 @@ class Inputs:
     trainings; carried: every truth observable of the simulation, name -> (N,) float32, unfolded or not.
     data_*: the M data events that pass at reco level. variations: systematic name -> function of the replica's index
     that returns what it replaces: `reco` (N, D), `pass_reco` (N,) and `weight` (N,), or some of them. seed: that of the
-    study; bootstraps are the same for all methods.
+    study; bootstraps are the same for all methods. constituents: where they were asked for, "truth" and "reco"
+    (N, P, 4) and "data" (M, P, 4), see `events.constituents.hardest`; no variation moves them.
     """
 
     observables: Sequence[Observable]
@@ -71,6 +72,7 @@ class Inputs:
     data_validation: np.ndarray
     seed: int
     variations: Mapping[str, Vary] = field(default_factory=dict)
+    constituents: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -192,7 +194,8 @@ class Inputs:
 
         Raises:
             ConfigError: an unknown family, or a systematic that the simulation has no columns of.
-            InputError: a variation lets events in that it has no reco values of, or no signal event is left.
+            InputError: a variation lets events in that it has no reco values of, moves events whose constituents stay
+                where they are, or leaves no signal event.
         """
         kind, _, name = replica.family.partition(":")
         if kind in ("nominal", "initialisation"):
@@ -202,7 +205,13 @@ class Inputs:
         if kind == "mc_bootstrap":
             return replace(self, weight=self.weight * self._counts(self.event_id, replica))
         if kind == "systematic" and name in self.variations:
-            changed = replace(self, **self.variations[name](replica.index))
+            change = self.variations[name](replica.index)
+            if self.constituents and {"reco", "pass_reco"} & set(change):
+                raise InputError(
+                    f"{replica}: moves observables at reco level, while the constituents that are unfolded stay; take "
+                    "this systematic with `inputs: observables`, or vary weights alone"
+                )
+            changed = replace(self, **change)
             lacking = ~np.isfinite(changed.reco[changed.pass_reco]).all(axis=1)
             if lacking.any():
                 raise InputError(
