@@ -1,0 +1,183 @@
+"""The response of a trained classifier to other weights: known shifts, its equation, the spread of trainings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from truthward.errors import DivergedError
+from truthward.learn.fit import Settings
+from truthward.learn.scaling import Standardise
+from truthward.ratio.classifier import balanced, classifier_of, logits, stack_of, train_ratio
+from truthward.ratio.constituents import JetScaling
+from truthward.ratio.response import RIDGE, mean_response, ratio_response
+from truthward.ratio.reweight import train_mean
+
+OPTIONS = {"width": 24, "depth": 2}
+SETTINGS = Settings(epochs=8, batch_size=256, learning_rate=6e-3)
+EVENTS = 3000
+
+
+@pytest.fixture(scope="module")
+def ratio():
+    """x of N(0.3, 1) over N(0, 1), the class, the trained network, and Poisson weights of 24 replicas."""
+    rng = np.random.default_rng(3)
+    numerator = np.arange(2 * EVENTS) < EVENTS
+    x = torch.from_numpy((rng.normal(size=(2 * EVENTS, 1)) + 0.3 * numerator[:, None]).astype(np.float32))
+    weights = np.ones((2 * EVENTS, 25))
+    weights[:, 1:] = rng.poisson(1.0, size=(2 * EVENTS, 24))
+    stack = stack_of(Standardise(1), 1, [5], **OPTIONS)
+    train_ratio(stack, x, numerator, weights[:, :1], SETTINGS, seed=1)
+    return x, numerator, member(stack), weights
+
+
+def member(stack):
+    network = classifier_of(Standardise(1), 1, **OPTIONS)
+    network.load_state_dict(stack.state_of(0))
+    return network.eval()
+
+
+def test_unchanged_weights_are_the_nominal(ratio):
+    x, numerator, network, weights = ratio
+    found = ratio_response(network, x, numerator, np.column_stack([weights[:, 0], 3.0 * weights[:, 0], weights[:, 1]]))
+    nominal = network(x).detach().numpy()
+    np.testing.assert_allclose(found[:, 0], nominal, atol=1e-5)
+    np.testing.assert_allclose(found[:, 1], nominal, atol=1e-5)
+    assert np.abs(found[:, 2] - nominal).max() > 0.02
+
+
+def test_a_replica_does_not_depend_on_the_others_nor_on_the_pieces(ratio):
+    x, numerator, network, weights = ratio
+    every = ratio_response(network, x, numerator, weights)
+    few = ratio_response(network, x, numerator, weights[:, [0, 7]], rows=777)
+    np.testing.assert_allclose(few[:, 1], every[:, 7], atol=2e-5)
+
+
+def test_known_change_of_the_density(ratio):
+    x, numerator, network, weights = ratio
+    slope = 0.4
+    moved = np.where(numerator, np.exp(slope * x[:, 0].numpy()), 1.0)
+    found = ratio_response(network, x, numerator, np.column_stack([weights[:, 0], moved]), ridge=1e-6, steps=8)
+    change = found[:, 1] - found[:, 0]
+    inner = np.abs(x[:, 0].numpy()) < 1.5
+    # Multiplying one density by exp(0.4 x) adds 0.4 x and the logarithm of a norm.
+    fitted = np.polyfit(x[inner, 0].numpy(), change[inner], 1)[0]
+    assert fitted == pytest.approx(slope, abs=0.03)
+
+
+def test_solves_its_equation(ratio):
+    """Against Newton's method in float64, with a Hessian of its own at every step."""
+    x, numerator, network, weights = ratio
+    with torch.no_grad():
+        hidden = network.network.layers[:-1](network.scaling(x)).double().numpy()
+        start = network(x).double().numpy()
+    phi = np.column_stack([hidden, np.ones(len(hidden))])
+    even = balanced(weights[:, :2], numerator, np.zeros(len(x), dtype=bool))
+
+    def gradient(w, logit):
+        return phi.T @ (w * (1.0 / (1.0 + np.exp(-logit)) - numerator))
+
+    def hessian(w, logit):
+        return phi.T @ (phi * (w / (2.0 + np.exp(logit) + np.exp(-logit)))[:, None])
+
+    pull = RIDGE * np.trace(hessian(even[:, 0], start)) / phi.shape[1]
+    delta = np.zeros(phi.shape[1])
+    for _ in range(6):
+        logit = start + phi @ delta
+        distance = gradient(even[:, 1], logit) - gradient(even[:, 0], start) + pull * delta
+        delta -= np.linalg.solve(hessian(even[:, 1], logit) + pull * np.eye(len(delta)), distance)
+    expected = phi @ delta
+    found = ratio_response(network, x, numerator, weights[:, :2], steps=10)
+    scale = np.sqrt((expected**2).mean())
+    np.testing.assert_allclose(found[:, 1] - found[:, 0], expected, atol=0.01 * scale)
+    default = ratio_response(network, x, numerator, weights[:, :2])
+    np.testing.assert_allclose(default[:, 1] - default[:, 0], expected, atol=0.1 * scale)
+
+
+@pytest.mark.parametrize(("ridge", "agrees"), [(RIDGE, True), (30.0, False)])
+def test_spread_is_that_of_trainings(ratio, ridge, agrees):
+    x, numerator, network, weights = ratio
+    stack = stack_of(Standardise(1), 1, [5] * 24, **OPTIONS)
+    train_ratio(stack, x, numerator, weights[:, 1:], SETTINGS, seed=1)
+    grid = torch.linspace(-2.0, 2.0, 15)[:, None]
+    held = np.arange(len(x) + 15) >= len(x)
+    padded = np.concatenate([weights, np.ones((15, 25))])
+    ends = np.concatenate([numerator, np.arange(15) % 2 == 0])
+    found = ratio_response(network, torch.cat([x, grid]), ends, padded, held_out=held, ridge=ridge)[len(x) :, 1:]
+    full = logits(stack, grid)
+    variance = (found.var(axis=1) / full.var(axis=1)).mean()
+    assert (0.6 < variance < 1.5) == agrees, variance
+
+
+@pytest.fixture(scope="module")
+def mean():
+    """Signed ratios of mean exp(0.5 x), some rows misses, and the network that learned them."""
+    rng = np.random.default_rng(6)
+    x = torch.from_numpy(rng.normal(size=(4000, 1)).astype(np.float32))
+    chosen = rng.random(4000) < 0.8
+    ratios = np.exp(0.5 * x[chosen].double().numpy()) * rng.choice([-0.5, 2.5], size=(chosen.sum(), 1))
+    stack = stack_of(Standardise(1), 1, [3], **OPTIONS)
+    train_mean(stack, x[torch.from_numpy(chosen)], ratios, np.ones_like(ratios), SETTINGS, seed=1)
+    return x, chosen, ratios, member(stack)
+
+
+def test_mean_of_signed_ratios(mean):
+    x, chosen, ratios, network = mean
+    steeper = ratios * np.exp(0.3 * x[chosen].double().numpy())
+    both, ones = np.concatenate([ratios, 7.0 * ratios, steeper], axis=1), np.ones((len(ratios), 3))
+    found = mean_response(network, x, chosen, both, ones, ridge=1e-6, steps=8)
+    assert found.shape == (4000, 3)
+    np.testing.assert_allclose(found[:, 0], network(x).detach().numpy(), atol=1e-5)
+    # A common factor is in the mean ratio and not in the logit.
+    np.testing.assert_allclose(found[:, 1], found[:, 0], atol=1e-5)
+    inner = np.abs(x[:, 0].numpy()) < 1.5
+    fitted = np.polyfit(x[inner, 0].numpy(), (found[:, 2] - found[:, 0])[inner], 1)[0]
+    assert fitted == pytest.approx(0.3, abs=0.06)
+
+
+def test_held_out_rows_have_no_say(ratio, mean):
+    x, numerator, network, weights = ratio
+    held = np.arange(len(x)) % 5 == 0
+    pair, changed = weights[:, :2].copy(), weights[:, :2].copy()
+    changed[held, 1] *= 1.0 + numerator[held] * (x[held, 0].numpy() > 0)
+    for mask, same in ((held, True), (None, False)):
+        found = [ratio_response(network, x, numerator, w, held_out=mask)[:, 1] for w in (pair, changed)]
+        assert np.allclose(*found, atol=1e-5) == same
+    x, chosen, ratios, network = mean
+    held = np.arange(len(ratios)) % 5 == 0
+    pair = np.concatenate([ratios, ratios * np.exp(0.3 * x[chosen].double().numpy())], axis=1)
+    # In another order: their mean is the same.
+    changed = pair.copy()
+    changed[held] = np.sort(pair[held], axis=0)
+    for mask, same in ((held, True), (None, False)):
+        found = [mean_response(network, x, chosen, r, np.ones_like(r), held_out=mask)[:, 1] for r in (pair, changed)]
+        assert np.allclose(*found, atol=1e-5) == same
+
+
+@pytest.mark.parametrize("network", ["deep_sets", "attention"])
+def test_networks_of_constituents_respond(network):
+    rng = np.random.default_rng(2)
+    x = torch.from_numpy(np.abs(rng.normal(size=(300, 4, 4))).astype(np.float32))
+    x[..., 3] = torch.from_numpy(rng.integers(0, 4, size=(300, 4)).astype(np.float32))
+    found = classifier_of(JetScaling().fit(x), 4, network=network, width=8, depth=1).eval()
+    with torch.no_grad():
+        for parameter in found.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    weights = np.column_stack([np.ones(300), rng.poisson(1.0, 300)])
+    response = ratio_response(found, x, np.arange(300) < 150, weights)
+    np.testing.assert_allclose(response[:, 0], found(x).detach().numpy(), atol=1e-5)
+    assert np.abs(response[:, 1] - response[:, 0]).max() > 1e-3
+
+
+def test_failures_are_counted(ratio, mean):
+    x, numerator, network, weights = ratio
+    bad = weights[:, :2].copy()
+    bad[3, 1] = np.nan
+    with pytest.raises(DivergedError):
+        ratio_response(network, x, numerator, bad)
+    with pytest.raises(DivergedError, match="positive sum"):
+        ratio_response(network, x, numerator, -weights[:, :2])
+    x, chosen, ratios, network = mean
+    with pytest.raises(DivergedError, match="with the ratio"):
+        mean_response(network, x, chosen, -ratios, np.ones_like(ratios))
