@@ -154,3 +154,49 @@ def test_no_events_is_no_error():
 def test_senseless_options_are_refused(options):
     with pytest.raises(ConfigError):
         Gaussian(**options)
+
+
+PARAMETERS = {"bias": 0.1, "resolution": 0.2, "mean": 0.15, "background": 0.4}
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_variation_is_the_sample_of_another_generator(index):
+    """In closed form: reco of matched events, weights of signal and of background, each from a parameter's shift."""
+    sign = 1 - 2 * index
+    options = {"background": 0.1, "background_width": 0.5, "negative_weights": 0.1, "bias": 0.2, "resolution": 0.5}
+    _, d = draw(
+        **options, systematics={"jes": {"bias": 0.1, "resolution": 0.2}, "th": {"mean": 0.15, "background": 0.4}}
+    )
+    shifted, weight = d[f"reco_x0__jes__{index}"], d[f"weight__th__{index}"]
+    background, both = d["process"] == 1, d["pass_truth"] & d["pass_reco"]
+    response = (shifted - d["truth_x0"])[both].astype(float)
+    assert response.mean() == pytest.approx(0.2 + sign * 0.1, abs=0.006)
+    assert response.std() == pytest.approx(0.5 * (1 + sign * 0.2), abs=0.006)
+    assert np.allclose((shifted - d["reco_x0"])[background], sign * 0.1, atol=1e-5)
+    assert (shifted[~d["pass_reco"]] == ABSENT).all()
+    np.testing.assert_allclose(weight[background], d["weight"][background] * (1 + sign * 0.4))
+    truth = d["pass_truth"]
+    assert np.average(d["truth_x0"][truth], weights=weight[truth]) == pytest.approx(sign * 0.15, abs=0.015)
+    assert weight[truth].sum() == pytest.approx(d["weight"][truth].sum(), rel=0.01)
+    fakes = d["pass_reco"] & ~truth & ~background
+    other = Gaussian(**options | {"mean": sign * 0.15})
+    stated = other._fakes_per_fiducial() * weight[truth].sum()
+    assert weight[fakes].sum() == pytest.approx(stated, rel=0.04)
+    # Negative control: the nominal weights miss it.
+    assert abs(d["weight"][fakes].sum() / stated - 1) > 0.03
+
+
+def test_variations_leave_the_nominal_events_alone():
+    _, plain = draw(events=1000, dimensions=2)
+    _, varied = draw(events=1000, dimensions=2, systematics={"all": PARAMETERS})
+    for name, values in plain.items():
+        np.testing.assert_array_equal(varied[name], values)
+    assert set(varied) - set(plain) == {
+        f"{base}__all__{i}" for base in ("reco_x0", "reco_x1", "weight") for i in range(2)
+    }
+
+
+@pytest.mark.parametrize("sizes", [{}, {"scale": 0.1}, {"resolution": 1.5}])
+def test_senseless_variations_are_refused(sizes):
+    with pytest.raises(ConfigError, match=r"systematics\.jes"):
+        Gaussian(systematics={"jes": sizes})

@@ -28,7 +28,7 @@ def variations_of(simulation: EventTable, names: Sequence[str]) -> dict[str, Var
             others = [name for name in ("pass_reco", "weight") if own(name) != name]
             if not any(c.endswith(f":{systematic}:{index}") for c in simulation.columns):
                 raise ConfigError(
-                    f"{simulation.path}: no variation {index} of the systematic {systematic!r}; ask for fewer replicas"
+                    f"{simulation.path}: no replica {index} of the systematic {systematic!r}; ask for fewer"
                 )
             changed = {name: simulation.read([own(name)])[own(name)] for name in others}
             if any(":" in c for c in recos):
