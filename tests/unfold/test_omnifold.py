@@ -10,21 +10,22 @@ import pytest
 from truthward.errors import StaleError
 from truthward.learn import fit as fit_module
 from truthward.learn.resume import Interrupted
+from truthward.seeds import seed_for, uniform
 from truthward.unfold import omnifold_steps as module
 from truthward.unfold.base import NOMINAL, Replica, unfold_all
 from truthward.unfold.omnifold import Omnifold
 
-FAST = {"replicas": "training", "iterations": 4, "epochs": 6, "later_epochs": 3, "learning_rate": 0.01, "width": 16, "depth": 2,
+FAST = {"iterations": 4, "epochs": 6, "later_epochs": 3, "learning_rate": 0.01, "width": 16, "depth": 2,
         "activation": "silu", "batch_size": 512}  # fmt: skip
 
 
-def moments(inputs, replicas=(NOMINAL,), **options):
+def moments(inputs, members=(NOMINAL,), **options):
     """(yield, mean, width) of x0 for each replica, (R, 3)."""
-    others = [r for r in replicas if r != NOMINAL]
+    others = [r for r in members if r != NOMINAL]
     rows = list(unfold_all(Omnifold(**FAST | options), inputs, others, seed=1).rows)
     x = np.concatenate([r["truth_x0"] for r in rows]).astype(float)
     found = []
-    for r in replicas:
+    for r in members:
         w = np.concatenate([row[r.column()] for row in rows])
         mean = np.average(x, weights=w)
         found.append([w.sum(), mean, np.sqrt(np.average((x - mean) ** 2, weights=w))])
@@ -89,11 +90,50 @@ def test_bootstraps_share_the_training_and_initialisations_do_not(toy):
     assert abs(a[2, 1] - a[0, 1]) > 1e-5
 
 
-def test_bootstrap_with_all_counts_one_is_the_nominal(toy, monkeypatch):
+@pytest.mark.parametrize("replicas", ["response", "training"])
+def test_bootstrap_with_all_counts_one_is_the_nominal(toy, monkeypatch, replicas):
     inputs, _ = toy(events=1000, simulated=2000)
     monkeypatch.setattr("truthward.unfold.arrays.poisson_weights", lambda ids, **_: np.ones(len(ids)))
-    a = moments(inputs, [NOMINAL, Replica("mc_bootstrap", 3)], iterations=2)
+    a = moments(inputs, [NOMINAL, Replica("mc_bootstrap", 3)], iterations=2, replicas=replicas)
     np.testing.assert_allclose(a[0], a[1], rtol=1e-6)
+
+
+def test_responses_spread_as_trainings_do(toy):
+    """Of mean and yield, over a few bootstraps: the benchmark measures it bin by bin."""
+    inputs, _ = toy(events=2000, simulated=6000)
+    members = [NOMINAL, *(Replica("data_bootstrap", i) for i in range(12))]
+    found = {how: moments(inputs, members, replicas=how)[1:, :2] for how in ("response", "training")}
+    for column in range(2):
+        a, b = (f[:, column] for f in found.values())
+        assert np.corrcoef(a, b)[0, 1] > 0.95
+        assert 0.8 < a.std() / b.std() < 1.25
+
+
+def test_stops_where_the_rule_says_and_replicas_follow(toy):
+    inputs, _ = toy(events=2000, simulated=6000)
+    options = FAST | {"iterations": 8, "stop": "change", "tolerance": 0.5}
+    result = unfold_all(Omnifold(**options), inputs, [Replica("data_bootstrap", 0)], seed=1)
+    changes = [h["change"] for h in result.history if h["replica"] == "nominal:0"]
+    stopping = result.extra["stopping"]
+    assert stopping["chosen"] == result.iterations == len(changes) < 8
+    assert changes[-1] < 0.5 <= min(changes[1:-1], default=1.0)
+    assert sum(h["replica"] == "data_bootstrap:0" for h in result.history) == len(changes)
+    assert "settled" in stopping["limits"]
+
+
+def test_a_fold_never_sees_its_own_events(toy):
+    """Whatever the events of a fold weigh, their own factors do not know of it."""
+    inputs, _ = toy(events=1000, simulated=2000)
+    fold = (uniform(inputs.event_id, seed_for(1, "fold")) * 2).astype(int)
+    options = {"iterations": 1, "epochs": 2, "width": 8, "folds": 2}
+    factors = []
+    for weight in (inputs.weight, np.where(fold == 0, 3.0 * inputs.weight, inputs.weight)):
+        result = Omnifold(**options).unfold(replace(inputs, weight=weight), [NOMINAL], seed=1)
+        factors.append(next(iter(result.rows))["weight"] / weight[inputs.fiducial])
+    first = fold[inputs.fiducial] == 0
+    np.testing.assert_allclose(factors[0][first], factors[1][first], rtol=1e-6)
+    assert not np.allclose(factors[0][~first], factors[1][~first], rtol=1e-4)
+    assert result.extra["stopping"]["of_folds"] == [1, 1]
 
 
 def test_interrupted_goes_on_to_the_same_weights(toy, tmp_path, monkeypatch):

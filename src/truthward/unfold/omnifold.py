@@ -100,7 +100,7 @@ class Omnifold(Unfolder):
         background: Literal["expected", "subtract", "positive"] = "expected",
         calibrate: Literal["none", "isotonic"] = "none",
         folds: int = 0,
-        replicas: Literal["response", "training"] = "training",
+        replicas: Literal["response", "training"] = "response",
         patience: int = 0,
         precision: Literal["fp32", "bf16"] = "fp32",
         stack: int = 25,
@@ -115,8 +115,6 @@ class Omnifold(Unfolder):
         if self.sets != (network != "dense"):
             raise ConfigError(f"omnifold: network {network} does not take {inputs}; deep_sets and attention take "
                               "constituents, dense takes observables")  # fmt: skip
-        if self.sets and replicas == "response":
-            raise ConfigError("omnifold: networks of constituents have no response; set `replicas: training`")
         self.observables, self.constituents = tuple(observables), constituents if self.sets else 0
         self.rules = Rules(iterations, tolerance if stop == "change" else 0.0, fakes, background)
         self.stopping = {"rule": stop, "tolerance": tolerance if stop == "change" else None, "limits": LIMITS}

@@ -15,7 +15,8 @@ from truthward.learn.fit import History, Settings
 from truthward.learn.replicas import Stack
 from truthward.ratio.classifier import SATURATED, balanced, classifier_of, logits, stack_of, train_ratio
 from truthward.ratio.reliability import Isotonic, class_reliability, reliability
-from truthward.ratio.reweight import mean_ratio, train_mean
+from truthward.ratio.response import mean_response, ratio_response
+from truthward.ratio.reweight import train_mean
 from truthward.seeds import seed_for
 from truthward.unfold.omnifold_sample import Sample
 
@@ -172,14 +173,15 @@ class Response:
     def reco(self, sample: Sample, iteration: int, numerator: np.ndarray, weights: np.ndarray) -> Found:
         """See `Steps`."""
         network, calibration = self._trained(0, iteration)
-        found = ratio_response(network, sample.reco, numerator, weights[:, 0], weights[:, 1:])
-        return Found(calibration(found), _saturated(found, 0))
+        held = sample.reco_held if self.recipe.holds_out else None
+        found = ratio_response(network, sample.reco, numerator, weights, held_out=held)
+        return Found(calibration(found), _saturated(found, 0), held)
 
     def truth(self, sample: Sample, iteration: int, ratio: np.ndarray) -> Found:
         """See `Steps`."""
         network, calibration = self._trained(1, iteration)
-        mean, weights = mean_ratio(ratio, sample.matched_weight, "response"), sample.matched_weight
-        found = mean_response(network, sample.truth, sample.matched, ratio / mean, weights)
+        held = sample.truth_held if self.recipe.holds_out else None
+        found = mean_response(network, sample.truth, sample.matched, ratio, sample.matched_weight, held_out=held)
         return Found(calibration(found), _saturated(found, 1))
 
     def _trained(self, step: int, iteration: int) -> tuple[nn.Module, Any]:
