@@ -99,7 +99,7 @@ def auc(scores: np.ndarray, numerator: np.ndarray, weights: np.ndarray) -> float
     Args:
         scores: logits (N,); numerator: (N,) bool; weights: (N,), any sign, sums of both classes not zero.
     """
-    place = (STEPS / (1.0 + np.exp(-scores))).astype(np.int32)
+    place = (STEPS * 0.5 * (1.0 + np.tanh(0.5 * scores))).astype(np.int32)
     positive = np.bincount(place, weights * numerator, minlength=STEPS + 1)
     negative = np.bincount(place, weights * ~numerator, minlength=STEPS + 1)
     below = np.cumsum(negative) - 0.5 * negative
