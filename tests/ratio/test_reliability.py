@@ -81,6 +81,12 @@ def test_bins_of_negative_weight_are_counted():
     assert found["dropped"] == 1
 
 
+def test_nothing_to_be_learned():
+    one = np.ones(50)
+    found = reliability(one, one, one)
+    assert (found["ece"], found["chi2"], found["ndf"]) == (0.0, 0.0, 0)
+
+
 def test_what_is_not_finite_is_refused():
     one = np.ones(3)
     with pytest.raises(InputError, match="1 of them not finite"):

@@ -25,7 +25,8 @@ def reliability(predicted: np.ndarray, target: np.ndarray, weights: np.ndarray, 
 
     Returns:
         `predicted`, `observed`, `error`: a number a bin; `ece`: mean |observed - predicted|, weighted, in units of the
-        target; `chi2`, `ndf` (the bins); `dropped`: bins left out since their weights sum to zero or less.
+        target; `chi2`, `ndf` (the bins whose error is not zero); `dropped`: bins left out, of weights
+        that do not sum to something positive.
 
     Raises:
         InputError: no events, shapes that do not agree, or values that are not finite.
@@ -45,15 +46,16 @@ def reliability(predicted: np.ndarray, target: np.ndarray, weights: np.ndarray, 
         for v in (weights, weights * predicted, weights * (target - predicted), (weights * (target - predicted)) ** 2)
     )
     filled = np.bincount(index, minlength=bins) > 0
-    good = filled & (total > 0) & (square > 0)
+    good = filled & (total > 0)
     total, forecast, residual, square = total[good], forecast[good], residual[good], square[good]
+    known = square > 0  # All the same to the last digit where there is nothing to be learned.
     return {
         "predicted": (forecast / total).tolist(),
         "observed": ((forecast + residual) / total).tolist(),
         "error": (np.sqrt(square) / total).tolist(),
         "ece": float(np.abs(residual).sum() / total.sum()),
-        "chi2": float((residual**2 / square).sum()),
-        "ndf": int(good.sum()),
+        "chi2": float((residual[known] ** 2 / square[known]).sum()),
+        "ndf": int(known.sum()),
         "dropped": int((filled & ~good).sum()),
     }
 
