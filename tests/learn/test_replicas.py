@@ -58,6 +58,23 @@ def test_own_arguments_have_a_member_axis():
         torch.testing.assert_close(out[i], stack.call("forward", x[i])[i])
 
 
+@pytest.mark.parametrize("own", [False, True])
+def test_a_stack_of_one_is_called_as_a_member_of_two(own):
+    one, two, x = Stack(Noisy, [2]), Stack(Noisy, [1, 2]), normal(7, 2)
+    found = []
+    for stack in (one, two):
+        torch.manual_seed(3)
+        found.append(stack.call("noisy", x.expand(stack.members, 7, 2) if own else x, own=(own,)))
+        found[-1][-1].sum().backward()
+    torch.testing.assert_close(found[0], found[1][1:])
+    for name, p in one.named_parameters():
+        torch.testing.assert_close(p.grad, two.get_parameter(name).grad[1:])
+    with pytest.raises(RuntimeError):
+        one.call("forward", normal(7, 3))
+    # What was lent is back, also after an error.
+    assert all(t.is_meta for t in (*one.template.parameters(), *one.template.buffers()))
+
+
 class Noisy(nn.Module):
     """Adds a random number; has a buffer; a method other than forward."""
 

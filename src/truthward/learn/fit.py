@@ -63,7 +63,7 @@ def fit(
         raise InputError(f"{label}: no training event is left after the split")
     scaled = _unit_mean(weights.reshape(len(weights), members), rows, label)
     parameters = [p for p in module.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
     per_epoch = math.ceil(len(rows) / settings.batch_size)
     total = per_epoch * settings.epochs
     run = Run(members, parameters, settings)
@@ -98,7 +98,7 @@ def fit(
                 _refuse_nonfinite(value, per_event, f"{label}: epoch {run.epoch}, batch {run.step}")
                 optimiser.zero_grad(set_to_none=True)
                 value.sum().backward()
-                _clip(parameters, settings.clip, stacked)
+                _clip(parameters, settings.clip, members)
                 optimiser.step()
                 run.average(parameters)
                 run.running += value.detach().double() * len(index)
@@ -164,17 +164,19 @@ def _set_rate(optimiser: torch.optim.Optimizer, settings: Settings, fraction: fl
         group["lr"] = rate
 
 
-def _clip(parameters: list[Tensor], limit: float, stacked: bool) -> None:
+def _clip(parameters: list[Tensor], limit: float, members: int) -> None:
     """Scale gradients down to norm `limit`, member by member in a stack."""
     if not limit:
         return
-    if not stacked:
-        nn.utils.clip_grad_norm_(parameters, limit)
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    if members == 1:
+        norm = torch.stack(torch._foreach_norm(gradients)).norm()
+        torch._foreach_mul_(gradients, (limit / (norm + 1e-6)).clamp(max=1.0))
         return
-    squares = sum(p.grad.flatten(1).square().sum(1) for p in parameters)
-    scale = (limit / (squares.sqrt() + 1e-6)).clamp(max=1.0)
-    for p in parameters:
-        p.grad.mul_(scale.reshape(-1, *[1] * (p.ndim - 1)))
+    norms = torch.stack([torch.linalg.vector_norm(g.flatten(1), dim=1) for g in gradients]).norm(dim=0)
+    scale = (limit / (norms + 1e-6)).clamp(max=1.0)
+    for g in gradients:
+        g.mul_(scale.reshape(-1, *[1] * (g.ndim - 1)))
 
 
 @contextmanager

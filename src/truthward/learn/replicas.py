@@ -1,12 +1,14 @@
 """Many related trainings at little more than the cost of one: E members with the same architecture, one stacked pass.
 
-On small batches the cost of a step is the overhead of its calls, which a stack pays once (`torch.func.vmap`).
+On small batches the cost of a step is the overhead of its calls, which a stack pays once (`torch.func.vmap`). A stack
+of one is called as the plain module that it is.
 A member's result does not depend on which others share its stack (held by a test).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +44,8 @@ class Stack(nn.Module):
         object.__setattr__(self, "template", members[0].to("meta"))
         self.names = [name for name, _ in members[0].named_parameters()]
         self.buffer_names = [name for name, _ in members[0].named_buffers()]
+        self._slots = [self._slot(name) for name in [*self.names, *self.buffer_names]]
+        self._own = [holder[name] for holder, name, _ in self._slots]
         states = [seeded(seed, factory).state_dict() for seed in seeds]
         for name in self.names:
             stacked = torch.stack([s[name] for s in states])
@@ -52,6 +56,12 @@ class Stack(nn.Module):
     @staticmethod
     def _key(name: str) -> str:
         return name.replace(".", "|")
+
+    def _slot(self, name: str) -> tuple[dict[str, Tensor | None], str, str]:
+        """Where the template keeps a tensor: the dictionary, the name in it; and the name of the stacked one."""
+        path, _, leaf = name.rpartition(".")
+        module = self.template.get_submodule(path)
+        return module._parameters if leaf in module._parameters else module._buffers, leaf, self._key(name)
 
     def state_of(self, member: int) -> dict[str, Tensor]:
         """State of one member, as its own module's `load_state_dict` takes it."""
@@ -69,6 +79,9 @@ class Stack(nn.Module):
         Random numbers drawn inside are the same for all members, so that bootstraps differ by their weights alone.
         """
         own = own or (False,) * len(args)
+        if self.members == 1:
+            with self._lent():
+                return getattr(self.template, method)(*(a[0] if o else a for a, o in zip(args, own, strict=True)))[None]
         wrapped = _Call(self.template, method)
         state = {f"module.{n}": getattr(self, self._key(n)) for n in [*self.names, *self.buffer_names]}
 
@@ -77,3 +90,15 @@ class Stack(nn.Module):
 
         in_dims = (0, *(0 if o else None for o in own))
         return torch.func.vmap(one, in_dims=in_dims, randomness="same")(state, *args)
+
+    @contextmanager
+    def _lent(self) -> Iterator[None]:
+        """The template with the tensors of the only member: for one member `functional_call` costs as much as a small
+        network, and vmap splits each layer's product from its sum."""
+        for holder, name, key in self._slots:
+            holder[name] = getattr(self, key).squeeze(0)
+        try:
+            yield
+        finally:
+            for (holder, name, _), own in zip(self._slots, self._own, strict=True):
+                holder[name] = own
