@@ -94,6 +94,12 @@ rule unfold_figures:
             category="4 Unfold",
             labels={"method": "{method}", "figure": "iterations"},
         ),
+        breakdown=report(
+            "results/{study}/unfold/{method}/figures/breakdown.png",
+            caption=caption("breakdown"),
+            category="4 Unfold",
+            labels={"method": "{method}", "figure": "uncertainties"},
+        ),
         correlation=report(
             "results/{study}/unfold/{method}/figures/correlation.png",
             caption=caption("correlation"),

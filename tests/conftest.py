@@ -1,6 +1,8 @@
 """Fixtures of all tests."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,3 +29,25 @@ def shared_data() -> Path:
 def root() -> Path:
     """The checkout."""
     return ROOT
+
+
+@pytest.fixture
+def assert_nothing_is_covered() -> Callable[[Any], None]:
+    """A check of a figure's layout."""
+    return _nothing_is_covered
+
+
+def _nothing_is_covered(figure: Any) -> None:
+    """What stands beside the panels neither covers them nor leaves the page."""
+    renderer, page_box = figure.canvas.get_renderer(), figure.bbox.padded(1)
+    boxes = [axes.get_window_extent(renderer) for axes in figure.axes]
+    for artist in [*figure.legends, *figure.texts]:
+        box = artist.get_window_extent(renderer)
+        assert not any(box.overlaps(panel) for panel in boxes), artist
+        assert box.x0 >= page_box.x0
+        assert box.x1 <= page_box.x1
+    for legend in figure.legends:
+        covered = [
+            t for t in figure.texts if t.get_window_extent(renderer).overlaps(legend.get_window_extent(renderer))
+        ]
+        assert not [t.get_text() for t in covered if t.get_text()]

@@ -136,25 +136,6 @@ def amplified() -> dict:
     return {"study": study, "sample": {"events": 120_000, "n_train": 12_000, "G": 3.0, "G_low": 1.9}}
 
 
-def history() -> dict:
-    entries = []
-    for k, replica in enumerate(["nominal", *(f"data_bootstrap:{i}" for i in range(8))]):
-        random = np.random.default_rng(k)
-        for i in range(5):
-            entry = {"replica": replica, "iteration": i, "yield": 19_000 + 300 * (1 - 0.5**i) + random.normal(0, 90)}
-            entry |= {
-                "effective_size": 18_000 - 900 * i + random.normal(0, 150),
-                "largest_over_mean": 2.0 + i + random.random(),
-            }
-            entry |= {
-                "auc_reco": 0.5 + 0.05 * 0.4**i,
-                "loss_truth": 0.68 + random.normal(0, 5e-4),
-                "note": "text is left out",
-            }
-            entries.append(entry)
-    return {"method": "omnifold", "history": entries}
-
-
 def validated(method: str = "omnifold", bias: float = 0.945, truth: bool = True) -> dict:
     """validate/<method>.json, as far as figures read it."""
     random = np.random.default_rng([*map(ord, method)])
@@ -230,7 +211,6 @@ FIGURES = {
     "pulls": lambda: inputs.pulls(calibrated()),
     "marginals": lambda: models.marginals("flow_matching", surrogate(), OBSERVABLES),
     "amplification": lambda: models.amplification(amplified()),
-    "iterations": lambda: results.iterations(history()),
     "agreement": lambda: results.agreement(validated(), OBSERVABLES),
     "correlation": lambda: results.correlation(covariances(), OBSERVABLES),
     "summary_page": summary_page,
@@ -257,7 +237,7 @@ def texts(figure: Figure) -> list[str]:
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_every_figure_is_drawn_and_saved_with_its_provenance(tmp_path, name):
+def test_every_figure_is_drawn_and_saved_with_its_provenance(tmp_path, name, assert_nothing_is_covered):
     before = dict(matplotlib.rcParams)
     figure = FIGURES[name]()
     style.save(figure, tmp_path / f"{name}.png", Record.for_tests())
@@ -265,22 +245,6 @@ def test_every_figure_is_drawn_and_saved_with_its_provenance(tmp_path, name):
     assert json.loads(chunks(tmp_path / f"{name}.png")["provenance"])["package"] == "truthward"
     assert [p.name for p in tmp_path.iterdir()] == [f"{name}.png"]
     assert_nothing_is_covered(figure)
-
-
-def assert_nothing_is_covered(figure: Figure) -> None:
-    """What stands beside the panels neither covers them nor leaves the page."""
-    renderer, page_box = figure.canvas.get_renderer(), figure.bbox.padded(1)
-    boxes = [axes.get_window_extent(renderer) for axes in figure.axes]
-    for artist in [*figure.legends, *figure.texts]:
-        box = artist.get_window_extent(renderer)
-        assert not any(box.overlaps(panel) for panel in boxes), texts(figure)
-        assert box.x0 >= page_box.x0
-        assert box.x1 <= page_box.x1
-    for legend in figure.legends:
-        covered = [
-            t for t in figure.texts if t.get_window_extent(renderer).overlaps(legend.get_window_extent(renderer))
-        ]
-        assert not [t.get_text() for t in covered if t.get_text()]
 
 
 def test_only_png_and_nothing_half_written(tmp_path):
@@ -374,18 +338,6 @@ def test_missing_truth_and_refused_values_leave_gaps():
     drawn = {line.get_label(): len(line.get_xdata()) for line in figure.axes[0].get_lines()}
     assert (drawn["omnifold"], drawn["simulation"], drawn["data"]) == (4, 5, 5)
     assert "no truth to compare with" in texts(results.agreement(validated(truth=False), OBSERVABLES))
-
-
-def test_diagnostics_have_titles():
-    found = set(texts(results.iterations(history())))
-    assert {"AUC, detector level", "loss, particle level", "yield / first iteration", "effective sample size"} <= found
-
-
-def test_iterations_of_methods_without_any():
-    assert "this method has no iterations" in texts(results.iterations({"method": "generative", "history": []}))
-    single = {"replica": "nominal", "observable": "m", "iteration": 3, "yield": 5.0, "effective_size": 3.0}
-    found = texts(results.iterations({"method": "ibu", "history": [single, single | {"observable": "w"}]}))
-    assert {"effective sample size", "m", "w"} <= set(found)
 
 
 def test_symbols_and_colours():

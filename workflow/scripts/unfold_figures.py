@@ -1,22 +1,23 @@
-"""Diagnostics of an unfolding over its iterations, and the correlations between bins and observables."""
+"""Diagnostics of an unfolding over its iterations, its uncertainties by family, and correlations between bins."""
 
 from truthward.job import Job
 
 with Job(snakemake) as job:
     from truthward.config import observables_from
+    from truthward.events.binning import coarse_edges
     from truthward.events.families import end_to_end
     from truthward.events.unfolded import Unfolded
-    from truthward.plots.results import correlation, iterations
+    from truthward.plots.results import correlation
     from truthward.plots.style import save
+    from truthward.plots.unfolding import breakdown, iterations
 
     unfolded = Unfolded(job.input[0])
     save(iterations(unfolded.metadata), job.output.iterations, job.record)
     observables = [o for o in observables_from(job.spec["observables"]) if o.name in unfolded.observables]
-    # A tenth of the range each: a covariance from replicas bears no finer bins.
-    histograms = [unfolded.histogram(o.name, o.edges[:: max(1, o.bins // 10)]) for o in observables]
-    data = {
-        "method": job.wildcards.method,
-        "covariance": end_to_end(histograms).covariance().tolist(),
-        "bins": {o.name: len(h.nominal) for o, h in zip(observables, histograms, strict=True)},
-    }
+    # The bins of the published tables: a covariance from replicas bears no finer ones.
+    fine = {o: unfolded.histogram(o.name, o.edges) for o in observables}
+    coarse = {o.name: h.merged(coarse_edges(h, o.atoms)) for o, h in fine.items()}
+    save(breakdown(job.wildcards.method, coarse, observables), job.output.breakdown, job.record)
+    bins = {name: len(h.nominal) for name, h in coarse.items()}
+    data = {"method": job.wildcards.method, "covariance": end_to_end([*coarse.values()]).covariance(), "bins": bins}
     save(correlation(data, observables), job.output.correlation, job.record)

@@ -1,4 +1,4 @@
-"""Figures of unfolded results: how the iterations went, agreement against its floor, correlations."""
+"""Figures of unfolded results: agreement against its floor, correlations."""
 
 from __future__ import annotations
 
@@ -7,81 +7,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullLocator
 
 from truthward.config import Observable
 from truthward.plots import style
 from truthward.plots.models import scores, weight_panel, weights_of
-
-_TITLES = {
-    "yield": "yield / first iteration",
-    "effective_size": "effective sample size",
-    "largest_over_mean": "largest weight / mean",
-    "auc": "AUC",
-    "loss": "loss",
-    "held_out_loss": "loss, held-out events",
-    "normalisation": "ln of the ratio's norm",
-    "saturated": "saturated ratios",
-}
-"""Diagnostics that have a title, with `_reco` or `_truth` after it perhaps; others are shown under their own name."""
-
-
-def _title(name: str) -> tuple[int, str]:
-    """Place and title of a diagnostic."""
-    for suffix, level in (("_reco", ", detector level"), ("_truth", ", particle level"), ("", "")):
-        stem = name.removesuffix(suffix)
-        if name.endswith(suffix) and stem in _TITLES:
-            return list(_TITLES).index(stem), _TITLES[stem] + level
-    return len(_TITLES), name.replace("_", " ")
-
-
-@style.styled
-def iterations(data: Mapping[str, Any]) -> Figure:
-    """Diagnostics of an unfolding per iteration: the nominal, and behind it every replica.
-
-    Args:
-        data: {"method": name, "history": the sample's metadata["history"]}: dictionaries with "replica" ("nominal" for
-            the nominal), "iteration" and any numbers, perhaps "observable". Methods without iterations show one point.
-    """
-    history = [entry for entry in data["history"] if "iteration" in entry]
-    skipped = ("replica", "iteration", "observable", "yield_before")
-    numbers = (int, float)
-    names = [k for e in history for k, v in e.items() if k not in skipped and isinstance(v, numbers)]
-    names = sorted(dict.fromkeys(names), key=lambda name: _title(name)[0])
-    # A count that stayed at zero is said in words, not drawn.
-    quiet = [n for n in names if n.startswith("saturated") and not any(e.get(n) for e in history)]
-    names = [n for n in names if n not in quiet and not n.startswith("epochs")]
-    note = "dark: nominal; light: replicas" + ("; no ratio is saturated" if quiet else "")
-    figure, axes = style.panels(max(1, len(names)), columns=3, size=(3.1, 2.2))
-    style.title(figure, f"Iterations of {data['method']}", note)
-    last = max((entry["iteration"] + 1 for entry in history), default=1)
-    tracks: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for entry in history:
-        tracks.setdefault((str(entry.get("replica", "nominal")), entry.get("observable", "")), []).append(entry)
-    for (main, _), name in zip(axes, names, strict=False):
-        of = list(dict.fromkeys(observable for _, observable in tracks))
-        for (replica, observable), entries in tracks.items():
-            nominal = replica.partition(":")[0] == "nominal"
-            colour = style.METHODS[of.index(observable) % len(style.METHODS)]
-            chosen = sorted((e for e in entries if name in e), key=lambda e: e["iteration"])
-            y = np.array([e[name] for e in chosen], dtype=float)
-            if name == "yield" and y.size and y[0]:
-                y = y / y[0]
-            look = {"alpha": 1.0, "linewidth": 1.5, "zorder": 3} if nominal else {"alpha": 0.18, "linewidth": 0.7}
-            label = observable if nominal and observable else None
-            main.plot([e["iteration"] + 1 for e in chosen], y, color=colour, marker=".", label=label, **look)
-        main.set_ylabel(_title(name)[1])
-        main.set_xlabel("iteration")
-        main.xaxis.set_major_locator(MaxNLocator(integer=True))
-        main.xaxis.set_minor_locator(NullLocator())
-        main.set_xlim(0.5, last + 0.5)
-        main.ticklabel_format(axis="y", useOffset=False)
-        main.margins(y=0.15)
-    if not names:
-        axes[0][0].text(0.5, 0.5, "this method has no iterations", ha="center", transform=axes[0][0].transAxes)
-        axes[0][0].set_axis_off()
-    style.legend_above(figure, axes[0][0])
-    return figure
 
 
 @style.styled
