@@ -18,8 +18,8 @@ from truthward.events.unfolded import Unfolded, family, weight_columns, write_un
 from truthward.provenance import Record
 from truthward.publish import FILES, SUMS, publish, verify
 
-STOPPING = {"rule": "change", "tolerance": 0.2, "chosen": 4, "largest": 9, "limits": "Nothing is known below 5 GeV."}
-STOPPED = "- **Iterations**: 4, by the rule `change`, tolerance 0.2. Nothing is known below 5 GeV."
+STOPPING = {"rule": "change", "tolerance": 0.2, "chosen": 4, "largest": 9, "limits": "finer bins go unseen"}
+STOPPED = "- **Iterations**: 4 of at most 9, by the rule `change` with tolerance 0.2; finer bins go unseen."
 FAMILIES = {"data_bootstrap": family("data_bootstrap", 8), "systematic:scale": family("systematic:scale", 2)}
 OBSERVABLES = [
     Observable(name="m", label="$m$", unit="GeV", range=(0.0, 80.0)),

@@ -151,10 +151,9 @@ def _stopping(entry: Mapping[str, Any] | None) -> list[str]:
     """How the number of iterations was chosen, for methods that tell."""
     if not entry:
         return []
-    chosen = entry["chosen"]
-    number = ", ".join(f"{k}: {v}" for k, v in chosen.items()) if isinstance(chosen, Mapping) else chosen
-    tolerance = "" if entry.get("tolerance") is None else f", tolerance {entry['tolerance']:g}"
-    return [f"- **Iterations**: {number}, by the rule `{entry['rule']}`{tolerance}. {entry.get('limits', '')}".rstrip()]
+    tolerance = "" if entry["tolerance"] is None else f" with tolerance {entry['tolerance']:g}"
+    chosen = f"{entry['chosen']} of at most {entry['largest']}, by the rule `{entry['rule']}`{tolerance}"
+    return [f"- **Iterations**: {chosen}; {entry['limits']}."]
 
 
 def _meaning(column: Mapping[str, Any]) -> str:
