@@ -1,7 +1,7 @@
 """The chain: simulate -> ingest -> calibrate, surrogate -> amplify, unfold -> validate -> publish -> report.
 
 Stop points: simulate_all, ingest_all, calibrate_all, systematics_all, surrogate_all, amplify_all, unfold_all,
-validate_all, publish_all.
+validate_all, publish_all; and stress_all, which is part of the whole where the config has `validate.stress`.
 """
 
 import sys
@@ -37,6 +37,7 @@ include: "rules/surrogate.smk"
 include: "rules/amplify.smk"
 include: "rules/unfold.smk"
 include: "rules/validate.smk"
+include: "rules/stress.smk"
 include: "rules/publish.smk"
 include: "rules/report.smk"
 
@@ -52,5 +53,6 @@ rule all:
         rules.amplify_all.input,
         rules.unfold_all.input,
         rules.validate_all.input,
+        rules.stress_all.input if STUDY.validate_.stress else [],
         rules.publish_all.input,
         rules.report_all.input,
