@@ -22,6 +22,8 @@ DECLARED = {
     "M": Observable(name="M", label="multiplicity", range=(-0.5, 40.5), bins=41, integer=True),
     "zg": Observable(name="zg", label="$z_g$", range=(0.0, 0.5), bins=25, atoms=(0.0,)),
 }
+INNER = {"m": [6.0, 20.0, 28.0], "M": [9.5, 13.5, 14.5, 15.5, 18.5], "zg": [0.02, 0.2, 0.3]}
+"""Bins of a binned method, as its metadata state them."""
 WORDS = {"study": "zjets", "licence": "CC-BY-4.0", "fiducial": "pT > 200 GeV"}
 
 
@@ -36,6 +38,7 @@ def sample(path, *, joint: bool = True) -> Unfolded:
             still = not joint and "initialisation" in name
             columns[name] = np.full(n, 1.5) if still or name.startswith("weight") else 1.5 * random.poisson(1, n)
     options = {"method": "omnifold" if joint else "ibu", "kind": "any", "history": [], "record": Record.for_tests()}
+    options["extra"] = {} if joint else {"inner_edges": INNER}
     write_unfolded(path, [columns], observables=list(DECLARED), joint=joint, families=FAMILIES, **options)
     return Unfolded(path)
 
@@ -133,14 +136,22 @@ def test_errors_of_a_family_that_has_none_are_left_out(written):
     assert labels == (every if unfolded.joint else every - {"sys,initialisation"})
 
 
+def test_bins_are_no_finer_than_those_of_a_binned_method(written):
+    unfolded, _, tables = written
+    edges = edges_of(tables["1_m.yaml"][0])
+    own = {0.0, *INNER["m"], 60.0}
+    assert (set(edges) <= own) == (not unfolded.joint)
+    assert edges.size - 1 == (5 if unfolded.joint else 4)
+
+
 def test_atoms_have_bins_of_their_own_and_the_rule_is_stated(written):
     unfolded, _, tables = written
     edges = edges_of(tables["3_zg.yaml"][0])
     assert edges[1] == 0.02
     assert unfolded.histogram("zg", edges).nominal[0] == pytest.approx(300, rel=0.2)
     texts = {e["name"]: e["description"] for e in tables["submission.yaml"][1:]}
-    assert "at most a third as many as the smaller bootstrap has replicas" in texts["zg"]
-    assert f"Here 25 bins became {edges.size - 1}. Values of a probability of their own: 0." in texts["zg"]
+    assert "more than a third of the replicas of the smaller bootstrap" in texts["zg"]
+    assert f"Of 25 declared bins there remain {edges.size - 1}. Values of a probability of their own: 0." in texts["zg"]
     assert edges.size - 1 <= 5, "a third of 15 replicas"
 
 

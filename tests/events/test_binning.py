@@ -37,7 +37,8 @@ def test_atoms_stay_by_themselves_within_the_limit():
 
 def test_little_to_go_by():
     assert coarse_edges(histogram(np.full(8, 5), initialisation=3)).size == 9, "no bootstrap, no limit"
+    assert coarse_edges(histogram(np.array([1, 99, 3, 9]), data_bootstrap=12)).size == 5, "few enough as they are"
     assert coarse_edges(histogram(np.full(8, 5), data_bootstrap=2)).tolist() == [0, 8]
-    assert coarse_edges(histogram(np.array([7, 0, 0]), data_bootstrap=9), [0.5]).tolist() == [0, 1, 3]
+    assert coarse_edges(histogram(np.array([7, 0, 0]), data_bootstrap=6), [0.5]).tolist() == [0, 1, 3]
     with pytest.raises(InputError, match="cannot merge"):
         coarse_edges(histogram(np.zeros(8), data_bootstrap=9))

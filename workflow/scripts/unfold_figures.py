@@ -4,7 +4,7 @@ from truthward.job import Job
 
 with Job(snakemake) as job:
     from truthward.config import observables_from
-    from truthward.events.binning import coarse_edges
+    from truthward.events.binning import coarse_histogram
     from truthward.events.families import end_to_end
     from truthward.events.unfolded import Unfolded
     from truthward.plots.results import correlation
@@ -15,8 +15,7 @@ with Job(snakemake) as job:
     save(iterations(unfolded.metadata), job.output.iterations, job.record)
     observables = [o for o in observables_from(job.spec["observables"]) if o.name in unfolded.observables]
     # The bins of the published tables: a covariance from replicas bears no finer ones.
-    fine = {o: unfolded.histogram(o.name, o.edges) for o in observables}
-    coarse = {o.name: h.merged(coarse_edges(h, o.atoms)) for o, h in fine.items()}
+    coarse = {o.name: coarse_histogram(unfolded, o) for o in observables}
     save(breakdown(job.wildcards.method, coarse, observables), job.output.breakdown, job.record)
     bins = {name: len(h.nominal) for name, h in coarse.items()}
     data = {"method": job.wildcards.method, "covariance": end_to_end([*coarse.values()]).covariance(), "bins": bins}

@@ -16,7 +16,7 @@ import numpy as np
 
 from truthward.artefact import write_yaml
 from truthward.config import Observable
-from truthward.events.binning import RULE, coarse_edges
+from truthward.events.binning import RULE, coarse_histogram
 from truthward.events.families import Histogram
 from truthward.events.unfolded import Unfolded
 
@@ -89,9 +89,8 @@ def write_tables(
     totals = {name: sample.histogram(name, everything) for name in sets}
     tables = [_fiducial(totals, q, joint=sample.joint)]
     for number, o in enumerate((declared[n] for n in sample.observables if n in declared), start=1):
-        fine = sample.histogram(o.name, np.array(o.edges))
         whole = totals[o.name if o.name in totals else sets[0]]
-        tables += _tables_of(o, f"{number}_{o.name}", fine.merged(coarse_edges(fine, o.atoms)), whole, q)
+        tables += _tables_of(o, f"{number}_{o.name}", coarse_histogram(sample, o), whole, q)
 
     qualifiers: list[dict[str, Any]] = [{"name": "Fiducial region", "value": fiducial}]
     if luminosity is not None:
@@ -127,7 +126,7 @@ def _tables_of(o: Observable, stem: str, bins: Histogram, whole: Histogram, q: Q
     inside, total = (f"{q.scale * h.nominal.sum():.6g}" for h in (bins, whole))
     text = (
         f"Unfolded {x}: contents of each bin divided by its width. The bins hold {inside} of {total} {q.unit}. {RULE} "
-        f"Here {o.bins} bins became {size}."
+        f"Of {o.bins} declared bins there remain {size}."
     )
     if o.atoms:
         text += f" Values of a probability of their own: {', '.join(f'{value:g}' for value in o.atoms)}."
@@ -196,11 +195,15 @@ def _symbol(o: Observable) -> str:
 
 
 def _contents(h: Histogram, scale: float) -> list[dict[str, Any]]:
-    """Bins with an error for each family that has one there: HEPData refuses errors that are all zero."""
+    """Bins with an error for each family that has one there: HEPData refuses errors that are all zero.
+
+    Replicas are kept in single precision: what is below 1e-6 of the content is their rounding.
+    """
     sigmas = {label(name): scale * np.sqrt(variance) for name, variance in h.breakdown().items()}
     entries: list[dict[str, Any]] = []
     for index, value in enumerate(h.nominal):
-        errors = [{"symerror": _digits(s[index]), "label": name} for name, s in sigmas.items() if s[index] > 0]
+        floor = 1e-6 * scale * abs(value)
+        errors = [{"symerror": _digits(s[index]), "label": name} for name, s in sigmas.items() if s[index] > floor]
         entries.append({"value": _digits(scale * value)} | ({"errors": errors} if errors else {}))
     return entries
 
