@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from truthward.errors import CorruptError
 from truthward.publish import verify
@@ -28,6 +29,18 @@ def test_metadata_names_what_made_it(fork) -> None:
     assert {"version", "git", "spec", "code", "seed", "device", "wall_seconds", "peak_memory_mb"} <= set(unfolding)
     assert set(metadata["families"]) == {"data_bootstrap", "mc_bootstrap", "initialisation", "systematic:calibration"}
     assert json.dumps(metadata)
+
+
+def test_the_tables_hold_the_published_yield(fork) -> None:
+    publication = fork.path("results/tiny/publication")
+    comment, *entries = yaml.safe_load_all((publication / "hepdata/submission.yaml").read_text(encoding="utf-8"))
+    assert "tiny: unfolded with omnifold" in comment["comment"]
+    assert {f"hepdata/{entry['data_file']}" for entry in entries} < set(verify(publication)["files"])
+    fiducial, density = (yaml.safe_load((publication / "hepdata" / e["data_file"]).read_text()) for e in entries[:2])
+    (total,) = (entry["value"] for entry in fiducial["dependent_variables"][0]["values"])
+    rows = zip(*(density[f"{kind}_variables"][0]["values"] for kind in ("independent", "dependent")), strict=True)
+    inside = sum(value["value"] * (ends["high"] - ends["low"]) for ends, value in rows)
+    assert 0.99 * total < inside <= total * (1 + 1e-5)
 
 
 def test_a_changed_byte_is_found(fork) -> None:
