@@ -19,6 +19,7 @@ from truthward.unfold.base import NOMINAL, Inputs, Replica, replicas_of, unfold_
 # As small as each method can be; a new one is tested with its defaults.
 SMALL = {
     "omnifold": {"iterations": 2, "epochs": 2, "later_epochs": 1, "width": 8, "depth": 1, "stack": 3},
+    "feature_fit": {"epochs": 3, "width": 8, "depth": 1, "batch_size": 256},
     "generative": {"model": {"kind": "flow_matching", "width": 8, "depth": 1}, "epochs": 2, "later_epochs": 1,
                    "ratio_epochs": 1, "side_epochs": 1, "draws": 2, "replica_draws": 1, "width": 8, "depth": 1},
 }  # fmt: skip

@@ -1,0 +1,129 @@
+"""The penalised chi2 fit of `feature_fit`: re-weight matched events so that sums of features agree with the data's."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from truthward.errors import DivergedError
+
+log = logging.getLogger("truthward.unfold")
+
+KEPT = 1e-6
+"""Eigenvalues of the features' correlation matrix, relative to the largest, below which a direction is left out."""
+
+STEPS, SMALL = 100, 1e-3
+"""Gauss-Newton steps at most, and the change of the objective, a chi2, that ends them."""
+
+
+@dataclass
+class Sums:
+    """What is to be described, for n matched events with F features at reco and P at truth level, constants first.
+
+    phi: (n, F), psi: (n, P) float32; weight: (n,); wanted: (F,), sum of the data's features less those of all other
+    simulated events at reco level; fixed: their contribution to the covariance (F, F); data_weight: mean of the data's.
+    """
+
+    phi: Tensor
+    psi: Tensor
+    weight: Tensor
+    wanted: Tensor
+    fixed: Tensor
+    data_weight: float
+
+    def log_nu(self, theta: Tensor) -> Tensor:
+        """(P,) -> (n,)."""
+        return self.psi @ theta.float()
+
+    def whitening(self, theta: Tensor) -> Tensor:
+        """(F, K): features whose sums have unit covariance where nu = exp(psi theta); see `spread` for the variance.
+
+        Raises:
+            DivergedError: a feature that does not vary, or a covariance that is not finite.
+        """
+        covariance = self.fixed + spread(self.phi, self.weight * self.log_nu(theta).exp(), self.data_weight)
+        scale = covariance.diagonal().sqrt()
+        if not (torch.isfinite(covariance).all() and scale[0] > 0):
+            raise DivergedError("feature_fit: the covariance of the features is not finite and positive")
+        # A hidden unit that is always off says nothing.
+        scale = torch.where(scale > KEPT * scale.max(), scale, torch.inf)
+        values, vectors = torch.linalg.eigh(covariance / scale / scale[:, None])
+        kept = values > KEPT * values.max()
+        return vectors[:, kept] / values[kept].sqrt() / scale[:, None]
+
+
+@dataclass
+class Solution:
+    """theta (P,), with its penalty, chi2, number of features K, and of parameters that the data determine."""
+
+    theta: Tensor
+    penalty: float
+    chi2: float
+    features: int
+    determined: float
+
+
+def spread(phi: Tensor, weight: Tensor, data_weight: float) -> Tensor:
+    """Covariance (F, F) of the difference of two Poisson samples: simulated events of `weight` (n,), and data.
+
+    The data that w simulated events stand for have the variance data_weight w; those events have w^2. Where weights
+    have both signs the former is taken of their magnitudes, scaled to their sum, so that it stays positive.
+    """
+    magnitude = weight.abs()
+    variance = data_weight * magnitude * (weight.double().sum() / magnitude.double().sum()).abs().float() + weight**2
+    return (phi.T @ (phi * variance[:, None])).double()
+
+
+def solve(sums: Sums, whitening: Tensor, theta: Tensor, penalty: float, *, adapt: bool, label: str) -> Solution:
+    """Minimise |whitening^T (wanted - sum w nu phi)|^2 + penalty |theta|^2, less the constant, by Gauss-Newton steps.
+
+    Args:
+        theta: (P,) to start from; adapt: choose the penalty by its evidence, from `penalty` on.
+
+    Raises:
+        DivergedError: the objective is not finite, or the data determine nothing.
+    """
+    phi, wanted = sums.phi @ whitening.float(), whitening.T @ sums.wanted
+    free = torch.ones(len(theta), dtype=torch.float64)
+    free[0] = 0.0
+
+    def value(theta: Tensor) -> tuple[Tensor, Tensor, float]:
+        weight = sums.weight * sums.log_nu(theta).exp()
+        residual = wanted - (phi.T @ weight).double()
+        return weight, residual, float(residual @ residual + penalty * (free * theta**2).sum())
+
+    weight, residual, objective = value(theta)
+    determined, settled = 0.0, False
+    for _ in range(STEPS):
+        slope = (phi.T @ (sums.psi * weight[:, None])).double()
+        hessian = slope.T @ slope
+        matrix = hessian + torch.diag(penalty * free)
+        # What single precision has left of units that are always off.
+        inverse = torch.linalg.pinv(matrix, rtol=1e-12, hermitian=True)
+        determined = len(theta) - 1 - penalty * float((inverse.diagonal() * free).sum())
+        step = inverse @ (slope.T @ residual - penalty * free * theta)
+        before, length = objective, 1.0
+        weight, residual, objective = value(theta + step)
+        while not objective <= before + SMALL and length > 1e-4:
+            length /= 2
+            weight, residual, objective = value(theta + length * step)
+        if not np.isfinite(objective):
+            raise DivergedError(f"{label}: the chi2 is not finite; raise `epochs`, or look at the inputs")
+        theta = theta + length * step
+        if settled and before - objective < SMALL:
+            break
+        if adapt and not settled:
+            new = max(determined, 1e-3) / max(float((free * theta**2).sum()), 1e-12)
+            new = float(np.clip(new, penalty / 10, penalty * 10))
+            # The last digits of the penalty move the result by far less than its error.
+            settled = length == 1.0 and abs(np.log(new / penalty)) * determined < 0.3
+            penalty = new
+            weight, residual, objective = value(theta)
+        settled = settled or not adapt
+    else:
+        log.warning("%s: not converged in %d steps", label, STEPS)
+    return Solution(theta, penalty, float(residual @ residual), len(wanted), determined)
