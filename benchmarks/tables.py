@@ -17,19 +17,25 @@ Rows = list[dict[str, Any]]
 
 
 def coverage(figures: dict[str, Any]) -> tuple[str, Rows]:
-    """How often 68% intervals hold the truth, averaged over bins, and how long they are."""
+    """How often 68% and 95% intervals hold the truth, averaged over bins, and how long they are."""
     rows = [
         {
+            "truth": {"shifted": "shifted", "prior": "the simulation's"}[block],
             "method": name,
             "toys": f["toys"],
-            "68% intervals cover": f"{f['covered']:.1%} ± {f['covered_error']:.1%}",
-            "bins from": f"{min(f['covered_by_bin']):.0%} to {max(f['covered_by_bin']):.0%}",
+            **{
+                f"{level}% intervals cover (bins)": f"{f[level]['covered']:.1%} ± {f[level]['covered_error']:.1%} "
+                f"({min(f[level]['covered_by_bin']):.0%} to {max(f[level]['covered_by_bin']):.0%})"
+                for level in ("68", "95")
+            },
             "longest interval / IBU's": f"{f['longest_over_ibu']:.2f}",
         }
-        for name, f in figures["methods"].items()
+        for block, methods in figures["blocks"].items()
+        for name, f in methods.items()
     ]
     shift = f"{figures['mean_shift']} sigma in mean and {figures['width_ratio'] - 1:.0%} in width"
-    return f"Gaussian toys of {figures['events']} events, truth off the simulation by {shift}.", rows
+    caption = f"Gaussian toys of {figures['events']} events, truth off the simulation by {shift}, or equal to it"
+    return f"{caption}; iterations are ended by rule in each.", rows
 
 
 def gaussian_closure(figures: dict[str, Any]) -> tuple[str, Rows]:
