@@ -22,8 +22,8 @@ from truthward.unfold.omnifold import Omnifold
 from truthward.validate.scenarios import QUESTIONS, STARVED, Scenario
 from truthward.validate.stress import run
 
-TOYS = 1 if common.QUICK else 10
-EVENTS = 8_000 if common.QUICK else 16_000
+TOYS = 1 if common.QUICK else 15
+EVENTS = 16_000
 REPLICAS = {"data_bootstrap": 10, "mc_bootstrap": 10} if common.QUICK else {
     "data_bootstrap": 15, "mc_bootstrap": 15, "initialisation": 2}  # fmt: skip
 RESOLUTION, SLOPE = 0.4, 0.3

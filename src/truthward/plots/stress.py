@@ -29,7 +29,7 @@ def stress(data: Mapping[str, Any]) -> Figure:
     methods = list(dict.fromkeys(row["method"] for row in rows))
     colours = colours_of(dict.fromkeys(methods))
     band = 0.26 * max(2, len(methods))
-    width, low, top = 11.0, 0.55, 0.95
+    width, low, top = 11.0, 0.55, 0.65
     high = band * max(1, len(names))
     height = high + low + top
     figure = style.canvas(width, height)
@@ -38,11 +38,15 @@ def stress(data: Mapping[str, Any]) -> Figure:
     )
     places = [(1.75, 2.75), (4.75, 2.75), (7.75, 3.05)]
     axes = [figure.add_axes((x / width, low / height, w / width, high / height)) for x, w in places]
-    titles = ("truth: off by [sigma]", "refolded at reco level: off by [sigma]", "triangular discriminator × 10³")
+    titles = (
+        "particle level: truth off by [sigma]",
+        "refolded at reco level: off by [sigma]",
+        "triangular discriminator × 10³",
+    )
     for panel, title in zip(axes, titles, strict=True):
         panel.set_xlabel(title)
         panel.set_ylim(max(1, len(names)) - 0.5, -0.5)
-        panel.set_yticks(range(len(names)), [n.replace("_", " ") for n in names] if panel is axes[0] else [])
+        panel.set_yticks(range(len(names)), [_label(n, rows) for n in names] if panel is axes[0] else [])
         panel.tick_params(axis="y", which="both", length=0)
         for line in range(1, len(names)):
             panel.axhline(line - 0.5, color=style.TRUTH, linewidth=0.8)
@@ -66,6 +70,12 @@ def stress(data: Mapping[str, Any]) -> Figure:
             axes[2].plot([before], [place], "|", color=style.PRIOR, markersize=7)
     _legend(figure, methods, colours)
     return figure
+
+
+def _label(scenario: str, rows: list[Mapping[str, Any]]) -> str:
+    """Name of a scenario and, under it, what was changed."""
+    note = next(row["note"] for row in rows if row["scenario"] == scenario)
+    return "\n".join(filter(None, (scenario.replace("_", " "), note)))
 
 
 def _place(row: Mapping[str, Any], names: list[str], methods: list[str]) -> float:
