@@ -86,6 +86,60 @@ def test_a_data_map_must_not_carry_truth() -> None:
         parse(changed("samples.data", {"role": "data", "read": read}))
 
 
+READ = {"kind": "flat_tree", "files": ["x.root"], "branches": {"truth_x0": "t", "reco_x0": "r", "reco_x0:jes:0": "u"}}
+
+MADE = {"herwig": {"generate": {"kind": "gaussian"}}}
+
+
+def with_systematics(simulation: dict, systematics: dict, others: dict | None = None) -> dict:
+    content = changed("samples.simulation", {"role": "simulation", **simulation})
+    content["samples"] |= {name: {"role": "alternative", **entry} for name, entry in (others or {}).items()}
+    return content | {"systematics": systematics}
+
+
+def test_systematics_are_families() -> None:
+    gaussian = {"generate": {"kind": "gaussian", "systematics": {"jes": {"bias": 0.1}, "scale": {"mean": 0.1}}}}
+    entries = {
+        "jes": {"kind": "shifted"},
+        "scale": {"kind": "weight", "replicas": 1},
+        "shower": {"kind": "alternative", "sample": "herwig"},
+    }
+    config = parse(with_systematics(gaussian, entries, MADE))
+    counts = {name: n for name, n in config.families().items() if name.startswith("systematic")}
+    assert counts == {"systematic:jes": 2, "systematic:scale": 1, "systematic:shower": 1}
+    assert config.alternatives() == {"shower": "herwig"}
+    assert config.sample("simulation") == "simulation"
+
+
+@pytest.mark.parametrize(
+    ("simulation", "systematics", "others", "said"),
+    [
+        ({"generate": {"kind": "gaussian"}}, {"jes": {"kind": "shifted"}}, {},
+         ["systematics.jes", "add it to samples.simulation.generate.systematics"]),
+        ({"generate": {"kind": "gaussian", "systematics": {"jes": {"bias": 0.1}}}},
+         {"jes": {"kind": "shifted", "replicas": 3}}, {}, ["systematics.jes.replicas", "up and down"]),
+        ({"read": READ}, {"jes": {"kind": "shifted"}}, {}, ["no column reco_x0:jes:1", "systematics.jes", "map it"]),
+        ({"read": READ}, {"jes": {"kind": "weight", "replicas": 1}}, {}, ["no column weight:jes:0"]),
+        ({"read": READ}, {"jes": {"kind": "shift"}}, {}, ["systematics.jes.kind", "'shift' given", "alternative"]),
+        ({"read": READ}, {"jes": {"kind": "shifted", "sample": "h"}}, {}, ["systematics.jes", "`sample`"]),
+        ({"read": READ}, {"s": {"kind": "alternative"}}, {}, ["systematics.s", "`sample`"]),
+        ({"read": READ}, {"s": {"kind": "alternative", "sample": "herwg"}}, MADE,
+         ["systematics.s.sample", "'herwg'", "did you mean 'herwig'"]),
+        ({"read": READ}, {}, MADE, ["samples.herwig", "no systematic uses"]),
+        ({"read": READ}, {"s": {"kind": "alternative", "sample": "herwig"}}, {"herwig": {"read": READ}},
+         ["samples.herwig.read.branches.reco_x0:jes:0", "only the simulation is varied"]),
+        ({"read": READ}, {"calibration": {"kind": "shifted", "replicas": 1}}, {}, ["systematics.calibration"]),
+    ],
+)  # fmt: skip
+def test_a_mistaken_systematic_is_named(simulation, systematics, others, said) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(with_systematics(simulation, systematics, others))
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in said:
+        assert part in message
+
+
 def test_every_ready_made_study_is_right(root) -> None:
     studies = [root / "config.yaml", *sorted((root / "workflow" / "studies").glob("*.yaml"))]
     assert len(studies) >= 3

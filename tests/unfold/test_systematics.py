@@ -1,0 +1,145 @@
+"""Variations on their way to the result: each replaces what it should, and moves the answer by a known amount."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from truthward.config import Observable
+from truthward.errors import ConfigError, InputError
+from truthward.events.families import family
+from truthward.events.table import EventTable, write_table
+from truthward.physics.generators.gaussian import Gaussian
+from truthward.plugins import build
+from truthward.provenance import Record
+from truthward.unfold.base import NOMINAL, Inputs, Replica, unfold_all
+
+OBSERVABLES = [Observable(name="x0", range=(-4.0, 4.0), bins=16)]
+SHIFT = 0.25
+SYSTEMATICS = {"jes": {"bias": SHIFT}, "norm": {"background": 0.5}}
+DETECTOR = {"resolution": 0.3, "background": 0.1, "fakes": [0.0, 0.0], "efficiency": [0.9, 0.9]}
+
+
+def columns_of(events: int, seed: int, **options) -> dict[str, np.ndarray]:
+    columns = Gaussian(**DETECTOR, **options).draw(events, np.random.default_rng(seed))
+    columns["process"] = np.where(columns["process"] == 0, "signal", "background")
+    columns["event_id"] = np.arange(events, dtype=np.uint64) + np.uint64(seed * 10**7)
+    return {name.replace("__", ":"): values for name, values in columns.items()}
+
+
+def table(path, columns, role: str) -> EventTable:
+    if role == "data":
+        columns = {name: v for name, v in columns.items() if "truth" not in name}
+    write_table(path, [columns], observables={}, role=role, selection={}, record=Record.for_tests())
+    return EventTable(path)
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tables")
+    simulation = table(folder / "s.parquet", columns_of(8000, 1, systematics=SYSTEMATICS), "simulation")
+    return simulation, table(folder / "d.parquet", columns_of(8000, 2), "data")
+
+
+@pytest.fixture(scope="module")
+def inputs(tables):
+    return Inputs.load(tables[1], tables[0], OBSERVABLES, seed=1)
+
+
+def test_a_variation_replaces_what_it_has_columns_of(inputs):
+    up, down = (inputs.varied(Replica("systematic:jes", i)) for i in range(2))
+    passed = inputs.pass_reco
+    np.testing.assert_allclose((up.reco - inputs.reco)[passed], SHIFT, atol=1e-5)
+    np.testing.assert_allclose((down.reco - inputs.reco)[passed], -SHIFT, atol=1e-5)
+    assert up.weight is inputs.weight
+    norm = inputs.varied(Replica("systematic:norm", 1))
+    assert norm.reco is inputs.reco
+    np.testing.assert_allclose(norm.weight / inputs.weight, np.where(inputs.signal, 1.0, 0.5))
+    for varied in (up, norm):
+        assert varied.truth is inputs.truth
+        assert varied.data_reco is inputs.data_reco
+
+
+def test_another_acceptance_and_what_it_needs(tmp_path, tables):
+    columns = tables[0].read(tables[0].columns)
+    lost = np.flatnonzero(columns["pass_reco"])[:500]
+    gained = np.flatnonzero(~columns["pass_reco"])[:300]
+    flag = columns["pass_reco"].copy()
+    flag[lost], flag[gained] = False, True
+    for i in range(2):
+        columns[f"pass_reco:jes:{i}"] = flag
+    columns["reco_x0:jes:0"] = np.where(flag, 1.0, np.nan).astype(np.float32)
+    # The second has no values for what comes in.
+    columns["reco_x0:jes:1"] = columns["reco_x0"]
+    columns["reco_x0:jes:1"][gained] = 0.0
+    nominal = Inputs.load(tables[1], table(tmp_path / "s.parquet", columns, "simulation"), OBSERVABLES, seed=1)
+    moved = nominal.varied(Replica("systematic:jes", 0))
+    np.testing.assert_array_equal(moved.pass_reco, flag)
+    assert moved.matched.sum() == nominal.matched.sum() - (lost.size - (~nominal.fiducial[lost]).sum()) + gained.size
+    np.testing.assert_array_equal(moved.fiducial, nominal.fiducial)
+    assert np.isfinite(moved.reco[moved.pass_reco]).all()
+    del columns["reco_x0:jes:1"]
+    bare = Inputs.load(tables[1], table(tmp_path / "t.parquet", columns, "simulation"), OBSERVABLES, seed=1)
+    with pytest.raises(InputError, match=r"systematic:jes:1: 300 of .* accepted events have no reco value.*jes:1"):
+        bare.varied(Replica("systematic:jes", 1))
+
+
+def test_a_variation_that_is_not_there_is_named(inputs):
+    with pytest.raises(ConfigError, match="no replica 2 of the systematic 'jes'"):
+        inputs.varied(Replica("systematic:jes", 2))
+    with pytest.raises(ConfigError, match=r"systematic:pdf.*systematic:jes, systematic:norm"):
+        inputs.varied(Replica("systematic:pdf", 0))
+
+
+METHODS = {
+    "ibu": {},
+    "omnifold": {"iterations": 3, "epochs": 4, "later_epochs": 2, "width": 16, "depth": 1},
+    "generative": {
+        "model": {"kind": "flow_matching", "width": 24, "depth": 2},
+        "epochs": 6,
+        "later_epochs": 3,
+        "ratio_epochs": 4,
+        "side_epochs": 6,
+    },
+}
+
+
+@pytest.mark.parametrize("kind", METHODS)
+def test_each_method_moves_by_the_known_size(kind, inputs):
+    """A simulation whose scale is 0.25 too high has the data's truth 0.25 too low; background of half is signal."""
+    replicas = [Replica(f"systematic:{name}", i) for name in SYSTEMATICS for i in range(2)]
+    if kind == "generative":
+        replicas = replicas[::2]
+    result = unfold_all(build("unfold", {"kind": kind, **METHODS[kind]}), inputs, replicas, seed=3)
+    w: dict = {r: [] for r in (NOMINAL, *replicas)}
+    for rows in result.rows:
+        for replica, found in w.items():
+            name = replica.column() if replica.column() in rows else replica.column("x0")
+            if name in rows:
+                found.append((rows["truth_x0"], rows[name]))
+    moments = {}
+    for replica, found in w.items():
+        x, weight = (np.concatenate(part) for part in zip(*found, strict=True))
+        moments[replica] = np.average(x, weights=weight), weight.sum()
+    mean, total = moments[NOMINAL]
+    assert mean == pytest.approx(0.0, abs=0.06)
+    # Of the 10% that are background half more or less; efficiency is 0.9, and was of the signal alone.
+    half = 0.5 * inputs.weight[inputs.background].sum() / 0.9
+    for replica in replicas:
+        moved, sign = moments[replica], 1 - 2 * replica.index
+        if replica.family == "systematic:jes":
+            assert moved[0] - mean == pytest.approx(-sign * SHIFT, abs=0.08)
+            assert moved[1] / total == pytest.approx(1.0, abs=0.03)
+        else:
+            assert moved[1] - total == pytest.approx(-sign * half, rel=0.3)
+
+
+def test_a_pair_states_half_the_sum_of_squares():
+    nominal = np.array([10.0, 20.0])
+    pair = np.array([[11.0, 23.0], [9.5, 20.0]])
+    variance = family("systematic:jes", 2).variance(pair, nominal)
+    np.testing.assert_allclose(variance, 0.5 * np.array([1.0 + 0.25, 9.0 + 0.0]))
+    # A symmetric pair of one standard deviation each way is that deviation; one variation alone is all of its shift.
+    symmetric = nominal + np.array([[2.0, 1.0], [-2.0, -1.0]])
+    np.testing.assert_allclose(family("systematic:jes", 2).variance(symmetric, nominal), [4.0, 1.0])
+    np.testing.assert_allclose(family("systematic:jes", 1).variance(symmetric[:1], nominal), [4.0, 1.0])
