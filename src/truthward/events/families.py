@@ -62,7 +62,10 @@ class Family:
         return (self.count - self.ddof) * (self.count if self.statement == "error_of_mean" else 1)
 
 
-# A systematic variation is a statement about one direction: it is measured from the nominal, and one replica will do.
+# A systematic variation is a statement about one direction: it is measured from the nominal, and one replica will do. A
+# pair (up, down) gives half the sum of squares of its two shifts: sigma^2 where they are plus and minus one sigma, and
+# where both go the same way their mean square about the nominal, not about each other. What is independent of it, as
+# another eigenvector is, has a name of its own: the mean over all of them in one family would be too small.
 FAMILIES: dict[str, dict[str, Any]] = {
     "data_bootstrap": {"statement": "spread", "ddof": 1, "centre": "mean"},
     "mc_bootstrap": {"statement": "spread", "ddof": 1, "centre": "mean"},

@@ -3,7 +3,8 @@
 Columns: `truth_<observable>`, `reco_<observable>` (float32, GeV and radians; null where not `pass_truth`, `pass_reco`),
 the two flags (bool), `weight` (float64, sum = expected yield), `process` (text), `event_id` (uint64), `split` (uint8:
 0 train, 1 validation, 2 test), and jagged `truth_constituents_*`, `reco_constituents_*` (list of float32) where the
-source has them.
+source has them. Simulation may have variations, `reco_<observable>:<systematic>:<index>`, `pass_reco:...` and
+`weight:...` (see `truthward.variations`).
 """
 
 from __future__ import annotations

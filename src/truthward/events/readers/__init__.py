@@ -27,7 +27,7 @@ class Reader(ABC):
 
     @abstractmethod
     def columns(self) -> list[str]:
-        """Columns `truth_*` and `reco_*` that the files give."""
+        """Columns `truth_*` and `reco_*` that the files give, and variations (see `truthward.variations`)."""
 
     @abstractmethod
     def truth(self) -> list[str]:

@@ -18,6 +18,7 @@ class Generator(ABC):
     - `truth_<obs>`, `reco_<obs>` (n,) float32, -99 where the flag of that level is false;
     - `pass_truth`, `pass_reco` (n,) bool; `process` (n,) int32, see `PROCESSES`;
     - `weight` (n,) float64, its sum over the blocks of the whole sample being the sample's expected yield;
+    - `reco_<obs>__<systematic>__<i>`, `pass_reco__...`, `weight__...` where it makes variations (option `systematics`);
     - jagged `truth_constituents_*`, `reco_constituents_*` (n, var) float32 where the generator has them.
     """
 
