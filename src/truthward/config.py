@@ -151,10 +151,18 @@ class Unfold(Strict):
     jobs: int = Field(2, ge=1, le=1000)
 
 
-class Stress(Strict):
-    """The stress scenarios, see `validate.scenarios`, and the replicas of each unfolding."""
+class StressReplicas(Strict):
+    """Replicas of each unfolding of the stress suite: as few as still bear a verdict."""
 
-    replicas: Replicas = Replicas(data_bootstrap=15, mc_bootstrap=15, initialisation=2)
+    data_bootstrap: int = Field(15, ge=5)
+    mc_bootstrap: int = Field(15, ge=5)
+    initialisation: int = Field(2, ge=0)
+
+
+class Stress(Strict):
+    """The stress scenarios, see `validate.scenarios`."""
+
+    replicas: StressReplicas = StressReplicas()
     events: int = Field(40_000, ge=1)
     strength: float = Field(1.0, gt=0)
     hidden: str | None = None

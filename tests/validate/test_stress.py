@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from truthward.config import Observable, Stress
+from truthward.config import Observable, Stress, StressReplicas
 from truthward.errors import ConfigError
 from truthward.events.table import write_table
 from truthward.events.unfolded import FAMILIES, family
@@ -269,3 +269,12 @@ def test_the_stage_writes_what_the_table_reads(tmp_path) -> None:
     # A suite in which nothing could be judged is drawn all the same.
     assert draw({"rows": [row | {"verdict": None} for row in table["rows"]]}).axes
     assert "refolding alone" in out["output_md"].read_text()
+
+
+def test_the_fewest_replicas_of_the_config_still_give_a_verdict() -> None:
+    fewest = dict.fromkeys(REPLICAS, 5)
+    assert StressReplicas(**fewest)
+    with pytest.raises(ValueError, match="greater than or equal to 5"):
+        StressReplicas(data_bootstrap=4)
+    found = run(Ibu(), sample(8000, 1), data(), OBSERVABLES, replicas=fewest, seeds=1, epochs=2, seed=3, **OPTIONS)
+    assert all(e["verdict"]["passes"] is not None for e in found)
