@@ -82,6 +82,7 @@ FIGURES = {
     "ibu": lambda: unfolding.iterations(ibu()),
     "none": lambda: unfolding.iterations({"method": "generative", "history": []}),
     "breakdown": lambda: unfolding.breakdown("omnifold", histograms(), OBSERVABLES),
+    "one_observable": lambda: unfolding.breakdown("omnifold", histograms(MANY), OBSERVABLES[:1]),
     "many_families": lambda: unfolding.breakdown("omnifold", histograms(MANY), OBSERVABLES),
 }
 

@@ -33,7 +33,7 @@ _SKIPPED = ("replica", "iteration", "observable", "yield_before", "refold_chi2",
 _RELIABILITY = {"reco": "predicted P(data), detector level", "truth": "predicted ratio, particle level"}
 _FAMILIES = {"data_bootstrap": "data statistics", "mc_bootstrap": "simulation statistics"}
 _COLUMNS = 7
-"""Entries in a row of a legend."""
+"""Entries in a row of a legend, at most."""
 
 
 @style.styled
@@ -97,10 +97,10 @@ def _word(name: str) -> str:
     return _FAMILIES.get(name, name.removeprefix("systematic:"))
 
 
-def _legend(figure: Figure, handles: Sequence[Any]) -> None:
+def _legend(figure: Figure, handles: Sequence[Any], columns: int = _COLUMNS) -> None:
     """One legend for all panels, in rows under the title."""
     place = {"loc": "upper left", "bbox_to_anchor": (0.003, 1 - 0.46 / figure.get_figheight()), "borderaxespad": 0.3}
-    figure.legend(handles=handles, ncols=min(_COLUMNS, len(handles)), **place)
+    figure.legend(handles=handles, ncols=min(columns, len(handles)), **place)
 
 
 def _expanded(entry: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
@@ -210,9 +210,10 @@ def breakdown(method: str, histograms: Mapping[str, Histogram], observables: Seq
     families = list(histograms[shown[0].name].families)
     colours = _colours(families)
     dash = {name: "-" if k < len(style.METHODS) else "--" for k, name in enumerate(families)}
-    top = 0.65 + 0.2 * -(-(1 + len(families)) // _COLUMNS)
-    figure, axes = style.panels(len(shown), size=(3.3, 2.5), top=top)
-    note = "relative, in the bins of the published tables; the total is the sum of the families in quadrature"
+    columns = 4 if len(shown) == 1 else 5 if len(shown) == 2 else _COLUMNS
+    top = 0.65 + 0.2 * -(-(1 + len(families)) // columns)
+    figure, axes = style.panels(len(shown), size=(5.4, 3.0) if len(shown) == 1 else (3.3, 2.5), top=top)
+    note = "relative, in the bins of the published tables; total: all families in quadrature"
     style.title(figure, f"Uncertainties of {method}", note)
     for (main, _), o in zip(axes, shown, strict=True):
         h = histograms[o.name]
@@ -234,5 +235,5 @@ def breakdown(method: str, histograms: Mapping[str, Histogram], observables: Seq
             main.annotate(f"{total[k]:.0f}%", **place, **at)
         main.set_ylabel("uncertainty [%]")
     lines = [Line2D([], [], color=colours[n], linestyle=dash[n], label=_word(n)) for n in families]
-    _legend(figure, [Patch(facecolor=style.TRUTH, edgecolor=style.DATA, label="total"), *lines])
+    _legend(figure, [Patch(facecolor=style.TRUTH, edgecolor=style.DATA, label="total"), *lines], columns)
     return figure

@@ -152,7 +152,10 @@ def _stopping(entry: Mapping[str, Any] | None) -> list[str]:
     if not entry:
         return []
     tolerance = "" if entry["tolerance"] is None else f" with tolerance {entry['tolerance']:g}"
-    chosen = f"{entry['chosen']} of at most {entry['largest']}, by the rule `{entry['rule']}`{tolerance}"
+    number = entry["chosen"]
+    if isinstance(number, Mapping):
+        number = ", ".join(f"{value} for {name}" for name, value in number.items())
+    chosen = f"{number} of at most {entry['largest']}, by the rule `{entry['rule']}`{tolerance}"
     return [f"- **Iterations**: {chosen}; {entry['limits']}."]
 
 
