@@ -83,13 +83,11 @@ class _Block(nn.Module):
     def __init__(self, width: int, heads: int, activation: Activation) -> None:
         super().__init__()
         self.heads = heads
-        # The layer that follows is affine already.
+        # The layers that follow it are affine already.
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.project = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
-        self.dense = nn.Sequential(
-            nn.LayerNorm(width), MLP(width, width, width=2 * width, depth=1, activation=activation)
-        )
+        self.dense = MLP(width, width, width=2 * width, depth=1, activation=activation)
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         """(B, P, W) and (B, H, P, P) -> (B, P, W)."""
