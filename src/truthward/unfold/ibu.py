@@ -16,6 +16,11 @@ from truthward.unfold.base import NOMINAL, Inputs, Replica, Result, Unfolder
 
 log = logging.getLogger("truthward.unfold")
 
+LIMITS = (
+    "a small change says that the iterations have settled, not that they are right: what the detector does not resolve "
+    "stays as simulated, within a bin as between bins"
+)
+
 
 class Ibu(Unfolder):
     """Iterative Bayesian unfolding (D'Agostini, Nucl. Instrum. Meth. A 362 (1995) 487), its choices made by rules.
@@ -108,7 +113,9 @@ class Ibu(Unfolder):
                 }
                 history.append(entry | ({"bins": len(inner) + 1, "changes": changes} if replica == NOMINAL else {}))
             log.info("ibu: %s, %d bins, %d iterations", observable.name, len(inner) + 1, len(changes))
-        extra = {"inner_edges": edges, "inner_edges_reco": reco_edges, "iterations_of": iterations}
+        stopping = {"rule": "change", "tolerance": self.tolerance, "chosen": iterations,
+                    "largest": self.max_iterations, "limits": LIMITS}  # fmt: skip
+        extra = {"inner_edges": edges, "inner_edges_reco": reco_edges, "stopping": stopping}
         return Result(inputs.rows(columns), history, max(iterations.values()), extra)
 
     def binning(self, inputs: Inputs, column: int) -> Bins:
