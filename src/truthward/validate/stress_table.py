@@ -140,7 +140,7 @@ def _csv(rows: list[dict[str, Any]]) -> str:
 
 def _markdown(content: Mapping[str, Any]) -> str:
     head = ["scenario", "method", "verdict", "refolding alone", "truth off by", "refolding off by", "largest pull",
-            "uncertainties grow by", "triangular before → after"]  # fmt: skip
+            "bins within 1 σ",             "uncertainties grow by", "triangular before → after"]  # fmt: skip
     lines = [head, ["---"] * len(head)]
     for row in content["rows"]:
         if row["verdict"] is None:
@@ -149,7 +149,7 @@ def _markdown(content: Mapping[str, Any]) -> str:
         after = f"{_number(row['triangular_before'])} → {_number(row['triangular_after'])}"
         lines.append([_name(row["scenario"]), row["method"], f"**{row['verdict']}**", row["refolding"] or "–",
                       _number(row["truth_sigma"], " σ"), _number(row["refold_sigma"], " σ"),
-                      _number(row["largest_pull"]), _number(row["growth"]), after])  # fmt: skip
+                      _number(row["largest_pull"]), f"{row['inside']:.0%}", _number(row["growth"]), after])  # fmt: skip
     text = "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n\n"
     return text + "\n".join(content["conclusions"]) + f"\n\n{NOTE}"
 
