@@ -140,7 +140,7 @@ def _csv(rows: list[dict[str, Any]]) -> str:
 
 def _markdown(content: Mapping[str, Any]) -> str:
     head = ["scenario", "method", "verdict", "refolding alone", "truth off by", "refolding off by", "largest pull",
-            "bins within 1 σ",             "uncertainties grow by", "triangular before → after"]  # fmt: skip
+            "bins within 1 σ", "uncertainties grow by", "triangular before → after"]  # fmt: skip
     lines = [head, ["---"] * len(head)]
     for row in content["rows"]:
         if row["verdict"] is None:
