@@ -50,6 +50,8 @@ METHODS = {
             fakes="share",
             iterations=8,
             stop="change",
+            # At 0.3 too much of the prior is left: seen in toys of other seeds.
+            tolerance=0.1,
             epochs=10,
             later_epochs=5,
             batch_size=512,

@@ -20,7 +20,7 @@ def coverage(figures: dict[str, Any]) -> tuple[str, Rows]:
     """How often 68% and 95% intervals hold the truth, averaged over bins, and how long they are."""
     rows = [
         {
-            "truth": {"shifted": "shifted", "prior": "the simulation's"}[block],
+            "truth": truth,
             "method": name,
             "toys": f["toys"],
             **{
@@ -30,8 +30,8 @@ def coverage(figures: dict[str, Any]) -> tuple[str, Rows]:
             },
             "longest interval / IBU's": f"{f['longest_over_ibu']:.2f}",
         }
-        for block, methods in figures["blocks"].items()
-        for name, f in methods.items()
+        for block, truth in (("shifted", "shifted"), ("prior", "the simulation's"))
+        for name, f in figures["blocks"][block].items()
     ]
     shift = f"{figures['mean_shift']} sigma in mean and {figures['width_ratio'] - 1:.0%} in width"
     caption = f"Gaussian toys of {figures['events']} events, truth off the simulation by {shift}, or equal to it"
