@@ -125,6 +125,12 @@ def test_history_states_the_fit(toy):
         FeatureFit(passes=0)
 
 
+def test_a_smaller_penalty_pulls_less_to_the_simulation(toy):
+    inputs, nature = toy(events=EVENTS)
+    width = [moments(inputs, penalty=p)[0, 2] for p in (100.0, 1.0, 0.03)]
+    assert 1.0 < width[0] < width[1] < width[2] < nature.truth_width[0] + 0.05
+
+
 def linear(slope, seed=3, events=20000):
     """Sums of a simulation without smearing whose log ratio to the data is known: slope x."""
     x = torch.randn(events, generator=torch.Generator().manual_seed(seed))

@@ -48,18 +48,27 @@ class FeatureFit(Unfolder):
     constant in psi has no penalty, so that the yield is free.
 
     Regularisation, without any look at the truth: the functions that the hidden units span, and the penalty, a Gaussian
-    prior of the last layer about the simulation (nu = 1). lambda maximises the evidence (MacKay, Neural Comput. 4, 1992,
-    415): lambda = gamma / |theta|^2, gamma = sum_i h_i / (h_i + lambda) the parameters that the data determine, h_i
-    the eigenvalues of the Hessian. chi2 and its K - gamma degrees of freedom are in the history: a chi2 far above them
-    says that psi cannot express what the data want.
+    prior of the last layer about the simulation (nu = 1). lambda maximises the evidence (MacKay, Neural Comput. 4, 415):
+    lambda = gamma / |theta|^2, gamma = sum_i h_i / (h_i + lambda) the parameters that the data determine, h_i the
+    eigenvalues of the Hessian. chi2 and its K - gamma degrees of freedom are in the history: a chi2 far above them says
+    that psi cannot express what the data want.
 
     Replicas keep the nominal's features, C and lambda and are fitted anew from its theta: bootstraps with their
     weights, systematics with their events. Those of `initialisation` learn all of it by themselves.
+
+    Measured: Z+jets, 200,000 + 200,000 events, triangular discriminators of m, M, w, ln rho, tau21, zg, means of three
+    seeds: 0.38 0.28 0.10 0.15 0.17 0.11; OmniFold, two seeds: 0.26 0.27 0.11 0.17 0.14 0.12. 30 to 52 s against 67 to
+    80 s on a shared core, 3.6 s a replica. chi2 there is 77 with 32 degrees of freedom: psi does not express it all. The
+    prior pulls what few events determine: the width of a Gaussian of 1.15, from one of 1 and 6,000 data events, comes
+    out as 1.12 to 1.13, 2.4 statistical errors (OmniFold 1.128, exact weights 1.143); five bins within 2.5 widths have
+    pulls of means between -0.4 and 0.7 (each known to 0.25) and a width of 1.0.
 
     Args:
         observables: that are unfolded, jointly; empty: all of the study.
         epochs, batch_size, learning_rate, width, depth, activation, precision: of both networks.
         passes: fits, each with the covariance at the solution of the one before.
+        penalty: factor on the lambda that was found, for one more fit; below one less bias to the simulation, for more
+            variance.
         fakes: "absolute", their simulated number at each r; or "share", weighted by the classifier's (data -
             background) / (matched + fakes), which is right where their rate goes with that of the signal. In replicas
             that ratio is the nominal's but for its normalisation. Background is always absolute.
@@ -78,15 +87,18 @@ class FeatureFit(Unfolder):
         depth: int = 2,
         activation: Literal["relu", "gelu", "silu", "tanh"] = "gelu",
         passes: int = 2,
+        penalty: float = 1.0,
         fakes: Literal["absolute", "share"] = "absolute",
         precision: Literal["fp32", "bf16"] = "fp32",
     ) -> None:
         if min(epochs, batch_size, width, depth, passes) < 1:
             raise ConfigError("feature_fit: epochs, batch_size, width, depth and passes must be at least 1")
+        if not penalty > 0:
+            raise ConfigError("feature_fit: penalty is a positive factor")
         self.observables = tuple(observables)
         self.settings = Settings(epochs, batch_size, learning_rate, precision=precision)
         self.network = {"width": width, "depth": depth, "activation": activation}
-        self.passes, self.share = passes, fakes == "share"
+        self.passes, self.penalty, self.share = passes, penalty, fakes == "share"
 
     def unfold(
         self,
@@ -103,7 +115,7 @@ class FeatureFit(Unfolder):
         kept = None if nominal is None else Features(nominal, inputs, self.network)
         for replica in replicas:
             varied, features, entry = inputs.varied(replica), kept, {}
-            own = replica.family == "initialisation"
+            own = replica.anew
             if features is None or own:
                 name = (replica.family, replica.index) if own else ("nominal",)
                 arrays, entry = self._learn(inputs, seed_for(seed, *name), replica, state, key)
@@ -196,6 +208,10 @@ class FeatureFit(Unfolder):
             whitening = sums.whitening(theta)
             solutions.append(solve(sums, whitening, theta, penalty, adapt=True, label=label))
             theta, penalty = solutions[-1].theta, solutions[-1].penalty
+        if self.penalty != 1.0:
+            penalty *= self.penalty
+            solutions.append(solve(sums, whitening, theta, penalty, adapt=False, label=label))
+            theta = solutions[-1].theta
         features.arrays = {**arrays, "theta": theta.numpy(), "whitening": whitening.numpy(),
                            "penalty": np.array([penalty])}  # fmt: skip
         return solutions
