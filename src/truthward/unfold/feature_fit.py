@@ -48,7 +48,7 @@ class FeatureFit(Unfolder):
     constant in psi has no penalty, so that the yield is free.
 
     Regularisation, without any look at the truth: the functions that the hidden units span, and the penalty, a Gaussian
-    prior of the last layer about the simulation (nu = 1). lambda maximises the evidence (MacKay, Neural Comput. 4, 415):
+    prior of the last layer about the simulation, nu = 1. lambda maximises the evidence (MacKay, Neural Comput. 4, 415):
     lambda = gamma / |theta|^2, gamma = sum_i h_i / (h_i + lambda) the parameters that the data determine, h_i the
     eigenvalues of the Hessian. chi2 and its K - gamma degrees of freedom are in the history: a chi2 far above them says
     that psi cannot express what the data want.
@@ -58,7 +58,7 @@ class FeatureFit(Unfolder):
 
     Measured: Z+jets, 200,000 + 200,000 events, triangular discriminators of m, M, w, ln rho, tau21, zg, means of three
     seeds: 0.38 0.28 0.10 0.15 0.17 0.11; OmniFold, two seeds: 0.26 0.27 0.11 0.17 0.14 0.12. 30 to 52 s against 67 to
-    80 s on a shared core, 3.6 s a replica. chi2 there is 77 with 32 degrees of freedom: psi does not express it all. The
+    80 s on a shared core, 3.6 s a replica. chi2 is 77 with 32 degrees of freedom: psi does not express it all. The
     prior pulls what few events determine: the width of a Gaussian of 1.15, from one of 1 and 6,000 data events, comes
     out as 1.12 to 1.13, 2.4 statistical errors (OmniFold 1.128, exact weights 1.143); five bins within 2.5 widths have
     pulls of means between -0.4 and 0.7 (each known to 0.25) and a width of 1.0.
