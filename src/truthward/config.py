@@ -136,11 +136,15 @@ class Amplify(Strict):
 
 
 class Replicas(Strict):
-    """Number of replicas in each family; those of `systematic:calibration` are the members of the calibrator."""
+    """Number of replicas in each family; those of `systematic:calibration` are the members of the calibrator.
+
+    `combined` ones vary data, simulation and initialisation at once: a check of the sum, of which they are no part.
+    """
 
     data_bootstrap: int = Field(30, ge=0)
     mc_bootstrap: int = Field(30, ge=0)
     initialisation: int = Field(5, ge=0)
+    combined: int = Field(0, ge=0)
 
 
 class Unfold(Strict):

@@ -141,6 +141,20 @@ def test_families_add_up_and_break_down():
         histogram.covariance(["x"])
 
 
+def test_combined_replicas_check_the_sum_and_are_no_part_of_it():
+    rng = np.random.default_rng(4)
+    parts = {n: 10.0 + s * rng.normal(size=(4000, 2)) for n, s in (("data_bootstrap", 1.0), ("initialisation", 2.0))}
+    families = {n: family(n, 4000) for n in (*parts, "combined")}
+    nominal = np.full(2, 10.0)
+    for extra, expected in ((0.0, 0.0), (1.5, 1.5**2)):
+        together = 10.0 + np.sqrt(1.0 + 4.0 + extra**2) * rng.normal(size=(4000, 2))
+        histogram = Histogram(np.arange(3.0), nominal, parts | {"combined": together}, families)
+        assert histogram.residual() == pytest.approx(np.full(2, expected), abs=0.5)
+        assert histogram.sigma**2 == pytest.approx(np.full(2, 5.0), abs=0.4)
+        assert set(histogram.breakdown()) == set(parts)
+    assert Histogram(np.arange(3.0), nominal, parts, {n: families[n] for n in parts}).residual() is None
+
+
 def test_bootstrap_family_reproduces_the_known_covariance(tmp_path):
     """Poisson weights on N events: the covariance of the histogram is diag(counts)."""
     count, n = 400, 4000

@@ -23,7 +23,9 @@ SMALL = {
     "generative": {"model": {"kind": "flow_matching", "width": 8, "depth": 1}, "epochs": 2, "later_epochs": 1,
                    "ratio_epochs": 1, "side_epochs": 1, "draws": 2, "replica_draws": 1, "width": 8, "depth": 1},
 }  # fmt: skip
-FAMILIES = {"data_bootstrap": 2, "mc_bootstrap": 2, "initialisation": 2, "systematic:calibration": 2}
+FAMILIES = {
+    "data_bootstrap": 2, "mc_bootstrap": 2, "initialisation": 2, "combined": 2, "systematic:calibration": 2
+}  # fmt: skip
 OBSERVABLES = [Observable(name="x0", range=(-4.0, 4.0), bins=16)]
 KINDS = plugins.kinds("unfold")
 
@@ -106,7 +108,7 @@ def test_replicas_are_dealt_once_each():
     dealt = [r for job in range(4) for r in replicas_of(job, 4, FAMILIES)]
     assert len(dealt) == len(set(dealt)) == sum(FAMILIES.values())
     with pytest.raises(ConfigError, match="jobs"):
-        replicas_of(0, 9, FAMILIES)
+        replicas_of(0, 11, FAMILIES)
 
 
 def test_state_is_removed_with_success(tables, tmp_path):

@@ -48,6 +48,11 @@ class Family:
         """The diagonal (B,) of `covariance`."""
         return (self._distance(replicas, nominal) ** 2).sum(axis=0) / self._divisor
 
+    @property
+    def adds(self) -> bool:
+        """Whether it is a part of the total. Replicas in which all fluctuates at once check the sum."""
+        return self.name != "combined"
+
     def to_json(self) -> dict[str, Any]:
         """The fields, as they are stored in artefacts."""
         return asdict(self)
@@ -70,6 +75,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "data_bootstrap": {"statement": "spread", "ddof": 1, "centre": "mean"},
     "mc_bootstrap": {"statement": "spread", "ddof": 1, "centre": "mean"},
     "initialisation": {"statement": "spread", "ddof": 1, "centre": "mean"},
+    "combined": {"statement": "spread", "ddof": 1, "centre": "mean"},
     "systematic": {"statement": "spread", "ddof": 0, "centre": "nominal"},
 }
 
@@ -104,7 +110,7 @@ class Histogram:
     families: dict[str, Family]
 
     def covariance(self, families: Iterable[str] | None = None) -> np.ndarray:
-        """Covariance (B, B), summed over the named families, or over all.
+        """Covariance (B, B), summed over the named families, or over all that add.
 
         Warns:
             RankWarning: where the replicas have fewer degrees of freedom, R - ddof summed over the families, than
@@ -125,8 +131,18 @@ class Histogram:
         )
 
     def breakdown(self) -> dict[str, np.ndarray]:
-        """Variance (B,) of each family."""
-        return {name: f.variance(self.replicas[name], self.nominal) for name, f in self.families.items()}
+        """Variance (B,) of each family that adds."""
+        return {n: f.variance(self.replicas[n], self.nominal) for n, f in self.families.items() if f.adds}
+
+    def residual(self) -> np.ndarray | None:
+        """Variance (B,) of the combined replicas less those of data, simulation, initialisation: what their sum misses.
+
+        It has either sign: from few replicas it is mostly the noise of the variances. None where there are no such.
+        """
+        if "combined" not in self.families:
+            return None
+        whole = self.families["combined"].variance(self.replicas["combined"], self.nominal)
+        return whole - sum(v for n, v in self.breakdown().items() if not n.startswith("systematic:"))
 
     @property
     def sigma(self) -> np.ndarray:
@@ -162,7 +178,7 @@ class Histogram:
         return whole
 
     def _chosen(self, families: Iterable[str] | None) -> list[str]:
-        chosen = list(self.families) if families is None else list(families)
+        chosen = [n for n, f in self.families.items() if f.adds] if families is None else list(families)
         if unknown := [name for name in chosen if name not in self.families]:
             raise InputError(f"no family {unknown[0]!r}; there are: {', '.join(self.families) or 'none'}")
         return chosen

@@ -203,12 +203,17 @@ def _draw_reliability(axes: Axes, curves: Mapping[int, Sequence[Mapping[str, Any
 def breakdown(method: str, histograms: Mapping[str, Histogram], observables: Sequence[Observable]) -> Figure:
     """Relative uncertainty of each bin: the total, which is the sum of the families in quadrature, and each family.
 
+    Where there are combined replicas, also what their variance has beyond that sum: a signed residual.
+
     Args:
         histograms: by observable, with the families of one unfolded sample.
     """
     shown = [o for o in observables if o.name in histograms]
-    families = list(histograms[shown[0].name].families)
+    families = list(histograms[shown[0].name].breakdown())
     colours = _colours(families)
+    if any(h.residual() is not None for h in histograms.values()):
+        families.append("residual")
+        colours["residual"] = "0.5"
     dash = {name: "-" if k < len(style.METHODS) else "--" for k, name in enumerate(families)}
     columns = 4 if len(shown) == 1 else 5 if len(shown) == 2 else _COLUMNS
     top = 0.65 + 0.2 * -(-(1 + len(families)) // columns)
@@ -220,6 +225,10 @@ def breakdown(method: str, histograms: Mapping[str, Histogram], observables: Seq
         edges = h.edges
         parts = {name: 100 * style.over(np.sqrt(v), h.nominal) for name, v in h.breakdown().items()}
         total = 100 * style.over(h.sigma, h.nominal)
+        residual = h.residual()
+        if residual is not None:
+            # Signed: a negative one says that the sum of the families overstates.
+            parts["residual"] = 100 * style.over(np.sign(residual) * np.sqrt(np.abs(residual)), h.nominal)
         main.stairs(np.where(np.isfinite(total), total, 0.0), edges, fill=True, color=style.TRUTH)
         for name, part in parts.items():
             style.line(main, edges, part, colours[name], linestyle=dash[name])

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from truthward.artefact import read_json, sha256, write_json, write_text
 from truthward.config import Observable
 from truthward.errors import CorruptError, InputError
+from truthward.events.families import Family
 from truthward.events.unfolded import Unfolded, weight_columns
 from truthward.physics.labels import QUANTITIES
 from truthward.provenance import Record
@@ -72,9 +73,9 @@ def publish(
             "columns": _columns(sample, declared),
             "events": rows,
             "normalisation": {"rule": texts.NORMALISATION, "sum_of_weights": yields, "luminosity_per_fb": luminosity},
-            "families": {name: texts.describe(f) for name, f in sample.families.items()},
+            "families": {name: texts.describe(f) for name, f in _families(sample).items()},
             "combination": texts.COMBINATION,
-            "caveats": texts.caveats(sample.families, joint=sample.joint),
+            "caveats": texts.caveats(_families(sample), joint=sample.joint),
             "provenance": {
                 "publication": record.finish(
                     events_in=sample.num_rows, events_out=rows, sum_w=next(iter(yields.values()))
@@ -144,10 +145,15 @@ def _replacing(directory: Path) -> Iterator[Path]:
 
 def _copy_events(sample: Unfolded, path: Path) -> tuple[int, dict[str, float]]:
     """Copy the published columns row group by row group; returns the rows and the sum of each nominal weight."""
+    # Replicas that are no part of the uncertainty served to check it.
+    sets = [None] if sample.joint else sample.observables
+    checks = [
+        f"replica:{'' if o is None else f'{o}:'}{n}:" for o in sets for n, f in sample.families.items() if not f.adds
+    ]
     # The split served the trainings; to a reader it would suggest that some events are not for use.
-    columns = [name for name in sample.columns if name != "split"]
+    columns = [name for name in sample.columns if name != "split" and not name.startswith(tuple(checks))]
     source = pq.ParquetFile(sample.path)
-    nominal = [weight_columns(sample.families, o)[0] for o in ([None] if sample.joint else sample.observables)]
+    nominal = [weight_columns(sample.families, o)[0] for o in sets]
     yields = dict.fromkeys(nominal, 0.0)
     with pq.ParquetWriter(path, source.read_row_group(0, columns=columns).schema, compression="zstd") as sink:
         for number in range(source.num_row_groups):
@@ -155,8 +161,13 @@ def _copy_events(sample: Unfolded, path: Path) -> tuple[int, dict[str, float]]:
             for name in nominal:
                 yields[name] += float(table[name].to_numpy().sum())
             sink.write_table(table)
-        sink.add_key_value_metadata({"truthward": json.dumps(sample.metadata, allow_nan=False)})
+        published = sample.metadata | {"families": {n: f.to_json() for n, f in _families(sample).items()}}
+        sink.add_key_value_metadata({"truthward": json.dumps(published, allow_nan=False)})
     return source.metadata.num_rows, yields
+
+
+def _families(sample: Unfolded) -> dict[str, Family]:
+    return {name: f for name, f in sample.families.items() if f.adds}
 
 
 def _columns(sample: Unfolded, declared: dict[str, Observable]) -> list[dict[str, Any]]:
@@ -188,7 +199,7 @@ def _columns(sample: Unfolded, declared: dict[str, Observable]) -> list[dict[str
                 "indices": [0, f.count - 1],
                 **of,
             }
-            for f in sample.families.values()
+            for f in _families(sample).values()
         ]
     return entries
 

@@ -137,7 +137,9 @@ def _tables_of(o: Observable, stem: str, bins: Histogram, whole: Histogram, q: Q
         (f"{x}, {which} bin", o.unit, [ends[k] for k in index.ravel()])
         for which, index in zip(("first", "second"), np.indices((size, size)), strict=True)
     ]
-    parts = {label(n): f.covariance(density.replicas[n], density.nominal) for n, f in density.families.items()}
+    parts = {
+        label(n): f.covariance(density.replicas[n], density.nominal) for n, f in density.families.items() if f.adds
+    }
     covariance = {"total": sum(parts.values(), np.zeros((size, size))), **parts}
     columns = [(f"covariance, {n}", f"({per})$^2$", _matrix(q.scale**2 * m)) for n, m in covariance.items()]
     text = (

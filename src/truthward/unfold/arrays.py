@@ -32,6 +32,11 @@ class Replica:
     def __str__(self) -> str:
         return f"{self.family}:{self.index}"
 
+    @property
+    def anew(self) -> bool:
+        """Whether its networks have initial weights and batches of their own."""
+        return self.family in ("initialisation", "combined")
+
     def column(self, observable: str | None = None) -> str:
         """Its weight column in the unfolded sample; `observable` for methods that unfold one at a time."""
         prefix = "" if observable is None else f"{observable}:"
@@ -200,6 +205,13 @@ class Inputs:
         kind, _, name = replica.family.partition(":")
         if kind in ("nominal", "initialisation"):
             return self
+        if kind == "combined":
+            data, simulation = (Replica(f, -1 - replica.index) for f in ("data_bootstrap", "mc_bootstrap"))
+            return replace(
+                self,
+                data_weight=self.data_weight * self._counts(self.data_id, data),
+                weight=self.weight * self._counts(self.event_id, simulation),
+            )
         if kind == "data_bootstrap":
             return replace(self, data_weight=self.data_weight * self._counts(self.data_id, replica))
         if kind == "mc_bootstrap":
@@ -222,7 +234,13 @@ class Inputs:
                 raise InputError(f"{replica}: no signal event passes at both levels; is the shift in the right unit?")
             return changed
         known = ", ".join(
-            ["data_bootstrap", "mc_bootstrap", "initialisation", *(f"systematic:{v}" for v in self.variations)]
+            [
+                "data_bootstrap",
+                "mc_bootstrap",
+                "initialisation",
+                "combined",
+                *(f"systematic:{v}" for v in self.variations),
+            ]
         )
         raise ConfigError(f"family {replica.family!r}: the inputs offer {known}")
 

@@ -48,8 +48,8 @@ class Generative(Unfolder):
     a bootstrap leaves out. Fewer draws in the replicas overstate the error a little, by the noise of sampling.
 
     Bootstraps share initial weights and batches with the nominal trainings. What a family leaves as it is, it does not
-    train again: the first networks of a data bootstrap are the nominal ones. A replica of `initialisation` has its own
-    initial weights and batches.
+    train again: the first networks of a data bootstrap are the nominal ones. A replica of `initialisation` or
+    `combined` has its own initial weights and batches.
 
     Args:
         model: kind and options of the generative model.
@@ -124,9 +124,8 @@ class Generative(Unfolder):
         trained: dict[str, np.ndarray] = {}
         learned: dict[Replica, tuple] = {}
         for group in self._groups(replicas):
-            own = group[0].family == "initialisation"
-            these = Members(self.recipe, scaled, inputs, group, seed=seed_for(seed, str(group[0])) if own else seed,
-                            state=state, key=key)  # fmt: skip
+            own = seed_for(seed, str(group[0])) if group[0].anew else seed
+            these = Members(self.recipe, scaled, inputs, group, seed=own, state=state, key=key)
             # What a bootstrap of the data leaves as it is, is not trained again.
             first = handed if handed and group[0].family == "data_bootstrap" else these.first()
             if group == [NOMINAL]:
@@ -145,7 +144,7 @@ class Generative(Unfolder):
         for kinds in (("nominal",), ("data_bootstrap",), ("mc_bootstrap",), ("systematic",)):
             same = [r for r in replicas if r.family.partition(":")[0] in kinds]
             groups += [same[i : i + self.stack] for i in range(0, len(same), self.stack)]
-        return groups + [[r] for r in replicas if r.family == "initialisation"]
+        return groups + [[r] for r in replicas if r.anew]
 
     def _count(self, replica: Replica) -> int:
         # What is measured from the nominal must have its draws, or their noise would not cancel.

@@ -48,7 +48,8 @@ class Omnifold(Unfolder):
 
     Replicas: bootstraps are the response of the nominal's networks to the weights (`replicas: response`, see
     `ratio.response`), or trained anew with the nominal's initial weights and order of batches (`training`). Those of
-    `initialisation` have initial weights and batches of their own. Systematics, whose events move, are always trained.
+    `initialisation` and `combined` have initial weights and batches of their own. Systematics, whose events move, are
+    always trained.
 
     UniFold is `observables: [one]`, MultiFold any list; OmniFold in the narrow sense has `inputs: constituents`.
 
@@ -189,8 +190,7 @@ class _Job:
         # The response is that to a change from the nominal, which is computed along with it.
         varied = [inputs.varied(r) for r in ([NOMINAL, *group] if responds else group)]
         shared = inputs if bootstraps else varied[0]
-        own = group[0].family == "initialisation"
-        seed = seed_for(self.seed, *((group[0].family, group[0].index) if own else ("nominal",)))
+        seed = seed_for(self.seed, *((group[0].family, group[0].index) if group[0].anew else ("nominal",)))
         fold = (uniform(inputs.event_id, seed_for(self.seed, "fold")) * folds).astype(int) if folds else None
         nu, history, trained, chosen = None, [], {}, []
         for f in range(max(folds, 1)):

@@ -90,6 +90,7 @@ def yields(whole: Histogram, truth: tuple[float, float] | None) -> dict[str, Any
     families = {
         name: float(np.sqrt(f.variance(whole.replicas[name].sum(axis=1, keepdims=True), np.array([value]))[0]))
         for name, f in whole.families.items()
+        if f.adds
     }
     sigma = float(np.sqrt(sum(s**2 for s in families.values())))
     result: dict[str, Any] = {"value": value, "sigma": sigma, "families": families}
