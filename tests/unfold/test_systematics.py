@@ -84,6 +84,23 @@ def test_another_acceptance_and_what_it_needs(tmp_path, tables):
         bare.varied(Replica("systematic:jes", 1))
 
 
+def test_an_acceptance_that_loses_a_tenth_is_unfolded_as_an_efficiency(tmp_path, tables):
+    """The variation's simulation reconstructs a tenth less: the data, of the same yield, come from a tenth more."""
+    columns = tables[0].read(tables[0].columns)
+    kept = columns["pass_reco"] & ((columns["event_id"] % 10 > 0) | (columns["process"] != "signal"))
+    for i in range(2):
+        columns |= {f"pass_reco:jes:{i}": kept, f"reco_x0:jes:{i}": columns["reco_x0"]}
+    own = Inputs.load(tables[1], table(tmp_path / "s.parquet", columns, "simulation"), OBSERVABLES, seed=1)
+    replica = Replica("systematic:jes", 0)
+    for kind in ("ibu", "omnifold"):
+        (rows,) = unfold_all(build("unfold", {"kind": kind, **METHODS[kind]}), own, [replica], seed=3).rows
+        names = [r.column() if r.column() in rows else r.column("x0") for r in (NOMINAL, replica)]
+        nominal, moved = (rows[name].sum() for name in names)
+        assert moved / nominal == pytest.approx(1 / 0.9, abs=0.02)
+    with pytest.raises(ConfigError, match=r"generative: systematic:jes:0 has an acceptance of its own"):
+        build("unfold", {"kind": "generative"}).unfold(own, [replica], seed=3)
+
+
 def test_a_variation_that_is_not_there_is_named(inputs):
     with pytest.raises(ConfigError, match="no replica 2 of the systematic 'jes'"):
         inputs.varied(Replica("systematic:jes", 2))

@@ -193,17 +193,18 @@ class _Counts:
     def fill(cls, varied: Sequence[Inputs], column: int, bins: Bins, share: bool) -> _Counts:
         """Fill them; with `share` the data are those without background and fakes, and nothing else is expected."""
         size, first = len(bins.truth) + 1, varied[0]
-        fiducial, matched = first.fiducial, first.matched
+        fiducial = first.fiducial
         truth_bin = np.searchsorted(bins.truth, first.truth[:, column], side="right")
         data_bin = np.searchsorted(bins.reco, first.data_reco[:, column], side="right")
         parts: list[tuple[np.ndarray, ...]] = []
         for v in varied:
+            matched = v.matched  # A systematic may have an acceptance of its own.
             reco_bin = np.searchsorted(bins.reco, v.reco[:, column], side="right")
             both = truth_bin[matched] * size + reco_bin[matched]
             response = np.bincount(both, v.weight[matched], minlength=size * size).reshape(size, size)
             truth = np.bincount(truth_bin[fiducial], v.weight[fiducial], minlength=size)
             fakes, background = (
-                np.bincount(reco_bin[mask], v.weight[mask], minlength=size) for mask in (first.fakes, first.background)
+                np.bincount(reco_bin[mask], v.weight[mask], minlength=size) for mask in (v.fakes, v.background)
             )
             data = np.bincount(data_bin, v.data_weight, minlength=size)
             variance = np.bincount(data_bin, v.data_weight**2, minlength=size)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from truthward.errors import ConfigError
 from truthward.learn.fit import History, Settings, fit
 from truthward.learn.replicas import Stack
 from truthward.learn.scaling import Standardise
@@ -95,6 +96,12 @@ class Members:
         self.recipe, self.scaled, self.inputs, self.replicas = recipe, scaled, inputs, replicas
         self.seed, self.state, self.key = seed, state, key
         varied = [inputs.varied(r) for r in replicas]
+        for replica, own in zip(replicas, varied, strict=True):
+            if not np.array_equal(own.pass_reco, inputs.pass_reco):
+                raise ConfigError(
+                    f"generative: {replica} has an acceptance of its own, which this method does not follow; leave its "
+                    f"columns pass_reco:... (or `selection.reco`) away, or take omnifold or ibu"
+                )
         weight = np.stack([v.weight for v in varied], axis=1)
         self.fiducial, self.reconstructed = weight[inputs.fiducial], weight[inputs.pass_reco]
         self.matched = weight[inputs.matched]
