@@ -79,7 +79,50 @@ def stress(figures: dict[str, Any]) -> tuple[str, Rows]:
     return caption, rows
 
 
-TABLES = {"coverage": coverage, "gaussian_closure": gaussian_closure, "stress": stress}
+def omnifold_speed(figures: dict[str, Any]) -> tuple[str, Rows]:
+    """OmniFold against the peer, its replicas against itself, and training against bare matrix products."""
+    rows: Rows = []
+
+    def row(what: str, ours: str, other: str, ratio: str) -> None:
+        rows.append({"what": what, "truthward": ours, "compared with": other, "ratio": ratio})
+
+    for name, case in figures["cases"].items():
+        work, quality = case["same_work"], case["time_to_quality"]
+        if "omnifold" not in work:
+            continue
+        own, peer = work["truthward"], work["omnifold"]
+        values = ["; ".join(f"{q:.2f}" for q in w["quality"]) for w in (own, peer)]
+        ratio = f"{work['cpu_ratio']:.1f}"
+        row(f"{name}, same work: CPU time", f"{own['cpu']:.0f} s", f"peer {peer['cpu']:.0f} s", ratio)
+        row(f"{name}, same work: triangular discriminator, by seed", values[0], f"peer {values[1]}", "")
+        if quality["reached"]:
+            reached = f"{quality['reached']['wall']:.1f} s"
+            ratio = f"{quality['peer_over_reached']:.0f}"
+            row(f"{name}: wall time to the peer's quality", reached, f"peer {peer['wall']:.0f} s", ratio)
+        final = f"{quality['quality']:.3f} in {quality['wall']:.0f} s"
+        row(f"{name}: recommended recipe", final, f"floor {quality['floor']:.3f}", "")
+    replicas = figures["replicas"]
+    count = sum(replicas["replicas"].values())
+    row(f"{count} replicas", f"{replicas['all']:.0f} s", f"one {replicas['one']:.0f} s", f"{replicas['over_one']:.1f}")
+    if "peer_over_all" in replicas:
+        ratio = f"{replicas['peer_over_all']:.0f}"
+        row(f"{count} replicas", f"{replicas['all']:.0f} s", f"{count} runs of the peer", ratio)
+    for t in figures["training"]:
+        what = f"training, {t['precision']}, {t['threads']} thread" + ("s" if t["threads"] > 1 else "")
+        bare = f"bare products {t['bare_gflops']:.0f} GFLOP/s"
+        row(what, f"{t['training_gflops']:.0f} GFLOP/s", bare, f"{t['share']:.0%}")
+    for s in figures["scaling"]:
+        row(f"{s['events']:,} events", f"{s['cpu']:.0f} s, {s['peak_mb']:.0f} MB", f"table {s['table_mb']:.0f} MB", "")
+    events = next(iter(figures["cases"].values()))["events"]
+    return f"OmniFold on {events:,} + {events:,} events, against the package `omnifold` 0.1.36 on one thread.", rows
+
+
+TABLES = {
+    "coverage": coverage,
+    "gaussian_closure": gaussian_closure,
+    "omnifold_speed": omnifold_speed,
+    "stress": stress,
+}
 
 
 def markdown(content: dict[str, Any]) -> str:
