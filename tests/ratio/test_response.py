@@ -40,7 +40,9 @@ def member(stack):
 
 def test_unchanged_weights_are_the_nominal(ratio):
     x, numerator, network, weights = ratio
-    found = ratio_response(network, x, numerator, np.column_stack([weights[:, 0], 3.0 * weights[:, 0], weights[:, 1]]))
+    found = ratio_response(
+        network, x, numerator, np.column_stack([weights[:, 0], 3.0 * weights[:, 0], weights[:, 1]]), SETTINGS
+    )
     nominal = network(x).detach().numpy()
     np.testing.assert_allclose(found[:, 0], nominal, atol=1e-5)
     np.testing.assert_allclose(found[:, 1], nominal, atol=1e-5)
@@ -49,8 +51,8 @@ def test_unchanged_weights_are_the_nominal(ratio):
 
 def test_a_replica_does_not_depend_on_the_others_nor_on_the_pieces(ratio):
     x, numerator, network, weights = ratio
-    every = ratio_response(network, x, numerator, weights)
-    few = ratio_response(network, x, numerator, weights[:, [0, 7]], rows=777)
+    every = ratio_response(network, x, numerator, weights, SETTINGS)
+    few = ratio_response(network, x, numerator, weights[:, [0, 7]], SETTINGS, rows=777)
     np.testing.assert_allclose(few[:, 1], every[:, 7], atol=2e-5)
 
 
@@ -58,7 +60,9 @@ def test_known_change_of_the_density(ratio):
     x, numerator, network, weights = ratio
     slope = 0.4
     moved = np.where(numerator, np.exp(slope * x[:, 0].numpy()), 1.0)
-    found = ratio_response(network, x, numerator, np.column_stack([weights[:, 0], moved]), ridge=1e-6, steps=8)
+    found = ratio_response(
+        network, x, numerator, np.column_stack([weights[:, 0], moved]), SETTINGS, ridge=1e-6, steps=8
+    )
     change = found[:, 1] - found[:, 0]
     inner = np.abs(x[:, 0].numpy()) < 1.5
     # Multiplying one density by exp(0.4 x) adds 0.4 x and the logarithm of a norm.
@@ -81,17 +85,18 @@ def test_solves_its_equation(ratio):
     def hessian(w, logit):
         return phi.T @ (phi * (w / (2.0 + np.exp(logit) + np.exp(-logit)))[:, None])
 
-    pull = RIDGE * np.trace(hessian(even[:, 0], start)) / phi.shape[1]
+    length = SETTINGS.learning_rate * SETTINGS.epochs * np.ceil(len(x) / SETTINGS.batch_size)
+    pull = RIDGE / length * np.trace(hessian(even[:, 0], start)) / phi.shape[1]
     delta = np.zeros(phi.shape[1])
     for _ in range(6):
         logit = start + phi @ delta
         distance = gradient(even[:, 1], logit) - gradient(even[:, 0], start) + pull * delta
         delta -= np.linalg.solve(hessian(even[:, 1], logit) + pull * np.eye(len(delta)), distance)
     expected = phi @ delta
-    found = ratio_response(network, x, numerator, weights[:, :2], steps=10)
+    found = ratio_response(network, x, numerator, weights[:, :2], SETTINGS, steps=10)
     scale = np.sqrt((expected**2).mean())
     np.testing.assert_allclose(found[:, 1] - found[:, 0], expected, atol=0.01 * scale)
-    default = ratio_response(network, x, numerator, weights[:, :2])
+    default = ratio_response(network, x, numerator, weights[:, :2], SETTINGS)
     np.testing.assert_allclose(default[:, 1] - default[:, 0], expected, atol=0.1 * scale)
 
 
@@ -104,7 +109,9 @@ def test_spread_is_that_of_trainings(ratio, ridge, agrees):
     held = np.arange(len(x) + 15) >= len(x)
     padded = np.concatenate([weights, np.ones((15, 25))])
     ends = np.concatenate([numerator, np.arange(15) % 2 == 0])
-    found = ratio_response(network, torch.cat([x, grid]), ends, padded, held_out=held, ridge=ridge)[len(x) :, 1:]
+    found = ratio_response(network, torch.cat([x, grid]), ends, padded, SETTINGS, held_out=held, ridge=ridge)[
+        len(x) :, 1:
+    ]
     full = logits(stack, grid)
     variance = (found.var(axis=1) / full.var(axis=1)).mean()
     assert (0.6 < variance < 1.5) == agrees, variance
@@ -126,7 +133,7 @@ def test_mean_of_signed_ratios(mean):
     x, chosen, ratios, network = mean
     steeper = ratios * np.exp(0.3 * x[chosen].double().numpy())
     both, ones = np.concatenate([ratios, 7.0 * ratios, steeper], axis=1), np.ones((len(ratios), 3))
-    found = mean_response(network, x, chosen, both, ones, ridge=1e-6, steps=8)
+    found = mean_response(network, x, chosen, both, ones, SETTINGS, ridge=1e-6, steps=8)
     assert found.shape == (4000, 3)
     np.testing.assert_allclose(found[:, 0], network(x).detach().numpy(), atol=1e-5)
     # A common factor is in the mean ratio and not in the logit.
@@ -142,7 +149,7 @@ def test_held_out_rows_have_no_say(ratio, mean):
     pair, changed = weights[:, :2].copy(), weights[:, :2].copy()
     changed[held, 1] *= 1.0 + numerator[held] * (x[held, 0].numpy() > 0)
     for mask, same in ((held, True), (None, False)):
-        found = [ratio_response(network, x, numerator, w, held_out=mask)[:, 1] for w in (pair, changed)]
+        found = [ratio_response(network, x, numerator, w, SETTINGS, held_out=mask)[:, 1] for w in (pair, changed)]
         assert np.allclose(*found, atol=1e-5) == same
     x, chosen, ratios, network = mean
     held = np.arange(len(ratios)) % 5 == 0
@@ -151,7 +158,10 @@ def test_held_out_rows_have_no_say(ratio, mean):
     changed = pair.copy()
     changed[held] = np.sort(pair[held], axis=0)
     for mask, same in ((held, True), (None, False)):
-        found = [mean_response(network, x, chosen, r, np.ones_like(r), held_out=mask)[:, 1] for r in (pair, changed)]
+        found = [
+            mean_response(network, x, chosen, r, np.ones_like(r), SETTINGS, held_out=mask)[:, 1]
+            for r in (pair, changed)
+        ]
         assert np.allclose(*found, atol=1e-5) == same
 
 
@@ -165,7 +175,7 @@ def test_networks_of_constituents_respond(network):
         for parameter in found.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
     weights = np.column_stack([np.ones(300), rng.poisson(1.0, 300)])
-    response = ratio_response(found, x, np.arange(300) < 150, weights)
+    response = ratio_response(found, x, np.arange(300) < 150, weights, SETTINGS)
     np.testing.assert_allclose(response[:, 0], found(x).detach().numpy(), atol=1e-5)
     assert np.abs(response[:, 1] - response[:, 0]).max() > 1e-3
 
@@ -175,9 +185,9 @@ def test_failures_are_counted(ratio, mean):
     bad = weights[:, :2].copy()
     bad[3, 1] = np.nan
     with pytest.raises(DivergedError):
-        ratio_response(network, x, numerator, bad)
+        ratio_response(network, x, numerator, bad, SETTINGS)
     with pytest.raises(DivergedError, match="positive sum"):
-        ratio_response(network, x, numerator, -weights[:, :2])
+        ratio_response(network, x, numerator, -weights[:, :2], SETTINGS)
     x, chosen, ratios, network = mean
     with pytest.raises(DivergedError, match="with the ratio"):
-        mean_response(network, x, chosen, -ratios, np.ones_like(ratios))
+        mean_response(network, x, chosen, -ratios, np.ones_like(ratios), SETTINGS)

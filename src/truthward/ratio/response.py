@@ -5,30 +5,41 @@ phi(x) (F,), the last of them and a constant, are the features of a linear model
 l_r(x) = l_0(x) + phi(x) . delta_r. With g_r(delta) the gradient of the replica's loss and H the Hessian of the nominal
 one, delta_r is the solution of
 
-    g_r(delta) - g_0(0) + ridge tr(H)/F delta = 0,
+    g_r(delta) - g_0(0) + ridge / (rate T) tr(H)/F delta = 0,
 
 found by `steps` of the chord method (Newton steps with H plus the ridge for all). Subtracting g_0(0), of a nominal
 training that has not quite ended in its minimum, makes a replica of unchanged weights the nominal one. To first order
 this is the infinitesimal jackknife (Jaeckel 1972; Giordano et al. 1806.00550) of the last layer. The ridge stands for
-the end of a training before it has followed its sample's fluctuations in every direction. All replicas share phi and
-H, so that a step is two products of (N, F) with (F, E).
+the end of a training before it has followed its sample's fluctuations in every direction: gradient descent for the
+time t acts as a ridge 1/t, and here t is learning rate times T, the number of steps of the optimiser. All replicas
+share phi and H, so that a step is two products of (N, F) with (F, E).
 """
 
 from __future__ import annotations
 
 import copy
+import math
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from truthward.errors import DivergedError
+from truthward.learn.fit import Settings
 from truthward.learn.nets import MLP
 from truthward.ratio.base import LogRatio
 from truthward.ratio.classifier import balanced
 
 RIDGE = 1e-3
+"""Times the learning rate and steps of the nominal training; chosen on data sets that no figure is quoted from.
+
+The variances of unfolded bins over those of full trainings, data bootstraps, five iterations: 0.98 and 0.96 (Gaussian
+toys of two observables, Z+jets, 20,000 + 20,000 events), 1.07 and 1.00 (4,000 events, and five times the epochs), 1.01
+(three layers of 100). A ridge that does not know T is off by 1.3 where the training is five times shorter.
+"""
+
 STEPS = 3
+"""One step more changes the unfolded variances by less than a per cent."""
 
 
 def ratio_response(
@@ -36,6 +47,7 @@ def ratio_response(
     x: Tensor,
     numerator: np.ndarray,
     weights: np.ndarray,
+    settings: Settings,
     *,
     held_out: np.ndarray | None = None,
     ridge: float = RIDGE,
@@ -48,6 +60,7 @@ def ratio_response(
     Args:
         network: the nominal network; x: (N, ...) its inputs; numerator: (N,) bool.
         weights: (N, E), the nominal ones first; the classes are balanced column by column as in the training.
+        settings: of its training, the first one where it went on from another: they say how long it was.
         held_out: (N,) bool, rows that were not trained upon, and get a logit only.
         rows: of one piece; bounds the memory.
 
@@ -58,6 +71,7 @@ def ratio_response(
     total = torch.from_numpy(balanced(weights, numerator, held).astype(np.float32))
     positive = total * torch.from_numpy(numerator)[:, None]
     used = torch.from_numpy(~held)
+    ridge = ridge / _length(settings, int(used.sum()))
     return _respond(network, x, used, total[used], positive[used], ridge, steps, rows, label)
 
 
@@ -67,6 +81,7 @@ def mean_response(
     chosen: np.ndarray,
     ratio: np.ndarray,
     weights: np.ndarray,
+    settings: Settings,
     *,
     held_out: np.ndarray | None = None,
     ridge: float = RIDGE,
@@ -81,6 +96,7 @@ def mean_response(
     Args:
         network: the nominal network; x: (M, ...) its inputs; chosen: (M,) bool, the n rows that it was trained with.
         ratio, weights: (n, E) of these rows, the nominal ones first; of any sign.
+        settings: see `ratio_response`.
         held_out: (n,) bool, rows among them that were not trained upon.
         rows: of one piece; bounds the memory.
 
@@ -95,6 +111,7 @@ def mean_response(
     mean = sums[1] / weights.sum(axis=0)
     positive = scaled * torch.from_numpy((ratio[trained] / mean).astype(np.float32))
     used = np.flatnonzero(chosen)[trained]
+    ridge = ridge / _length(settings, len(used))
     return _respond(network, x, torch.from_numpy(used), scaled + positive, positive, ridge, steps, rows, label)
 
 
@@ -139,6 +156,11 @@ def _respond(
     if bad:
         raise DivergedError(f"{label}: {bad} of {result.size} logits are not finite")
     return result
+
+
+def _length(settings: Settings, events: int) -> float:
+    """Learning rate times number of steps of a training."""
+    return settings.learning_rate * settings.epochs * math.ceil(events / settings.batch_size)
 
 
 def _split(network: LogRatio) -> tuple[nn.Module, nn.Linear]:

@@ -62,7 +62,8 @@ class Omnifold(Unfolder):
             statistical error in the root mean square, for the nominal; replicas make as many.
         epochs: of each step; later_epochs: in the later iterations of a warm start.
         start: "warm" goes on from the networks of the iteration before, "cold" from the initial weights.
-        batch_size, learning_rate, width, depth, activation, precision: of both networks.
+        batch_size: at most; an epoch has 32 batches at least. learning_rate, width, depth, activation, precision: of
+            both networks.
         annealing: factor on the learning rate from one iteration to the next.
         fakes: "absolute", their simulated number at each r; or "share", their simulated share of the signal at each r,
             which is right where their rate goes with that of the signal.
@@ -199,9 +200,9 @@ class _Job:
             name = f"omnifold {group[0]}" + (f" and {len(group) - 1} more" if len(group) > 1 else "")
             name += f", fold {f + 1} of {folds}" if folds else ""
             state = None if self.state is None else self.state / f"{_tag(group)}.{f}"
-            rules = self.options.rules
+            rules, checks = self.options.rules, {}
             if self.options.rules.background == "positive":
-                self._take_off_background(sample, seed, name, state)
+                checks = self._take_off_background(sample, seed, name, state)
             if self.nominal is not None:
                 # As many iterations as the nominal made, whatever they change.
                 rules = Rules(int(self.nominal["iterations"][f]), 0.0, rules.fakes, rules.background)
@@ -213,6 +214,7 @@ class _Job:
                 steps = Training(self.options.recipe, self.scaling, len(group), seed=seed, name=name, state=state,
                                  key=self.key)  # fmt: skip
             chain = iterate(sample, steps, rules)
+            chain.history[0] |= checks
             chosen.append(len(chain.history))
             if not responds:
                 trained |= {f"{f}.{n}": a for n, a in steps.arrays.items()}
@@ -228,11 +230,11 @@ class _Job:
             trained,
         )
 
-    def _take_off_background(self, sample: Sample, seed: int, name: str, state: Path | None) -> None:
-        """Weights of the data that stand for the data without background, which is then nowhere else."""
+    def _take_off_background(self, sample: Sample, seed: int, name: str, state: Path | None) -> dict[str, np.ndarray]:
+        """Weights of the data that stand for the data without background, which is then nowhere else; diagnostics."""
         levels, inputs, recipe = sample.levels, sample.inputs, self.options.recipe
         if not levels[2].any():
-            return
+            return {}
         x = torch.from_numpy(np.concatenate([inputs.data_reco, inputs.reco[levels[2]]]))
         weights = np.concatenate([sample.data_weight, -sample.background_weight])
         base = np.concatenate([sample.data_weight, np.zeros_like(sample.background_weight)])
@@ -242,10 +244,9 @@ class _Job:
             model, Standardise(x.shape[1]).fit(x)(x), weights, base, settings, seed=seed_for(seed, "background"),
             name=f"{name}, background", state=state and state.with_name(f"{state.name}.background.pt"), key=self.key,
         )  # fmt: skip
-        log.info("%s: background taken off; smallest factor %.3g, %d data events vanish", name,
-                 checks["smallest"].min(), checks["vanishing"].max())  # fmt: skip
         sample.data_weight = found[: len(sample.data_weight)]
         sample.background_weight = np.zeros_like(sample.background_weight)
+        return {f"background_{n}": v for n, v in checks.items()}
 
 
 def _entries(history: list[dict[str, Any]], group: list[Replica], fold: int | None) -> list[dict[str, Any]]:

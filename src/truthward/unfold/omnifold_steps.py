@@ -21,6 +21,8 @@ from truthward.seeds import seed_for
 from truthward.unfold.omnifold_sample import Sample
 
 STEPS = ("reco", "truth")
+BATCHES = 32
+"""An epoch has as many at least: of a small sample batches are smaller, or nothing would be learned in an epoch."""
 Scaling = tuple[tuple[nn.Module, int], tuple[nn.Module, int]]
 """Scaling and number of the inputs at reco and at truth level."""
 
@@ -45,11 +47,11 @@ class Recipe:
         """Whether events are held out: for the choice of the epoch, or for the calibration."""
         return bool(self.patience) or self.isotonic
 
-    def settings(self, iteration: int) -> Settings:
-        """Those of one iteration: fewer epochs where a training goes on, at a rate that falls."""
+    def settings(self, iteration: int, rows: int) -> Settings:
+        """Those of one iteration on so many rows: fewer epochs where a training goes on, at a rate that falls."""
         return Settings(
             epochs=self.later_epochs if iteration and self.start == "warm" else self.epochs,
-            batch_size=self.batch_size,
+            batch_size=max(1, min(self.batch_size, rows // BATCHES)),
             learning_rate=self.learning_rate * self.annealing**iteration,
             patience=self.patience,
             precision=self.precision,
@@ -100,7 +102,8 @@ class Training:
     def reco(self, sample: Sample, iteration: int, numerator: np.ndarray, weights: np.ndarray) -> Found:
         """See `Steps`."""
         stack, held = self._start(0, iteration), sample.reco_held if self.recipe.holds_out else None
-        fitted = train_ratio(stack, sample.reco, numerator, weights, self.recipe.settings(iteration), held_out=held,
+        settings = self.recipe.settings(iteration, len(weights))
+        fitted = train_ratio(stack, sample.reco, numerator, weights, settings, held_out=held,
                              **self._common(iteration, 0))  # fmt: skip
         found = logits(stack, sample.reco, label=self.name)
         even = balanced(weights, numerator, np.zeros(len(weights), dtype=bool))
@@ -114,8 +117,9 @@ class Training:
         """See `Steps`."""
         stack, held = self._start(1, iteration), sample.truth_held if self.recipe.holds_out else None
         weights, rows = sample.matched_weight, torch.from_numpy(sample.matched)
-        offset, fitted = train_mean(stack, sample.truth[rows], ratio, weights, self.recipe.settings(iteration),
-                                    held_out=held, **self._common(iteration, 1))  # fmt: skip
+        settings = self.recipe.settings(iteration, len(weights))
+        offset, fitted = train_mean(stack, sample.truth[rows], ratio, weights, settings, held_out=held,
+                                    **self._common(iteration, 1))  # fmt: skip
         found = logits(stack, sample.truth, label=self.name)
         judged = np.ones(len(weights), dtype=bool) if held is None else held
         seen, scaled = found[sample.matched][judged], (ratio / np.exp(offset))[judged]
@@ -174,15 +178,21 @@ class Response:
         """See `Steps`."""
         network, calibration = self._trained(0, iteration)
         held = sample.reco_held if self.recipe.holds_out else None
-        found = ratio_response(network, sample.reco, numerator, weights, held_out=held)
+        settings = self._longest(iteration, len(weights))
+        found = ratio_response(network, sample.reco, numerator, weights, settings, held_out=held)
         return Found(calibration(found), _saturated(found, 0), held)
 
     def truth(self, sample: Sample, iteration: int, ratio: np.ndarray) -> Found:
         """See `Steps`."""
         network, calibration = self._trained(1, iteration)
         held = sample.truth_held if self.recipe.holds_out else None
-        found = mean_response(network, sample.truth, sample.matched, ratio, sample.matched_weight, held_out=held)
+        settings, weights = self._longest(iteration, len(ratio)), sample.matched_weight
+        found = mean_response(network, sample.truth, sample.matched, ratio, weights, settings, held_out=held)
         return Found(calibration(found), _saturated(found, 1))
+
+    def _longest(self, iteration: int, rows: int) -> Settings:
+        """Settings of the training that made the networks: of a warm start the first, the later ones only refine."""
+        return self.recipe.settings(iteration if self.recipe.start == "cold" else 0, rows)
 
     def _trained(self, step: int, iteration: int) -> tuple[nn.Module, Any]:
         prefix = f"{iteration}.{STEPS[step]}."

@@ -26,6 +26,9 @@ SIGMAS = 3.0
 GROWTH = 0.5
 """Share of 1 / sqrt(events kept) by which relative uncertainties must grow at least when events are taken away."""
 
+INSIDE = 0.5
+"""Share of bins that must hold the truth within one sigma when events are taken away: uncertainties still cover."""
+
 BINS = 6
 """Bins of equal population in which truths are compared, at most; and at most a fifth of the replicas."""
 
@@ -145,7 +148,7 @@ def judge(name: str, observables: Mapping[str, Any], *, unstarved: float | None,
     """The verdict on a method in one scenario, by its comparisons of all observables.
 
     A method passes where its truth is within SIGMAS; of starvation besides, where its relative uncertainties are at
-    least GROWTH / sqrt(share) times those of the whole sample, `unstarved`.
+    least GROWTH / sqrt(share) times those of the whole sample, `unstarved`, and hold the truth in INSIDE of the bins.
 
     Returns:
         truth, refold: {p, sigma}; largest_pull; inside: share of bins within one sigma; relative_sigma: the median over
@@ -166,23 +169,26 @@ def judge(name: str, observables: Mapping[str, Any], *, unstarved: float | None,
         "triangular": {k: _mean([o["triangular"][k] for o in each]) for k in ("before", "after")},
     }
     within = _within(truth)
-    grows = True
+    grows = covers = True
     if name == STARVED and unstarved:
         result["growth"] = result["relative_sigma"] / unstarved
-        grows = result["growth"] >= GROWTH / share**0.5
+        grows, covers = result["growth"] >= GROWTH / share**0.5, result["inside"] >= INSIDE
     accepted = _within(refold)
     missed = within is False and accepted is True
-    result |= {"passes": None if within is None else within and grows, "refold_passes": accepted, "missed": missed}
-    return result | {"words": _words(name, result, grows)}
+    passes = None if within is None else within and grows and covers
+    result |= {"passes": passes, "refold_passes": accepted, "missed": missed}
+    return result | {"words": _words(name, result, grows, covers)}
 
 
-def _words(name: str, found: Mapping[str, Any], grows: bool) -> str:
+def _words(name: str, found: Mapping[str, Any], grows: bool, covers: bool) -> str:
     if found["passes"] is None:
         return "too few replicas for a verdict"
     sigma, after, before = found["truth"]["sigma"], found["triangular"]["after"], found["triangular"]["before"]
     text = f"the truth is {'within' if sigma < SIGMAS else 'wrong by'} {sigma:.1f} sigma"
     if not grows:
         text += f"; uncertainties grow by {found['growth']:.2f} only"
+    if not covers:
+        text += f"; only {found['inside']:.0%} of the bins are within one sigma"
     if found["missed"]:
         text += ", and refolding accepts it: reco-level agreement cannot certify the particle level"
     elif found["refold_passes"] is False:
