@@ -19,6 +19,7 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import fields, replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -47,17 +48,27 @@ SHARES = {"zjets": ("zjets", 1.0), "hard": ("hard", 1.0), "hard, half": ("hard",
 """Case -> its study, and the share of the events of both samples that is unfolded."""
 QUICK_SHARE = 0.05
 MULTIFOLD: dict[str, Any] = {"kind": "omnifold"}
-SETS: dict[str, Any] = {"kind": "omnifold", "inputs": "constituents", "replicas": "training"}
+SETS: dict[str, Any] = {"kind": "omnifold", "inputs": "constituents", "batch_size": 512}
+DEEP = {"network": "deep_sets", "width": 64, "activation": "relu", "learning_rate": 3e-3}
+ATTENTION = {
+    "network": "attention",
+    "width": 32,
+    "learning_rate": 2e-3,
+    "epochs": 4,
+    "later_epochs": 2,
+    "iterations": 4,
+}
 METHODS: dict[str, dict[str, Any]] = {
     "MultiFold": MULTIFOLD,
     "UniFold": MULTIFOLD | {"each": True},
+    "feature fit": {"kind": "feature_fit"},
     "IBU": {"kind": "ibu"},
-    "OmniFold, deep sets": SETS | {"network": "deep_sets"},
-    "OmniFold, attention": SETS | {"network": "attention"},
+    "OmniFold, deep sets": SETS | DEEP,
+    "OmniFold, attention": SETS | ATTENTION,
 }
 PLAN = {
-    "zjets": {"MultiFold": SEEDS, "UniFold": SEEDS, "IBU": SEEDS},
-    "hard": {"MultiFold": SEEDS, "UniFold": SEEDS, "IBU": SEEDS},
+    "zjets": {"MultiFold": SEEDS, "UniFold": SEEDS, "feature fit": SEEDS, "IBU": SEEDS},
+    "hard": {"MultiFold": SEEDS, "UniFold": SEEDS, "feature fit": SEEDS, "IBU": SEEDS},
     "hard, half": {"MultiFold": SET_SEEDS, "IBU": SET_SEEDS, "OmniFold, deep sets": SET_SEEDS,
                             "OmniFold, attention": SET_SEEDS},
 }  # fmt: skip
@@ -208,7 +219,8 @@ def main() -> dict[str, Any]:
     for case in PLAN:
         study(case)
     done: dict[tuple, dict[str, Any]] = {}
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    # A forked process would share the state of torch's threads.
+    with ProcessPoolExecutor(int(os.environ.get("PROCESSES", os.cpu_count())), mp_context=get_context("spawn")) as pool:
         jobs = {pool.submit(piece, *task): task for task in todo}
         for job in as_completed(jobs):
             done[jobs[job]] = job.result()
