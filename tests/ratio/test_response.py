@@ -11,7 +11,7 @@ from truthward.learn.fit import Settings
 from truthward.learn.scaling import Standardise
 from truthward.ratio.classifier import balanced, classifier_of, logits, stack_of, train_ratio
 from truthward.ratio.constituents import JetScaling
-from truthward.ratio.response import RIDGE, mean_response, ratio_response
+from truthward.ratio.response import RIDGE, SKETCH, mean_response, ratio_response
 from truthward.ratio.reweight import train_mean
 
 OPTIONS = {"width": 24, "depth": 2}
@@ -68,25 +68,45 @@ def test_known_change_of_the_density(ratio):
     assert fitted == pytest.approx(slope, rel=0.1)
 
 
-def test_solves_its_equation(ratio):
-    """Against the same step in float64, from gradients and Hessian written out."""
+def test_is_the_linear_response_of_all_layers(ratio):
+    """Against the same step with the whole gradient of the network, of which the products of the sketch are means."""
     x, numerator, network, weights = ratio
-    with torch.no_grad():
-        hidden = network.network.layers[:-1](network.scaling(x)).double().numpy()
-        start = network(x).double().numpy()
-    phi = np.column_stack([hidden, np.ones(len(hidden))])
-    even = balanced(weights[:, :2], numerator, np.zeros(len(x), dtype=bool))
+    jacobian = []
+    for event in x:
+        network.zero_grad()
+        network(event[None]).sum().backward()
+        jacobian.append(torch.cat([p.grad.flatten() for p in network.parameters()]).numpy())
+    phi = np.array(jacobian, dtype=np.float64)
+    start = network(x).detach().double().numpy()
+    even = balanced(weights, numerator, np.zeros(len(x), dtype=bool))
     chance = 1.0 / (1.0 + np.exp(-start))
     gradient = phi.T @ (even * (chance - numerator)[:, None])
     hessian = phi.T @ (phi * (even[:, 0] * chance * (1.0 - chance))[:, None])
     length = SETTINGS.learning_rate * SETTINGS.epochs * np.ceil(len(x) / SETTINGS.batch_size)
-    damped = hessian + RIDGE / length * np.trace(hessian) / len(hessian) * np.eye(len(hessian))
-    expected = -phi @ np.linalg.solve(damped, gradient[:, 1] - gradient[:, 0])
-    found = ratio_response(network, x, numerator, weights[:, :2], SETTINGS)
-    scale = np.sqrt((expected**2).mean())
-    np.testing.assert_allclose(found[:, 1] - found[:, 0], expected, atol=0.01 * scale)
-    other = ratio_response(network, x, numerator, weights[:, :2], SETTINGS, ridge=30 * RIDGE)
-    assert np.abs(other[:, 1] - other[:, 0] - expected).max() > 0.1 * scale
+    # The same damping: F of the sketch is smaller than the number of parameters.
+    size = OPTIONS["width"] + 1 + OPTIONS["depth"] * SKETCH
+    damped = hessian + RIDGE / length * np.trace(hessian) / size * np.eye(len(hessian))
+    expected = -phi @ np.linalg.solve(damped, gradient[:, 1:] - gradient[:, :1])
+    found = ratio_response(network, x, numerator, weights, SETTINGS)
+    change = found[:, 1:] - found[:, :1]
+    assert np.corrcoef(change.ravel(), expected.ravel())[0, 1] > 0.97
+    assert (change**2).mean() / (expected**2).mean() == pytest.approx(1.0, abs=0.2)
+
+
+def test_signed_weights_have_a_response(ratio):
+    x, numerator, network, weights = ratio
+    signed = weights * np.where(np.random.default_rng(8).random(len(x)) < 0.15, -1.0, 1.0)[:, None]
+    found = ratio_response(network, x, numerator, signed, SETTINGS)
+    assert np.isfinite(found).all()
+    assert 0.02 < (found[:, 1:] - found[:, :1]).std() < 2.0
+
+
+def test_a_short_training_is_told_of(ratio, caplog):
+    x, numerator, network, weights = ratio
+    short = Settings(epochs=1, batch_size=6000, learning_rate=6e-3)
+    with caplog.at_level("WARNING"):
+        ratio_response(network, x, numerator, weights[:, :2], short)
+    assert "replicas: training" in caplog.text
 
 
 @pytest.mark.parametrize(("ridge", "agrees"), [(RIDGE, True), (30.0, False)])

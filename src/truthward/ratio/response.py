@@ -1,26 +1,30 @@
-"""Replicas of a trained classifier without training: the response of its last layer to other weights.
+"""Replicas of a trained classifier without training: the linear response of its network to other weights.
 
-A bootstrap differs from the nominal training by the weights of the events alone. The hidden layers are kept, and
-phi(x) (F,), the last of them and a constant, are the features of a linear model of each replica's logit:
-l_r(x) = l_0(x) + phi(x) . delta_r. With g_r(delta) the gradient of the replica's loss and H the Hessian of the nominal
-one, delta_r is the solution of
+A bootstrap differs from the nominal training by the weights of the events alone. With the gradient phi(x) of the logit
+with respect to all parameters of the dense layers, a replica's logit is l_r(x) = l_0(x) + phi(x) . delta_r; with g_r
+the gradient of the replica's loss and H the Hessian of the nominal one, delta_r is the solution of
 
-    g_r(0) - g_0(0) + (H + ridge / (rate T) tr(H)/F) delta = 0,
+    g_r - g_0 + (|H| + ridge / (rate T) tr|H|/F) delta = 0,
 
-one Newton step from the nominal: the infinitesimal jackknife (Jaeckel 1972; Giordano et al. 1806.00550) of the last
-layer. Subtracting g_0(0), of a nominal training that has not quite ended in its minimum, makes a replica of unchanged
-weights the nominal one. The ridge stands for the end of a training before it has followed its sample's fluctuations in
-every direction: gradient descent for the time t acts as a ridge 1/t, and here t is learning rate times T, the number of
-steps of the optimiser. All replicas share phi and H, so that a step is two products of (N, F) with (F, E).
+one Newton step from the nominal: the infinitesimal jackknife (Jaeckel 1972; Giordano et al. 1806.00550) of the
+linearised network (1902.06720). Subtracting g_0, of a nominal training that has not quite ended in its minimum, makes a
+replica of unchanged weights the nominal one. The ridge stands for the end of a training before it has followed its
+sample's fluctuations in every direction: gradient descent for the time t acts as a ridge 1/t, and here t is learning
+rate times T, the number of steps of the optimiser. |H| has the moduli of H's eigenvalues: with signed weights some may
+be negative.
 
-More steps solve the replica's own equation, and were given up: where a replica draws data in a tail and none of its
-simulation, that has a logit without bound, which the iterations of an unfolding carry on. One replica of the simulation
-in ten, of 4,000 + 4,000 events, lost nine tenths of its yield with three steps, all its numbers being finite.
+The gradient of a layer is an outer product, of what comes back to its outputs and of its inputs; only its products with
+other events' gradients matter, and these are kept, on average, by `SKETCH` random bilinear forms of it. All replicas
+share phi and H, so that a step is two products of (N, F) with (F, E).
+
+More steps would solve the replica's own equation. Where a replica draws data in a tail and none of its simulation, that
+has a logit without bound, which the iterations of an unfolding carry on: one step has no such way out.
 """
 
 from __future__ import annotations
 
 import copy
+import logging
 import math
 
 import numpy as np
@@ -33,22 +37,17 @@ from truthward.learn.nets import MLP
 from truthward.ratio.base import LogRatio
 from truthward.ratio.classifier import balanced
 
-RIDGE = 1e-3
-"""Over learning rate times steps of the nominal training.
+SKETCH = 128
+"""Random forms a layer."""
 
-Variance of unfolded bins over that of full trainings, five iterations, mean over bins. The ridge was fixed, with three
-steps instead of one, on five trainings with data bootstraps: two toys of 20,000 + 20,000 events (one with three layers
-of 100), Z+jets of 25,000 + 25,000, and a toy of 4,000 + 4,000 with two lengths of training: 0.96 to 1.07.
+RIDGE = 0.03
+"""Over learning rate times steps of the nominal training. Fixed on two toys and Z+jets, where it gives bootstraps of
+the data 0.94, 0.99 and 1.03 times the variance of trainings; `benchmarks/replica_spread.py` takes other events."""
 
-On other data sets, three of each kind and 12 replicas of each, one step gives for data bootstraps 1.17 on toys (1.12,
-1.31, 1.07) and 0.93 on Z+jets (0.96, 0.92, 0.90), for those of the simulation 0.99 and 0.95; three steps gave 1.15 +-
-0.05, 0.90 +- 0.03, 0.99 +- 0.02 and 0.94 +- 0.02, the errors from resampling replicas. These had been seen when the one
-step was chosen, for what is said above. Expect data bootstraps to 20% in variance, and more in a single data set
-and in small samples: 1.42, 95% interval 1.20 to 1.74, for one toy of 4,000 + 4,000 events.
+SHORTEST = 0.3
+"""Learning rate times steps below which a nominal training is too far from its end to say what others would do."""
 
-It fails where the nominal training is far from its end: 2.1, with three steps, on 4,000 + 4,000 events with rate times
-steps of 0.09. There replicas must be trained.
-"""
+log = logging.getLogger("truthward.unfold")
 
 
 def ratio_response(
@@ -78,8 +77,8 @@ def ratio_response(
     held = np.zeros(len(numerator), dtype=bool) if held_out is None else held_out
     total = torch.from_numpy(balanced(weights, numerator, held).astype(np.float32))
     positive = total * torch.from_numpy(numerator)[:, None]
-    used = torch.from_numpy(~held)
-    ridge = ridge / _length(settings, int(used.sum()))
+    used = torch.from_numpy(np.flatnonzero(~held))
+    ridge = ridge / _length(settings, len(used), label)
     return _respond(network, x, used, total[used], positive[used], ridge, rows, label)
 
 
@@ -118,7 +117,7 @@ def mean_response(
     mean = sums[1] / weights.sum(axis=0)
     positive = scaled * torch.from_numpy((ratio[trained] / mean).astype(np.float32))
     used = np.flatnonzero(chosen)[trained]
-    ridge = ridge / _length(settings, len(used))
+    ridge = ridge / _length(settings, len(used), label)
     return _respond(network, x, torch.from_numpy(used), scaled + positive, positive, ridge, rows, label)
 
 
@@ -134,43 +133,74 @@ def _respond(
 ) -> np.ndarray:
     """Logits at all x; `used` are the rows that `total` and `positive` (n, E), weights in both and in the upper class,
     are of. The gradient with respect to a logit of probability p is total p - positive."""
-    trunk, last = _split(network)
-    with torch.no_grad():
-        features = torch.cat([trunk(part).reshape(len(part), -1) for part in x.split(rows)])
-        nominal = last(features)
-        features = torch.cat([features, torch.ones(len(features), 1)], dim=1)
-        pieces = list(zip(*(t.split(rows) for t in (features[used], nominal[used], total, positive)), strict=True))
-        size, members = features.shape[1], total.shape[1]
-        hessian = torch.zeros(size, size, dtype=torch.float64)
-        for phi, logit, both, _ in pieces:
-            chance = torch.sigmoid(logit)
-            hessian += (phi.T @ (phi * (both[:, :1] * chance * (1.0 - chance)))).double()
-        damping = ridge * hessian.trace() / size
-        factor, failed = torch.linalg.cholesky_ex(hessian + damping * torch.eye(size, dtype=torch.float64))
-        if failed or not torch.isfinite(factor).all():
-            raise DivergedError(f"{label}: the nominal loss is not convex in its last layer; raise `ridge`")
-        gradient = torch.zeros(size, members, dtype=torch.float64)
-        for phi, logit, both, upper in pieces:
-            residual = both * torch.sigmoid(logit) - upper
-            # The first column is the nominal: what is left of its gradient is no replica's.
-            gradient += (phi.T @ (residual - residual[:, :1])).double()
-        delta = -torch.cholesky_solve(gradient, factor)
-        result = (nominal.double() + (features @ delta.float()).double()).numpy()
+    tangent, hessian, gradient = _Tangent(network), 0.0, 0.0
+    # Features are made twice, piece by piece: to keep them would take more memory than all else.
+    for index, both, upper in zip(*(t.split(rows) for t in (used, total, positive)), strict=True):
+        phi, logit = tangent(x[index])
+        chance = torch.sigmoid(logit)
+        hessian = hessian + (phi.T @ (phi * (both[:, :1] * chance * (1.0 - chance)))).double()
+        residual = both * chance - upper
+        # The first column is the nominal: what is left of its gradient is no replica's.
+        gradient = gradient + (phi.T @ (residual - residual[:, :1])).double()
+    values, vectors = torch.linalg.eigh(hessian)
+    curvature = values.abs() + ridge * values.abs().mean()
+    delta = (-vectors @ ((vectors.T @ gradient) / curvature[:, None])).float()
+    pieces = (tangent(part) for part in x.split(rows))
+    result = torch.cat([logit.double() + (phi @ delta).double() for phi, logit in pieces]).numpy()
     bad = int((~np.isfinite(result)).sum())
     if bad:
         raise DivergedError(f"{label}: {bad} of {result.size} logits are not finite")
     return result
 
 
-def _length(settings: Settings, events: int) -> float:
+def _length(settings: Settings, events: int, label: str) -> float:
     """Learning rate times number of steps of a training."""
-    return settings.learning_rate * settings.epochs * math.ceil(events / settings.batch_size)
+    found = settings.learning_rate * settings.epochs * math.ceil(events / settings.batch_size)
+    if found < SHORTEST:
+        log.warning("%s: learning rate times steps of the nominal training is %.2g only: its response overstates what "
+                    "trainings would spread; set `replicas: training`, or train it longer", label, found)  # fmt: skip
+    return found
 
 
-def _split(network: LogRatio) -> tuple[nn.Module, nn.Linear]:
-    """The network up to its last hidden layer, (B, ...) -> (B, F), and the layer that makes a logit (B, 1) of it."""
-    trunk = copy.deepcopy(network).eval()
-    # Every network ends in a dense one.
-    head = [m for m in trunk.modules() if isinstance(m, MLP)][-1]
-    last, head.layers[-1] = head.layers[-1], nn.Identity()
-    return trunk, last
+class _Tangent:
+    """Gradient of the logit with respect to the parameters of the network's dense layers, sketched.
+
+    Whatever comes before them (scaling, or networks of constituents) stays as it is.
+    """
+
+    def __init__(self, network: LogRatio) -> None:
+        self.trunk = copy.deepcopy(network).eval()
+        # Every network ends in a dense one.
+        dense = [m for m in self.trunk.modules() if isinstance(m, MLP)][-1]
+        self.layers, dense.layers = list(dense.layers), nn.Identity()
+        random = torch.Generator().manual_seed(0)
+        self.forms = [
+            (torch.randn(m.out_features, SKETCH, generator=random),
+             torch.randn(m.in_features + 1, SKETCH, generator=random))
+            for m in self.layers[:-1] if isinstance(m, nn.Linear)
+        ]  # fmt: skip
+
+    def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, ...) -> phi (B, F), logit (B, 1)."""
+        with torch.no_grad():
+            start = self.trunk(x).reshape(len(x), -1)
+        one = torch.ones(len(x), 1)
+        inputs, outputs, value = [], [], start
+        for linear, activation in zip(self.layers[:-1:2], self.layers[1::2], strict=True):
+            inputs.append(value)
+            with torch.no_grad():
+                outputs.append(linear(value))
+            value = activation(outputs[-1])
+        last, parts = self.layers[-1], [value.detach(), one]
+        with torch.no_grad():
+            logit = last(value)
+        back = last.weight.detach().expand(len(x), -1)
+        for k in reversed(range(len(inputs))):
+            given = outputs[k].requires_grad_()
+            with torch.enable_grad():
+                slope = torch.autograd.grad(self.layers[2 * k + 1](given).sum(), given)[0]
+            back = back * slope
+            left, right = self.forms[k]
+            parts.append((back @ left) * (torch.cat([inputs[k], one], dim=1) @ right) / SKETCH**0.5)
+            back = back @ self.layers[2 * k].weight.detach()
+        return torch.cat(parts, dim=1).detach(), logit

@@ -12,18 +12,22 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from truthward.errors import ConfigError
+from truthward.errors import ConfigError, DivergedError
 from truthward.learn.fit import Settings
 from truthward.learn.scaling import Standardise
 from truthward.ratio.positive import positive_weights
 from truthward.ratio.probability import Probability
 from truthward.seeds import seed_for, uniform
+from truthward.unfold.arrays import effective_size
 from truthward.unfold.base import NOMINAL, Inputs, Replica, Result, Unfolder
 from truthward.unfold.omnifold_chain import Rules, iterate
 from truthward.unfold.omnifold_sample import Sample, scaling_of
 from truthward.unfold.omnifold_steps import Recipe, Response, Training
 
 log = logging.getLogger("truthward.unfold")
+
+LOST = 0.1
+"""A bootstrap halves the effective number of events; far below, a response is none."""
 
 LIMITS = (
     "a small change says that the iterations have settled, not that they are right: what the detector does not resolve "
@@ -247,6 +251,17 @@ class _Job:
         sample.data_weight = found[: len(sample.data_weight)]
         sample.background_weight = np.zeros_like(sample.background_weight)
         return {f"background_{n}": v for n, v in checks.items()}
+
+
+def _refuse_runaways(weights: np.ndarray, group: list[Replica]) -> None:
+    """Raise where a response (n, 1 + E) has run away from the nominal, its first column, all numbers being finite."""
+    sizes = effective_size(weights)
+    far = np.flatnonzero(sizes[1:] < LOST * sizes[0])
+    if far.size:
+        raise DivergedError(
+            f"omnifold: {far.size} of {len(group)} responses are worth less than {LOST:.0%} of the nominal's events, "
+            f"the first {group[far[0]]} with {sizes[1 + far[0]]:.0f} of {sizes[0]:.0f}; set `replicas: training`"
+        )
 
 
 def _entries(history: list[dict[str, Any]], group: list[Replica], fold: int | None) -> list[dict[str, Any]]:
