@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 def branch(method: str, jobs: int = 2) -> set[str]:
     """Everything that hangs from the training of one method."""
     return {
-        *(f"unfold/{method}/parts/{job}.parquet" for job in range(jobs)),
+        *(f"unfold/{method}/parts/{job}.parquet" for job in ("nominal", *range(jobs))),
         f"unfold/{method}/unfolded.parquet",
         f"unfold/{method}/figures/iterations.png",
         f"validate/{method}.json",
