@@ -8,7 +8,7 @@ yardstick.
 
 An interval is the nominal content of a bin plus or minus 1 and 1.96 standard deviations of all families of replicas
 (bootstraps of data and of simulation, initialisation): what a reader of the published covariance draws. It is not
-widened for the finite number of replicas: by Student's t of their some 80 degrees of freedom 68% intervals would be 0.6%
+widened for the finite number of replicas: by Student's t of their 80 degrees of freedom 68% intervals would be 0.6%
 longer and 95% intervals 1.5%, which is worth less than half a point of coverage.
 
 Asked for: the mean over the bins within 4 points of nominal, no bin off by more than 3 binomial errors, and no interval
