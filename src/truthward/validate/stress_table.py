@@ -12,15 +12,15 @@ from truthward.artefact import read_json, write_json, write_text
 from truthward.errors import InputError
 from truthward.provenance import Record
 from truthward.validate.scenarios import MISMATCH, QUESTIONS
-from truthward.validate.verdict import BINS, GROWTH, SIGMAS
+from truthward.validate.verdict import BINS, GROWTH, INSIDE, SIGMAS
 
 NOTE = f"""\
 Pseudo-data of known truth are made from one half of the simulation and unfolded with the other. Truth: significance of
 the largest chi2 between unfolded and true contents over the observables (at most {BINS} bins of equal population, all
 families of replicas, Bonferroni); a method passes within {SIGMAS:g} sigma, starvation only if its uncertainties also
-grow by at least {GROWTH:g} / sqrt(share of events kept). Refolding: the same at reco level, and what it would have said
-by itself. Largest pull: of any bin. Triangular: discriminator (arXiv:2503.09720) against the truth, mean over
-observables, of the simulation before and of the result after. These rules were set before any method was run.
+grow by at least {GROWTH:g} / sqrt(share of events kept) and hold the truth in {INSIDE:.0%} of the bins. Refolding: the
+same at reco level, and what it would have said by itself. Largest pull: of any bin. Triangular: discriminator
+(arXiv:2503.09720) against the truth, mean over observables, of the simulation before and of the result after.
 """
 FIELDS = ("truth_sigma", "refold_sigma", "largest_pull", "inside", "growth", "triangular_before", "triangular_after")
 

@@ -1,4 +1,4 @@
-"""What a stress scenario says of a method: rules that were written down before any method was run."""
+"""What a stress scenario says of a method: rules that are the same for all methods."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ GROWTH = 0.5
 """Share of 1 / sqrt(events kept) by which relative uncertainties must grow at least when events are taken away."""
 
 INSIDE = 0.5
-"""Share of bins that must hold the truth within one sigma when events are taken away: uncertainties still cover."""
+"""Share of bins that must hold the truth within one sigma when events are taken away: uncertainties still cover.
+
+This rule came after a first run, in which a result with 28% of its bins within one sigma passed all others.
+"""
 
 BINS = 6
 """Bins of equal population in which truths are compared, at most; and at most a fifth of the replicas."""
