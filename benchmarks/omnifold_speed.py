@@ -49,6 +49,8 @@ WORK: dict[str, Any] = {"iterations": ITERATIONS, "epochs": EPOCHS, "batch_size"
 SAME: dict[str, Any] = WORK | {"later_epochs": WORK["epochs"], "annealing": 1.0}
 RECOMMENDED: dict[str, Any] = {}
 """The defaults."""
+SHAPES = {"recommended": RECOMMENDED, "3x100": {"width": 100, "depth": 3}, "3x256": {"width": 256, "depth": 3}}
+"""Networks whose training is held against bare products: narrow ones leave a processor little to multiply."""
 
 
 def timed(case: Case, options: dict[str, Any], seed: int) -> peer.Found:
@@ -137,14 +139,15 @@ def step_of_training(
 
 
 def training() -> list[dict[str, Any]]:
-    """Share of the rate of bare matrix products that training reaches, with the recommended network and batch."""
-    recipe = Omnifold(**RECOMMENDED).recipe
-    width, depth, activation = (recipe.network[n] for n in ("width", "depth", "activation"))
-    sizes, batch, steps = [6, *[width] * depth, 1], recipe.batch_size, 20 if common.QUICK else 50
-    products = sum(i * o for i, o in pairwise(sizes)) * 6 - 2 * sizes[0] * sizes[1]
-    rows = []
-    for threads in (1, 2):
-        for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+    """Share of the rate of bare matrix products that training reaches, with the recommended batch."""
+    rows, steps = [], 20 if common.QUICK else 50
+    for shape, options in SHAPES.items():
+        recipe = Omnifold(**options).recipe
+        width, depth, activation = (recipe.network[n] for n in ("width", "depth", "activation"))
+        sizes, batch = [6, *[width] * depth, 1], recipe.batch_size
+        products = sum(i * o for i, o in pairwise(sizes)) * 6 - 2 * sizes[0] * sizes[1]
+        for threads, precision in ((1, "fp32"), (1, "bf16"), (2, "fp32"), (2, "bf16")):
+            dtype = torch.float32 if precision == "fp32" else torch.bfloat16
             torch.set_num_threads(threads)
             # One thread by CPU time, two by wall time. In turn, and medians: neither gets the quieter machine.
             clock = time.process_time if threads == 1 else time.perf_counter
@@ -153,7 +156,8 @@ def training() -> list[dict[str, Any]]:
                 alone = bare(sizes, batch, steps, dtype, clock)
                 pairs.append((alone, step_of_training(sizes, activation, batch, steps, precision, clock)))
             products_alone, all_of_it = (median(column) for column in zip(*pairs, strict=True))
-            rows.append({"threads": threads, "precision": precision, "share": round(products_alone / all_of_it, 3),
+            rows.append({"shape": shape, "threads": threads, "precision": precision,
+                         "share": round(products_alone / all_of_it, 3),
                          "bare_gflops": round(products * batch / products_alone / 1e9, 1),
                          "training_gflops": round(products * batch / all_of_it / 1e9, 1)})  # fmt: skip
     torch.set_num_threads(1)

@@ -108,7 +108,7 @@ def omnifold_speed(figures: dict[str, Any]) -> tuple[str, Rows]:
         ratio = f"{replicas['peer_over_all']:.0f}"
         row(f"{count} replicas", f"{replicas['all']:.0f} s", f"{count} runs of the peer", ratio)
     for t in figures["training"]:
-        what = f"training, {t['precision']}, {t['threads']} thread" + ("s" if t["threads"] > 1 else "")
+        what = f"training of {t['shape']}, {t['precision']}, {t['threads']} thread" + ("s" if t["threads"] > 1 else "")
         bare = f"bare products {t['bare_gflops']:.0f} GFLOP/s"
         row(what, f"{t['training_gflops']:.0f} GFLOP/s", bare, f"{t['share']:.0%}")
     for s in figures["scaling"]:
