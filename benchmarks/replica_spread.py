@@ -29,7 +29,7 @@ from truthward.unfold.base import NOMINAL, Inputs, Replica
 from truthward.unfold.omnifold import Omnifold
 
 FAMILIES = ("data_bootstrap", "mc_bootstrap")
-REPLICAS = 10 if common.QUICK else 24
+REPLICAS = 10 if common.QUICK else 20
 EVENTS = 4_000 if common.QUICK else 20_000
 SETS = {"gaussian": 1} if common.QUICK else {"gaussian": 3, "zjets": 3}
 SLICES = 8

@@ -117,10 +117,51 @@ def omnifold_speed(figures: dict[str, Any]) -> tuple[str, Rows]:
     return f"OmniFold on {events:,} + {events:,} events, against the package `omnifold` 0.1.36 on one thread.", rows
 
 
+def omnifold_quality(figures: dict[str, Any]) -> tuple[str, Rows]:
+    """Triangular discriminators of all methods, beside what was there before and the floor."""
+    rows: Rows = []
+    for case, found in figures["cases"].items():
+        for method, f in found["methods"].items():
+            cells = {n: f"{f['mean'][n]:.2f} ± {f['spread'][n]:.2f} ({f['excess'][n]:+.2f})" for n in f["mean"]}
+            more = {"seeds": f["seeds"], "CPU": f"{f['seconds']:.0f} s"}
+            rows.append({"sample": case, "method": method, **cells, **more})
+        for what, name in (("simulation", "simulation before"), ("data", "data before"), ("floor", "floor")):
+            cells = {n: f"{b[what]:.2f}" for n, b in found["before"].items()}
+            rows.append({"sample": case, "method": name, **cells, "seeds": "", "CPU": ""})
+    text = "Triangular discriminator x 10^3 of Z+jets against the truth: mean ± spread over seeds, in brackets the"
+    return (
+        f"{text} excess over the floor at the row's own effective size; for IBU the spread is that of the data.",
+        rows,
+    )
+
+
+def replica_spread(figures: dict[str, Any]) -> tuple[str, Rows]:
+    """Bootstraps that respond against bootstraps that are trained."""
+    rows = [
+        {
+            "sample": sample,
+            "family": family,
+            "variance, response / training": f"{f['variance_ratio']:.2f} [{', '.join(f'{v:.2f}' for v in f['interval'])}]",
+            "by data set": " ".join(f"{v:.2f}" for v in f["by_set"]),
+            "bins": sum(f["bins"]),
+            "paired correlation": f"{f['paired_correlation']:.2f}",
+            "distance of correlations": f"{f['correlation_distance']:.2f}",
+            "of two sets of trainings": f"{f['correlation_distance_of_trainings']:.2f}",
+        }
+        for sample, families in figures["spread"].items()
+        for family, f in families.items()
+    ]
+    cost = figures["cost"]
+    text = f"Bootstraps as responses of the nominal's networks against trainings; {cost['replicas']} of them take"
+    return f"{text} {cost['over_nominal']:.1f} times a nominal unfolding of {cost['events']:,} events.", rows
+
+
 TABLES = {
     "coverage": coverage,
     "gaussian_closure": gaussian_closure,
+    "omnifold_quality": omnifold_quality,
     "omnifold_speed": omnifold_speed,
+    "replica_spread": replica_spread,
     "stress": stress,
 }
 
