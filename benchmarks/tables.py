@@ -141,7 +141,7 @@ def replica_spread(figures: dict[str, Any]) -> tuple[str, Rows]:
         {
             "sample": sample,
             "family": family,
-            "variance, response / training": f"{f['variance_ratio']:.2f} [{', '.join(f'{v:.2f}' for v in f['interval'])}]",
+            "variance, response / training": f"{f['variance_ratio']:.2f} " + "[{:.2f}, {:.2f}]".format(*f["interval"]),
             "by data set": " ".join(f"{v:.2f}" for v in f["by_set"]),
             "bins": sum(f["bins"]),
             "paired correlation": f"{f['paired_correlation']:.2f}",
