@@ -49,6 +49,7 @@ def test_a_right_config_is_taken() -> None:
         ("stduy", "x", ["stduy", "did you mean 'study'"]),
         ("seed", "one", ["seed", "'one' given", "integer"]),
         ("unfold.methods.ibu.kind", "omnifoldd", ["unfold.methods.ibu.kind", "omnifoldd", "did you mean 'omnifold'"]),
+        ("unfold.methods.m", {"kind": "omnifold", "observables": ["x"]}, ["unfold.methods.m.observables", "'x'", "x0"]),
         ("unfold.methods.ibu.bogus", 3, ["unfold.methods.ibu.bogus", "no such option", "valid"]),
         ("samples.simulation.generate.dimensions", "two", ["samples.simulation.generate.dimensions", "'two'", "int"]),
         ("observables.x77", {"range": [0, 1]}, ["observables.x77", "samples.simulation", "x0"]),

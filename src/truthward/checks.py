@@ -111,6 +111,13 @@ def check(config: Config) -> None:
     for name, entry in config.unfold.methods.items():
         plugins.check("unfold", entry, f"unfold.methods.{name}")
         for option, value in entry.items():
+            if option == "observables":
+                for unknown in [o for o in value if o not in config.observables]:
+                    known = ", ".join(config.observables)
+                    raise ConfigError(
+                        f"unfold.methods.{name}.observables: {unknown!r} is not one of observables: "
+                        f"{known}{plugins.nearest(unknown, config.observables)}"
+                    )
             if option == "model":
                 plugins.check("models", value, f"unfold.methods.{name}.model", given=("dimensions", "conditions"))
     if config.publish.method not in config.unfold.methods:
