@@ -72,8 +72,8 @@ class Omnifold(Unfolder):
         fakes: "absolute", their simulated number at each r; or "share", their simulated share of the signal at each r,
             which is right where their rate goes with that of the signal.
         background: "expected", part of what the data are compared with; "subtract", taken from the data with negative
-            weights; "positive", taken from the data by weights between 0 and 1 (`ratio.positive`). All keep the yield. Where there
-            may be more background than data, the signed ratio of "subtract" has no bound and "positive" is to be taken.
+            weights; "positive", taken from the data by weights between 0 and 1 (`ratio.positive`). All keep the yield.
+            Where there may be more background than data the ratio of "subtract" has no bound: take "positive".
         calibrate: "isotonic" corrects the logits by a monotone map, learned on held-out events (`ratio.reliability`).
         folds: 0, or the number of chains of a cross-fit: an event gets its weight from a chain that never saw it in
             any iteration. Costs as many unfoldings.
