@@ -25,14 +25,14 @@ class Clone:
     def path(self, name: str) -> Path:
         return self.folder / name
 
-    def call(self, *words: str, timeout: int = 400) -> subprocess.CompletedProcess:
+    def call(self, *words: str, timeout: int = 1500) -> subprocess.CompletedProcess:
         environment = os.environ | {"PYTHONPATH": str(self.folder / "src"), "OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-m", "snakemake", *words]
         return subprocess.run(
             command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=timeout
         )
 
-    def run(self, *words: str, study: str = "study.yaml", cores: int = 2, timeout: int = 400) -> str:
+    def run(self, *words: str, study: str = "study.yaml", cores: int = 2, timeout: int = 1500) -> str:
         done = self.call(*words, "--cores", str(cores), "--configfile", study, timeout=timeout)
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
         return done.stdout + done.stderr
