@@ -120,13 +120,14 @@ def omnifold_speed(figures: dict[str, Any]) -> tuple[str, Rows]:
 def omnifold_quality(figures: dict[str, Any]) -> tuple[str, Rows]:
     """Triangular discriminators of all methods, beside what was there before and the floor."""
     rows: Rows = []
-    for case, found in figures["cases"].items():
+    names = ("m", "M", "w", "ln_rho", "tau21", "zg")
+    for case, found in sorted(figures["cases"].items(), reverse=True):
         for method, f in found["methods"].items():
-            cells = {n: f"{f['mean'][n]:.2f} ± {f['spread'][n]:.2f} ({f['excess'][n]:+.2f})" for n in f["mean"]}
+            cells = {n: f"{f['mean'][n]:.2f} ± {f['spread'][n]:.2f} ({f['excess'][n]:+.2f})" for n in names}
             more = {"seeds": f["seeds"], "CPU": f"{f['seconds']:.0f} s"}
             rows.append({"sample": case, "method": method, **cells, **more})
         for what, name in (("simulation", "simulation before"), ("data", "data before"), ("floor", "floor")):
-            cells = {n: f"{b[what]:.2f}" for n, b in found["before"].items()}
+            cells = {n: f"{found['before'][n][what]:.2f}" for n in names}
             rows.append({"sample": case, "method": name, **cells, "seeds": "", "CPU": ""})
     text = "Triangular discriminator x 10^3 of Z+jets against the truth: mean ± spread over seeds, in brackets the"
     return (
