@@ -50,6 +50,16 @@ def test_p_is_uniform_for_honest_errors_and_small_for_a_halved_covariance(expect
     assert np.mean([h["p"] < 0.05 for h in halved]) > 0.3
 
 
+def test_combined_replicas_change_nothing(expected):
+    alone = unfolded(1)
+    replicas = alone.replicas | {"combined": 3.0 * alone.replicas["data_bootstrap"]}
+    families = alone.families | {"combined": family("combined", 60)}
+    both = Histogram(EDGES, alone.nominal, replicas, families)
+    assert closure.chi2_closure(both, expected) == closure.chi2_closure(alone, expected)
+    assert closure.pulls(both, expected) == closure.pulls(alone, expected)
+    assert closure.yields(both, None) == closure.yields(alone, None)
+
+
 def test_the_halved_covariance_shows_in_the_width_of_the_pulls_too(expected):
     widths = {
         shrink: np.mean([closure.pulls(unfolded(s, shrink=shrink), expected)["summary"]["width"] for s in range(60)])

@@ -130,9 +130,14 @@ class Histogram:
             (member.covariance(self.replicas[member.name], self.nominal) for member in chosen), np.zeros((bins, bins))
         )
 
+    @property
+    def parts(self) -> list[str]:
+        """Names of the families that add up to the total."""
+        return [name for name, f in self.families.items() if f.adds]
+
     def breakdown(self) -> dict[str, np.ndarray]:
         """Variance (B,) of each family that adds."""
-        return {n: f.variance(self.replicas[n], self.nominal) for n, f in self.families.items() if f.adds}
+        return {n: self.families[n].variance(self.replicas[n], self.nominal) for n in self.parts}
 
     def residual(self) -> np.ndarray | None:
         """Variance (B,) of the combined replicas less those of data, simulation, initialisation: what their sum misses.
@@ -178,7 +183,7 @@ class Histogram:
         return whole
 
     def _chosen(self, families: Iterable[str] | None) -> list[str]:
-        chosen = [n for n, f in self.families.items() if f.adds] if families is None else list(families)
+        chosen = self.parts if families is None else list(families)
         if unknown := [name for name in chosen if name not in self.families]:
             raise InputError(f"no family {unknown[0]!r}; there are: {', '.join(self.families) or 'none'}")
         return chosen

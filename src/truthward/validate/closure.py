@@ -34,7 +34,7 @@ def chi2_closure(histogram: Histogram, truth: Counts) -> dict[str, Any]:
     counts = {n: f.count for n, f in histogram.families.items() if n.endswith("_bootstrap")}
     if not counts or min(counts.values()) < SMALLEST:
         return _none(f"bootstrap replicas: {counts or 'none'}; at least {SMALLEST} of a family state a covariance")
-    behind = metrics.replicas_behind(histogram, list(histogram.families), truth.inner_variance)
+    behind = metrics.replicas_behind(histogram, histogram.parts, truth.inner_variance)
     replicas = min([*counts.values(), *([] if behind is None else [behind])])
     try:
         edges = metrics.merge_bins(truth.edges, truth.inner, min(truth.inner.size, int(replicas // 3)))
@@ -44,7 +44,7 @@ def chi2_closure(histogram: Histogram, truth: Counts) -> dict[str, Any]:
         found = metrics.chi2(merged.nominal, np.add.reduceat(truth.inner, start), covariance, replicas=replicas)
     except InputError as error:
         return _none(str(error))
-    return stated(found, edges) | {"replicas": replicas, "families": list(histogram.families)}
+    return stated(found, edges) | {"replicas": replicas, "families": histogram.parts}
 
 
 def chi2_samples(tested: Counts, reference: Counts) -> dict[str, Any]:

@@ -220,7 +220,7 @@ def chi2_test(
         reference: (B,) expected events in the same bins; bins are merged by it.
         reference_variance: (B,) its statistical variance, where it is a sample too.
     """
-    names = list(histogram.families) if families is None else families
+    names = histogram.parts if families is None else families
     exact = np.zeros(reference.size) if reference_variance is None else reference_variance
     replicas = replicas_behind(histogram, names, exact)
     most = reference.size if replicas is None else min(reference.size, int(replicas // 3))
