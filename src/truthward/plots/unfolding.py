@@ -236,12 +236,15 @@ def breakdown(method: str, histograms: Mapping[str, Histogram], observables: Seq
         style.horizontal(main, o)
         # One bin of few events must not press all others to the ground: what is beyond is said in numbers.
         known = total[total > 0]
-        main.set_ylim(0, 1.3 * min(known.max(), 3 * np.median(known)) if known.size else 1.0)
+        below = min(0.0, 1.1 * float(np.nanmin(parts.get("residual", np.zeros(1)))))
+        main.set_ylim(below, 1.3 * min(known.max(), 3 * np.median(known)) if known.size else 1.0)
         for k in np.flatnonzero(total > main.get_ylim()[1]):
             left = k < total.size / 2
             at = {"xycoords": main.get_xaxis_transform(), "textcoords": "offset points", "fontsize": 7, "va": "top"}
             place = {"xy": (edges[k + left], 0.97), "xytext": (3 if left else -3, 0), "ha": "left" if left else "right"}
             main.annotate(f"{total[k]:.0f}%", **place, **at)
+        if below < 0:
+            main.axhline(0.0, color="black", linewidth=0.6, linestyle=":")
         main.set_ylabel("uncertainty [%]")
     lines = [Line2D([], [], color=colours[n], linestyle=dash[n], label=_word(n)) for n in families]
     _legend(figure, [Patch(facecolor=style.TRUTH, edgecolor=style.DATA, label="total"), *lines], columns)
