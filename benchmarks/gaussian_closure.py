@@ -2,8 +2,8 @@
 
 Many seeds, data and simulation drawn anew for each; the uncertainties are those of the replicas (bootstraps of data and
 of simulation, initialisation). Pulls must be centred (|mean| < 0.6), of unit width (0.7 to 1.3), the yield right to 1%
-each time, while the simulation's own are off by more than 5 sigma. The uncertainties of mean and
-width come from few replicas each: their own error, 1 / sqrt(2 R), widens the pulls.
+each time, while the simulation's own are off by more than 5 sigma. The uncertainties come from few replicas each: their
+own error, 1 / sqrt(2 R), widens the pulls.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from truthward.unfold.omnifold import Omnifold
 SEEDS = 3 if common.QUICK else 20
 EVENTS, SIMULATED = (10_000, 20_000) if common.QUICK else (100_000, 200_000)
 FAMILIES = {"data_bootstrap": 4, "mc_bootstrap": 4, "initialisation": 2} if common.QUICK else {
-    "data_bootstrap": 5, "mc_bootstrap": 5, "initialisation": 3}  # fmt: skip
+    "data_bootstrap": 20, "mc_bootstrap": 20, "initialisation": 5}  # fmt: skip
 MEAN, WIDTH, RESOLUTION = 0.15, 1.08, 0.4
 FIRST_SEED = 800_000
 NAMES = ("yield", "mean", "width")
