@@ -1,7 +1,7 @@
 """How many events a sample of the surrogate is worth.
 
 INPUTS:  results/<study>/surrogate/<model>/model.safetensors, the simulation's event table
-OUTPUTS: results/<study>/amplify/<model>/amplified.parquet, summary.json, figures/
+OUTPUTS: results/<study>/amplify/<model>/study.json, chunks/, amplified.parquet, summary.json, figures/
 """
 
 
@@ -11,9 +11,49 @@ rule amplify_all:
         expand("{results}/amplify/{model}/figures/amplification.png", results=RESULTS, model=AMPLIFIED),
 
 
-rule amplify:
+rule amplify_study:
+    output:
+        "results/{study}/amplify/{model}/study.json",
+    log:
+        "results/{study}/logs/amplify_study/{model}.log",
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    params:
+        spec=lambda w: spec(
+            model=STUDY.surrogate.models[w.model],
+            study=STUDY.amplify.model_dump(exclude={"factor", "chunks"}),
+        ),
+        code=lambda w: code("amplify_study", ("models", STUDY.surrogate.models[w.model]["kind"])),
+    script:
+        "../workflow/scripts/amplify_study.py"
+
+
+rule amplify_draw:
     input:
         model="results/{study}/surrogate/{model}/model.safetensors",
+        simulation=calibrated(SIMULATION),
+    output:
+        "results/{study}/amplify/{model}/chunks/{chunk}.parquet",
+    log:
+        "results/{study}/logs/amplify_draw/{model}.{chunk}.log",
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        spec=lambda w: spec(**STUDY.amplify.model_dump(include={"factor", "chunks"})),
+        code=lambda w: code("amplify_draw", ("models", STUDY.surrogate.models[w.model]["kind"])),
+    script:
+        "../workflow/scripts/amplify_draw.py"
+
+
+rule amplify:
+    input:
+        study="results/{study}/amplify/{model}/study.json",
+        chunks=expand(
+            "results/{{study}}/amplify/{{model}}/chunks/{chunk}.parquet",
+            chunk=range(STUDY.amplify.chunks if STUDY.amplify else 0),
+        ),
         simulation=calibrated(SIMULATION),
     output:
         table="results/{study}/amplify/{model}/amplified.parquet",
@@ -21,15 +61,11 @@ rule amplify:
     log:
         "results/{study}/logs/amplify/{model}.log",
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=2000,
+        runtime=60,
     params:
-        spec=lambda w: spec(
-            model=STUDY.surrogate.models[w.model],
-            amplify=STUDY.amplify.model_dump(),
-            observables=STUDY.observable_list(),
-        ),
-        code=lambda w: code("amplify", ("models", STUDY.surrogate.models[w.model]["kind"])),
+        spec=lambda w: spec(factor=STUDY.amplify.factor),
+        code=code("amplify"),
     script:
         "../workflow/scripts/amplify.py"
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from truthward.amplify import amplification_study, amplify_stage, amplify_surrogate, member_covariance
-from truthward.amplify.study import amplification_curve, bootstraps
+from truthward.amplify import amplification_study, amplify_stage, draw_chunk, gather_chunks, member_covariance
+from truthward.amplify.study import amplification_curve, bootstraps, study_stage
 from truthward.amplify.target import ModulatedRing, Regions
 from truthward.amplify.worth import predicted_mse, worth
 from truthward.artefact import read_json
 from truthward.config import Observable
-from truthward.errors import InputError
+from truthward.errors import IncompleteError, InputError
 from truthward.events.families import RankWarning
 from truthward.events.table import EventTable, write_table
 from truthward.provenance import Record
@@ -132,6 +134,17 @@ OBSERVABLES = [
 ]
 
 
+def drawn(folder: Path, simulation: str, factor: float, *, chunks: int) -> list[Path]:
+    """Chunks of a sample of the surrogate in `folder`, the last one first."""
+    parts = [folder / f"{simulation}.{chunk}.{chunks}.parquet" for chunk in reversed(range(chunks))]
+    for chunk, part in zip(reversed(range(chunks)), parts, strict=True):
+        draw_chunk(
+            folder / "m.safetensors", folder / f"{simulation}.parquet", factor=factor, chunk=chunk, chunks=chunks,
+            seed=3, record=Record.for_tests(), output=part,
+        )  # fmt: skip
+    return parts
+
+
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory):
     """Simulation, surrogate and amplified sample: (folder, summary)."""
@@ -161,16 +174,13 @@ def stage(tmp_path_factory):
         samples_path=folder / "s.parquet",
         summary_path=folder / "s.json",
     )
+    options = {"training_sets": 2, "training_events": 150, "members": 2, "steps": 60}
+    study_stage(model, **options, seed=3, state=folder / "state", key="", record=record, output=folder / "study.json")
     summary = amplify_stage(
-        folder / "m.safetensors",
+        folder / "study.json",
+        drawn(folder, "simulation", 5.0, chunks=3),
         folder / "simulation.parquet",
-        model,
         factor=5.0,
-        training_sets=2,
-        training_events=150,
-        members=2,
-        steps=60,
-        seed=3,
         record=record,
         table_path=folder / "amplified.parquet",
         summary_path=folder / "summary.json",
@@ -220,17 +230,40 @@ def test_a_surrogate_of_another_distribution_is_worth_little(stage):
     shifted["truth_m"] = shifted["truth_m"] * 1.3
     options = {"observables": {}, "role": "simulation", "selection": {}, "record": Record.for_tests()}
     write_table(folder / "shifted.parquet", [shifted], **options)
-    options = {"factor": 2.0, "calibration": 1.0, "seed": 1, "record": Record.for_tests()}
+    parts = drawn(folder, "simulation", 2.0, chunks=1)
+    options = {"calibration": 1.0, "record": Record.for_tests()}
     right, wrong = (
-        amplify_surrogate(
-            folder / "m.safetensors", folder / f"{n}.parquet", **options, output=folder / f"{n}.out.parquet"
-        )
-        for n in ("simulation", "shifted")
+        gather_chunks(parts, folder / f"{name}.parquet", **options, output=folder / f"{name}.out.parquet")
+        for name in ("simulation", "shifted")
     )
     assert wrong["columns"]["truth_m"]["n_equivalent"] < 0.2 * right["columns"]["truth_m"]["n_equivalent"]
     assert wrong["columns"]["reco_m"]["n_equivalent"] == pytest.approx(
         right["columns"]["reco_m"]["n_equivalent"], rel=1e-6
     )
+
+
+def test_the_number_of_chunks_changes_no_event(stage):
+    folder, _ = stage
+    options = {"calibration": 1.0, "record": Record.for_tests(), "output": folder / "again.parquet"}
+    gather_chunks(drawn(folder, "simulation", 5.0, chunks=2), folder / "simulation.parquet", **options)
+    whole, again = (EventTable(folder / f"{n}.parquet") for n in ("amplified", "again"))
+    names = ["truth_m", "reco_M", "event_id", "weight", "member"]
+    for name, column in whole.read(names).items():
+        np.testing.assert_array_equal(column, again.read([name])[name], err_msg=name)
+
+
+def test_a_missing_chunk_is_found(stage):
+    folder, _ = stage
+    parts = drawn(folder, "simulation", 5.0, chunks=3)
+    options = {"calibration": 1.0, "record": Record.for_tests(), "output": folder / "never.parquet"}
+    with pytest.raises(IncompleteError, match=r"chunks \[0, 2\] of 3"):
+        gather_chunks([parts[0], parts[2]], folder / "simulation.parquet", **options)
+    assert not (folder / "never.parquet").exists()
+
+
+def test_more_chunks_than_batches_are_refused(stage):
+    with pytest.raises(InputError, match="3 batches for 4 chunks"):
+        drawn(stage[0], "simulation", 1.0, chunks=4)
 
 
 def test_tables_without_members_have_no_such_errors(stage):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from truthward import plugins
+from truthward.errors import InputError
 from truthward.events.table import write_table
 from truthward.learn import checkpoint
 from truthward.learn.quantile import QuantileTransform
@@ -93,37 +95,49 @@ def load_members(path: str | Path) -> tuple[list[Surrogate], dict[str, Any]]:
     return [modules[f"member{m}"] for m in range(len(modules))], provenance
 
 
-def draws(members: Sequence[Surrogate], events: int, *, seed: int, rows: int = 16384) -> Iterator[dict[str, Any]]:
+def draws(
+    members: Sequence[Surrogate], events: int, *, seed: int, chunk: int = 0, chunks: int = 1, rows: int = 4096
+) -> Iterator[dict[str, Any]]:
     """Batches of drawn events with the columns of an event table and `member`, about equally many from each member.
 
     Numbers of events in each category are fixed at their expectation, rounded: drawing them at random would only add
     noise. An event of member m weighs (yield of m) / (E * events of m), so that the sum over all members is the
     simulation's yield, while the members differ in it as bootstraps do.
+
+    Args:
+        members: E of them; events: drawn from all of them together.
+        chunk, chunks: which share of the batches; all chunks one after the other are the same events as one of one.
+        rows: of a batch, each with random numbers of its own.
+
+    Raises:
+        InputError: there are more chunks than batches.
     """
-    first = 0
+    sizes = [events // len(members) + (m < events % len(members)) for m in range(len(members))]
+    blocks = [(m, start) for m, size in enumerate(sizes) for start in range(0, size, rows)]
+    if len(blocks) < chunks:
+        raise InputError(f"chunks: {events} events make {len(blocks)} batches for {chunks} chunks; set `chunks` lower")
     offset = np.uint64(seed_for(seed, "draws", "id"))
-    for m, member in enumerate(members):
-        size = events // len(members) + (m < events % len(members))
+    own = blocks[len(blocks) * chunk // chunks : len(blocks) * (chunk + 1) // chunks]
+    for m, each in groupby(own, key=lambda block: block[0]):
+        member = members[m]
         generator = torch.Generator().manual_seed(seed_for(seed, "draws", m))
-        category = torch.repeat_interleave(_rounded(member.yields, size))
-        category = category[torch.randperm(size, generator=generator)]
-        weight = float(member.yields.sum()) / (len(members) * max(size, 1))
-        for part in category.split(rows):
-            if len(part) == 0:
-                continue
-            noise = torch.randn(len(part), len(member.columns), generator=generator)
-            x = member.draw(part, noise).numpy()
+        category = torch.repeat_interleave(_rounded(member.yields, sizes[m]))
+        category = category[torch.randperm(sizes[m], generator=generator)]
+        weight = float(member.yields.sum()) / (len(members) * sizes[m])
+        for _, start in each:
+            part = category[start : start + rows]
+            generator = torch.Generator().manual_seed(seed_for(seed, "draws", m, start))
+            x = member.draw(part, torch.randn(len(part), len(member.columns), generator=generator)).numpy()
             flags = np.array([PATTERNS[pattern] for _, pattern in member.categories])[part]
-            # One to one, so no id comes twice; `first` counts over all members.
-            identity = mix(np.arange(first, first + len(part), dtype=np.uint64) ^ offset)
-            first += len(part)
+            # One to one, so no id comes twice; events count on over all members.
+            place = sum(sizes[:m]) + start + np.arange(len(part), dtype=np.uint64)
             yield {
                 **{column: x[:, i] for i, column in enumerate(member.columns)},
                 "pass_truth": flags[:, 0],
                 "pass_reco": flags[:, 1],
                 "weight": np.full(len(part), weight),
                 "process": np.array([process for process, _ in member.categories])[part],
-                "event_id": identity,
+                "event_id": mix(place.astype(np.uint64) ^ offset),
                 "member": np.full(len(part), m, dtype=np.int32),
             }
 

@@ -1,4 +1,4 @@
-"""The surrogate sampled beyond its training statistics, and what that sample is worth."""
+"""The chunks of an amplified sample gathered, and what it is worth."""
 
 from truthward.job import Job
 
@@ -6,14 +6,11 @@ with Job(snakemake) as job:
     from truthward.amplify.stage import amplify_stage
 
     amplify_stage(
-        job.input.model,
+        job.input.study,
+        job.input.chunks,
         job.input.simulation,
-        job.spec["model"],
-        **job.spec["amplify"],
-        seed=job.seed,
+        factor=job.spec["factor"],
         record=job.record,
-        state=job.state,
-        key=job.key,
         table_path=job.output.table,
         summary_path=job.output.summary,
     )

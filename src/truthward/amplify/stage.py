@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from truthward.amplify.study import amplification_study
 from truthward.amplify.worth import multinomial, predicted_mse
-from truthward.artefact import write_json
-from truthward.errors import InputError
+from truthward.artefact import read_json, write_json
+from truthward.errors import IncompleteError, InputError
 from truthward.events.split import TEST, TRAIN
-from truthward.events.table import EventTable
+from truthward.events.table import EventTable, write_table
 from truthward.provenance import Record
 from truthward.sampling import draws, load_members, write_draws
 from truthward.seeds import seed_for
@@ -26,6 +24,13 @@ STATEMENT = (
     "This sample is worth n_equivalent events, not as many as it has rows. Errors come from the spread of its members "
     "(truthward.amplify.member_covariance), never from the square root of the number of sampled events."
 )
+
+
+def trained_events(table: EventTable) -> float:
+    """Effective number of events of a simulation that a surrogate was trained on."""
+    read = table.read(["weight", "split", "pass_truth", "pass_reco"])
+    weight = read["weight"][(read["split"] == TRAIN) & (read["pass_truth"] | read["pass_reco"])]
+    return float(weight.sum() ** 2 / np.square(weight).sum())
 
 
 class Cells:
@@ -54,8 +59,7 @@ class Cells:
             w = weight[there & held]
             self.test[column] = self.counts(column, read[column][there & held], w) / w.sum()
             self.tested[column] = float(w.sum() ** 2 / np.square(w).sum())
-        w = weight[train & np.isfinite(np.stack([read[c] for c in columns])).any(0)]
-        self.trained = float(w.sum() ** 2 / np.square(w).sum())
+        self.trained = trained_events(table)
 
     def counts(self, column: str, values: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
         """Sum of weights in each cell, (Q,), for values (N,)."""
@@ -63,53 +67,89 @@ class Cells:
         return np.bincount(cell, weight, minlength=len(self.edges[column]) + 1)
 
 
-def amplify_surrogate(
+def draw_chunk(
     model: str | Path,
     simulation: str | Path,
     *,
-    factor: float = 10.0,
-    cells: int = 10,
-    calibration: float,
+    factor: float,
+    chunk: int,
+    chunks: int,
     seed: int,
     record: Record,
     output: str | Path,
+) -> None:
+    """Draw one chunk of `factor` times the training events of the simulation.
+
+    Args:
+        model: checkpoint of the surrogate; simulation: event table it was trained on.
+        factor: events drawn for each (effective) event of training, in all chunks together.
+        chunk, chunks: which of how many; the events of all of them do not depend on how many there are.
+        output: event table with the column `member`.
+    """
+    members, _ = load_members(model)
+    events = max(round(factor * trained_events(EventTable(simulation))), len(members))
+    batches = draws(members, events, seed=seed_for(seed, "amplify", "surrogate"), chunk=chunk, chunks=chunks)
+    share = {"members": len(members), "events": events, "chunk": chunk, "chunks": chunks}
+    write_draws(output, members, batches, record=record, extra=lambda: share)
+
+
+def gather_chunks(
+    parts: Sequence[str | Path],
+    simulation: str | Path,
+    *,
+    cells: int = 10,
+    calibration: float,
+    record: Record,
+    output: str | Path,
 ) -> dict[str, Any]:
-    """Draw `factor` times the training events of the simulation into an event table that says what it is worth.
+    """One event table of all chunks, which says what it is worth.
 
     The MSE of each column's cell probabilities is estimated twice: from the members' spread, times `calibration`; and
     from the test part, which no member has seen: sum of (surrogate - test)^2 less the test sample's own variance, bias
     included but blurred by that sample's size. The larger one counts, for each column and for the sum over columns.
 
     Args:
-        model: checkpoint of the surrogate.
-        simulation: event table it was trained on.
-        factor: events drawn for each event of training.
+        parts: what `draw_chunk` wrote, in any order.
+        simulation: event table that the surrogate was trained on.
         cells: regions of each column.
         calibration: true over predicted MSE of the study on a known target; below 1 it is not used.
 
     Returns:
         n_equivalent, its lower end where the test sample's error goes against it, G and details by column.
+
+    Raises:
+        IncompleteError: a chunk, or an event of one, is missing.
     """
-    members, _ = load_members(model)
-    table = EventTable(simulation)
-    regions = Cells(table, members[0].columns, cells)
-    events = max(round(factor * regions.trained), len(members))
-    counted = {c: np.zeros((len(members), len(p))) for c, p in regions.test.items()}
+    tables = sorted((EventTable(part) for part in parts), key=lambda table: table.metadata["chunk"])
+    first, events = tables[0].metadata, tables[0].metadata["events"]
+    there, rows = [table.metadata["chunk"] for table in tables], sum(table.num_rows for table in tables)
+    if there != list(range(first["chunks"])) or rows != events:
+        raise IncompleteError(
+            f"{output}: chunks {there} of {first['chunks']} with {rows} of {events} events; rerun the rule amplify_draw"
+        )
+    columns = [f"{level}_{name}" for level in ("truth", "reco") for name in tables[0].observables]
+    regions = Cells(EventTable(simulation), columns, cells)
+    counted = {c: np.zeros((first["members"], len(p))) for c, p in regions.test.items()}
 
     def stream() -> Iterator[dict[str, Any]]:
-        for batch in draws(members, events, seed=seed_for(seed, "amplify", "surrogate")):
+        for batch in (batch for table in tables for batch in table.batches()):
             for column, counts in counted.items():
-                counts[batch["member"][0]] += regions.counts(column, batch[column][np.isfinite(batch[column])])
+                for member in np.unique(batch["member"]):
+                    drawn = batch[column][batch["member"] == member]
+                    counts[member] += regions.counts(column, drawn[np.isfinite(drawn)])
             yield batch
 
     facts: dict[str, Any] = {}
 
     def state() -> dict[str, Any]:
         facts.update(_worth(counted, regions, max(calibration, 1.0)))
-        facts.update({"events": events, "factor": factor, "members": len(members), "statement": STATEMENT})
-        return {"members": len(members), "amplification": facts}
+        facts.update({"events": events, "members": first["members"], "statement": STATEMENT})
+        return {"members": first["members"], "amplification": facts}
 
-    metadata = write_draws(output, members, stream(), record=record, extra=state)
+    metadata = write_table(
+        output, stream(), observables=first["observables"], role="simulation", selection=first["selection"],
+        record=record, extra=state,
+    )  # fmt: skip
     return {**facts, "sum_of_weights": metadata["provenance"]["sum_of_weights"]}
 
 
@@ -155,61 +195,34 @@ def _worth(counted: dict[str, np.ndarray], regions: Cells, calibration: float) -
 
 
 def amplify_stage(
-    model: str | Path,
+    study: str | Path,
+    parts: Sequence[str | Path],
     simulation: str | Path,
-    entry: dict[str, Any],
     *,
-    factor: float = 10.0,
-    training_sets: int = 6,
-    training_events: int = 500,
-    members: int = 4,
-    steps: int = 1200,
-    seed: int,
+    factor: float,
     record: Record,
-    state: Path | None = None,
-    key: str = "",
     table_path: str | Path,
     summary_path: str | Path,
 ) -> dict[str, Any]:
-    """The study on a known target with the surrogate's kind of model, then the amplified sample; returns the summary.
+    """Gather the chunks of the amplified sample and state its worth; returns the summary.
 
     Args:
-        model: checkpoint of the surrogate.
-        simulation: event table it was trained on.
-        entry: the surrogate's entry of the config.
+        study: what the study on a known target found (JSON).
+        parts: chunks of the sample; simulation: event table that the surrogate was trained on.
         factor: events drawn for each event of training.
-        training_sets, training_events, members, steps: of the study.
     """
-    started = time.perf_counter()
-    study = amplification_study(
-        entry,
-        training_sets=training_sets,
-        training_events=training_events,
-        members=members,
-        steps=steps,
-        seed=seed,
-        state=state,
-        key=key,
-    )
+    found = read_json(study)
     # The study's point nearest to the factor: both are limited by what was drawn in the same way.
-    nearest = min(study["curve"], key=lambda point: abs(np.log(point["multiple"] / factor)))
-    sample = amplify_surrogate(
-        model,
-        simulation,
-        factor=factor,
-        calibration=nearest["calibration"]["value"],
-        seed=seed,
-        record=record,
-        output=table_path,
-    )
+    nearest = min(found["curve"], key=lambda point: abs(np.log(point["multiple"] / factor)))
+    sample = gather_chunks(parts, simulation, calibration=nearest["calibration"]["value"], record=record,
+                           output=table_path)  # fmt: skip
     log.info(
         "amplify: %d events drawn are worth %.0f (at least %.0f), G = %.2f",
         sample["events"], sample["n_equivalent"], sample["n_equivalent_low"], sample["G"],
     )  # fmt: skip
     summary = {
-        "study": study,
-        "sample": sample,
-        "seconds": round(time.perf_counter() - started, 2),
+        "study": found,
+        "sample": sample | {"factor": factor},
         "provenance": record.finish(events_out=sample["events"], sum_w=sample["sum_of_weights"]),
     }
     write_json(summary_path, summary)

@@ -16,8 +16,10 @@ from torch import Tensor, nn
 from truthward import plugins
 from truthward.amplify.target import ModulatedRing, Regions
 from truthward.amplify.worth import worth
+from truthward.artefact import write_json
 from truthward.learn.fit import Settings, fit
 from truthward.learn.replicas import Stack
+from truthward.provenance import Record
 from truthward.seeds import poisson_weights, seed_for
 
 log = logging.getLogger("truthward.amplify")
@@ -29,11 +31,11 @@ Draw = Callable[[int, torch.Generator], Tensor]
 def amplification_study(
     model: dict[str, Any],
     *,
-    training_sets: int = 6,
-    training_events: int = 500,
-    members: int = 4,
+    training_sets: int,
+    training_events: int,
+    members: int,
     multiples: tuple[float, ...] = (1.0, 3.0, 10.0, 30.0),
-    steps: int = 1200,
+    steps: int,
     batch_size: int = 125,
     learning_rate: float = 1e-2,
     seed: int,
@@ -106,6 +108,16 @@ def amplification_study(
             point["drawn"], g["value"], g["sigma"], c["value"], c["sigma"],
         )  # fmt: skip
     return {**result, "seconds": round(time.perf_counter() - started, 2)}
+
+
+def study_stage(
+    model: dict[str, Any], *, state: Path, key: str, record: Record, output: str | Path, **options: Any
+) -> dict[str, Any]:
+    """Write `amplification_study(model, **options)` with its provenance as JSON, and return it."""
+    found = amplification_study(model, state=state, key=key, **options)
+    content = found | {"provenance": record.finish()}
+    write_json(output, content)
+    return content
 
 
 def amplification_curve(

@@ -1,0 +1,16 @@
+"""How far beyond its training statistics the surrogate's kind of model may be sampled, on a known target."""
+
+from truthward.job import Job
+
+with Job(snakemake) as job:
+    from truthward.amplify.study import study_stage
+
+    study_stage(
+        job.spec["model"],
+        **job.spec["study"],
+        seed=job.seed,
+        state=job.state,
+        key=job.key,
+        record=job.record,
+        output=job.output[0],
+    )
