@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from array import array
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
 import numpy as np
 
 from truthward.errors import InputError
+
+BOUND = 1 << 18
+"""Event ids that are held in memory for the search for repeated ones, 2 MB of them."""
+
+BITS = 8
+"""Of the hash of an id, by which the others are searched in 256 classes: 0.3 MB each for ten million events."""
 
 
 def mix(values: np.ndarray) -> np.ndarray:
@@ -40,23 +49,72 @@ def combine(*parts: np.ndarray) -> np.ndarray:
 
 
 class Ids:
-    """All event ids seen so far: 8 bytes an event (80 MB for ten million), sorted in place once at the end."""
+    """All event ids seen so far; repeats are found exactly, in memory that does not grow with the events.
 
-    def __init__(self) -> None:
-        self._seen = array("Q")
+    Past `bound` ids they go to an unnamed file, in runs that are sorted by classes of the hash of the id. Equal ids are
+    of one class: the classes are checked one by one.
+
+    Args:
+        folder: where the unnamed file lies, 8 bytes an event; it is gone with the process, however that ends.
+        bound: ids that are held in memory.
+    """
+
+    def __init__(self, folder: str | Path, *, bound: int = BOUND) -> None:
+        self._folder, self._bound = folder, bound
+        self._waiting: list[np.ndarray] = []
+        self._held = self._spilt = 0
+        self._file: IO[bytes] | None = None
+        self._runs: list[np.ndarray] = []
+
+    def __enter__(self) -> Ids:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        if self._file is not None:
+            self._file.close()
 
     def add(self, event_id: np.ndarray) -> None:
         """Take note of (N,) uint64."""
-        self._seen.frombytes(event_id.astype(np.uint64).tobytes())
+        self._waiting.append(event_id.astype(np.uint64))
+        self._held += event_id.size
+        if self._held > self._bound:
+            self._spill()
 
     def refuse_duplicates(self, source: str) -> None:
         """Raise InputError where an id was added twice; `source` is what the message names."""
-        ids = np.frombuffer(self._seen, dtype=np.uint64)
-        ids.sort()
-        again = ids[1:][ids[1:] == ids[:-1]]
-        if again.size:
-            which = ", ".join(str(value) for value in np.unique(again)[:5])
+        total, repeats, shown = self._spilt + self._held, 0, np.empty(0, dtype=np.uint64)
+        for ids in self._classes():
+            ids.sort()
+            again = ids[1:][ids[1:] == ids[:-1]]
+            repeats += again.size
+            shown = np.unique(np.concatenate([shown, again]))[:5]
+        if repeats:
+            which = ", ".join(str(value) for value in shown)
             raise InputError(
-                f"{source}: event_id: {again.size} of {ids.size} rows repeat the id of another, such as {which}; is "
+                f"{source}: event_id: {repeats} of {total} rows repeat the id of another, such as {which}; is "
                 "a file given twice? Map event_id, or run, lumi and event, to branches that tell the events apart"
             )
+
+    def _spill(self) -> None:
+        if self._file is None:
+            self._file = TemporaryFile(dir=self._folder)  # noqa: SIM115 (open until the last class is checked)
+        ids = np.concatenate(self._waiting)
+        # By the hash, since ids themselves may be crowded in a corner of what 64 bits can be.
+        of = (mix(ids) >> np.uint64(64 - BITS)).astype(np.uint8)
+        self._runs.append(self._spilt + np.concatenate([[0], np.cumsum(np.bincount(of, minlength=1 << BITS))]))
+        self._file.write(ids[np.argsort(of, kind="stable")].tobytes())
+        self._spilt += ids.size
+        self._waiting, self._held = [], 0
+
+    def _classes(self) -> Iterator[np.ndarray]:
+        if self._file is None:
+            yield np.concatenate([np.empty(0, dtype=np.uint64), *self._waiting])
+            return
+        if self._held:
+            self._spill()
+        for part in range(1 << BITS):
+            yield np.concatenate([self._read(*run[part : part + 2]) for run in self._runs])
+
+    def _read(self, first: int, last: int) -> np.ndarray:
+        self._file.seek(8 * int(first))
+        return np.frombuffer(self._file.read(8 * int(last - first)), dtype=np.uint64)

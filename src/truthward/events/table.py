@@ -189,10 +189,9 @@ def write_table(
     if role not in ROLES:
         raise InputError(f"{path}: role {role!r}; it is one of {', '.join(ROLES)}")
     source = source or str(path)
-    seen = Ids()
     rows, pending, waiting, sum_w, sum_w2 = 0, 0, [], 0.0, 0.0
     writer: pq.ParquetWriter | None = None
-    with atomic(path) as temporary:
+    with atomic(path) as temporary, Ids(temporary.parent) as seen:
         try:
             for given in batches:
                 batch = (
