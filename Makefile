@@ -42,8 +42,7 @@ tables: .venv/.stamp
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/pip install --quiet --prefer-binary --only-binary pythia8mc,fastjet,torch -r envs/requirements.in setuptools
-	(echo "# Every package of the environment, pinned: made by \`make lock\` from requirements.in. Holds no registry address."; \
-	 .venv-lock/bin/pip freeze --all | grep -viE '^pip==' | sed 's/+cpu//' | sort -f) > envs/requirements.lock
+	.venv-lock/bin/python envs/lock.py > envs/.requirements.lock && mv envs/.requirements.lock envs/requirements.lock
 	rm -rf .venv-lock
 
 clean:

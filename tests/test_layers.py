@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 import truthward
+from truthward import fingerprint
 
 PACKAGE = Path(truthward.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-INFRASTRUCTURE = {"config", "checks", "plugins", "errors", "artefact", "provenance", "fingerprint", "job", "__init__"}
+INFRASTRUCTURE = fingerprint.INFRASTRUCTURE | {"__init__"}
 LAYERS = {"variations": 0, "events": 1, "physics": 1, "seeds": 1, "learn": 2, "models": 3, "ratio": 3, "plots": 5}
 SUITE = {"validate.stress", "validate.scenarios", "validate.verdict"}
 NUMERICS = {"numpy", "scipy", "pandas", "pyarrow", "awkward", "vector", "uproot", "fastjet", "pythia8mc"}

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import sys
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+from truthward import environment
+from truthward.errors import StaleError
 
 PACKAGE = Path(__file__).resolve().parent
 # Layer L0: reads the config, writes and names files; it does not enter results.
-INFRASTRUCTURE = {"config", "checks", "plugins", "errors", "artefact", "provenance", "fingerprint", "job"}
+INFRASTRUCTURE = {
+    "config",
+    "checks",
+    "plugins",
+    "errors",
+    "artefact",
+    "environment",
+    "provenance",
+    "fingerprint",
+    "job",
+}
 
 
 def strip(source: str) -> str:
@@ -44,8 +59,8 @@ def _file_of(module: str) -> Path | None:
 
 
 @cache
-def imports(path: Path) -> frozenset[str]:
-    """Modules of this package that a file names in import statements, those inside functions included."""
+def _named(path: Path) -> frozenset[str]:
+    """Modules that a file names in import statements, those inside functions included."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -53,7 +68,25 @@ def imports(path: Path) -> frozenset[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             found.add(node.module)
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return frozenset(name for name in found if name.split(".")[0] == "truthward" and _file_of(name))
+    return frozenset(found)
+
+
+@cache
+def imports(path: Path) -> frozenset[str]:
+    """Modules of this package that a file names in import statements, those inside functions included."""
+    return frozenset(name for name in _named(path) if name.split(".")[0] == "truthward" and _file_of(name))
+
+
+@cache
+def foreign(paths: tuple[Path, ...]) -> frozenset[str]:
+    """Top-level modules that files import, less this package, the standard library, and files beside them."""
+    tops = {
+        top
+        for path in paths
+        for top in {name.split(".")[0] for name in _named(path)}
+        if not path.with_name(f"{top}.py").is_file()
+    }
+    return frozenset(tops - sys.stdlib_module_names - {"truthward"})
 
 
 def closure(start: Iterable[Path]) -> list[Path]:
@@ -81,14 +114,46 @@ def code(adapter: Path, kinds: Iterable[tuple[str, str]] = ()) -> dict[str, obje
         kinds: (package, kind) of the plug-ins that the config chose for it.
 
     Returns:
-        {"digest": of all reachable source, "kinds": as given}; a job computes it again and compares.
+        {"digest": of all reachable source, "environment": of the locked packages that it imports, "kinds": as given};
+        a job computes it again and compares.
+
+    Raises:
+        ConfigError: the source imports a package that the lock does not pin.
     """
     kinds = [list(kind) for kind in kinds]
-    plugins = [PACKAGE.joinpath(*package.split("."), f"{kind}.py") for package, kind in kinds]
+    files = reached(adapter, kinds)
     # By names that are the same wherever the checkout lies.
     named = {
         path.relative_to(PACKAGE).as_posix() if path.is_relative_to(PACKAGE) else f"adapter/{path.name}": _digest(path)
-        for path in closure([adapter, *plugins])
+        for path in files
     }
     text = "".join(f"{name}\0{digest}\n" for name, digest in sorted(named.items()))
-    return {"digest": hashlib.sha256(text.encode()).hexdigest()[:16], "kinds": kinds}
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return {"digest": digest, "environment": environment.digest(foreign(files)), "kinds": kinds}
+
+
+def reached(adapter: Path, kinds: Iterable[Iterable[str]]) -> tuple[Path, ...]:
+    """Every source file that a rule's result depends on: the closure of its adapter and of the chosen plug-ins."""
+    return _closure(adapter, *(PACKAGE.joinpath(*package.split("."), f"{kind}.py") for package, kind in kinds))
+
+
+@cache
+def _closure(*start: Path) -> tuple[Path, ...]:
+    # A plan asks for it once a job; a thousand jobs of a fan-out have one answer.
+    return tuple(closure(start))
+
+
+def check(adapter: Path, planned: dict[str, Any]) -> None:
+    """Hold what a job would run against the `code` param that its scheduler planned with.
+
+    Raises:
+        StaleError: the source or the lock differs, or an installed package is not at the version of the lock.
+    """
+    own = code(adapter, planned["kinds"])
+    for key, what in (("digest", "source"), ("environment", "envs/requirements.lock")):
+        if own[key] != planned[key]:
+            raise StaleError(
+                f"rule {adapter.stem}: the scheduler planned with {key} {planned[key]}, this job has {own[key]}; "
+                f"the {what} changed in between or differs on this machine: start snakemake again"
+            )
+    environment.check_installed(foreign(reached(adapter, planned["kinds"])))

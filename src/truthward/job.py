@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from truthward import fingerprint
-from truthward.errors import StaleError, TruthwardError
+from truthward.errors import TruthwardError
 from truthward.provenance import Record
 
 log = logging.getLogger("truthward")
@@ -25,8 +25,8 @@ class Job:
     Attributes:
         spec: what the rule declared; the only part of the config that the job may know.
         input, output: as the rule declares them.
-        state: folder for resume state, undeclared, of this spec and this code alone; removed on success.
-        key: digest of spec and code.
+        state: folder for resume state, undeclared, of this spec, code and environment alone; removed on success.
+        key: digest of spec, code and locked packages.
         record: opened provenance.
     """
 
@@ -39,7 +39,7 @@ class Job:
         self._code = snakemake.params.code
         self._adapter = Path(snakemake.scriptdir) / f"{snakemake.rule}.py"
         self.seed = int(self.spec.get("seed", 0))
-        text = json.dumps([self.spec, self._code["digest"]], sort_keys=True)
+        text = json.dumps([self.spec, self._code["digest"], self._code["environment"]], sort_keys=True)
         self.key = hashlib.sha256(text.encode()).hexdigest()[:16]
         first = Path(snakemake.output[0])
         self._states = first.parent / f".{first.name}.state"
@@ -60,14 +60,10 @@ class Job:
         log.setLevel(logging.INFO)
         logging.captureWarnings(True)
         logging.getLogger("py.warnings").addHandler(handler)
-        kinds = [tuple(kind) for kind in self._code["kinds"]]
-        own = fingerprint.code(self._adapter, kinds)["digest"]
-        if own != self._code["digest"]:
-            error = StaleError(
-                f"rule {self.rule}: the scheduler planned with code {self._code['digest']}, this job has {own}; "
-                "the source changed in between or differs on this machine: start snakemake again"
-            )
-            self.__exit__(StaleError, error, None)
+        try:
+            fingerprint.check(self._adapter, self._code)
+        except TruthwardError as error:
+            self.__exit__(type(error), error, None)
         self.record = Record(self.rule, self.spec, str(self._code["digest"]), self.seed)
         log.info("rule %s starts: seed %d, threads %d", self.rule, self.seed, self.threads)
         return self

@@ -131,3 +131,36 @@ def test_a_dry_run_loads_nothing_heavy(empty) -> None:
         [sys.executable, "probe.py"], cwd=empty.folder, env=environment, capture_output=True, text=True, check=True
     )
     assert "EXIT 0 []" in done.stdout
+
+
+def test_a_pin_reruns_what_it_can_change(fork) -> None:
+    lock, pin = "envs/requirements.lock", r"(?m)^{}==[^ ]+"
+
+    def bump(name: str) -> None:
+        text = fork.path(lock).read_text(encoding="utf-8")
+        assert re.search(pin.format(name), text)
+        fork.path(lock).write_text(re.sub(pin.format(name), f"{name}==9.9", text), encoding="utf-8")
+
+    with fork.path(lock).open("a") as file:
+        file.write("# Why this one is old.\n")
+    for name in ("ruff", "pytest", "snakemake", "rich"):
+        bump(name)
+    assert fork.planned() == set(), "tools and comments are part of no result"
+    bump("contourpy")
+    planned = fork.planned()
+    assert planned
+    assert all("figures" in p or p == "report/summary.png" for p in planned), "what only matplotlib requires"
+    bump("torch")
+    assert branch("omnifold") | {"surrogate/flow_matching/model.safetensors"} <= fork.planned()
+    assert not [p for p in fork.planned() if p.startswith("simulate")]
+
+
+def test_a_job_on_other_packages_than_the_locks_exits(fork) -> None:
+    fork.edit("envs/requirements.lock", "numpy==", "numpy==9.9+")
+    fork.path("results/tiny/validate/ibu.json").unlink()
+    done = fork.call("results/tiny/validate/ibu.json", "--cores", "1", "--configfile", "study.yaml")
+    assert done.returncode != 0
+    logs = [p.read_text(encoding="utf-8") for p in fork.path("results/tiny/logs").rglob("*.log")]
+    said = [line for log in logs for line in log.splitlines() if "is installed, envs/requirements.lock has 9.9" in line]
+    assert said
+    assert all("StaleError: numpy" in line for line in said)
