@@ -21,6 +21,7 @@ INFRASTRUCTURE = {
     "plugins",
     "errors",
     "artefact",
+    "checksums",
     "environment",
     "provenance",
     "fingerprint",

@@ -1,4 +1,4 @@
-"""What every adapter does around its stage: log file, threads, check of the code, resume state, provenance."""
+"""What every adapter does around its stage: log file, threads, checks of code and inputs, resume state, provenance."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from truthward import fingerprint
+from truthward import checksums, fingerprint
 from truthward.errors import TruthwardError
 from truthward.provenance import Record
 
@@ -62,6 +62,9 @@ class Job:
         logging.getLogger("py.warnings").addHandler(handler)
         try:
             fingerprint.check(self._adapter, self._code)
+            checksums.forget(self.output)
+            for path in checksums.verify(self.input):
+                log.info("%s: no checksum is recorded; taken as it is", path)
         except TruthwardError as error:
             self.__exit__(type(error), error, None)
         self.record = Record(self.rule, self.spec, str(self._code["digest"]), self.seed)
@@ -70,6 +73,7 @@ class Job:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> bool:
         if error is None:
+            checksums.record(self.output, self.rule)
             shutil.rmtree(self._states, ignore_errors=True)
             log.info("rule %s is done", self.rule)
             return False

@@ -1,0 +1,45 @@
+"""An artefact that was damaged after it was made ends the next job, and its message leads back to the same result."""
+
+import re
+import subprocess
+
+import pytest
+
+from truthward.artefact import read_json
+
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+
+TABLE = "results/tiny/ingest/pseudodata.parquet"
+SUMMARY = "results/tiny/ingest/summary.json"
+
+
+def test_a_flipped_byte_is_found_and_the_way_out_leads_to_the_same_result(empty) -> None:
+    empty.run(SUMMARY)
+    before = read_json(empty.path(SUMMARY))
+    whole = empty.path(TABLE).read_bytes()
+    for damaged in (whole[: len(whole) // 2], whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:]):
+        empty.path(TABLE).write_bytes(damaged)
+        done = empty.call(SUMMARY, "--cores", "1", "--configfile", "study.yaml")
+        assert done.returncode != 0
+        log = empty.path("results/tiny/logs/ingest_summary.log").read_text()
+        said = re.search(rf"CorruptError: {re.escape(TABLE)}: .*: (rm \S+ \S+), then .*reruns rule (\w+)\)", log)
+        assert said, log
+        assert said[2] == "ingest_pseudodata"
+        assert not empty.path(SUMMARY).exists()
+        subprocess.run(said[1], shell=True, cwd=empty.folder, check=True)
+        empty.run(SUMMARY)
+        after = read_json(empty.path(SUMMARY))
+        for summary in (before, after):
+            summary.pop("provenance", None)
+        assert after == before
+
+
+def test_records_change_no_plan_and_every_output_has_one(empty) -> None:
+    empty.run(SUMMARY)
+    made = [p for p in empty.path("results/tiny").rglob("*") if p.suffix in (".root", ".parquet", ".json")]
+    assert len(made) == 7
+    for path in made:
+        record = path.with_name(f".{path.name}.sha256")
+        assert path.name in record.read_text()
+        record.unlink()
+    assert empty.planned(SUMMARY) == set()
