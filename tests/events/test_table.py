@@ -184,7 +184,7 @@ def test_flags_must_be_flags(write, events, nothing_left):
 
 
 def test_opening_what_is_no_table(tmp_path, write, events):
-    with pytest.raises(InputError, match="no such event table"):
+    with pytest.raises(InputError, match=r"no such file \(event table\)"):
         EventTable(tmp_path / "none.parquet")
     table = write([events()])
     with pytest.raises(InputError, match=r"no column reco_mass; nearest names: .*reco_m"):

@@ -9,7 +9,6 @@ source has them. Simulation may have variations, `reco_<observable>:<systematic>
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,18 +16,16 @@ from typing import Any
 import awkward as ak
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from truthward.artefact import atomic
-from truthward.errors import CorruptError, InputError
+from truthward.errors import InputError
 from truthward.events.contract import PROCESS, ROLES, Batch, is_jagged, level_of, nearest, to_arrow
 from truthward.events.identity import Ids
+from truthward.events.parquet import Parquet, finish, writer
 from truthward.provenance import Record
 
 ROW_GROUP = 65536
 """Rows a row group, at most: the unit in which tables are streamed."""
-
-KEY = "truthward"
 
 
 class EventTable:
@@ -36,20 +33,17 @@ class EventTable:
 
     Raises:
         InputError: no such file, or a Parquet file that is no event table.
-        CorruptError: not a whole Parquet file.
+        CorruptError: truncated or damaged; also from each method that reads.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        if not self.path.is_file():
-            raise InputError(f"{self.path}: no such event table; run the ingest stage")
         with self._open() as file:
-            stored = file.metadata.metadata or {}
-            self.num_rows: int = file.metadata.num_rows
+            self.num_rows: int = file.num_rows
             self.columns: list[str] = file.schema_arrow.names
-        if KEY.encode() not in stored:
+            self.metadata: dict[str, Any] = file.stored
+        if "role" not in self.metadata:
             raise InputError(f"{self.path}: a Parquet file, but no event table; ingest the ROOT files first")
-        self.metadata: dict[str, Any] = json.loads(stored[KEY.encode()])
 
     @property
     def role(self) -> str:
@@ -100,13 +94,8 @@ class EventTable:
             values[:, index] = self.read([column])[column]
         return mask, values
 
-    def _open(self) -> pq.ParquetFile:
-        try:
-            return pq.ParquetFile(self.path)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise CorruptError(
-                f"{self.path}: not a whole Parquet file ({error}); delete it and rerun its stage"
-            ) from error
+    def _open(self) -> Parquet:
+        return Parquet(self.path, what="event table", way="run the ingest stage, or what else makes it")
 
     def _known(self, columns: Sequence[str]) -> list[str]:
         for name in columns:
@@ -190,7 +179,7 @@ def write_table(
         raise InputError(f"{path}: role {role!r}; it is one of {', '.join(ROLES)}")
     source = source or str(path)
     rows, pending, waiting, sum_w, sum_w2 = 0, 0, [], 0.0, 0.0
-    writer: pq.ParquetWriter | None = None
+    sink = None
     with atomic(path) as temporary, Ids(temporary.parent) as seen:
         try:
             for given in batches:
@@ -200,9 +189,9 @@ def write_table(
                     else Batch(given, source=source, entries=rows + np.arange(_length(given)))
                 )
                 piece = to_arrow(batch, role=role)
-                if writer is None:
+                if sink is None:
                     schema = _group([piece]).schema
-                    writer = pq.ParquetWriter(temporary, schema, compression="zstd")
+                    sink = writer(temporary, schema)
                 elif piece.column_names != schema.names:
                     odd = ", ".join(sorted(set(piece.column_names) ^ set(schema.names)))
                     raise InputError(f"{batch.source}: columns differ from those of earlier batches: {odd}")
@@ -215,14 +204,14 @@ def write_table(
                 pending += piece.num_rows
                 while pending >= ROW_GROUP:
                     whole = pa.concat_tables(waiting)
-                    writer.write_table(_group([whole.slice(0, ROW_GROUP)]), row_group_size=ROW_GROUP)
+                    sink.write_table(_group([whole.slice(0, ROW_GROUP)]), row_group_size=ROW_GROUP)
                     waiting = [whole.slice(ROW_GROUP)]
                     pending -= ROW_GROUP
-            if writer is None or not rows:
+            if sink is None or not rows:
                 raise InputError(f"{source}: no event is left for {path}; loosen the selection or check the files")
             seen.refuse_duplicates(source)
             if pending:
-                writer.write_table(_group(waiting), row_group_size=ROW_GROUP)
+                sink.write_table(_group(waiting), row_group_size=ROW_GROUP)
             names = [name.partition("_")[2] for name in schema.names if level_of(name) and not is_jagged(name)]
             metadata = {
                 **(extra() if extra else {}),
@@ -236,8 +225,8 @@ def write_table(
                     events_in=rows if events_in is None else events_in(), events_out=rows, sum_w=sum_w, sum_w2=sum_w2
                 ),
             }
-            writer.add_key_value_metadata({KEY: json.dumps(metadata, sort_keys=True)})
+            finish(sink, metadata, rows)
         finally:
-            if writer is not None:
-                writer.close()
+            if sink is not None:
+                sink.close()
     return metadata

@@ -10,17 +10,15 @@ Sum of the nominal weights: the unfolded yield in the truth fiducial region.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from truthward.errors import CorruptError, IncompleteError, InputError
+from truthward.errors import IncompleteError, InputError
 from truthward.events.families import FAMILIES, Family, Histogram, RankWarning, family, weight_columns
+from truthward.events.parquet import Parquet
 from truthward.events.unfolded_gather import gather
 from truthward.events.unfolded_write import write_unfolded
 
@@ -44,26 +42,21 @@ class Unfolded:
 
     Raises:
         InputError: where the file is missing or is no unfolded sample.
-        CorruptError: where it is no readable Parquet file.
+        CorruptError: where it is truncated or damaged; also from each method that reads.
         IncompleteError: where it is a part of a fanned-out result, or lacks a weight column.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        try:
-            self._file = pq.ParquetFile(self.path)
-        except FileNotFoundError as error:
-            raise InputError(f"{self.path}: no such file; run the unfolding that makes it") from error
-        except (pa.ArrowInvalid, OSError) as error:
-            raise CorruptError(f"{self.path}: not a readable Parquet file ({error}); unfold again") from error
-        self.metadata: dict[str, Any] = json.loads((self._file.metadata.metadata or {}).get(b"truthward", b"{}"))
+        self._file = Parquet(self.path, what="unfolded sample", way="run the unfolding that makes it")
+        self.metadata: dict[str, Any] = self._file.stored
         if "families" not in self.metadata:
             raise InputError(f"{self.path}: no unfolded sample: its schema metadata names no families")
         self.observables: list[str] = self.metadata["observables"]
         self.joint: bool = self.metadata["joint"]
         self.families: dict[str, Family] = {n: Family(**f) for n, f in self.metadata["families"].items()}
         self.columns: list[str] = self._file.schema_arrow.names
-        self.num_rows: int = self._file.metadata.num_rows
+        self.num_rows: int = self._file.num_rows
         if self.metadata.get("part") is not None:
             raise IncompleteError(f"{self.path}: one part of a result; gather the parts first")
         if missing := [c for o in self._sets() for c in weight_columns(self.families, o) if c not in self.columns]:
@@ -81,7 +74,7 @@ class Unfolded:
             InputError: where the method has one set of weights an observable, and no unfolded one was named.
         """
         names = weight_columns(self.families, self._weighted(observable))
-        table = self._file.read(columns=names)
+        table = self._file.read(names)
         columns = iter([table[name].to_numpy() for name in names])
         nominal = next(columns)
         return nominal, {
@@ -91,7 +84,7 @@ class Unfolded:
     def truth(self, names: Sequence[str]) -> np.ndarray:
         """Truth values (N, D) float32 of the named observables."""
         wanted = [self._truth_column(name) for name in names]
-        table = self._file.read(columns=wanted)
+        table = self._file.read(wanted)
         return np.stack([table[name].to_numpy() for name in wanted], axis=1)
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, np.ndarray]]:
@@ -129,8 +122,7 @@ class Unfolded:
             # Contents beyond the edges go to two bins of their own, which are cut off.
             index = np.searchsorted(edges, x, side="right")
             index[x == edges[-1]] = edges.size - 1
-            used = [name for name in names if not self._all_zero(number, name)]
-            for name, weights in self._group(number, used).items():
+            for name, weights in self._group(number, self._nonzero(number, names)).items():
                 counts = np.bincount(index, weights=weights, minlength=edges.size + 1)
                 sums[names.index(name)] += counts[1:-1]
         rows = iter(sums[1:])
@@ -140,7 +132,7 @@ class Unfolded:
 
     def _values(self, values: Values, number: int, start: int) -> np.ndarray:
         if isinstance(values, np.ndarray):
-            x = values[start : start + self._file.metadata.row_group(number).num_rows]
+            x = values[start : start + self._file.groups[number]]
         elif callable(values):
             group = self._group(number, [f"truth_{name}" for name in self.truth_observables])
             x = np.asarray(values({name.removeprefix("truth_"): column for name, column in group.items()}))
@@ -170,16 +162,17 @@ class Unfolded:
         return f"truth_{name}"
 
     def _group(self, number: int, columns: Sequence[str]) -> dict[str, np.ndarray]:
-        table = self._file.read_row_group(number, columns=list(columns))
+        table = self._file.read_row_group(number, columns)
         return {name: table[name].to_numpy() for name in columns}
 
     def _starts(self) -> Iterator[int]:
         start = 0
-        for number in range(self._file.num_row_groups):
+        for rows in self._file.groups:
             yield start
-            start += self._file.metadata.row_group(number).num_rows
+            start += rows
 
-    def _all_zero(self, number: int, name: str) -> bool:
-        # With stacked blocks most columns of a row group are zero: their statistics say so without decoding them.
-        statistics = self._file.metadata.row_group(number).column(self.columns.index(name)).statistics
-        return statistics is not None and statistics.has_min_max and statistics.min == 0 and statistics.max == 0
+    def _nonzero(self, number: int, names: Sequence[str]) -> Sequence[str]:
+        # With stacked blocks most weight columns are zero in a row group: only those of its blocks are decoded.
+        if "block" not in self.columns:
+            return names
+        return [names[block] for block in np.unique(self._group(number, ["block"])["block"])]

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from truthward.errors import CorruptError, IncompleteError, InputError
+from truthward.errors import IncompleteError, InputError
 from truthward.events.families import Family
+from truthward.events.parquet import Parquet
 from truthward.events.unfolded_write import ROWS, expected_columns, write_unfolded
 from truthward.provenance import Record
 
@@ -27,14 +25,14 @@ def gather(parts: Sequence[str | Path], path: str | Path, *, record: Record) -> 
     Raises:
         IncompleteError: naming the first replica that no part holds.
         InputError: where parts disagree on the method or the events, or a replica is in two of them.
-        CorruptError: where a part cannot be read.
+        CorruptError: where a part is truncated or damaged.
     """
     with ExitStack() as stack:
         paths = sorted(map(Path, parts))
         files = [stack.enter_context(_open(part)) for part in paths]
         if not files:
             raise IncompleteError(f"{path}: no parts given")
-        metadata = [json.loads(f.metadata.metadata[b"truthward"]) for f in files]
+        metadata = [f.stored for f in files]
         first = metadata[0]
         for name, other in zip(paths, metadata, strict=True):
             for key in ("method", "kind", "observables", "joint", "families"):
@@ -64,20 +62,15 @@ def gather(parts: Sequence[str | Path], path: str | Path, *, record: Record) -> 
         )
 
 
-def _open(path: Path) -> pq.ParquetFile:
-    try:
-        file = pq.ParquetFile(path)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such part; run the job that makes it") from error
-    except (pa.ArrowInvalid, OSError) as error:
-        raise CorruptError(f"{path}: not a readable Parquet file ({error}); delete it and rerun its job") from error
-    if b"truthward" not in (file.metadata.metadata or {}):
+def _open(path: Path) -> Parquet:
+    file = Parquet(path, what="part of an unfolding", way="run the job that makes it")
+    if "families" not in file.stored:
         raise InputError(f"{path}: not written by write_unfolded")
     return file
 
 
 def _owners(
-    files: Sequence[pq.ParquetFile], paths: Sequence[Path], expected: Sequence[str], metadata: Sequence[dict]
+    files: Sequence[Parquet], paths: Sequence[Path], expected: Sequence[str], metadata: Sequence[dict]
 ) -> dict[str, int]:
     """Which file holds each weight column."""
     owner: dict[str, int] = {}
@@ -94,17 +87,15 @@ def _owners(
     return owner
 
 
-def _appended(files: Sequence[pq.ParquetFile]) -> Iterable[dict[str, np.ndarray]]:
+def _appended(files: Sequence[Parquet]) -> Iterable[dict[str, np.ndarray]]:
     for file in files:
         for group in range(file.num_row_groups):
-            table = file.read_row_group(group)
+            table = file.read_row_group(group, file.schema_arrow.names)
             yield {name: table[name].to_numpy() for name in table.column_names}
 
 
-def _side_by_side(
-    files: Sequence[pq.ParquetFile], owner: Mapping[str, int], path: Any
-) -> Iterable[dict[str, np.ndarray]]:
-    if len({file.metadata.num_rows for file in files}) > 1:
+def _side_by_side(files: Sequence[Parquet], owner: Mapping[str, int], path: Any) -> Iterable[dict[str, np.ndarray]]:
+    if len({file.num_rows for file in files}) > 1:
         raise InputError(f"{path}: the parts have unequal numbers of events; unfold all parts anew")
     common = [n for n in files[0].schema_arrow.names if n not in owner]
     wanted = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import islice
@@ -11,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from truthward.artefact import atomic
 from truthward.errors import DivergedError, IncompleteError, InputError
 from truthward.events.families import Family, weight_columns
+from truthward.events.parquet import finish, writer
 from truthward.provenance import Record
 
 ROWS = 65536
@@ -70,7 +69,7 @@ def write_unfolded(
         for batch in rows:
             schema = _schema(batch, expected, observables, path)
             if sink is None:
-                sink = stack.enter_context(pq.ParquetWriter(temporary, schema, compression="zstd"))
+                sink = stack.enter_context(writer(temporary, schema))
             elif schema != sink.schema:
                 raise InputError(f"{path}: the columns of the rows change from one batch to another")
             columns = _columns(batch, schema, path)
@@ -100,7 +99,7 @@ def write_unfolded(
             "part": None if part is None and nominal else {"nominal": nominal, "indices": indices},
             "provenance": record.finish(events_out=count, sum_w=sum_w, sum_w2=sum_w2),
         }
-        sink.add_key_value_metadata({"truthward": json.dumps(metadata, allow_nan=False)})
+        finish(sink, metadata, count)
 
 
 def expected_columns(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -10,12 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from truthward.artefact import read_json, sha256, write_json, write_text
 from truthward.config import Observable
 from truthward.errors import CorruptError, InputError
 from truthward.events.families import Family
+from truthward.events.parquet import Parquet, finish, writer
 from truthward.events.unfolded import Unfolded, weight_columns
 from truthward.physics.labels import QUANTITIES
 from truthward.provenance import Record
@@ -152,18 +150,20 @@ def _copy_events(sample: Unfolded, path: Path) -> tuple[int, dict[str, float]]:
     ]
     # The split served the trainings; to a reader it would suggest that some events are not for use.
     columns = [name for name in sample.columns if name != "split" and not name.startswith(tuple(checks))]
-    source = pq.ParquetFile(sample.path)
     nominal = [weight_columns(sample.families, o)[0] for o in sets]
     yields = dict.fromkeys(nominal, 0.0)
-    with pq.ParquetWriter(path, source.read_row_group(0, columns=columns).schema, compression="zstd") as sink:
+    with (
+        Parquet(sample.path, what="unfolded sample", way="run the unfolding that makes it") as source,
+        writer(path, source.read_row_group(0, columns).schema) as sink,
+    ):
         for number in range(source.num_row_groups):
-            table = source.read_row_group(number, columns=columns)
+            table = source.read_row_group(number, columns)
             for name in nominal:
                 yields[name] += float(table[name].to_numpy().sum())
             sink.write_table(table)
         published = sample.metadata | {"families": {n: f.to_json() for n, f in _families(sample).items()}}
-        sink.add_key_value_metadata({"truthward": json.dumps(published, allow_nan=False)})
-    return source.metadata.num_rows, yields
+        finish(sink, published, source.num_rows)
+    return source.num_rows, yields
 
 
 def _families(sample: Unfolded) -> dict[str, Family]:

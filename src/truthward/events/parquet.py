@@ -1,0 +1,144 @@
+"""Parquet artefacts: the one place that opens and writes them, so that damage of any kind is a typed error.
+
+Pages carry checksums (CRC-32, part of the Parquet format), which are verified when they are read. What the footer says
+is guarded by a seal: the SHA-256 of the stored metadata, the number of rows, and the names and types of the columns.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from truthward.errors import CorruptError, InputError
+
+KEY = b"truthward"
+SEAL = b"truthward.sha256"
+
+# What Arrow raises on bytes that are not what they should be; its own exceptions derive from these.
+_DAMAGE = (pa.ArrowException, OSError, ValueError, TypeError, LookupError, ArithmeticError, MemoryError, RuntimeError)
+
+
+class Parquet:
+    """An open Parquet artefact. Methods are named as those of `pyarrow.parquet.ParquetFile`, which it wraps.
+
+    Attributes:
+        path: the file.
+        stored: the metadata that `finish` stored.
+        schema_arrow, num_rows: of the whole file. groups: number of rows of each row group.
+
+    Args:
+        what: what the file should be, for messages. way: how to make it, such as "run the ingest stage".
+
+    Raises:
+        InputError: no such file, or one that `finish` did not write.
+        CorruptError: truncated or damaged; also from each method that reads.
+    """
+
+    def __init__(self, path: str | Path, *, what: str, way: str) -> None:
+        self.path, self._way = Path(path), way
+        if not self.path.is_file():
+            raise InputError(f"{self.path}: no such file ({what}); {way}")
+        with self._reading():
+            self._file = pq.ParquetFile(self.path, page_checksum_verification=True)
+            metadata = self._file.metadata
+            stored = metadata.metadata or {}
+            self.schema_arrow: pa.Schema = self._file.schema_arrow
+            self.num_rows: int = metadata.num_rows
+            self.groups = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+        if KEY not in stored:
+            raise InputError(f"{self.path}: a Parquet file, but no {what}; {way}")
+        with self._reading():
+            if SEAL in stored and stored[SEAL] != _seal(stored[KEY], self.num_rows, self.schema_arrow):
+                raise ValueError("its footer is not what was written")
+            if sum(self.groups) != self.num_rows:
+                raise ValueError(f"row groups of {sum(self.groups)} rows for {self.num_rows}")
+            self.stored: dict[str, Any] = dict(json.loads(stored[KEY]))
+
+    def __enter__(self) -> Parquet:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    @property
+    def num_row_groups(self) -> int:
+        """Row groups: the units that are read one after the other."""
+        return len(self.groups)
+
+    def read(self, columns: Sequence[str]) -> pa.Table:
+        """The named columns in full."""
+        with self._reading():
+            return self._whole(self._file.read(columns=list(columns)), self.num_rows)
+
+    def read_row_groups(self, numbers: Sequence[int], columns: Sequence[str], use_threads: bool = True) -> pa.Table:
+        """The named columns of some row groups."""
+        with self._reading():
+            table = self._file.read_row_groups(list(numbers), columns=list(columns), use_threads=use_threads)
+            return self._whole(table, sum(self.groups[number] for number in numbers))
+
+    def read_row_group(self, number: int, columns: Sequence[str], use_threads: bool = True) -> pa.Table:
+        """The named columns of one row group."""
+        return self.read_row_groups([number], columns, use_threads)
+
+    def iter_batches(self, batch_size: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """The named columns in batches of at most that many rows."""
+        batches, rows = iter(self._file.iter_batches(batch_size=batch_size, columns=list(columns))), 0
+        while True:
+            with self._reading():
+                batch = next(batches, None)
+            if batch is None:
+                break
+            rows += batch.num_rows
+            yield batch
+        if rows != self.num_rows:
+            raise self._corrupt(f"{rows} of {self.num_rows} rows")
+
+    def _whole(self, table: pa.Table, rows: int) -> pa.Table:
+        if table.num_rows != rows:
+            raise self._corrupt(f"{table.num_rows} of {rows} rows")
+        return table
+
+    def _corrupt(self, why: object) -> CorruptError:
+        reason = " ".join(str(why).split())[:200]
+        return CorruptError(
+            f"{self.path}: truncated or damaged ({reason}); delete it, then {self._way} (the same snakemake call does)"
+        )
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except _DAMAGE as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise InputError(f"{self.path}: cannot be read ({error.strerror}); is its disk in order?") from error
+            raise self._corrupt(error) from error
+
+
+def writer(path: str | Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """A writer whose pages carry checksums; close it with `finish`."""
+    return pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True)
+
+
+def finish(sink: pq.ParquetWriter, metadata: Mapping[str, Any], rows: int) -> None:
+    """Store metadata, JSON-able without NaN, and seal the footer of a file of that many rows."""
+    text = json.dumps(metadata, allow_nan=False).encode()
+    sink.add_key_value_metadata({KEY: text, SEAL: _seal(text, rows, sink.schema)})
+
+
+def _seal(metadata: bytes, rows: int, schema: pa.Schema) -> bytes:
+    # In words of our own: how Arrow prints a type may change with its version.
+    columns = [[field.name, _type(field.type), field.nullable] for field in schema]
+    return hashlib.sha256(metadata + json.dumps([rows, columns]).encode()).hexdigest().encode()
+
+
+def _type(kind: pa.DataType) -> str:
+    if pa.types.is_list(kind):
+        return f"list of {_type(kind.value_type)}"
+    return "text by number" if pa.types.is_dictionary(kind) else str(kind)
