@@ -27,7 +27,7 @@ rule validate:
         mem_mb=4000,
         runtime=60,
     params:
-        spec=spec(observables=STUDY.observable_list(), validate=STUDY.validate_.two_sample()),
+        spec=spec(observables=STUDY.observable_list(), validate=STUDY.validate_.unbinned()),
         code=code("validate"),
     script:
         "../workflow/scripts/validate.py"
@@ -45,7 +45,7 @@ rule validate_surrogate:
         mem_mb=4000,
         runtime=60,
     params:
-        spec=spec(observables=STUDY.observable_list(), validate=STUDY.validate_.two_sample()),
+        spec=spec(observables=STUDY.observable_list(), validate=STUDY.validate_.unbinned()),
         code=code("validate_surrogate"),
     script:
         "../workflow/scripts/validate_surrogate.py"

@@ -115,6 +115,7 @@ def surrogate() -> dict:
         return entries
 
     return {
+        "used": {"surrogate": {"events": 20_000, "used": 20_000}},
         "levels": {"truth": level(1, 1.01), "reco": level(5, 1.0)},
         "two_sample": {"both": {"surrogate": two_sample()}},
     }
@@ -155,7 +156,9 @@ def validated(method: str = "omnifold", bias: float = 0.945, truth: bool = True)
         unfolded = {"sum": found["sum"], "error": (1.3 * np.array(found["error"])).tolist()}
         coarse = {"edges": edges.tolist(), "unfolded": unfolded, **samples}
         entries[o.name] = {"triangular": triangular, "histogram": {"coarse": coarse}}
-    return {"method": method, "observables": entries, "two_sample": {"unfolded": two_sample() if truth else None}}
+    used = {"truth": {"events": 10**7, "used": 500_000}, "data": {"events": 40_000, "used": 40_000}}
+    test = {"unfolded": two_sample() if truth else None}
+    return {"method": method, "observables": entries, "two_sample": test, "used": used}
 
 
 def table(truth: bool = True) -> dict:
@@ -326,6 +329,11 @@ def test_numbers_carry_two_digits_of_their_spread():
     assert page._number(31.46, 45.2) == "31 ± 45"
     assert page._number(0.50312, 0.00214) == "0.503 ± 0.002"
     assert page._number(1.23456, None) == "1.23"
+
+
+def test_figures_say_where_they_are_not_of_all_events():
+    assert any("of 500,000 events each" in text for text in texts(results.agreement(validated(), OBSERVABLES)))
+    assert not any("events each" in text for text in texts(models.marginals("flow", surrogate(), OBSERVABLES)))
 
 
 def test_missing_truth_and_refused_values_leave_gaps():

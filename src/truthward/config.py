@@ -177,15 +177,21 @@ class Stress(Strict):
 
 
 class Validate(Strict):
-    """Two-sample tests: seeds, and epochs of each classifier; and the stress suite, None for by request alone."""
+    """Two-sample tests: seeds, and epochs of each classifier; events that an unbinned figure takes of a sample at most;
+    and the stress suite, None for by request alone."""
 
     seeds: int = Field(3, ge=2)
     epochs: int = Field(10, ge=1)
+    events: int = Field(500_000, ge=1000)
     stress: Stress | None = None
 
     def two_sample(self) -> dict[str, int]:
         """What the classifiers of the validation need to know."""
         return {"seeds": self.seeds, "epochs": self.epochs}
+
+    def unbinned(self) -> dict[str, int]:
+        """What the validation of a result needs to know."""
+        return self.two_sample() | {"events": self.events}
 
 
 class Publish(Strict):

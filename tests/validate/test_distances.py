@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from truthward.config import Observable
 from truthward.events.unfolded import Unfolded, family, weight_columns, write_unfolded
 from truthward.provenance import Record
 from truthward.validate import distances, metrics
 from truthward.validate.distances import Counts
+from truthward.validate.events import Events
 
 EDGES = np.linspace(0.0, 0.5, 11)
 
@@ -78,6 +80,21 @@ def test_bootstraps_state_the_spread():
     assert len(found["values"]) == distances.BOOTSTRAPS
 
 
+def test_bootstraps_of_a_histogram_are_those_of_its_events():
+    random = np.random.default_rng(8)
+    x, w = random.beta(2, 3, 3000) * 0.5, random.choice([0.5, 1.0, 3.0], 3000)
+    truth = Counts.of(random.beta(2, 3, 3000) * 0.5, np.ones(3000), EDGES)
+    of_events = distances.bootstrapped(x, w, truth, seed=1)
+    of_counts = distances.bootstrapped_counts(Counts.of(x, w, EDGES), truth, seed=2)
+    assert len(of_counts["values"]) == len(of_events["values"])
+    error = of_events["sd"] / np.sqrt(len(of_events["values"]))
+    assert abs(of_counts["mean"] - of_events["mean"]) < 4 * error
+    assert of_counts["sd"] == pytest.approx(of_events["sd"], rel=0.45)
+    # Weights widen the spread: with the same contents and no weights it would be about half of it.
+    plain = Counts(EDGES, Counts.of(x, w, EDGES).contents, Counts.of(x, w, EDGES).contents)
+    assert distances.bootstrapped_counts(plain, truth, seed=2)["mean"] < 0.85 * of_counts["mean"]
+
+
 def test_of_stacked_blocks_the_nominal_one_is_taken(tmp_path):
     families = {"data_bootstrap": family("data_bootstrap", 2)}
     blocks = [
@@ -88,9 +105,10 @@ def test_of_stacked_blocks_the_nominal_one_is_taken(tmp_path):
     write_unfolded(tmp_path / "u.parquet", blocks, method="g", kind="generative", observables=["x"], joint=True,
                    families=families, history=[], record=Record.for_tests())  # fmt: skip
     sample = Unfolded(tmp_path / "u.parquet")
-    values, weights = distances.nominal_events(sample, ["x"])
-    assert values[:, 0] == pytest.approx(np.full(10, 0.1))
-    assert weights.tolist() == [1.0] * 10
+    own = Events.nominal(sample, [Observable(name="x", range=(0.0, 1.0), bins=4)], limit=100, key=1)
+    assert own.column("x") == pytest.approx(np.full(10, 0.1))
+    assert own.weights.tolist() == [1.0] * 10
+    assert own.histograms["x"].inner.tolist() == [10.0, 0.0, 0.0, 0.0]
     histogram, whole = distances.unfolded_histogram(sample, "x", np.array([0.0, 0.15, 0.25]))
     assert histogram.nominal.tolist() == [10.0, 0.0]
     assert histogram.replicas["data_bootstrap"].tolist() == [[0.0, 20.0], [0.0, 0.0]]

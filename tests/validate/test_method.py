@@ -14,7 +14,7 @@ from truthward.validate.table import compare
 
 
 def run(study, unfolded, data, truth, observables, **changes):
-    options = {"seeds": 2, "epochs": 3, "seed": 7, "record": Record.for_tests()} | changes
+    options = {"seeds": 2, "epochs": 3, "events": 10**6, "seed": 7, "record": Record.for_tests()} | changes
     output = study.folder / f"{unfolded.stem}.json"
     content = validate_method(
         unfolded, simulation=study.simulation(), data=data, closure_truth=truth, observables=observables, output=output,
@@ -105,6 +105,37 @@ def test_a_method_of_one_observable_at_a_time_has_no_joint_sample(study, observa
     assert set(content["weights"]["per_observable"]) == {"x", "k"}
     refold = content["observables"]["x"]["refold"]
     assert refold["marginal"]["chi2"] == refold["unfolded"]["chi2"]
+
+
+def test_more_events_than_unbinned_figures_take(study, observables):
+    data, truth = study.data()
+    closure = study.closure_truth()
+    result = study.unfolded(truth)
+    whole = run(study, result, data, closure, observables)
+    content = run(study, result, data, closure, observables, events=3000)
+    assert {what: s["used"] for what, s in content["used"].items()} == dict.fromkeys(content["used"], 3000)
+    assert content["used"]["prior"]["events"] == whole["used"]["prior"]["used"] > 3000
+    for name in ("x", "k"):
+        mine, all_events = content["observables"][name], whole["observables"][name]
+        # Binned figures are of all events whatever the limit: the same to the last digit.
+        for key in ("chi2", "pulls", "yield", "histogram"):
+            assert mine[key] == all_events[key]
+        assert mine["triangular"]["prior"]["value"] == all_events["triangular"]["prior"]["value"]
+        assert mine["refold"]["marginal"] == all_events["refold"]["marginal"]
+        found, expected = (f["wasserstein1"]["prior"] for f in (mine, all_events))
+        assert found["floor"]["mean"] == pytest.approx(expected["floor"]["mean"] * np.sqrt(3800 / 3000), rel=0.1)
+        assert abs(found["value"] - expected["value"]) < 5 * found["floor"]["sd"]
+        # The response is that of all events too, those that no classifier was trained upon included.
+        assert mine["refold"]["unfolded"]["chi2"]["p"] > 1e-3
+        folded, expected = (np.array(f["refold"]["unfolded"]["folded"]) for f in (mine, all_events))
+        assert np.abs(folded - expected).max() < 0.2 * np.sqrt(expected.max())
+    assert content["weights"] == whole["weights"]
+    assert content["two_sample"]["prior"]["effective_sizes"] == [3000, 3000]
+    assert content["two_sample"]["prior"]["significance"] > 6
+    assert content["flags"] == []
+    out = {f"output_{e}": study.folder / f"methods.{e}" for e in ("json", "csv", "md")}
+    compare({"toy": study.folder / f"{result.stem}.json"}, record=Record.for_tests(), **out)
+    assert "of 3000 events of each larger sample" in out["output_md"].read_text()
 
 
 def test_observables_that_were_not_unfolded_are_refused_by_name(study, observables):

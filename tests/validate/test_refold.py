@@ -29,7 +29,7 @@ def test_by_hand():
 def test_folding_the_simulation_itself_gives_its_reco_spectrum(study, observables):
     path = study.simulation()
     table = EventTable(path)
-    response = Response.of(table, "x", np.asarray(observables[0].edges))
+    response = Response.of(table, {"x": np.asarray(observables[0].edges)})["x"]
     mask, reco = table.level("reco", ["x"])
     data = Counts.of(reco[mask, 0], table.read(["weight"])["weight"][mask], np.asarray(observables[0].edges))
     folded, covariance, lost = response.fold(response.fiducial)
@@ -64,7 +64,7 @@ def test_the_errors_of_a_finite_simulation_are_those_of_repeated_ones():
 
 def test_a_wrong_response_and_a_wrong_yield_are_found_and_a_right_one_is_not(study, observables):
     edges = np.asarray(observables[0].edges)
-    response = Response.of(EventTable(study.simulation()), "x", edges)
+    response = Response.of(EventTable(study.simulation()), {"x": edges})["x"]
 
     def p(bias: float, scale: float = 1.0) -> float:
         path, truth = study.data(bias=bias)
@@ -114,13 +114,21 @@ def test_the_ratio_of_a_joint_result_mends_a_response_that_depends_on_another_ob
     assert p(np.where(k, 0.6 / 0.3, 0.4 / 0.7)) > 0.01
 
 
-def test_the_ratio_goes_to_fiducial_events_in_the_order_of_the_table(study, observables):
+def test_the_ratio_goes_to_fiducial_events_by_id_and_value(study, observables):
     table, edges = EventTable(study.simulation()), np.asarray(observables[0].edges)
     inside, truth = table.level("truth", ["x"])
-    plain = Response.of(table, "x", edges)
+    plain = Response.of(table, {"x": edges})["x"]
     # A factor that is constant in a truth bin changes its sum, not its response; fakes stay.
     ratio = 1.0 + (np.digitize(truth[inside, 0], edges) % 3)
-    changed = Response.of(table, "x", edges, ratio=ratio)
+    ids = table.read(["event_id"])["event_id"][inside]
+
+    def known(asked: np.ndarray, values: np.ndarray) -> np.ndarray:
+        place = np.searchsorted(ids, asked)
+        assert np.array_equal(ids[place], asked)
+        assert np.array_equal(truth[inside][place], values)
+        return ratio[place]
+
+    changed = Response.of(table, {"x": edges}, ratio=known)["x"]
     assert np.allclose(changed.fold(changed.fiducial)[0] - changed.fixed, changed.matched.sum(axis=0))
     assert np.allclose(changed.fold(plain.fiducial)[0], plain.fold(plain.fiducial)[0])
     assert np.array_equal(changed.fixed, plain.fixed)

@@ -44,7 +44,14 @@ def run(folder, sampled, *, members: int = 4, n: int = 6000, **changes):
     size = len(sampled["weight"])
     samples = table(folder / "samples.parquet", sampled | {"member": np.arange(size, dtype=np.int32) % members})
     output = folder / "surrogate.json"
-    options = {"seeds": 2, "epochs": 2, "seed": 1, "record": Record.for_tests(), "output": output} | changes
+    options = {
+        "seeds": 2,
+        "epochs": 2,
+        "events": 10**6,
+        "seed": 1,
+        "record": Record.for_tests(),
+        "output": output,
+    } | changes
     content = validate_surrogate(samples, simulation, OBSERVABLES, **options)
     assert json.loads(output.read_text()) == content
     return content
@@ -98,7 +105,14 @@ def test_members_that_disagree_state_a_larger_error(tmp_path):
 
 def test_nothing_held_out_is_refused(tmp_path):
     simulation = table(tmp_path / "s.parquet", events(50, 1) | {"split": np.zeros(50, dtype=np.uint8)})
-    options = {"seeds": 2, "epochs": 1, "seed": 1, "record": Record.for_tests(), "output": tmp_path / "o.json"}
+    options = {
+        "seeds": 2,
+        "epochs": 1,
+        "events": 10**6,
+        "seed": 1,
+        "record": Record.for_tests(),
+        "output": tmp_path / "o.json",
+    }
     with pytest.raises(InputError, match="test split"):
         validate_surrogate(simulation, simulation, OBSERVABLES, **options)
     assert not (tmp_path / "o.json").exists()
@@ -108,10 +122,22 @@ def test_the_table_lists_surrogates(tmp_path, study, observables):
     run(tmp_path, events(6000, 2), epochs=1)
     data, truth = study.data(n=800)
     validate_method(study.unfolded(truth), simulation=study.simulation(n=800), data=data, closure_truth=None,
-                    observables=observables, seeds=2, epochs=1, seed=1, record=Record.for_tests(),
+                    observables=observables, seeds=2, epochs=1, events=10**6, seed=1, record=Record.for_tests(),
                     output=tmp_path / "m.json")  # fmt: skip
     out = {f"output_{e}": tmp_path / f"methods.{e}" for e in ("json", "csv", "md")}
     surrogates = {"flow": tmp_path / "surrogate.json"}
     content = compare({"toy": tmp_path / "m.json"}, surrogates=surrogates, record=Record.for_tests(), **out)
     assert content["surrogates"][0]["triangular_truth"]["z"]["spread"] > 0
     assert "Surrogate flow" in out["output_md"].read_text()
+
+
+def test_more_events_than_are_used_keep_their_yield(tmp_path):
+    whole = run(tmp_path, events(6000, 2), epochs=1)
+    content = run(tmp_path, events(6000, 2), epochs=1, events=1000)
+    assert content["used"] == {n: {"events": e["events"], "used": 1000} for n, e in whole["used"].items()}
+    assert content["flags"] == []
+    for level in ("truth", "reco"):
+        found, expected = (sum(c["levels"][level]["z"]["histogram"]["simulation"]["sum"]) for c in (content, whole))
+        assert found == pytest.approx(expected, rel=0.05)
+    assert content["two_sample"]["both"]["surrogate"]["effective_sizes"][0] < 1000
+    assert content["provenance"]["events_out"] == whole["provenance"]["events_out"]

@@ -90,21 +90,24 @@ def marginals(name: str, validated: Mapping[str, Any], observables: Sequence[Obs
         main.tick_params(labelbottom=True)
         weights = dict(zip(("simulation", "surrogate"), weights_of(test), strict=True))
         weight_panel(main, weights, {"simulation": style.PRIOR, "surrogate": colour})
-        main.set_title(scores(test), fontsize=7.5, loc="right", pad=3)
+        main.set_title(scores(test, validated["used"]), fontsize=7.5, loc="right", pad=3)
     style.legend_above(figure, axes[0][0])
     return figure
 
 
-def scores(test: Mapping[str, Any]) -> str:
+def scores(test: Mapping[str, Any], used: Mapping[str, Mapping[str, int]]) -> str:
     """AUC and JSD over seeds in one line.
 
     Args:
         test: `validate.two_sample.two_sample_test`.
+        used: sample -> {events, used}; said where those are not all.
     """
     words = []
     for key, name, unit in (("auc", "AUC", ""), ("jsd", "JSD", " bit")):
         spread = f" ± {test[key]['sd']:.4f}" if test[key]["sd"] is not None else ""
         words.append(f"{name} {test[key]['mean']:.4f}{spread}{unit}")
+    if thinned := [s["used"] for s in used.values() if s["used"] < s["events"]]:
+        words.append(f"of {max(thinned):,} events each")
     return ",  ".join(words)
 
 

@@ -67,7 +67,7 @@ def agreement(validated: Mapping[str, Any], observables: Sequence[Observable]) -
     if weights:
         side = figure.add_axes((0.68, 0.12, 0.305, 0.65))
         weight_panel(side, weights, dict(zip(weights, (style.PRIOR, *style.METHODS), strict=False)))
-        side.set_title(scores(test), fontsize=8, loc="right", pad=4)
+        side.set_title(scores(test, validated["used"]), fontsize=8, loc="right", pad=4)
     return figure
 
 

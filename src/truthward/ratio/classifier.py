@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -141,6 +141,10 @@ class DensityRatio:
         """Logarithm of the density ratio at x (N, D) -> (N,)."""
         return logits(self.stack, _tensor(x))[:, 0] + self.offset
 
+    def score(self, x: np.ndarray) -> np.ndarray:
+        """D = p / (p + q), of equal yields, at x (N, D) -> (N,)."""
+        return 1.0 / (1.0 + np.exp(self.offset - self.log_ratio(x)))
+
 
 def density_ratio(
     x_p: np.ndarray,
@@ -180,7 +184,7 @@ def density_ratio(
     return DensityRatio(stack, float(np.log(np.sum(w_p) / np.sum(w_q))), history)
 
 
-def two_sample_scores(
+def cross_fit(
     x_p: np.ndarray,
     w_p: np.ndarray,
     x_q: np.ndarray,
@@ -195,7 +199,7 @@ def two_sample_scores(
     depth: int = 3,
     activation: Activation = "gelu",
     label: str = "two-sample test",
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[tuple[np.ndarray, np.ndarray], list[DensityRatio]]:
     """Scores D = p / (p + q), of equal yields, by cross-fitting: each event is judged by a network that never saw it.
 
     Every event is used, for training in `folds - 1` of the networks and for the test in the other. Each network takes
@@ -207,7 +211,7 @@ def two_sample_scores(
         seed: of the folds, initial weights and batches.
 
     Returns:
-        D of the events of p (N_p,) and of q (N_q,), float64.
+        D of the events of p (N_p,) and of q (N_q,), float64; and the networks, one a fold, for events of neither.
     """
     if folds < 2:
         raise InputError(f"{label}: folds is {folds}; at least 2 are needed to judge events that were not trained upon")
@@ -216,6 +220,7 @@ def two_sample_scores(
         for c, n in (("p", len(x_p)), ("q", len(x_q)))
     ]
     scores = [np.full(len(x_p), np.nan), np.full(len(x_q), np.nan)]
+    networks = []
     for k in range(folds):
         own = [f != k for f in fold]
         ids = np.arange(sum(int(o.sum()) for o in own), dtype=np.uint64)
@@ -225,10 +230,18 @@ def two_sample_scores(
             batch_size=batch_size, learning_rate=learning_rate, width=width, depth=depth, activation=activation,
             patience=max(3, epochs // 4), label=f"{label}, fold {k + 1} of {folds}",
         )  # fmt: skip
+        networks.append(ratio)
         for score, x, mine in zip(scores, (x_p, x_q), own, strict=True):
             if not mine.all():
-                score[~mine] = 1.0 / (1.0 + np.exp(ratio.offset - ratio.log_ratio(x[~mine])))
-    return scores[0], scores[1]
+                score[~mine] = ratio.score(x[~mine])
+    return (scores[0], scores[1]), networks
+
+
+def two_sample_scores(
+    x_p: np.ndarray, w_p: np.ndarray, x_q: np.ndarray, w_q: np.ndarray, *, seed: int, **options: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """The scores of `cross_fit`: D of the events of p (N_p,) and of q (N_q,)."""
+    return cross_fit(x_p, w_p, x_q, w_q, seed=seed, **options)[0]
 
 
 def _tensor(x: np.ndarray) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,6 @@ import numpy as np
 
 from truthward.artefact import write_json
 from truthward.errors import InputError
-from truthward.events.contract import SIGNAL
 from truthward.events.table import EventTable
 from truthward.events.unfolded import Unfolded
 from truthward.provenance import Record
@@ -20,9 +19,10 @@ from truthward.seeds import seed_for
 from truthward.validate import closure, distances, metrics
 from truthward.validate.curves import curves
 from truthward.validate.distances import Counts
+from truthward.validate.events import Events
 from truthward.validate.flags import flags_of_method
 from truthward.validate.refold import Response, compare_refolded
-from truthward.validate.two_sample import floor_test, log_ratio, two_sample_test
+from truthward.validate.two_sample import floor_test, ratio_of, two_sample_test
 
 if TYPE_CHECKING:
     from truthward.config import Observable
@@ -31,34 +31,6 @@ log = logging.getLogger("truthward.validate")
 
 NO_TRUTH = "the truth behind the data is not known"
 NOT_JOINT = "the method unfolds one observable at a time: there is no joint sample to test"
-
-
-@dataclass(frozen=True)
-class Events:
-    """Events of one level: values (n, D) float32 in the order of `names`, weights (n,) float64."""
-
-    names: list[str]
-    values: np.ndarray
-    weights: np.ndarray
-
-    @classmethod
-    def of(cls, table: EventTable, level: str, names: list[str]) -> Events:
-        """The events of a table that pass at "truth" (signal alone: the fiducial ones) or at "reco"."""
-        mask, values = table.level(level, names)
-        rest = table.read(["weight", "process"])
-        if level == "truth":
-            mask = mask & (rest["process"] == SIGNAL)
-        if not mask.any():
-            raise InputError(f"{table.path}: no event passes at {level} level; there is nothing to compare with")
-        return cls(names, values[mask], rest["weight"][mask])
-
-    def column(self, name: str) -> np.ndarray:
-        """(n,) values of one observable."""
-        return self.values[:, self.names.index(name)]
-
-    def counts(self, name: str, edges: Sequence[float]) -> Counts:
-        """Histogram of one observable."""
-        return Counts.of(self.column(name), self.weights, edges)
 
 
 def validate_method(
@@ -70,6 +42,7 @@ def validate_method(
     observables: Sequence[Observable],
     seeds: int,
     epochs: int,
+    events: int,
     seed: int,
     record: Record,
     output: str | Path,
@@ -77,27 +50,36 @@ def validate_method(
 ) -> dict[str, Any]:
     """Compare an unfolded sample with the truth, where it is known, with the data it came from and with the prior.
 
+    All samples are read in pieces. Histograms, and all that is made of them (triangular discriminators, chi2, pulls,
+    yields, refolding), and the sums of weights are of all events. Wasserstein-1 distances and two-sample tests are of
+    `events` events of each sample at most, drawn by a hash of their ids, beside the floor of as many.
+
     Args:
         unfolded: the method's result; simulation, data: the tables it was unfolded with; closure_truth: the truth
             behind pseudo-data, or None: then everything that needs it is null.
         observables: those of the study; the ones that the method unfolded are compared, on their own bins.
-        seeds, epochs: of the classifiers of the two-sample test.
+        seeds, epochs: of the classifiers of the two-sample test. events: that unbinned figures take of a sample.
         output: JSON artefact; state: folder for resuming.
 
     Returns:
         What was written. Top level: method, kind, joint, names (in order), observables, yield, weights, two_sample,
-        history, flags, provenance. Per observable: triangular, wasserstein1 (unfolded, prior, data, each {value, floor,
-        excess, significance}), chi2 (unfolded, prior), pulls, yield, distance_to_prior, refold (unfolded; marginal and
-        prior with their chi2 alone), histogram (`curves`). Refolding: see `refold.Response`; `marginal` has the
-        simulation's own distribution of the other observables, `unfolded` that of the result where it is joint.
+        used (sample -> {events, used}, of unbinned figures), history, flags, provenance. Per observable: triangular,
+        wasserstein1 (unfolded, prior, data, each {value, floor, excess, significance}), chi2 (unfolded, prior), pulls,
+        yield, distance_to_prior, refold (unfolded; marginal and prior with their chi2 alone), histogram (`curves`).
+        Refolding: see `refold.Response`; `marginal` has the simulation's own distribution of the other observables,
+        `unfolded` that of the result where it is joint.
     """
     result, simulated, measured = Unfolded(unfolded), EventTable(simulation), EventTable(data)
-    names = [o.name for o in observables if o.name in result.observables]
-    if not names:
+    chosen = [o for o in observables if o.name in result.observables]
+    if not chosen:
         raise InputError(f"{unfolded}: unfolds {', '.join(result.observables)}, none of the study's observables")
-    prior, reco = Events.of(simulated, "truth", names), Events.of(measured, "reco", names)
-    truth = None if closure_truth is None else Events.of(EventTable(closure_truth), "truth", names)
-    joint = Events(names, *distances.nominal_events(result, names)) if result.joint else None
+    names, edges = [o.name for o in chosen], {o.name: np.asarray(o.edges) for o in chosen}
+    thin: dict[str, Any] = {"limit": events, "key": seed_for(seed, "validate", "events")}
+    prior, reco = (
+        Events.accepted(table, level, chosen, **thin) for table, level in ((simulated, "truth"), (measured, "reco"))
+    )
+    truth = None if closure_truth is None else Events.accepted(EventTable(closure_truth), "truth", chosen, **thin)
+    joint = Events.nominal(result, chosen, **thin) if result.joint else None
     content: dict[str, Any] = {
         "method": result.metadata["method"],
         "kind": result.metadata["kind"],
@@ -108,23 +90,25 @@ def validate_method(
         "families": {n: f.count for n, f in result.families.items()},
         "history": [h for h in result.metadata["history"] if _is_nominal(h)],
         "observables": {},
+        "used": {},
     }
     settings: dict[str, Any] = {"seeds": seeds, "epochs": epochs, "seed": seed_for(seed, "validate"), "state": state}
-    ratio = None
+    marginal = Response.of(simulated, edges)
+    reweighted = marginal
     if joint is not None:
-        given = (joint.values, joint.weights, prior.values, prior.weights)
-        ratio = np.exp(log_ratio(*given, label="refold", **settings))
+        reweighted = Response.of(simulated, edges, ratio=ratio_of(joint, prior, label="refold", **settings))
     weights = {}
-    for observable in (o for o in observables if o.name in names):
-        log.info("%s: %s", content["method"], observable.name)
-        own = joint or Events([observable.name], *distances.nominal_events(result, [observable.name], observable.name))
-        weights[observable.name] = metrics.weight_summary(own.weights)
-        edges = np.asarray(observable.edges)
-        marginal = Response.of(simulated, observable.name, edges)
-        responses = marginal, marginal if ratio is None else Response.of(simulated, observable.name, edges, ratio=ratio)
-        content["observables"][observable.name] = _observable(
-            result, observable, own, prior, reco, truth, responses, seed_for(seed, "validate", observable.name)
+    samples = {"prior": prior, "data": reco} | ({} if truth is None else {"truth": truth})
+    for observable in chosen:
+        name = observable.name
+        log.info("%s: %s", content["method"], name)
+        own = joint or Events.nominal(result, [observable], weights_of=name, **thin)
+        weights[name] = own.sums.summary()
+        content["used"] |= {"unfolded": own.counted}
+        content["observables"][name] = _observable(
+            result, observable, own, samples, (marginal[name], reweighted[name]), seed_for(seed, "validate", name)
         )
+    content["used"] |= {what: sample.counted for what, sample in samples.items()}
     content["yield"] = _overall({n: o["yield"] for n, o in content["observables"].items()})
     content["weights"] = {"per_observable": None if result.joint else weights} | (
         weights[names[0]] if result.joint else min(weights.values(), key=lambda w: w["effective_sample_size"])
@@ -148,24 +132,23 @@ def _observable(
     unfolded: Unfolded,
     observable: Observable,
     own: Events,
-    prior: Events,
-    reco: Events,
-    truth: Events | None,
+    samples: dict[str, Events],
     responses: tuple[Response, Response],
     seed: int,
 ) -> dict[str, Any]:
     name, edges = observable.name, np.asarray(observable.edges)
     histogram, whole = distances.unfolded_histogram(unfolded, name, edges)
-    samples = {"prior": prior.counts(name, edges), "data": reco.counts(name, edges)}
+    counts = {what: sample.histograms[name] for what, sample in samples.items()}
+    prior, truth = samples["prior"], samples.get("truth")
     result: dict[str, Any] = {
         "distance_to_prior": {
-            "triangular": distances.discriminator(histogram.nominal, 1.0, samples["prior"], seed=seed)["value"],
+            "triangular": distances.discriminator(histogram.nominal, 1.0, counts["prior"], seed=seed)["value"],
             "wasserstein1": metrics.wasserstein1(own.column(name), prior.column(name), own.weights, prior.weights),
         },
         "refold": {
-            "unfolded": compare_refolded(responses[1], whole.nominal, samples["data"]),
-            "marginal": {"chi2": compare_refolded(responses[0], whole.nominal, samples["data"])["chi2"]},
-            "prior": {"chi2": compare_refolded(responses[0], responses[0].fiducial, samples["data"])["chi2"]},
+            "unfolded": compare_refolded(responses[1], whole.nominal, counts["data"]),
+            "marginal": {"chi2": compare_refolded(responses[0], whole.nominal, counts["data"])["chi2"]},
+            "prior": {"chi2": compare_refolded(responses[0], responses[0].fiducial, counts["data"])["chi2"]},
         },
         "triangular": None,
         "wasserstein1": None,
@@ -173,33 +156,36 @@ def _observable(
         "pulls": None,
     }
     if truth is not None:
-        target = samples["truth"] = truth.counts(name, edges)
-        tested = {"unfolded": (own, own.counts(name, edges)), "prior": (prior, samples["prior"]),
-                  "data": (reco, samples["data"])}  # fmt: skip
+        target, tested = counts["truth"], {"unfolded": own, "prior": prior, "data": samples["data"]}
+        binned = {what: events.histograms[name] for what, events in tested.items()}
         result["triangular"] = {
-            what: distances.discriminator(counts.inner, counts.size, target, seed=seed)
-            for what, (_, counts) in tested.items()
+            what: distances.discriminator(c.inner, c.size, target, seed=seed) for what, c in binned.items()
         }
         result["triangular"]["unfolded"]["replicas"] = distances.replica_discriminators(histogram, target)
         for what in ("prior", "data"):
-            events = tested[what][0]
-            spread = distances.bootstrapped(events.column(name), events.weights, target, seed=seed_for(seed, what))
+            spread = _bootstrapped(tested[what], name, target, seed_for(seed, what))
             result["triangular"][what]["replicas"] = {"bootstrap": spread}
         result["triangular"]["floor"] = asdict(distances.floor_of(target, target.size, seed=seed)) | {
             "size": target.size
         }
         result["wasserstein1"] = {
             what: distances.transport(events.column(name), events.weights, truth.column(name), truth.weights, seed=seed)
-            for what, (events, _) in tested.items()
+            for what, events in tested.items()
         }
         result["chi2"] = {
             "unfolded": closure.chi2_closure(histogram, target),
-            "prior": closure.chi2_samples(samples["prior"], target),
+            "prior": closure.chi2_samples(counts["prior"], target),
         }
         result["pulls"] = closure.pulls(histogram, target)
-    result["yield"] = closure.yields(whole, samples["truth"].total if truth is not None else None)
-    result["histogram"] = curves(histogram, samples)
+    result["yield"] = closure.yields(whole, counts["truth"].total if truth is not None else None)
+    result["histogram"] = curves(histogram, counts)
     return result
+
+
+def _bootstrapped(events: Events, name: str, truth: Counts, seed: int) -> dict[str, Any]:
+    if events.whole:
+        return distances.bootstrapped(events.column(name), events.weights, truth, seed=seed)
+    return distances.bootstrapped_counts(events.histograms[name], truth, seed=seed)
 
 
 def _overall(each: dict[str, dict[str, Any]]) -> dict[str, Any]:

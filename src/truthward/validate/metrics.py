@@ -240,18 +240,43 @@ def effective_sample_size(weights: np.ndarray) -> float:
     return float(w.sum() ** 2 / (w**2).sum())
 
 
-def weight_summary(weights: np.ndarray) -> dict[str, float]:
-    """Diagnostics of weights (N,), signed ones included.
+class WeightSums:
+    """Diagnostics of weights that come in pieces, signed ones included."""
 
-    `sum`, `effective_sample_size`, `largest_over_mean` (largest |w| over the mean), `negative_fraction` (of events).
-    """
-    w = _weights(weights, weights)
-    return {
-        "sum": float(w.sum()),
-        "effective_sample_size": effective_sample_size(w),
-        "largest_over_mean": float(np.abs(w).max() / w.mean()),
-        "negative_fraction": float((w < 0).mean()),
-    }
+    def __init__(self) -> None:
+        self.count, self.negative = 0, 0
+        self.total = self.squares = self.largest = 0.0
+
+    def add(self, weights: np.ndarray) -> None:
+        """Take note of (n,) finite weights."""
+        w = np.asarray(weights, dtype=float)
+        self.count += w.size
+        self.negative += int((w < 0).sum())
+        self.total += float(w.sum())
+        self.squares += float((w**2).sum())
+        self.largest = max(self.largest, float(np.abs(w).max(initial=0.0)))
+
+    def summary(self) -> dict[str, float]:
+        """`sum`, `effective_sample_size`, `largest_over_mean` (largest |w| over mean), `negative_fraction` (of events).
+
+        Raises:
+            InputError: where the weights do not sum to something positive.
+        """
+        if not self.total > 0:
+            raise InputError(f"{self.count} weights sum to {self.total:g}: no distribution to speak of")
+        return {
+            "sum": self.total,
+            "effective_sample_size": self.total**2 / self.squares,
+            "largest_over_mean": self.largest / (self.total / self.count),
+            "negative_fraction": self.negative / self.count,
+        }
+
+
+def weight_summary(weights: np.ndarray) -> dict[str, float]:
+    """`WeightSums.summary` of weights (N,)."""
+    sums = WeightSums()
+    sums.add(_weights(weights, weights))
+    return sums.summary()
 
 
 # ---- pulls

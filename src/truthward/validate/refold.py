@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,9 @@ from truthward.validate.distances import Counts, bin_of, extended
 
 EVENTS = 25
 """Data events a bin at least, on average: below, a Gaussian chi2 has no meaning."""
+
+
+Ratio = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 class Response:
@@ -39,24 +43,27 @@ class Response:
         self.fixed, self.fixed2 = np.zeros(bins), np.zeros(bins)
 
     @classmethod
-    def of(cls, simulation: EventTable, name: str, edges: np.ndarray, *, ratio: np.ndarray | None = None) -> Response:
-        """The response of one observable in an event table of simulation.
+    def of(
+        cls, simulation: EventTable, edges: Mapping[str, np.ndarray], *, ratio: Ratio | None = None
+    ) -> dict[str, Response]:
+        """The responses of some observables, name -> edges, in an event table of simulation, batch by batch.
 
         Args:
-            ratio: (F,) factor on the weight of each fiducial event, in the order of the table: unfolded over simulated
-                truth, all observables jointly; then the others are distributed as in the result, not as in the prior.
+            ratio: factor on the weight of each fiducial event, from its id (n,) and its truth values (n, D) of the
+                observables in their order: unfolded over simulated truth, all observables jointly; then the others are
+                distributed as in the result, not as in the prior.
         """
-        response, first = cls(edges), 0
-        columns = [f"truth_{name}", f"reco_{name}", "pass_truth", "pass_reco", "weight", "process"]
-        for batch in simulation.batches(columns):
+        responses = {name: cls(own) for name, own in edges.items()}
+        columns = [f"{level}_{name}" for level in ("truth", "reco") for name in edges]
+        for batch in simulation.batches([*columns, "pass_truth", "pass_reco", "weight", "process", "event_id"]):
             fiducial = batch["pass_truth"] & (batch["process"] == SIGNAL)
             weight = batch["weight"].copy()
             if ratio is not None:
-                size = int(fiducial.sum())
-                weight[fiducial] *= ratio[first : first + size]
-                first += size
-            response.add(batch[columns[0]], batch[columns[1]], fiducial, batch["pass_reco"], weight)
-        return response
+                truth = np.stack([batch[f"truth_{name}"][fiducial] for name in edges], axis=1)
+                weight[fiducial] *= ratio(batch["event_id"][fiducial], truth)
+            for name, response in responses.items():
+                response.add(batch[f"truth_{name}"], batch[f"reco_{name}"], fiducial, batch["pass_reco"], weight)
+        return responses
 
     def add(
         self, truth: np.ndarray, reco: np.ndarray, fiducial: np.ndarray, pass_reco: np.ndarray, weight: np.ndarray

@@ -18,6 +18,7 @@ from truthward.provenance import Record
 from truthward.seeds import seed_for
 from truthward.validate import distances, metrics
 from truthward.validate.distances import Counts
+from truthward.validate.events import Thinned
 from truthward.validate.flags import LARGE_PULL, flag, flag_distance, flag_two_sample
 from truthward.validate.two_sample import two_sample_test
 
@@ -34,7 +35,10 @@ TIE = 0.005
 
 @dataclass(frozen=True)
 class Sample:
-    """Events of a table: values level -> (N, D) float32, passed level -> (N,) bool, weights, process, member (N,)."""
+    """Events of a table, of which there are `total`: all, or as many as `Thinned` leaves, with weights of the same sum.
+
+    values: level -> (n, D) float32, passed: level -> (n,) bool, weights, process, member: (n,).
+    """
 
     names: list[str]
     values: dict[str, np.ndarray]
@@ -42,21 +46,35 @@ class Sample:
     weights: np.ndarray
     process: np.ndarray
     member: np.ndarray
+    total: int
 
     @classmethod
-    def of(cls, table: EventTable, names: list[str]) -> Sample:
-        """All events; those of a table without a column `member` are one member's."""
-        read = {level: table.level(level, names) for level in LEVELS}
-        have = "member" in table.columns
-        rest = table.read(["weight", "process", *(["member"] if have else [])])
-        member = rest["member"] if have else np.zeros(table.num_rows, dtype=int)
-        values, passed = ({level: read[level][i] for level in LEVELS} for i in (1, 0))
-        return cls(names, values, passed, rest["weight"], rest["process"], member)
+    def of(
+        cls, table: EventTable, names: list[str], *, held_out: bool | None = None, limit: int, key: int
+    ) -> Sample | None:
+        """Events of the split "test" (`held_out`), of the others, or (None) of all; None where there is none.
 
-    def take(self, rows: np.ndarray) -> Sample:
-        """The events where `rows` (N,) is true."""
-        values, passed = ({k: v[rows] for k, v in d.items()} for d in (self.values, self.passed))
-        return Sample(self.names, values, passed, self.weights[rows], self.process[rows], self.member[rows])
+        Those of a table without a column `member` are one member's.
+        """
+        have = ["member"] if "member" in table.columns else []
+        columns = [f"{level}_{name}" for level in LEVELS for name in names]
+        passes = [f"pass_{level}" for level in LEVELS]
+        thinned, total = Thinned(limit, key), 0.0
+        for batch in table.batches([*columns, *passes, "weight", "process", "split", "event_id", *have]):
+            if held_out is not None:
+                batch = batch.take((batch["split"] == TEST) == held_out)
+            total += float(batch["weight"].sum())
+            member = batch["member"] if have else np.zeros(len(batch["weight"]), dtype=int)
+            levels = [np.stack([batch[f"{level}_{n}"] for n in names], axis=1) for level in LEVELS]
+            passed = [batch[name] for name in passes]
+            thinned.add(batch["event_id"], *levels, *passed, batch["weight"], batch["process"], member)
+        if not thinned.total:
+            return None
+        _, truth, reco, *passed, weights, process, member = thinned.columns()
+        if thinned.total > limit:
+            weights = weights * (total / weights.sum())
+        values = dict(zip(LEVELS, (truth, reco), strict=True))
+        return cls(names, values, dict(zip(LEVELS, passed, strict=True)), weights, process, member, thinned.total)
 
     def joint(self, levels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Values (n, D * levels) and weights (n,) of the events that pass at all of `levels`."""
@@ -71,6 +89,7 @@ def validate_surrogate(
     *,
     seeds: int,
     epochs: int,
+    events: int,
     seed: int,
     record: Record,
     output: str | Path,
@@ -83,24 +102,30 @@ def validate_surrogate(
 
     Args:
         samples, simulation: event tables; observables: those of the study, at both levels.
-        seeds, epochs: of the classifiers; output: JSON artefact; state: folder for resuming.
+        seeds, epochs: of the classifiers. events: of each sample that are used at most, drawn by a hash of their ids;
+        more are read and left out of all figures. output: JSON artefact; state: folder for resuming.
 
     Returns:
         What was written: levels: {level: {observable: triangular and wasserstein1 ({value, floor, excess, significance,
         members}), pulls, atoms, non_integer, histogram (the surrogate scaled to the held-out yield)}}; categories:
         {process/pattern: {surrogate, sigma, simulation, simulation_sigma, pull}}; two_sample: {truth, reco, both:
-        {surrogate, floor}}; flags; provenance.
+        {surrogate, floor}}; used: sample -> {events, used}; flags; provenance.
 
     Raises:
         InputError: the simulation has no event in its split "test".
     """
     names = [o.name for o in observables]
     table = EventTable(simulation)
-    drawn, simulated = Sample.of(EventTable(samples), names), Sample.of(table, names)
-    held_out = table.read(["split"])["split"] == TEST
-    if not held_out.any():
-        raise InputError(f"{simulation}: no event in the test split; nothing was held out to judge the surrogate by")
-    test, rest = simulated.take(held_out), simulated.take(~held_out)
+    thin: dict[str, Any] = {"limit": events, "key": seed_for(seed, "validate", "events")}
+    test, rest = (Sample.of(table, names, held_out=which, **thin) for which in (True, False))
+    drawn = Sample.of(EventTable(samples), names, **thin)
+    for sample, where, what in (
+        (test, simulation, "in the test split; nothing was held out to judge the surrogate by"),
+        (rest, simulation, "outside of the test split; the floor is of those"),
+        (drawn, samples, "at all"),
+    ):
+        if sample is None:
+            raise InputError(f"{where}: no event {what}")
     content: dict[str, Any] = {"members": len(np.unique(drawn.member)), "levels": {}, "two_sample": {}}
     for level in LEVELS:
         content["levels"][level] = {
@@ -115,9 +140,13 @@ def validate_surrogate(
             "surrogate": two_sample_test(p, w_p, q, w_q, label=f"surrogate {which}", **settings),
             "floor": two_sample_test(p, w_p, r, w_r, label=f"floor {which}", **settings),
         }
+    content["used"] = {
+        what: {"events": sample.total, "used": len(sample.weights)}
+        for what, sample in (("surrogate", drawn), ("held_out", test), ("simulation", rest))
+    }
     content["flags"] = _flags(content)
     content["provenance"] = record.finish(
-        events_in=len(drawn.weights) + table.num_rows, events_out=len(test.weights), sum_w=float(drawn.weights.sum())
+        events_in=drawn.total + table.num_rows, events_out=test.total, sum_w=float(drawn.weights.sum())
     )
     write_json(output, content)
     return content

@@ -39,7 +39,8 @@ def compare(
         surrogates: model -> its JSON of `validate_surrogate`; a second table.
 
     Returns:
-        {observables, rows: [row...], better_than_prior: {method: count}, surrogates: [row...], provenance}.
+        {observables, rows: [row...], better_than_prior: {method: count}, used (events of each sample in unbinned
+        figures, None where those are of all), surrogates: [row...], provenance}.
         A row: name, kind, triangular: {observable: {value, spread, excess}}, auc, jsd, yield_ratio ({value, spread}),
         chi2_p, refold_p, effective_sample_size; whatever is not defined for it is None.
     """
@@ -60,6 +61,7 @@ def compare(
         "observables": names,
         "rows": rows,
         "better_than_prior": {r["name"]: _better(r["triangular"], prior) for r in rows[: len(found)]},
+        "used": max(map(_used, found.values()), default=None, key=lambda used: used or 0),
         "surrogates": [_surrogate(name, read_json(path)) for name, path in (surrogates or {}).items()],
         "provenance": record.finish(events_in=len(found), events_out=len(rows)),
     }
@@ -130,6 +132,11 @@ def _surrogate(name: str, content: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
+def _used(content: dict[str, Any]) -> int | None:
+    """Events of the largest sample in unbinned figures, where those are not all."""
+    return max((s["used"] for s in content["used"].values() if s["used"] < s["events"]), default=None)
+
+
 def _blank(name: str, kind: str | None) -> dict[str, Any]:
     empty = ("auc", "jsd", "chi2_p", "refold_p", "yield_ratio", "effective_sample_size")
     return {"name": name, "kind": kind, "triangular": {}, **dict.fromkeys(empty)}
@@ -186,6 +193,10 @@ def _markdown(content: dict[str, Any]) -> str:
                   _number(row["effective_sample_size"], "{:.0f}")]  # fmt: skip
         lines.append([row["name"], *cells])
     text = "\n".join(f"| {' | '.join(line)} |" for line in lines) + f"\n\n{NOTE}"
+    if content["used"] is not None:
+        text += (
+            f"\nAUC and JSD are of {content['used']} events of each larger sample, drawn by a hash; all else of all.\n"
+        )
     for row in content["surrogates"]:
         auc = ", ".join(f"{w} {_cell(row[f'auc_{w}'], '{:.4f}')} (floor {_cell(row[f'floor_auc_{w}'], '{:.4f}')})"
                         for w in ("truth", "reco", "both") if row.get(f"auc_{w}"))  # fmt: skip

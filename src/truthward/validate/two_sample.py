@@ -10,10 +10,12 @@ from scipy.special import logit
 
 from truthward.artefact import atomic
 from truthward.errors import InputError
-from truthward.ratio.classifier import two_sample_scores
+from truthward.ratio.classifier import DensityRatio, cross_fit, two_sample_scores
 from truthward.seeds import seed_for
 from truthward.validate import metrics
 from truthward.validate.distances import summary
+from truthward.validate.events import Events
+from truthward.validate.refold import Ratio
 
 QUANTILES = (0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999)
 NEAR_ONE = np.linspace(-0.5, 0.5, 101)
@@ -123,6 +125,43 @@ def log_ratio(
     return np.mean(found, axis=0)
 
 
+def ratio_of(
+    p: Events, q: Events, *, seeds: int, epochs: int, seed: int, label: str, state: Path | None = None
+) -> Ratio:
+    """p / q of unit-area densities as a function of ids (n,) and values (n, D) of any of the events behind q.
+
+    Those that q holds are judged by networks that never saw them; the others, which none has seen, by the mean of all
+    networks' logits. Where q holds all of them, finished repetitions are taken up again from `state`.
+
+    Args:
+        as `two_sample_test`.
+    """
+    given = p.values, p.weights, q.values, q.weights
+    networks: list[list[DensityRatio]] = []
+    if q.whole:
+        logits = log_ratio(*given, seeds=seeds, epochs=epochs, seed=seed, label=label, state=state)
+    else:
+        found = []
+        for k in range(seeds):
+            name = f"{label}, seed {k + 1}/{seeds}"
+            scores, trained = cross_fit(*given, seed=seed_for(seed, label, k), epochs=epochs, label=name)
+            found.append(_clipped(scores[1]))
+            networks.append(trained)
+        logits = np.mean(found, axis=0)
+    order = np.argsort(q.ids)
+    known = q.ids[order]
+
+    def ratio(ids: np.ndarray, values: np.ndarray) -> np.ndarray:
+        place = np.minimum(np.searchsorted(known, ids), len(known) - 1)
+        result = logits[order[place]]
+        if (other := known[place] != ids).any():
+            folds = [[_clipped(n.score(values[other])) for n in each] for each in networks]
+            result[other] = np.mean(folds, axis=(0, 1))
+        return np.exp(result)
+
+    return ratio
+
+
 def tails(logits: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
     """Distribution of w = exp(logits) over events (N,) with weights (N,), and its tails.
 
@@ -185,9 +224,13 @@ def _logits(
         if file is not None:
             with atomic(file) as temporary:
                 np.savez(temporary, p=scores[0], q=scores[1])
-    raw = [logit(s) for s in scores]
-    beyond = sum(int((np.abs(r) > LIMIT).sum()) for r in raw)
-    return (np.clip(raw[0], -LIMIT, LIMIT), np.clip(raw[1], -LIMIT, LIMIT)), beyond
+    found = [_clipped(s) for s in scores]
+    beyond = sum(int((np.abs(logit(s)) > LIMIT).sum()) for s in scores)
+    return (found[0], found[1]), beyond
+
+
+def _clipped(scores: np.ndarray) -> np.ndarray:
+    return np.clip(logit(scores), -LIMIT, LIMIT)
 
 
 def _file(state: Path | None, label: str, k: int) -> Path | None:

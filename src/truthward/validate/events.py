@@ -1,0 +1,160 @@
+"""Events as validation needs them: histograms of all, and the events themselves of at most so many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from truthward.errors import InputError
+from truthward.events.contract import SIGNAL
+from truthward.events.table import EventTable
+from truthward.events.unfolded import Unfolded
+from truthward.seeds import uniform
+from truthward.validate.distances import Counts
+from truthward.validate.metrics import WeightSums
+
+if TYPE_CHECKING:
+    from truthward.config import Observable
+
+Piece = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Some events: ids (n,) uint64, values (n, D) float32, weights (n,) float64."""
+
+
+class Thinned:
+    """At most `limit` of many events: those of the smallest hash of (id, key), the same in whatever order they come.
+
+    Memory goes with `limit`, not with the number of events that are added.
+
+    Attributes:
+        total: events that were added.
+    """
+
+    def __init__(self, limit: int, key: int) -> None:
+        self.limit, self.key, self.total = limit, key, 0
+        self._pieces: list[tuple[np.ndarray, ...]] = []
+        self._held, self._cut = 0, 1.0
+
+    def add(self, event_id: np.ndarray, *columns: np.ndarray) -> None:
+        """Add events: ids (n,), and the same columns (n, ...) each time."""
+        rank = uniform(event_id, self.key)
+        self.total += len(rank)
+        chosen = rank < self._cut
+        self._pieces.append(tuple(c[chosen] for c in (rank, event_id, *columns)))
+        self._held += int(chosen.sum())
+        if self._held > 1.25 * self.limit:
+            self._trim()
+
+    def columns(self) -> tuple[np.ndarray, ...]:
+        """Ids and columns: in the order they came in where all are kept, by their hash where not."""
+        if self.total > self.limit:
+            self._trim()
+        rank, *columns = self._joined()
+        if self.total > self.limit:
+            order = np.argsort(rank, kind="stable")
+            columns = [c[order] for c in columns]
+        return tuple(columns)
+
+    def _joined(self) -> tuple[np.ndarray, ...]:
+        return tuple(np.concatenate(parts) for parts in zip(*self._pieces, strict=True))
+
+    def _trim(self) -> None:
+        columns = self._joined()
+        if len(columns[0]) > self.limit:
+            self._cut = float(np.partition(columns[0], self.limit)[self.limit])
+            chosen = columns[0] < self._cut
+            columns = tuple(c[chosen] for c in columns)
+        self._pieces, self._held = [columns], len(columns[0])
+
+
+@dataclass(frozen=True)
+class Events:
+    """Events of one level, of which there are `total`.
+
+    ids (n,) uint64, values (n, D) float32 in the order of `names`, weights (n,) float64: all events, or as many as
+    `Thinned` leaves; histograms, by name, and `sums` of the weights are always of all.
+    """
+
+    names: list[str]
+    ids: np.ndarray
+    values: np.ndarray
+    weights: np.ndarray
+    total: int
+    histograms: dict[str, Counts]
+    sums: WeightSums
+
+    @classmethod
+    def of(cls, pieces: Iterable[Piece], observables: Sequence[Observable], *, limit: int, key: int) -> Events | None:
+        """From a stream of events with the values of `observables`, on their bins; None where there is no event."""
+        thinned, sums = Thinned(limit, key), WeightSums()
+        histograms = {o.name: Counts.empty(o.edges) for o in observables}
+        for ids, values, weights in pieces:
+            thinned.add(ids, values, weights)
+            sums.add(weights)
+            for column, o in enumerate(observables):
+                histograms[o.name] += Counts.of(values[:, column], weights, o.edges)
+        if not thinned.total:
+            return None
+        return cls([o.name for o in observables], *thinned.columns(), thinned.total, histograms, sums)
+
+    @classmethod
+    def accepted(
+        cls, table: EventTable, level: str, observables: Sequence[Observable], *, limit: int, key: int
+    ) -> Events:
+        """The events of a table that pass at "truth" (signal alone: the fiducial ones) or at "reco".
+
+        Raises:
+            InputError: there is none.
+        """
+        columns = [f"{level}_{o.name}" for o in observables]
+
+        def pieces() -> Iterator[Piece]:
+            for batch in table.batches([*columns, f"pass_{level}", "weight", "process", "event_id"]):
+                mask = batch[f"pass_{level}"]
+                if level == "truth":
+                    mask = mask & (batch["process"] == SIGNAL)
+                values = np.stack([batch[c][mask] for c in columns], axis=1)
+                yield batch["event_id"][mask], values, batch["weight"][mask]
+
+        found = cls.of(pieces(), observables, limit=limit, key=key)
+        if found is None:
+            raise InputError(f"{table.path}: no event passes at {level} level; there is nothing to compare with")
+        return found
+
+    @classmethod
+    def nominal(
+        cls, result: Unfolded, observables: Sequence[Observable], *, limit: int, key: int, weights_of: str | None = None
+    ) -> Events:
+        """The nominal result: the rows of non-zero nominal weight.
+
+        Generative methods stack blocks of draws, of which the nominal is one: the others' rows are left out here.
+        """
+        weight = "weight" if result.joint else f"weight:{weights_of}"
+        columns = [f"truth_{o.name}" for o in observables]
+
+        def pieces() -> Iterator[Piece]:
+            for batch in result.batches([*columns, weight, "event_id"]):
+                used = batch[weight] != 0
+                values = np.stack([batch[c][used] for c in columns], axis=1)
+                yield batch["event_id"][used], values, batch[weight][used]
+
+        found = cls.of(pieces(), observables, limit=limit, key=key)
+        if found is None:
+            raise InputError(f"{result.path}: all nominal weights are zero; there is nothing to compare")
+        return found
+
+    @property
+    def whole(self) -> bool:
+        """Whether the events are all there are."""
+        return len(self.weights) == self.total
+
+    @property
+    def counted(self) -> dict[str, int]:
+        """Events there are, and those that unbinned figures use."""
+        return {"events": self.total, "used": len(self.weights)}
+
+    def column(self, name: str) -> np.ndarray:
+        """(n,) values of one observable."""
+        return self.values[:, self.names.index(name)]
