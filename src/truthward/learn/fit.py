@@ -14,17 +14,15 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from truthward.errors import DivergedError, InputError
+from truthward.errors import DivergedError
 from truthward.learn.resume import Interrupted, load_state, save_state
 from truthward.learn.run import History, Run, Settings
+from truthward.learn.source import Arrays, Source
 from truthward.seeds import seed_for
 
-__all__ = ["History", "Settings", "fit"]
+__all__ = ["History", "Settings", "fit", "fit_source"]
 
 log = logging.getLogger("truthward.fit")
-
-GATHERED = 65536
-"""Rows that are gathered at once."""
 
 
 def fit(
@@ -59,17 +57,33 @@ def fit(
         Interrupted: SIGTERM or SIGUSR1 came; the state was saved.
         StaleError: the state belongs to another spec or other code.
     """
+    source = Arrays(data, weights, validation, label=label)
+    return fit_source(module, loss, source, settings, seed=seed, label=label, state=state, state_key=state_key,
+                      state_seconds=state_seconds)  # fmt: skip
+
+
+def fit_source(
+    module: nn.Module,
+    loss: Callable[..., Tensor],
+    source: Source,
+    settings: Settings,
+    *,
+    seed: int,
+    label: str = "training",
+    state: Path | None = None,
+    state_key: str = "",
+    state_seconds: float = 30.0,
+) -> History:
+    """As `fit`, of rows that any source serves; `loss` is called without the weights that come last in a batch.
+
+    Raises:
+        As `fit`, and what the source does.
+    """
     _keep_memory()
-    members = weights.shape[1] if weights.ndim == 2 else 1
-    stacked = weights.ndim == 2
-    held_out = torch.zeros(len(weights), dtype=torch.bool) if validation is None else validation
-    rows, held_rows = torch.nonzero(~held_out).squeeze(1), torch.nonzero(held_out).squeeze(1)
-    if len(rows) == 0:
-        raise InputError(f"{label}: no training event is left after the split")
-    scaled = _unit_mean(weights.reshape(len(weights), members), rows, label)
+    members = source.members
     parameters = [p for p in module.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
-    per_epoch = math.ceil(len(rows) / settings.batch_size)
+    per_epoch = math.ceil(source.rows / settings.batch_size)
     total = per_epoch * settings.epochs
     run = Run(members, parameters, settings)
     done = load_state(state, state_key, module, optimiser, run) if state else None
@@ -79,15 +93,10 @@ def fit(
     device_type = parameters[0].device.type
     amp = torch.autocast(device_type, dtype=torch.bfloat16, enabled=settings.precision == "bf16")
 
-    def batches(index: Tensor, size: int) -> Iterator[tuple[Tensor, ...]]:
-        """Rows of the data and of the weights, `size` at a time; gathered for many batches at once."""
-        for block in index.split(size * math.ceil(GATHERED / size)) if len(index) else ():
-            yield from zip(*(d[block].split(size) for d in (*data, scaled)), strict=True)
-
     def mean_loss(*batch: Tensor, where: str) -> Tensor:
         with amp:
             per_event = loss(*batch[:-1])
-        per_event = per_event.float() if stacked else per_event.float()[None]
+        per_event = per_event.float().reshape(members, -1)
         value = (per_event * batch[-1].T).mean(1)
         _refuse_nonfinite(value, per_event, where)
         return value
@@ -96,14 +105,13 @@ def fit(
     with _signals() as caught:
         while run.epoch < settings.epochs and run.active.any():
             epoch_seed = seed_for(seed, "epoch", run.epoch)
-            order = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(epoch_seed))]
             if run.step == 0:
                 torch.manual_seed(epoch_seed)
                 run.running = torch.zeros(members, dtype=torch.float64)
             else:
                 torch.set_rng_state(run.rng)
             module.train()
-            for batch in batches(order[run.step * settings.batch_size :], settings.batch_size):
+            for batch in source.batches(settings.batch_size, seed=epoch_seed, skip=run.step):
                 _set_rate(optimiser, settings, (run.epoch * per_epoch + run.step) / total)
                 value = mean_loss(*batch, where=f"{label}: epoch {run.epoch}, batch {run.step}")
                 for p in parameters:
@@ -123,14 +131,14 @@ def fit(
             with run.averaged(parameters), torch.no_grad():
                 torch.manual_seed(seed_for(seed, "validation"))
                 held = torch.zeros(members, dtype=torch.float64)
-                for batch in batches(held_rows, 16384):
+                for batch in source.held_batches(16384):
                     value = mean_loss(*batch, where=f"{label}: epoch {run.epoch}, validation")
                     held += value.double() * len(batch[0])
-                run.close_epoch(run.running / len(rows), held / max(len(held_rows), 1), len(held_rows) > 0, parameters)
+                run.close_epoch(run.running / source.rows, held / max(source.held, 1), source.held > 0, parameters)
             steps = run.epoch * per_epoch - first_step
             remaining = (time.monotonic() - started) / max(steps, 1) * (total - run.epoch * per_epoch)
             losses = f"loss {run.history.train[-1][0]:.5f}"
-            if len(held_rows):
+            if source.held:
                 losses += f", validation {run.history.validation[-1][0]:.5f}"
             log.info("%s: epoch %d/%d, %s, at most %.0f s remain", label, run.epoch, settings.epochs, losses, remaining)
     run.restore_best(parameters)
@@ -156,16 +164,6 @@ def _keep_memory() -> None:
     trim_threshold, mmap_threshold = -1, -3
     adjust(trim_threshold, 2**31 - 1)
     adjust(mmap_threshold, 2**25)
-
-
-def _unit_mean(weights: Tensor, rows: Tensor, label: str) -> Tensor:
-    bad = int((~torch.isfinite(weights)).sum())
-    if bad:
-        raise DivergedError(f"{label}: {bad} of {weights.numel()} weights are not finite")
-    mean = weights[rows].double().mean(0)
-    if (mean <= 0).any():
-        raise DivergedError(f"{label}: the weights of the training events sum to {float(mean.min()) * len(rows):.3g}")
-    return (weights.double() / mean).float()
 
 
 def _refuse_nonfinite(value: Tensor, per_event: Tensor, where: str) -> None:

@@ -1,0 +1,209 @@
+"""Where a training takes its batches from: arrays in memory, or blocks that are read as an epoch goes on."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from truthward.errors import DivergedError, InputError
+from truthward.seeds import seed_for
+
+Read = Callable[[int, int], tuple[Tensor, ...]]
+
+GATHERED = 65536
+"""Rows that are gathered at once."""
+
+
+class Source(ABC):
+    """Rows of a training, in batches of tensors; the last tensor of a batch is its weights (b, E).
+
+    Attributes:
+        rows: training rows, all served once in an epoch.
+        held: rows held out for the choice of the epoch.
+        members: E. The weights have unit mean over all training rows, member by member.
+    """
+
+    rows: int
+    held: int
+    members: int
+
+    @abstractmethod
+    def batches(self, size: int, *, seed: int, skip: int = 0) -> Iterator[tuple[Tensor, ...]]:
+        """One epoch, `size` rows at a time in an order drawn from `seed`, without its first `skip` batches; the last
+        one has what is left."""
+
+    @abstractmethod
+    def held_batches(self, size: int) -> Iterator[tuple[Tensor, ...]]:
+        """The rows held out, at most `size` at a time, always in the same order."""
+
+
+class Arrays(Source):
+    """Samples in memory.
+
+    Args:
+        data: tensors of N rows that are indexed together.
+        weights: (N,) or (N, E), any sign; scaled to unit mean over the training rows.
+        validation: (N,) bool, rows held out.
+
+    Raises:
+        InputError: all rows are held out.
+        DivergedError: weights that are not finite, or that sum to zero or less over the training rows.
+    """
+
+    def __init__(
+        self, data: Sequence[Tensor], weights: Tensor, validation: Tensor | None = None, *, label: str = "training"
+    ) -> None:
+        held_out = torch.zeros(len(weights), dtype=torch.bool) if validation is None else validation
+        self._train, self._held = torch.nonzero(~held_out).squeeze(1), torch.nonzero(held_out).squeeze(1)
+        self.rows, self.held = len(self._train), len(self._held)
+        if self.rows == 0:
+            raise InputError(f"{label}: no training event is left after the split")
+        weights = weights.reshape(len(weights), -1)
+        self.members = weights.shape[1]
+        self._data = (*data, _unit_mean(weights, self._train, label))
+
+    def batches(self, size: int, *, seed: int, skip: int = 0) -> Iterator[tuple[Tensor, ...]]:
+        """See Source."""
+        order = self._train[_permutation(self.rows, seed)]
+        return _gathered(self._data, order[skip * size :], size)
+
+    def held_batches(self, size: int) -> Iterator[tuple[Tensor, ...]]:
+        """See Source."""
+        return _gathered(self._data, self._held, size)
+
+
+class Stream(Source):
+    """Samples that do not fit into memory: a shuffled buffer over the blocks of several tables.
+
+    An epoch has K = ceil(rows / buffer) rounds. Each takes the blocks of every table in an order drawn from the seed
+    and holds a K-th of the rows of *each* table, so that classes are mixed in proportion; it is shuffled as one and
+    cut into batches, and what is left over goes into the next round. With one round the order is that of `Arrays` on
+    the tables joined. No more rows are alive than the buffer, one batch and one block a table.
+
+    Args:
+        tables: training rows of each block of each table; tables may differ in their number of blocks.
+        read: read(table, block) -> (tensors..., weights (n, E)) of its training rows, with weights that have unit mean
+            over all of them.
+        buffer: rows held at once.
+        members: E.
+        held_tables, read_held: the rows held out, in the same form.
+
+    Raises:
+        InputError: no training row, or no buffer; while reading, a block of another number of rows.
+    """
+
+    def __init__(
+        self,
+        tables: Sequence[Sequence[int]],
+        read: Read,
+        *,
+        buffer: int,
+        members: int,
+        held_tables: Sequence[Sequence[int]] = (),
+        read_held: Read | None = None,
+        label: str = "training",
+    ) -> None:
+        self._tables, self._held_tables = [list(t) for t in tables], [list(t) for t in held_tables]
+        self._read, self._read_held, self._buffer, self._label = read, read_held, buffer, label
+        self.rows = sum(map(sum, self._tables))
+        self.held = sum(map(sum, self._held_tables)) if read_held else 0
+        self.members = members
+        if self.rows == 0:
+            raise InputError(f"{label}: no training event is left after the split")
+        if buffer < 1:
+            raise InputError(f"{label}: a buffer of {buffer} rows holds nothing; give at least 1")
+
+    def batches(self, size: int, *, seed: int, skip: int = 0) -> Iterator[tuple[Tensor, ...]]:
+        """See Source. Skipped batches are read, as later ones hold what they left over, but not gathered."""
+        rounds = math.ceil(self.rows / self._buffer)
+        orders = [
+            _permutation(len(table), seed_for(seed, "blocks", t)).tolist() if rounds > 1 else range(len(table))
+            for t, table in enumerate(self._tables)
+        ]
+        flows = [_Flow(self._blocks(t, order)) for t, order in enumerate(orders)]
+        totals = [sum(table) for table in self._tables]
+        room = math.ceil(self.rows / rounds) + len(totals) + size
+        held: tuple[Tensor, ...] = ()
+        left = 0
+        for k in range(rounds):
+            shares = [total * (k + 1) // rounds - total * k // rounds for total in totals]
+            filled = left
+            for flow, share in zip(flows, shares, strict=True):
+                for piece in flow.take(share):
+                    held = held or tuple(p.new_empty((room, *p.shape[1:])) for p in piece)
+                    for kept, p in zip(held, piece, strict=True):
+                        kept[filled : filled + len(p)] = p
+                    filled += len(piece[0])
+            order = _permutation(filled, seed if k == 0 else seed_for(seed, "round", k))
+            whole = filled if k == rounds - 1 else filled - filled % size
+            batches = math.ceil(whole / size)
+            yield from _gathered(held, order[min(skip, batches) * size : whole], size, at_once=size)
+            skip, left = skip - min(skip, batches), filled - whole
+            # Through a copy: the rows that are left over may lie where they go.
+            for kept in held:
+                kept[:left] = kept[order[whole:]]
+
+    def held_batches(self, size: int) -> Iterator[tuple[Tensor, ...]]:
+        """See Source."""
+        for t, table in enumerate(self._held_tables if self._read_held else ()):
+            for b, rows in enumerate(table):
+                if rows:
+                    yield from zip(*(p.split(size) for p in self._block(self._read_held, t, b, rows)), strict=True)
+
+    def _blocks(self, table: int, order: Sequence[int]) -> Iterator[tuple[Tensor, ...]]:
+        for block in order:
+            rows = self._tables[table][block]
+            if rows:
+                yield self._block(self._read, table, block, rows)
+
+    def _block(self, read: Read, table: int, block: int, rows: int) -> tuple[Tensor, ...]:
+        piece = read(table, block)
+        if any(len(p) != rows for p in piece):
+            raise InputError(
+                f"{self._label}: block {block} of table {table} has {len(piece[0])} rows where {rows} were announced; "
+                "the table changed while it was read"
+            )
+        return piece
+
+
+class _Flow:
+    """The blocks of a table one after another, handed out in shares."""
+
+    def __init__(self, blocks: Iterator[tuple[Tensor, ...]]) -> None:
+        self._blocks = blocks
+        self._rest: tuple[Tensor, ...] | None = None
+
+    def take(self, rows: int) -> Iterator[tuple[Tensor, ...]]:
+        """The next `rows` rows, in pieces."""
+        while rows:
+            block = self._rest or next(self._blocks)
+            self._rest = tuple(d[rows:] for d in block) if len(block[0]) > rows else None
+            piece = tuple(d[:rows] for d in block)
+            rows -= len(piece[0])
+            yield piece
+
+
+def _permutation(rows: int, seed: int) -> Tensor:
+    return torch.randperm(rows, generator=torch.Generator().manual_seed(seed))
+
+
+def _gathered(
+    data: tuple[Tensor, ...], index: Tensor, size: int, *, at_once: int = GATHERED
+) -> Iterator[tuple[Tensor, ...]]:
+    """Rows of the data, `size` at a time; gathered for many batches at once."""
+    for block in index.split(size * math.ceil(at_once / size)) if len(index) else ():
+        yield from zip(*(d[block].split(size) for d in data), strict=True)
+
+
+def _unit_mean(weights: Tensor, rows: Tensor, label: str) -> Tensor:
+    bad = int((~torch.isfinite(weights)).sum())
+    if bad:
+        raise DivergedError(f"{label}: {bad} of {weights.numel()} weights are not finite")
+    mean = weights[rows].double().mean(0)
+    if (mean <= 0).any():
+        raise DivergedError(f"{label}: the weights of the training events sum to {float(mean.min()) * len(rows):.3g}")
+    return (weights.double() / mean).float()
