@@ -25,6 +25,14 @@ except ConfigError as error:
     sys.exit(f"ConfigError: {error}")
 
 
+onsuccess:
+    kept.forget(RESULTS, recorded)
+
+
+onerror:
+    kept.forget(RESULTS, recorded)
+
+
 report: "workflow/report/workflow.rst"
 
 

@@ -3,7 +3,10 @@
 from glob import glob
 from pathlib import Path
 
-from truthward import fingerprint, plugins
+from snakemake.io import IOFile
+from snakemake.persistence.file import FilePersistence
+
+from truthward import fingerprint, kept, plugins
 
 SIMULATION = STUDY.sample("simulation")
 DATA = STUDY.sample("data")
@@ -61,3 +64,14 @@ def files_of(where, patterns):
 def caption(name):
     """The caption of a figure in the report."""
     return workflow.source_path(f"../workflow/report/{name}.rst")
+
+
+def recorded(path):
+    """Whether Snakemake has a record of an artefact as it is now: only then it sees that its params change."""
+    record = FilePersistence(nolock=True).metadata(IOFile(str(path)))
+    return record is not None and path.is_file() and path.stat().st_mtime < record.endtime + 0.01
+
+
+# What jobs finished that outlived their call. While another call is at work it is that one's business.
+if workflow.is_main_process and not any(Path(".snakemake/locks").glob("*")):
+    kept.withdraw(RESULTS, recorded)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import glob
 import hashlib
 import json
 import os
+import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,26 +16,63 @@ from typing import Any
 
 import yaml
 
-from truthward.errors import CorruptError, InputError
+from truthward.errors import CorruptError, InputError, SpaceError
+
+MARK = ".unfinished-"
+"""What temporary names have and names of artefacts have not."""
 
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; rename it onto `path` on success, remove it on failure.
 
-    The ending is kept (`.name.1234.root`), because writers such as uproot and matplotlib go by it.
+    The ending is kept (`.name.unfinished-1a2b3c.root`), because writers such as uproot and matplotlib go by it. The
+    name is drawn: two machines may have processes of the same number.
+
+    Raises:
+        SpaceError: the disk, or a quota on it, is full.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}{MARK}{uuid.uuid4().hex[:12]}{path.suffix}")
     try:
         yield temporary
         # Flushed before the rename: after a power cut the name must not point at an empty file.
         with open(temporary, "rb") as handle:
             os.fsync(handle.fileno())
         os.replace(temporary, path)
+    except Exception as error:
+        if _is_full(path.parent, error):
+            raise SpaceError(
+                f"{path}: no space left on its disk (or within a quota); the file was not written, what is finished "
+                "stays: free some space and start snakemake again"
+            ) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _is_full(folder: Path, error: Exception) -> bool:
+    """Whether that is why a write failed. Writers say it in words of their own: where they give no number the disk is
+    asked, as long as the unfinished file still fills it."""
+    full = (errno.ENOSPC, errno.EDQUOT)
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in full
+    try:
+        with tempfile.TemporaryFile(dir=folder) as handle:
+            handle.write(bytes(2**16))
+            handle.flush()
+            os.fsync(handle.fileno())
+    except OSError as reason:
+        return reason.errno in full
+    return False
+
+
+def remove_unfinished(path: str | Path) -> None:
+    """Remove what writers of `path` that were killed have left beside it; none may be at work."""
+    path = Path(path)
+    for found in path.parent.glob(f"{glob.escape(f'.{path.stem}{MARK}')}*{glob.escape(path.suffix)}"):
+        found.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

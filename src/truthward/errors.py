@@ -27,3 +27,7 @@ class CorruptError(TruthwardError):
 
 class IncompleteError(TruthwardError):
     """Parts of a fanned-out result are missing."""
+
+
+class SpaceError(TruthwardError):
+    """A disk, or a quota on it, is full."""

@@ -26,6 +26,8 @@ INFRASTRUCTURE = {
     "provenance",
     "fingerprint",
     "job",
+    "kept",
+    "lock",
 }
 
 

@@ -8,12 +8,15 @@ import logging
 import os
 import shutil
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from truthward import checksums, fingerprint
+from truthward import checksums, fingerprint, kept
+from truthward.artefact import remove_unfinished
 from truthward.errors import TruthwardError
+from truthward.lock import locked
 from truthward.provenance import Record
 
 log = logging.getLogger("truthward")
@@ -25,8 +28,8 @@ class Job:
     Attributes:
         spec: what the rule declared; the only part of the config that the job may know.
         input, output: as the rule declares them.
-        state: folder for resume state, undeclared, of this spec, code and environment alone; removed on success.
-        key: digest of spec, code and locked packages.
+        state: folder for resume state, undeclared, of this key alone; removed on success.
+        key: digest of spec, code, locked packages and inputs: what belongs to another is never taken up.
         record: opened provenance.
     """
 
@@ -39,11 +42,13 @@ class Job:
         self._code = snakemake.params.code
         self._adapter = Path(snakemake.scriptdir) / f"{snakemake.rule}.py"
         self.seed = int(self.spec.get("seed", 0))
-        text = json.dumps([self.spec, self._code["digest"], self._code["environment"]], sort_keys=True)
+        self._outputs = [Path(name) for name in snakemake.output]
+        inputs = [checksums.identity(name) for name in snakemake.input]
+        text = json.dumps([self.spec, self._code["digest"], self._code["environment"], inputs], sort_keys=True)
         self.key = hashlib.sha256(text.encode()).hexdigest()[:16]
-        first = Path(snakemake.output[0])
-        self._states = first.parent / f".{first.name}.state"
+        self._states = self._outputs[0].parent / f".{self._outputs[0].name}.state"
         self.state = self._states / self.key
+        self._held = ExitStack()
 
     def __enter__(self) -> Job:
         # Before numpy or torch are imported: they read these once.
@@ -60,21 +65,35 @@ class Job:
         log.setLevel(logging.INFO)
         logging.captureWarnings(True)
         logging.getLogger("py.warnings").addHandler(handler)
+        # Beside the log, which is this job's alone; a stage may replace the folder of its artefacts.
+        lock = self._log_file.with_name(f".{self._log_file.name}.lock")
+        self._held.enter_context(locked(lock, str(self._outputs[0])))
         try:
             fingerprint.check(self._adapter, self._code)
-            checksums.forget(self.output)
             for path in checksums.verify(self.input):
                 log.info("%s: no checksum is recorded; taken as it is", path)
         except TruthwardError as error:
             self.__exit__(type(error), error, None)
+        if kept.take_up(self._outputs, self.state):
+            log.info("rule %s was done by a job of the same key that outlived its call: nothing to do", self.rule)
+            self._held.close()
+            sys.exit(0)
+        checksums.forget(self.output)
+        for path in self._outputs:
+            remove_unfinished(path)
         self.record = Record(self.rule, self.spec, str(self._code["digest"]), self.seed)
         log.info("rule %s starts: seed %d, threads %d", self.rule, self.seed, self.threads)
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+        with self._held:
+            return self._end(kind, error, trace)
+
+    def _end(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> bool:
         if error is None:
             checksums.record(self.output, self.rule)
             shutil.rmtree(self._states, ignore_errors=True)
+            kept.keep(self._outputs, self.state)
             log.info("rule %s is done", self.rule)
             return False
         if isinstance(error, TruthwardError):

@@ -122,7 +122,7 @@ def verify(directory: str | Path) -> dict[str, Any]:
 def _replacing(directory: Path) -> Iterator[Path]:
     """A temporary folder beside `directory` that takes its name on success; the older one goes only then."""
     directory.parent.mkdir(parents=True, exist_ok=True)
-    fresh, stale = (directory.with_name(f".{directory.name}.{os.getpid()}.{word}") for word in ("new", "old"))
+    fresh, stale = (directory.with_name(f".{directory.name}.{word}") for word in ("new", "old"))
     for leftover in (fresh, stale):
         shutil.rmtree(leftover, ignore_errors=True)
     fresh.mkdir()
