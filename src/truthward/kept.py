@@ -23,7 +23,10 @@ FOLDER = "kept"
 
 
 def keep(outputs: Iterable[Path], state: Path) -> None:
-    """Link finished `outputs`, and the records of their checksums, into the state folder; where the file system has no hard links nothing is kept."""
+    """Link finished `outputs`, and the records of their checksums, into the state folder.
+
+    Where the file system has no hard links nothing is kept.
+    """
     fresh = state / f"{FOLDER}{MARK}"
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
@@ -34,7 +37,7 @@ def keep(outputs: Iterable[Path], state: Path) -> None:
                 os.link(beside(path), beside(fresh / f"{number}.{path.name}"))
     except OSError as error:
         log.info("no hard links here (%s): finished work is not kept beyond its own name", error.strerror)
-        shutil.rmtree(state)
+        shutil.rmtree(state.parent)
         return
     fresh.rename(state / FOLDER)
 
