@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from truthward.artefact import MARK
-from truthward.checksums import beside
+from truthward.checksums import beside, verify
+from truthward.errors import CorruptError
 
 log = logging.getLogger("truthward.kept")
 
@@ -29,12 +30,12 @@ def keep(outputs: Iterable[Path], state: Path) -> None:
     """
     fresh = state / f"{FOLDER}{MARK}"
     shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
     try:
-        for number, path in enumerate(outputs):
-            os.link(path, fresh / f"{number}.{path.name}")
+        for path, name in _pairs(outputs, fresh):
+            name.parent.mkdir(parents=True)
+            os.link(path, name)
             if beside(path).is_file():
-                os.link(beside(path), beside(fresh / f"{number}.{path.name}"))
+                os.link(beside(path), beside(name))
     except OSError as error:
         log.info("no hard links here (%s): finished work is not kept beyond its own name", error.strerror)
         shutil.rmtree(state.parent)
@@ -43,11 +44,16 @@ def keep(outputs: Iterable[Path], state: Path) -> None:
 
 
 def take_up(outputs: Iterable[Path], state: Path) -> bool:
-    """Put kept outputs back under their names; False, and nothing done, where they are not all there."""
-    pairs = [(state / FOLDER / f"{number}.{path.name}", path) for number, path in enumerate(outputs)]
-    if not all(kept.is_file() for kept, _ in pairs):
+    """Put kept outputs back under their names; False, and nothing done, where they are not all there and whole."""
+    pairs = _pairs(outputs, state / FOLDER)
+    if not all(kept.is_file() for _, kept in pairs):
         return False
-    for kept, path in pairs:
+    try:
+        verify(kept for _, kept in pairs)
+    except CorruptError as error:
+        log.warning("%s", error)
+        return False
+    for path, kept in pairs:
         path.parent.mkdir(parents=True, exist_ok=True)
         for source, name in ((kept, path), (beside(kept), beside(path))):
             name.unlink(missing_ok=True)
@@ -74,3 +80,8 @@ def _states(results: str | Path) -> list[tuple[Path, Path]]:
     """Pairs (artefact, its state folder) where something is kept."""
     found = {kept.parent.parent for kept in Path(results).glob(f"**/.*.state/*/{FOLDER}")}
     return [(s.with_name(s.name.removeprefix(".").removesuffix(".state")), s) for s in sorted(found)]
+
+
+def _pairs(outputs: Iterable[Path], folder: Path) -> list[tuple[Path, Path]]:
+    """Outputs and where they are kept; two may have one name."""
+    return [(path, folder / str(number) / path.name) for number, path in enumerate(outputs)]
