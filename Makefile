@@ -1,4 +1,5 @@
 # make run    the default study, from nothing installed to the report (CONFIG=file for another)
+# make watch  how the run of a study goes, here or on a cluster, until q (CONFIG as above)
 # make test   lint and every test
 # make lock   resolve envs/requirements.in anew
 # make bench NAME=coverage [QUICK=1]
@@ -9,12 +10,15 @@ TESTS ?=
 CONFIG ?= config.yaml
 STUDY = $(shell sed -n 's/^study: *//p' $(CONFIG))
 
-.PHONY: run test lint lock bench tables clean
+.PHONY: run watch test lint lock bench tables clean
 
 run: .venv/.stamp
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) --configfile $(CONFIG)
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --configfile $(CONFIG) --report results/$(STUDY)/report/report.html
 	@echo "Look at results/$(STUDY)/report/summary.png, report.html, and results/$(STUDY)/validate/methods.md"
+
+watch: .venv/.stamp
+	@$(BIN)/python -m truthward.watch results/$(STUDY)
 
 test: lint
 	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup $(TESTS)

@@ -13,7 +13,17 @@ PACKAGE = Path(truthward.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 INFRASTRUCTURE = fingerprint.INFRASTRUCTURE | {"__init__"}
-LAYERS = {"variations": 0, "events": 1, "physics": 1, "seeds": 1, "learn": 2, "models": 3, "ratio": 3, "plots": 5}
+LAYERS = {
+    "variations": 0,
+    "events": 1,
+    "physics": 1,
+    "seeds": 1,
+    "learn": 2,
+    "models": 3,
+    "ratio": 3,
+    "plots": 5,
+    "watch": 5,
+}
 SUITE = {"validate.stress", "validate.scenarios", "validate.verdict"}
 NUMERICS = {"numpy", "scipy", "pandas", "pyarrow", "awkward", "vector", "uproot", "fastjet", "pythia8mc"}
 THIRD_PARTY = {
@@ -22,7 +32,7 @@ THIRD_PARTY = {
     2: {"torch", "safetensors", "numpy"},
     3: {"torch", "numpy", "safetensors"},
     4: {"torch", "safetensors"} | NUMERICS,
-    5: {"matplotlib", "mplhep"} | NUMERICS,
+    5: {"matplotlib", "mplhep", "rich"} | NUMERICS,
 }
 
 

@@ -61,6 +61,7 @@ JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=1
 JobAcctGatherParams=OverMemoryKill
 OverTimeLimit=0
+EnforcePartLimits=ALL
 KillWait=3
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
@@ -68,9 +69,9 @@ AccountingStorageType=accounting_storage/none
 JobCompType=jobcomp/filetxt
 JobCompLoc={root}/log/finished.log
 {nodes}
-PartitionName=cpu Nodes=c1,c2 Default=YES MaxTime=120 PriorityTier=10 DefMemPerCPU=256
-PartitionName=preempt Nodes=c1,c2 MaxTime=120 PriorityTier=1 PreemptMode=REQUEUE DefMemPerCPU=256
-PartitionName=gpu Nodes=g1 MaxTime=120 PriorityTier=10 DefMemPerCPU=256
+PartitionName=cpu Nodes=c1,c2 Default=YES MaxTime=1440 PriorityTier=10 DefMemPerCPU=256
+PartitionName=preempt Nodes=c1,c2 MaxTime=1440 PriorityTier=1 PreemptMode=REQUEUE DefMemPerCPU=256
+PartitionName=gpu Nodes=g1 MaxTime=1440 PriorityTier=10 DefMemPerCPU=256
 """
 GRES = "AutoDetect=off\nNodeName=g1 Name=gpu Type=fake File={root}/gpu[0-1]\n"
 CGROUP = "CgroupPlugin=cgroup/v1\nCgroupAutomount=no\nConstrainCores=no\nConstrainRAMSpace=no\nConstrainDevices=no\n"
@@ -101,7 +102,7 @@ class Cluster:
         root: its files; log/ holds the daemons' logs.
     """
 
-    def __init__(self, cpus: int = 2, memory: int = 16000) -> None:
+    def __init__(self, cpus: int = 4, memory: int = 16000) -> None:
         """Nodes of so many cpus and MB; there need not be as many in the machine."""
         self.cpus, self.memory = cpus, memory
         self.root = Path(tempfile.gettempdir()) / "truthward-slurm"
