@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -51,6 +52,22 @@ def test_members_of_a_stack_go_through_a_file(tmp_path):
 def test_a_missing_file_is_an_input_error(tmp_path):
     with pytest.raises(InputError, match="no such checkpoint"):
         checkpoint.load(tmp_path / "none.safetensors")
+
+
+def test_a_flipped_bit_of_a_value_is_found(tmp_path):
+    path = tmp_path / "a.safetensors"
+    checkpoint.save(path, {"n": net(0)}, recipe=RECIPE, provenance={}, extra={"edges": torch.tensor([1.5])})
+    arrays = tmp_path / "b.safetensors"
+    checkpoint.save_arrays(arrays, {"a": np.arange(5.0), "empty": np.zeros((0, 3))}, provenance={})
+    assert checkpoint.load_arrays(arrays)["empty"].shape == (0, 3)
+    for damaged, load in ((path, checkpoint.load), (arrays, checkpoint.load_arrays)):
+        content = bytearray(damaged.read_bytes())
+        content[-3] ^= 1
+        damaged.write_bytes(content)
+        with pytest.raises(
+            CorruptError, match=r"safetensors: truncated or damaged .its content is not what was written"
+        ):
+            load(damaged)
 
 
 @pytest.mark.parametrize("damage", ["empty", "half", "text", "pickle", "no_metadata", "no_recipe"])

@@ -1,7 +1,11 @@
-"""Checkpoints: safetensors that rebuild their network without the config. Nothing is unpickled."""
+"""Checkpoints: safetensors that rebuild their network without the config. Nothing is unpickled.
+
+The format has no checksum: the SHA-256 of names, types, shapes, values and metadata is stored as metadata `sha256`.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 from collections.abc import Mapping
@@ -9,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file as save_numpy
 from safetensors.torch import save_file
@@ -16,6 +21,11 @@ from torch import Tensor, nn
 
 from truthward.artefact import atomic
 from truthward.errors import CorruptError, InputError, TruthwardError
+
+SEAL = "sha256"
+
+# What safetensors and the metadata raise on bytes that are not what they should be.
+_DAMAGE = (SafetensorError, OSError, LookupError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError)
 
 
 def save(
@@ -43,30 +53,30 @@ def save(
         "provenance": json.dumps(provenance),
     }
     with atomic(path) as temporary:
-        save_file(tensors, temporary, metadata=metadata)
+        save_file(tensors, temporary, metadata=metadata | {SEAL: _seal(tensors, metadata)})
 
 
 def save_arrays(path: str | Path, arrays: Mapping[str, np.ndarray], *, provenance: dict[str, Any]) -> None:
     """Write named arrays, as a method's nominal training leaves them to its replicas."""
+    stored = {n: np.ascontiguousarray(a) for n, a in arrays.items()}
+    metadata = {"provenance": json.dumps(provenance)}
     with atomic(path) as temporary:
-        save_numpy({n: np.ascontiguousarray(a) for n, a in arrays.items()}, temporary,
-                   metadata={"provenance": json.dumps(provenance)})  # fmt: skip
+        save_numpy(stored, temporary, metadata=metadata | {SEAL: _seal(stored, metadata)})
 
 
 def load_arrays(path: str | Path) -> dict[str, np.ndarray]:
     """Read what `save_arrays` wrote.
 
     Raises:
-        InputError: where the file is missing; CorruptError: where it is not a whole safetensors file.
+        InputError: where the file is missing; CorruptError: where it is truncated or damaged.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file; run the stage that trains it")
     try:
-        with safe_open(path, framework="numpy") as handle:
-            return {key: handle.get_tensor(key) for key in handle.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CorruptError(f"{path}: not a whole safetensors file ({error}); delete it and rerun its stage") from error
+        return _read(path, "numpy")[0]
+    except _DAMAGE as error:
+        raise CorruptError(f"{path}: truncated or damaged ({error}); delete it and rerun its stage") from error
 
 
 def load(path: str | Path) -> tuple[dict[str, nn.Module], dict[str, Tensor], dict[str, Any]]:
@@ -74,22 +84,20 @@ def load(path: str | Path) -> tuple[dict[str, nn.Module], dict[str, Tensor], dic
 
     Raises:
         InputError: where the file is missing.
-        CorruptError: where it is not a whole safetensors file, names what is no network of this package, or does not
+        CorruptError: where it is truncated or damaged, names what is no network of this package, or does not
             fit the class that it names.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint; run the stage that trains it")
     try:
-        with safe_open(path, framework="pt") as handle:
-            metadata = handle.metadata()
-            tensors = {key: handle.get_tensor(key) for key in handle.keys()}  # noqa: SIM118 (not a mapping)
+        tensors, metadata = _read(path, "pt")
         recipe = json.loads(metadata["recipe"])
         names = json.loads(metadata["modules"])
         provenance = json.loads(metadata["provenance"])
         module_name, class_name = recipe["class"].split(":")
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise CorruptError(f"{path}: not a whole checkpoint ({error}); delete it and rerun its stage") from error
+    except _DAMAGE as error:
+        raise CorruptError(f"{path}: truncated or damaged ({error}); delete it and rerun its stage") from error
     build = _network(path, module_name, class_name)
     modules = {}
     for name in names:
@@ -120,3 +128,24 @@ def _network(path: Path, module_name: str, class_name: str) -> type[nn.Module]:
     if not ours:
         raise CorruptError(f"{path}: names {module_name}:{class_name}, no network of this package; not loaded")
     return found
+
+
+def _read(path: Path, framework: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """All tensors, and the metadata; ValueError where they are not what was written."""
+    with safe_open(path, framework=framework) as handle:
+        metadata = dict(handle.metadata() or {})
+        tensors = {key: handle.get_tensor(key) for key in handle.keys()}  # noqa: SIM118 (not a mapping)
+    stated = metadata.pop(SEAL, None)
+    if stated is not None and stated != _seal(tensors, metadata):
+        raise ValueError("its content is not what was written")
+    return tensors, metadata
+
+
+def _seal(tensors: Mapping[str, Tensor | np.ndarray], metadata: Mapping[str, str]) -> str:
+    digest = hashlib.sha256(json.dumps(sorted(metadata.items())).encode())
+    for name, values in sorted(tensors.items()):
+        kind = str(values.dtype).removeprefix("torch.")
+        digest.update(json.dumps([name, kind, list(values.shape)]).encode())
+        flat = values.reshape(-1)
+        digest.update((flat.detach().cpu().view(torch.uint8).numpy() if isinstance(flat, Tensor) else flat).data)
+    return digest.hexdigest()

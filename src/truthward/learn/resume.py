@@ -1,8 +1,15 @@
-"""Resume state of a training: an undeclared file, keyed by spec and code, refused when they differ."""
+"""Resume state of a training: an undeclared file, keyed by spec and code, refused when they differ.
+
+It saves time and nothing else: one that is damaged is reported in the log, and the training starts anew. To refuse it
+would end each further call too, until somebody deleted a file that the chain would have made again by itself.
+"""
 
 from __future__ import annotations
 
+import logging
 import pickle
+import zipfile
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,10 +20,13 @@ from torch import nn
 from truthward.artefact import atomic
 from truthward.errors import CorruptError, StaleError, TruthwardError
 
+log = logging.getLogger("truthward.resume")
+
 _FIELDS = ("epoch", "step", "running", "active", "best_loss", "best", "shadow")
 
-# What torch raises for bytes that are no state of this training.
-_DAMAGE = (RuntimeError, EOFError, LookupError, TypeError, ValueError, AttributeError, OSError, pickle.UnpicklingError)
+# What the archive, its records and torch raise on bytes that are no state of a training.
+_DAMAGE = (RuntimeError, EOFError, LookupError, TypeError, ValueError, AttributeError, OSError, MemoryError,
+           pickle.UnpicklingError, zipfile.BadZipFile, zlib.error)  # fmt: skip
 
 
 class Interrupted(TruthwardError):
@@ -45,16 +55,16 @@ def save_state(
 
 
 def load_state(path: Path, key: str, module: nn.Module, optimiser: torch.optim.Optimizer, run: Any) -> bool:
-    """Take up a saved state where there is one; True where that training was already finished.
+    """Take up a saved state where there is a whole one; True where that training was already finished.
 
     Raises:
         StaleError: it belongs to another spec or other code.
-        CorruptError: it cannot be read.
+        CorruptError: it is whole, but of another training.
     """
-    if not path.is_file():
+    content = _read(path) if path.is_file() else None
+    if content is None:
         return False
     try:
-        content = torch.load(path, weights_only=True)
         if content["key"] != key:
             raise StaleError(f"{path}: resume state of another spec or other code; delete it to train anew")
         module.load_state_dict(content["module"])
@@ -66,4 +76,18 @@ def load_state(path: Path, key: str, module: nn.Module, optimiser: torch.optim.O
             setattr(run.history, name, value)
         return content["done"]
     except _DAMAGE as error:
-        raise CorruptError(f"{path}: not a whole resume state ({error}); delete it to train anew") from error
+        raise CorruptError(f"{path}: no resume state of this training ({error}); delete it to train anew") from error
+
+
+def _read(path: Path) -> Any:
+    """What `save_state` wrote; None, with a warning in the log, where it is truncated or damaged."""
+    try:
+        # torch does not look at the checksums that it writes: a flipped bit would be taken for a weight.
+        with zipfile.ZipFile(path) as archive:
+            if damaged := archive.testzip():
+                raise ValueError(f"{damaged} does not match its checksum")
+        return torch.load(path, weights_only=True)
+    except _DAMAGE as error:
+        reason = " ".join(str(error).split())[:160]
+        log.warning("%s: resume state is truncated or damaged (%s); not used, this training starts anew", path, reason)
+        return None
