@@ -56,7 +56,7 @@ def files_of(where, patterns):
     for pattern in patterns:
         matches = sorted(glob(pattern, recursive=True))
         if not matches:
-            sys.exit(f"ConfigError: {where}.files: {pattern!r} names no file (relative to {Path.cwd().name}/)")
+            sys.exit(f"ConfigError: {where}: {pattern!r} names no file (relative to {Path.cwd().name}/)")
         found += matches
     return found
 

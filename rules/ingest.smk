@@ -18,7 +18,13 @@ def source(sample, closure=False):
     entry = STUDY.samples[sample]
     if entry.generate:
         return [f"{RESULTS}/simulate/{sample}/{chunk}.root" for chunk in range(entry.chunks)]
-    return files_of(f"samples.{sample}", reader(sample, closure)["files"])
+    return files_of(f"samples.{sample}.files", reader(sample, closure)["files"])
+
+
+def checksums(sample):
+    """The list of checksums of a sample's files, where the config names one."""
+    listing = STUDY.samples[sample].checksums
+    return files_of(f"samples.{sample}.checksums", [listing]) if listing else []
 
 
 def ingest_spec(sample, closure=False):
@@ -45,7 +51,8 @@ rule ingest_all:
 
 rule ingest:
     input:
-        lambda w: source(w.sample),
+        files=lambda w: source(w.sample),
+        checksums=lambda w: checksums(w.sample),
     output:
         table="results/{study}/ingest/{sample}.parquet",
     log:
@@ -64,7 +71,8 @@ rule ingest:
 
 rule ingest_pseudodata:
     input:
-        lambda w: source(w.sample),
+        files=lambda w: source(w.sample),
+        checksums=lambda w: checksums(w.sample),
     output:
         table="results/{study}/ingest/{sample}.parquet",
         closure="results/{study}/ingest/{sample}.closure_truth.parquet",
@@ -84,7 +92,8 @@ rule ingest_pseudodata:
 
 rule ingest_closure:
     input:
-        lambda w: source(w.sample, closure=True),
+        files=lambda w: source(w.sample, closure=True),
+        checksums=lambda w: checksums(w.sample),
     output:
         table="results/{study}/ingest/{sample}.closure_truth.parquet",
     log:

@@ -60,7 +60,7 @@ class Observable(Strict):
 
 
 class Sample(Strict):
-    """One sample: made by a generator or read from files."""
+    """One sample: made by a generator or read from files, which a list of `checksums` may guard."""
 
     role: Literal["simulation", "data", "alternative"]
     generate: Plugin | None = None
@@ -69,6 +69,7 @@ class Sample(Strict):
     chunks: int = Field(1, ge=1, le=10_000)
     closure: bool = False
     closure_read: Plugin | None = None
+    checksums: str | None = Field(None, min_length=1)
 
     @model_validator(mode="after")
     def _one_source(self) -> Sample:
@@ -78,6 +79,8 @@ class Sample(Strict):
             raise ValueError("`closure` is for a data sample whose truth is set apart; simulation carries its truth")
         if self.generate is None and {"events", "chunks"} & self.model_fields_set:
             raise ValueError("`events` and `chunks` are for generated samples")
+        if self.generate is not None and self.checksums is not None:
+            raise ValueError("`checksums` is for samples that are read; generated ones are recorded by themselves")
         if self.chunks > self.events:
             raise ValueError(f"{self.chunks} chunks for {self.events} events")
         return self

@@ -79,6 +79,17 @@ def test_finished_seeds_are_taken_from_the_state(tmp_path, monkeypatch):
     assert run(p, q, epochs=1, state=tmp_path) == first
 
 
+def test_a_damaged_state_is_reported_and_made_anew(tmp_path, caplog):
+    p, q = draw(1, n=200), draw(2, n=200)
+    first = run(p, q, epochs=1, state=tmp_path)
+    for number, path in enumerate(sorted(tmp_path.iterdir())):
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content if number else content[:100])
+    assert run(p, q, epochs=1, state=tmp_path) == first
+    assert caplog.text.count("truncated or damaged") == 2
+
+
 def test_saturated_scores_are_counted(monkeypatch):
     scores = np.full(30, 0.5), np.append(np.full(29, 0.5), 1.0)
     monkeypatch.setattr(two_sample, "two_sample_scores", lambda *a, **k: scores)

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from truthward.artefact import read_json
+from truthward.artefact import read_json, sha256
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 
@@ -43,3 +43,24 @@ def test_records_change_no_plan_and_every_output_has_one(empty) -> None:
         assert path.name in record.read_text()
         record.unlink()
     assert empty.planned(SUMMARY) == set()
+
+
+def test_own_files_are_held_against_their_list(empty) -> None:
+    made = "results/tiny/simulate/pseudodata/0.root"
+    empty.run(made)
+    own, listing = empty.path("own.root"), empty.path("SHA256SUMS")
+    own.write_bytes(empty.path(made).read_bytes())
+    read = {"kind": "flat_tree", "files": ["own.root"]}
+    entry = {"role": "data", "read": read, "closure": True, "checksums": "SHA256SUMS"}
+    empty.study(lambda s: s["samples"].update(pseudodata=entry))
+    missing = empty.call(TABLE, "-n", "--configfile", "study.yaml")
+    assert "samples.pseudodata.checksums: 'SHA256SUMS' names no file" in missing.stdout + missing.stderr
+    listing.write_text(f"{sha256(own)}  own.root\n")
+    empty.run(TABLE)
+    own.write_bytes(own.read_bytes()[:-1])
+    assert empty.call(TABLE, "--cores", "1", "--configfile", "study.yaml").returncode != 0
+    log = empty.path("results/tiny/logs/ingest_pseudodata/pseudodata.log").read_text()
+    assert "CorruptError: own.root: its sha256 is" in log
+    # A list that is corrected is a reason to read again.
+    listing.write_text(f"{sha256(own)}  own.root\n")
+    assert empty.planned(TABLE) == {"ingest/pseudodata.parquet"}

@@ -8,11 +8,12 @@ with Job(snakemake) as job:
     from truthward.plugins import build
 
     ingest(
-        build("events.readers", {**job.spec["read"], "files": list(job.input)}),
+        build("events.readers", {**job.spec["read"], "files": list(job.input.files)}),
         output=job.output.table,
         observables=observables_from(job.spec["observables"]),
         role=job.spec["role"],
         selection=job.spec["selection"],
         systematics=job.spec.get("systematics"),
+        checksums=next(iter(job.input.checksums), None),
         record=job.record,
     )

@@ -14,6 +14,7 @@ from truthward.events.contract import ROLES, Batch, flags, level_of, nearest
 from truthward.events.readers import Reader
 from truthward.events.root import CHUNK
 from truthward.events.select import Selection
+from truthward.events.sums import check
 from truthward.events.table import write_table
 from truthward.provenance import Record
 from truthward.variations import missing
@@ -40,6 +41,7 @@ def ingest(
     role: str,
     selection: Mapping[str, str | None] | None = None,
     systematics: Mapping[str, Mapping[str, Any]] | None = None,
+    checksums: str | Path | None = None,
     record: Record,
     rows: int = CHUNK,
 ) -> dict[str, Any]:
@@ -56,6 +58,7 @@ def ingest(
         role: "simulation" (both levels), "data" (reco), or "closure_truth" (truth, from a file of its own).
         selection: level -> expression over columns; see `select.Selection`.
         systematics: those of the config whose columns a simulation must have, name -> {"kind", "replicas"}.
+        checksums: a list of the digests of the reader's files; see `sums.check`.
         record: provenance.
         rows: entries read at once; the tables do not depend on it.
 
@@ -67,8 +70,11 @@ def ingest(
         InputError: what the readers and the contract refuse; an observable that is not there; data that carries truth
             where none is declared, or declared truth that is not there; a variation that is not there; no event left
             at a level.
+        CorruptError: a file that does not match its checksum.
         ConfigError: an expression that is not valid.
     """
+    if checksums is not None:
+        check(reader.digests, checksums)
     chosen = Selection(selection or {})
     if closure_output is not None and role != "data":
         raise InputError(f"closure truth is for a sample of role data; this one is {role}")
@@ -138,7 +144,7 @@ def _write(
         selection=applied,
         record=record,
         source=str(reader.paths[0]),
-        origin=reader.describe(levels),
+        origin={**reader.describe(levels), "sha256": list(reader.digests.values())},
         events_in=lambda: tally.read,
     )
     provenance = metadata["provenance"]

@@ -14,7 +14,6 @@ from typing import Any
 import awkward as ak
 import uproot
 
-from truthward.artefact import sha256
 from truthward.errors import InputError
 from truthward.events.contract import nearest
 
@@ -187,11 +186,6 @@ def opened(path: Path, tree: str) -> Iterator[Tree]:
         with _reading(path):
             handle = file[tree]
         yield Tree(path, handle)
-
-
-def digest(path: Path) -> int:
-    """First 64 bits of the SHA-256 of a file's content: the same wherever it lies and whatever its name."""
-    return int(sha256(path)[:16], 16)
 
 
 def _plain(values: ak.Array) -> Any:

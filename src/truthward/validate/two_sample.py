@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,8 @@ from truthward.validate import metrics
 from truthward.validate.distances import summary
 from truthward.validate.events import Events
 from truthward.validate.refold import Ratio
+
+log = logging.getLogger("truthward")
 
 QUANTILES = (0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999)
 NEAR_ONE = np.linspace(-0.5, 0.5, 101)
@@ -216,10 +221,8 @@ def _logits(
 ) -> tuple[tuple[np.ndarray, np.ndarray], int]:
     if len(p) < 20 or len(q) < 20:
         raise InputError(f"{label}: {len(p)} and {len(q)} events; at least 20 of each are needed to train a classifier")
-    if file is not None and file.is_file():
-        with np.load(file) as saved:
-            scores = saved["p"], saved["q"]
-    else:
+    scores = None if file is None or not file.is_file() else _saved(file)
+    if scores is None:
         scores = two_sample_scores(p, w_p, q, w_q, seed=seed, epochs=epochs, label=label)
         if file is not None:
             with atomic(file) as temporary:
@@ -227,6 +230,16 @@ def _logits(
     found = [_clipped(s) for s in scores]
     beyond = sum(int((np.abs(logit(s)) > LIMIT).sum()) for s in scores)
     return (found[0], found[1]), beyond
+
+
+def _saved(file: Path) -> tuple[np.ndarray, np.ndarray] | None:
+    """Scores of a finished repetition; None, with a warning in the log, where the file is truncated or damaged."""
+    try:
+        with np.load(file) as saved:
+            return saved["p"], saved["q"]
+    except (OSError, ValueError, LookupError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        log.warning("%s: truncated or damaged (%s); not used, this classifier is trained anew", file, error)
+        return None
 
 
 def _clipped(scores: np.ndarray) -> np.ndarray:

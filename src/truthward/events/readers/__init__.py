@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from truthward.artefact import sha256
 from truthward.events.contract import Batch
 from truthward.events.root import CHUNK, expand
 
@@ -24,6 +26,11 @@ class Reader(ABC):
     def paths(self) -> list[Path]:
         """The files; InputError where one is missing or a pattern matches nothing."""
         return expand(self.files)
+
+    @cached_property
+    def digests(self) -> dict[Path, str]:
+        """SHA-256 of each file, as hexadecimal text; each is read once."""
+        return {path: sha256(path) for path in self.paths}
 
     @abstractmethod
     def columns(self) -> list[str]:

@@ -1,0 +1,91 @@
+"""Lists of checksums of the user's own files: as `sha256sum` writes them, and as CERN Open Data gives them."""
+
+from __future__ import annotations
+
+import logging
+import re
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from shlex import quote
+
+from truthward.errors import CorruptError, InputError
+
+log = logging.getLogger(__name__)
+
+_DIGEST = re.compile(r"(?:sha256:)?(?P<sha256>[0-9a-f]{64})|adler32:(?P<adler32>[0-9a-f]{8})")
+
+
+def check(digests: Mapping[Path, str], listing: str | Path) -> None:
+    """Hold files against a list of checksums.
+
+    A line is a digest and a name, `<SHA-256>  <name>` or `adler32:<hex>  <name>`, or a name or address, perhaps a size,
+    and a digest, as in `root://... 15790656 adler32:1c2d3e4f`; a line that begins with # says nothing. A file goes by
+    its path as seen from the folder of the list, or else by its name alone.
+
+    Args:
+        digests: file -> its SHA-256. listing: the list.
+
+    Raises:
+        InputError: no such list, a line that is none of these, or a file that is not in it.
+        CorruptError: a file whose content has another digest.
+    """
+    listing = Path(listing)
+    listed = _lines(listing)
+    for path, digest in digests.items():
+        kind, wanted = _entry(path, listed, listing)
+        found = digest if kind == "sha256" else _adler32(path)
+        if found != wanted:
+            raise CorruptError(
+                f"{path}: its {kind} is {found}, where {listing} says {wanted}: truncated, damaged or another version; "
+                "copy it again, or correct the list"
+            )
+    log.info("%d files match their checksums in %s", len(digests), listing)
+
+
+def _lines(listing: Path) -> list[tuple[str, str, str]]:
+    """(kind, digest, name) of each line."""
+    try:
+        lines = listing.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{listing}: cannot be read as a list of checksums ({error}); correct `checksums`") from error
+    found = []
+    for number, line in enumerate(lines, 1):
+        words = line.split()
+        if not words or line.startswith("#"):
+            continue
+        if first := _DIGEST.fullmatch(words[0].lower()):
+            name, match = line.strip()[len(words[0]) :].lstrip().removeprefix("*"), first
+        else:
+            name, match = words[0], _DIGEST.fullmatch(words[-1].lower())
+        if match is None or not name:
+            raise InputError(
+                f"{listing}:{number}: {line[:80]!r} is no line of `sha256sum`, and none with adler32:<8 digits>"
+            )
+        found.append((match.lastgroup or "", match[match.lastgroup or 0], name))
+    return found
+
+
+def _entry(path: Path, listed: list[tuple[str, str, str]], listing: Path) -> tuple[str, str]:
+    exact = [line for line in listed if (listing.parent / line[2]).resolve() == path.resolve()]
+    named = [line for line in listed if line[2].rpartition("/")[2] == path.name]
+    entries = {line[:2] for line in exact or named}
+    if not entries:
+        raise InputError(
+            f"{path}: not in {listing}; add it (`sha256sum {quote(str(path))} >> {quote(str(listing))}`, once you know "
+            "that it is whole) or leave it out of `files`"
+        )
+    # A file may be listed by digests of both kinds: the stronger counts.
+    kind = "sha256" if "sha256" in dict(entries) else "adler32"
+    wanted = [digest for own, digest in entries if own == kind]
+    if len(wanted) > 1:
+        raise InputError(f"{listing}: {path.name} is listed with different checksums; name the files by their paths")
+    return kind, wanted[0]
+
+
+def _adler32(path: Path) -> str:
+    value = 1
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            value = zlib.adler32(block, value)
+    return f"{value:08x}"
