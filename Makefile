@@ -1,6 +1,8 @@
 # make run    the default study, from nothing installed to the report (CONFIG=file for another)
 # make watch  how the run of a study goes, here or on a cluster, until q (CONFIG as above)
 # make test   lint and every test
+# make check  whether a study can run here: devices, packages, methods, and what would run and why (CONFIG=file)
+# make audit  known vulnerabilities of the locked packages; fails on one, and where they could not be looked up
 # make lock   resolve envs/requirements.in anew
 # make bench NAME=coverage [QUICK=1]
 PYTHON ?= python3
@@ -10,7 +12,7 @@ TESTS ?=
 CONFIG ?= config.yaml
 STUDY = $(shell sed -n 's/^study: *//p' $(CONFIG))
 
-.PHONY: run watch test lint lock bench tables clean
+.PHONY: run watch test lint check audit lock bench tables clean
 
 run: .venv/.stamp
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) --configfile $(CONFIG)
@@ -28,6 +30,9 @@ lint: .venv/.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile rules
 
+check: .venv/.stamp
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m truthward.doctor $(CONFIG)
+
 bench: .venv/.stamp
 	OMP_NUM_THREADS=1 QUICK=$(QUICK) $(BIN)/python benchmarks/$(NAME).py
 
@@ -43,6 +48,15 @@ tables: .venv/.stamp
 	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
+audit: .venv-audit/.stamp
+	.venv-audit/bin/python envs/audit.py
+
+# An environment of its own: the auditor's packages are not those of the lock.
+.venv-audit/.stamp: Makefile
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/pip install --disable-pip-version-check --quiet --progress-bar off pip-audit==2.10.1
+	touch $@
+
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/pip install --quiet --prefer-binary --only-binary pythia8mc,fastjet,torch -r envs/requirements.in setuptools
@@ -50,4 +64,4 @@ lock:
 	rm -rf .venv-lock
 
 clean:
-	rm -rf results/*/ .snakemake .venv
+	rm -rf results/*/ .snakemake .venv .venv-audit

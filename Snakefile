@@ -33,6 +33,10 @@ onerror:
     kept.forget(RESULTS, recorded)
 
 
+# Of no effect but with `--software-deployment-method apptainer`; envs/container.def says how it is built.
+container: "envs/truthward.sif"
+
+
 report: "workflow/report/workflow.rst"
 
 

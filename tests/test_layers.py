@@ -23,6 +23,7 @@ LAYERS = {
     "ratio": 3,
     "plots": 5,
     "watch": 5,
+    "doctor": 6,
 }
 SUITE = {"validate.stress", "validate.scenarios", "validate.verdict"}
 NUMERICS = {"numpy", "scipy", "pandas", "pyarrow", "awkward", "vector", "uproot", "fastjet", "pythia8mc"}
@@ -33,6 +34,7 @@ THIRD_PARTY = {
     3: {"torch", "numpy", "safetensors"},
     4: {"torch", "safetensors"} | NUMERICS,
     5: {"matplotlib", "mplhep", "rich"} | NUMERICS,
+    6: {"rich", "torch", "yaml"},
 }
 
 

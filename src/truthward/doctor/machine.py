@@ -1,0 +1,55 @@
+"""What the machine has, as rows (what, how much)."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+
+import torch
+
+GB = 1e9
+# Seconds; a controller that is down lets sinfo wait for minutes.
+PATIENCE = 10
+
+
+def devices(results: Path) -> list[tuple[str, str]]:
+    """Processor, memory, GPUs that torch sees, SLURM's partitions, and the disk that `results` lies on."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    page = os.sysconf("SC_PAGE_SIZE")
+    total, free = page * os.sysconf("SC_PHYS_PAGES") / GB, page * os.sysconf("SC_AVPHYS_PAGES") / GB
+    rows = [
+        ("Python", f"{platform.python_version()}, {platform.system()} {platform.machine()}"),
+        ("CPU", f"{usable} of {os.cpu_count()} cores, torch uses {torch.get_num_threads()}"),
+        ("Memory", f"{total:.1f} GB, {free:.1f} GB unused"),
+    ]
+    rows += [("GPU", gpu) for gpu in gpus()]
+    rows += [("SLURM", line) for line in slurm()]
+    existing = next(folder for folder in (results, *results.absolute().parents) if folder.exists())
+    disk = shutil.disk_usage(existing)
+    rows.append(("Disk", f"{disk.free / GB:.0f} GB free of {disk.total / GB:.0f} GB at {results}/"))
+    return rows
+
+
+def gpus() -> list[str]:
+    """One line a GPU, or why there is none."""
+    if not torch.cuda.is_available():
+        return [
+            "none that torch sees" + ("" if torch.version.cuda else f" (torch {torch.__version__} is without CUDA)")
+        ]
+    found = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+    return [f"{device.name}, {device.total_memory / GB:.1f} GB" for device in found]
+
+
+def slurm() -> list[str]:
+    """One line a partition, or that there is none."""
+    if shutil.which("sinfo") is None:
+        return ["none (no sinfo)"]
+    command = ["sinfo", "--noheader", "--format=%P: %a, %D nodes of %c cores, %m MB, %G"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        return ["sinfo does not answer"]
+    return done.stdout.splitlines() or [f"sinfo: {done.stderr.strip() or 'no partition'}"]
