@@ -37,6 +37,10 @@ def code(rule, *kinds):
     return fingerprint.code(Path(workflow.basedir) / "workflow" / "scripts" / f"{rule}.py", kinds)
 
 
+if workflow.is_main_process:
+    fingerprint.hand_over(Path(workflow.basedir) / "workflow" / "scripts")
+
+
 def calibrated(sample):
     """The event table of a sample, calibrated where the study calibrates."""
     stage = "calibrate" if STUDY.calibrate else "ingest"

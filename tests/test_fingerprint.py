@@ -1,8 +1,12 @@
 """The digest follows what the code says, and the imports that reach it."""
 
+import json
+import os
+
 import pytest
 
 from truthward import fingerprint
+from truthward.errors import StaleError
 
 
 @pytest.mark.parametrize(
@@ -53,3 +57,27 @@ def test_an_adapter_named_as_a_module_is_told_apart(root, tmp_path) -> None:
     fingerprint._digest.cache_clear()
     adapter.write_text("import truthward.surrogate\n\nx = 1\n")
     assert fingerprint.code(adapter)["digest"] != before
+
+
+def test_jobs_are_held_against_what_their_scheduler_handed_over(root, monkeypatch) -> None:
+    scripts = root / "workflow" / "scripts"
+    planned = fingerprint.code(scripts / "ingest.py", [("events.readers", "flat_tree")])
+    monkeypatch.setenv(fingerprint.PLAN, "")
+    fingerprint.hand_over(scripts)
+    whole = json.loads(os.environ[fingerprint.PLAN])
+    assert len(os.environ[fingerprint.PLAN]) < 2**15
+    fingerprint.check(scripts / "ingest.py", planned)
+    for name in ("python", "truthward", "envs/requirements.lock", "adapter/ingest.py", "events/readers/flat_tree.py"):
+        monkeypatch.setenv(fingerprint.PLAN, json.dumps(whole | {name: "other"}))
+        with pytest.raises(StaleError, match=rf"rule ingest: .*{name} \(.* here, other there\); changed in between"):
+            fingerprint.check(scripts / "ingest.py", planned)
+    # What the rule does not reach may change while it waits.
+    monkeypatch.setenv(fingerprint.PLAN, json.dumps(whole | {"unfold/omnifold.py": "other", "adapter/unfold.py": "x"}))
+    fingerprint.check(scripts / "ingest.py", planned)
+
+
+def test_a_job_that_was_handed_nothing_says_so(root, monkeypatch, caplog) -> None:
+    monkeypatch.delenv(fingerprint.PLAN, raising=False)
+    adapter = root / "workflow" / "scripts" / "ingest.py"
+    fingerprint.check(adapter, fingerprint.code(adapter))
+    assert "nothing that the scheduler planned with reached this job" in caplog.text

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
+import logging
+import os
 import sys
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from truthward import environment
+from truthward import __version__, environment
 from truthward.errors import StaleError
+
+log = logging.getLogger("truthward")
+
+PLAN = "TRUTHWARD_PLAN"
+"""Environment variable that tells jobs what their scheduler planned with."""
 
 PACKAGE = Path(__file__).resolve().parent
 # Layer L0: reads the config, writes and names files; it does not enter results.
@@ -125,14 +133,17 @@ def code(adapter: Path, kinds: Iterable[tuple[str, str]] = ()) -> dict[str, obje
     """
     kinds = [list(kind) for kind in kinds]
     files = reached(adapter, kinds)
-    # By names that are the same wherever the checkout lies.
-    named = {
+    text = "".join(f"{name}\0{digest}\n" for name, digest in sorted(_digests(files).items()))
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return {"digest": digest, "environment": environment.digest(foreign(files)), "kinds": kinds}
+
+
+def _digests(files: Iterable[Path]) -> dict[str, str]:
+    """Digests of files, by names that are the same wherever the checkout lies."""
+    return {
         path.relative_to(PACKAGE).as_posix() if path.is_relative_to(PACKAGE) else f"adapter/{path.name}": _digest(path)
         for path in files
     }
-    text = "".join(f"{name}\0{digest}\n" for name, digest in sorted(named.items()))
-    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return {"digest": digest, "environment": environment.digest(foreign(files)), "kinds": kinds}
 
 
 def reached(adapter: Path, kinds: Iterable[Iterable[str]]) -> tuple[Path, ...]:
@@ -146,17 +157,48 @@ def _closure(*start: Path) -> tuple[Path, ...]:
     return tuple(closure(start))
 
 
+def hand_over(scripts: Path) -> None:
+    """Put what a scheduler plans with into the environment of its jobs, as `TRUTHWARD_PLAN`.
+
+    A job on a cluster reads the workflow again: its params come from the source on its own machine, and agree with
+    that whatever the scheduler saw.
+
+    Args:
+        scripts: folder of the adapters.
+    """
+    files = [*PACKAGE.rglob("*.py"), *scripts.glob("*.py")]
+    sources = {name: digest[:8] for name, digest in sorted(_digests(files).items())}
+    os.environ[PLAN] = json.dumps(_versions() | sources)
+
+
+def _versions() -> dict[str, str]:
+    lock = hashlib.sha256(environment.LOCK.read_bytes()).hexdigest()[:8]
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return {"truthward": __version__, "python": python, "envs/requirements.lock": lock}
+
+
 def check(adapter: Path, planned: dict[str, Any]) -> None:
-    """Hold what a job would run against the `code` param that its scheduler planned with.
+    """Hold what a job would run against what its scheduler planned with: the `code` param, and what it handed over.
 
     Raises:
-        StaleError: the source or the lock differs, or an installed package is not at the version of the lock.
+        StaleError: the source, the lock, Python or this package differs, or an installed package is not at the version
+            of the lock.
     """
-    own = code(adapter, planned["kinds"])
+    again = "changed in between or differs on this machine: start snakemake again, with one checkout on all machines"
+    files = reached(adapter, planned["kinds"])
+    handed = json.loads(os.environ.get(PLAN) or "{}")
+    own = _versions() | {name: digest[:8] for name, digest in _digests(files).items()}
+    differing = [f"{n} ({v} here, {handed.get(n, 'none')} there)" for n, v in own.items() if handed.get(n) != v]
+    if handed and differing:
+        listed = ", ".join(differing[:5]) + (f" and {len(differing) - 5} more" if len(differing) > 5 else "")
+        raise StaleError(f"rule {adapter.stem}: not what the scheduler planned with: {listed}; {again}")
+    if not handed:
+        log.warning("nothing that the scheduler planned with reached this job (%s is not in its environment)", PLAN)
+    given = code(adapter, planned["kinds"])
     for key, what in (("digest", "source"), ("environment", "envs/requirements.lock")):
-        if own[key] != planned[key]:
+        if given[key] != planned[key]:
             raise StaleError(
-                f"rule {adapter.stem}: the scheduler planned with {key} {planned[key]}, this job has {own[key]}; "
-                f"the {what} changed in between or differs on this machine: start snakemake again"
+                f"rule {adapter.stem}: the scheduler planned with {key} {planned[key]}, this job has {given[key]}; "
+                f"the {what} {again}"
             )
-    environment.check_installed(foreign(reached(adapter, planned["kinds"])))
+    environment.check_installed(foreign(files))

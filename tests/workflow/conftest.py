@@ -25,12 +25,15 @@ class Clone:
     def path(self, name: str) -> Path:
         return self.folder / name
 
-    def call(self, *words: str, timeout: int = 1500) -> subprocess.CompletedProcess:
-        environment = os.environ | {"PYTHONPATH": str(self.folder / "src"), "OMP_NUM_THREADS": "1"}
+    def call(
+        self, *words: str, timeout: int = 1500, environment: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess:
+        own = {"PYTHONPATH": str(self.folder / "src"), "OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-m", "snakemake", *words]
         return subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=timeout
-        )
+            command, cwd=self.folder, env=os.environ | own | (environment or {}), capture_output=True, text=True,
+            timeout=timeout,
+        )  # fmt: skip
 
     def run(self, *words: str, study: str = "study.yaml", cores: int = 2, timeout: int = 1500) -> str:
         done = self.call(*words, "--cores", str(cores), "--configfile", study, timeout=timeout)

@@ -42,3 +42,21 @@ def test_a_job_with_other_code_than_the_schedulers_exits(empty) -> None:
     log = empty.path("results/tiny/logs/simulate/pseudodata.0.log").read_text()
     assert "the source changed in between" in log
     assert not empty.path("results/tiny/simulate/pseudodata/0.root").exists()
+
+
+def test_a_job_on_a_machine_with_other_source_exits(empty) -> None:
+    # As an executor starts its jobs: they read the workflow again, and their params agree with the source here.
+    words = (
+        "results/tiny/simulate/pseudodata/0.root",
+        "--mode",
+        "remote",
+        "--cores",
+        "1",
+        "--configfile",
+        "study.yaml",
+    )
+    found = empty.call(*words, environment={"TRUTHWARD_PLAN": '{"seeds.py": "0123abcd"}'})
+    assert found.returncode != 0
+    log = empty.path("results/tiny/logs/simulate/pseudodata.0.log").read_text()
+    assert "StaleError: rule simulate: not what the scheduler planned with: truthward (" in log
+    assert not empty.path("results/tiny/simulate/pseudodata/0.root").exists()
