@@ -1,5 +1,6 @@
 """What all rules share: names, the smallest spec that a stage reads, and the digest of the code it runs."""
 
+import signal
 from glob import glob
 from pathlib import Path
 
@@ -7,6 +8,9 @@ from snakemake.io import IOFile
 from snakemake.persistence.file import FilePersistence
 
 from truthward import fingerprint, kept, plugins
+
+# A cluster's notice that time runs out is for the trainings, which save: the Snakemakes around them must outlive it.
+signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 SIMULATION = STUDY.sample("simulation")
 DATA = STUDY.sample("data")

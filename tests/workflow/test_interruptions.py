@@ -52,6 +52,21 @@ def test_a_killed_training_resumes_to_the_same_weights(fork, number) -> None:
         np.testing.assert_array_equal(after[1][name], replicas)
 
 
+def test_snakemake_outlives_a_notice_that_time_runs_out(empty) -> None:
+    environment = os.environ | {"PYTHONPATH": str(empty.folder / "src"), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "snakemake", "simulate_all", "--cores", "1", "--configfile", "study.yaml"]
+    running = subprocess.Popen(
+        command, cwd=empty.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    limit = time.monotonic() + 120
+    while not list(empty.folder.glob("results/tiny/logs/simulate/*.log")):
+        assert time.monotonic() < limit, "no job started"
+        time.sleep(0.05)
+    os.killpg(running.pid, signal.SIGUSR1)
+    assert running.wait(timeout=120) == 0
+
+
 @pytest.mark.parametrize("method", ["omnifold", "generative", "ibu"])
 def test_the_number_of_jobs_changes_no_result(fork, method) -> None:
     path = fork.path(f"results/tiny/unfold/{method}/unfolded.parquet")
