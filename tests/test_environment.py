@@ -140,6 +140,11 @@ ruff==0.1  # via requirements.in
 """
 
 
+def by(*modules: str) -> dict[str, str]:
+    """Modules that a stage imports."""
+    return dict.fromkeys(modules, "stage.py")
+
+
 @pytest.fixture
 def lock(tmp_path):
     """A function that writes a lock and gives its path, each time a new one."""
@@ -161,26 +166,26 @@ def lock(tmp_path):
     ],
 )
 def test_digest_goes_by_the_pins_that_the_code_can_reach(lock, old, new, modules, equal) -> None:
-    before = environment.digest(frozenset(modules), lock(LOCK))
-    assert (environment.digest(frozenset(modules), lock(LOCK.replace(old, new), "two")) == before) is equal
+    before = environment.digest(by(*modules), lock(LOCK))
+    assert (environment.digest(by(*modules), lock(LOCK.replace(old, new), "two")) == before) is equal
 
 
 def test_digest_does_not_go_by_order(lock) -> None:
     turned = "\n".join(reversed(LOCK.splitlines()))
-    assert environment.digest(frozenset({"torch"}), lock(turned)) == environment.digest(
-        frozenset({"torch"}), lock(LOCK, "two")
-    )
+    assert environment.digest(by("torch"), lock(turned)) == environment.digest(by("torch"), lock(LOCK, "two"))
 
 
 def test_module_whose_package_has_another_name_is_found(lock) -> None:
     one = lock("pyyaml==1.0  # via requirements.in\n")
     two = lock("pyyaml==2.0  # via requirements.in\n", "two")
-    assert environment.digest(frozenset({"yaml"}), one) != environment.digest(frozenset({"yaml"}), two)
+    assert environment.digest(by("yaml"), one) != environment.digest(by("yaml"), two)
 
 
 def test_unpinned_import_is_refused(lock) -> None:
-    with pytest.raises(ConfigError, match=r"imports nothing_known, which envs/requirements\.lock does not pin"):
-        environment.digest(frozenset({"nothing_known"}), lock(LOCK))
+    with pytest.raises(
+        ConfigError, match=r"stage\.py imports nothing_known, which envs/requirements\.lock does not pin"
+    ):
+        environment.digest(by("nothing_known"), lock(LOCK))
 
 
 def test_broken_lock_is_refused(lock, tmp_path) -> None:
@@ -200,16 +205,16 @@ def test_installed_versions_are_held_against_the_lock(lock, monkeypatch) -> None
 
     monkeypatch.setattr(importlib.metadata, "version", version)
     path = lock(LOCK)
-    environment.check_installed({"numpy", "torch"}, path)
+    environment.check_installed(by("numpy", "torch"), path)
     with pytest.raises(StaleError, match=r"awkward 1.1 is installed, .* has 1.0: .*make \.venv/\.stamp.*lock"):
-        environment.check_installed({"numpy", "awkward"}, path)
+        environment.check_installed(by("numpy", "awkward"), path)
     with pytest.raises(StaleError, match=r"ruff \(none\) is installed"):
-        environment.check_installed({"ruff"}, path)
+        environment.check_installed(by("ruff"), path)
 
 
 def test_stages_depend_on_what_they_import(root) -> None:
-    def foreign(rule: str, *kinds: tuple[str, str]) -> frozenset[str]:
-        return fingerprint.foreign(fingerprint.reached(root / "workflow" / "scripts" / f"{rule}.py", kinds))
+    def foreign(rule: str, *kinds: tuple[str, str]) -> set[str]:
+        return set(fingerprint.foreign(fingerprint.reached(root / "workflow" / "scripts" / f"{rule}.py", kinds)))
 
     assert "pythia8mc" in foreign("simulate", ("physics.generators", "pythia"))
     assert not {"pythia8mc", "torch"} & foreign("simulate", ("physics.generators", "gaussian"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -61,8 +61,8 @@ def pins(path: Path = LOCK) -> dict[str, Pin]:
 _pins = cache(pins)
 
 
-def _package(module: str, locked: dict[str, Pin]) -> str:
-    """The locked package that a top-level module belongs to."""
+def _package(module: str, file: str, locked: dict[str, Pin]) -> str:
+    """The locked package that a top-level module belongs to; `file` imports it."""
     if canonical(module) in locked:
         return canonical(module)
     # Slow, and only for modules that are not named as their package is.
@@ -70,25 +70,25 @@ def _package(module: str, locked: dict[str, Pin]) -> str:
         if canonical(name) in locked:
             return canonical(name)
     raise ConfigError(
-        f"the code imports {module}, which envs/requirements.lock does not pin; add its package to "
+        f"{file} imports {module}, which envs/requirements.lock does not pin; add its package to "
         "envs/requirements.in and run `make lock`"
     )
 
 
-def digest(modules: frozenset[str], path: Path = LOCK) -> str:
+def digest(modules: Mapping[str, str], path: Path = LOCK) -> str:
     """Digest of the pins of the packages that `modules` belong to, and of all that these require.
 
     Comments, order and case of the lock, and packages that nothing here requires, leave it as it is.
 
     Args:
-        modules: top-level names that a stage's source imports, without the standard library.
+        modules: what a stage's source imports, see `fingerprint.foreign`.
 
     Raises:
         ConfigError: a module belongs to no package of the lock.
     """
     locked = _pins(path)
     seen: set[str] = set()
-    todo = {_package(module, locked) for module in modules}
+    todo = {_package(module, file, locked) for module, file in modules.items()}
     while todo:
         seen |= todo
         todo = {name for name, pin in locked.items() if seen & set(pin.via)} - seen
@@ -112,14 +112,14 @@ def differing(packages: Iterable[str], path: Path = LOCK) -> dict[str, tuple[str
     return found
 
 
-def check_installed(modules: Iterable[str], path: Path = LOCK) -> None:
+def check_installed(modules: Mapping[str, str], path: Path = LOCK) -> None:
     """Hold the installed versions of the packages that `modules` belong to against the lock.
 
     Raises:
         StaleError: naming each package that differs, both versions, and the way out.
     """
     locked = _pins(path)
-    if wrong := differing(sorted({_package(m, locked) for m in modules}), path):
+    if wrong := differing(sorted({_package(m, file, locked) for m, file in modules.items()}), path):
         raise StaleError(difference_said(wrong))
 
 

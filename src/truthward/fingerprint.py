@@ -89,15 +89,17 @@ def imports(path: Path) -> frozenset[str]:
 
 
 @cache
-def foreign(paths: tuple[Path, ...]) -> frozenset[str]:
-    """Top-level modules that files import, less this package, the standard library, and files beside them."""
-    tops = {
-        top
-        for path in paths
-        for top in {name.split(".")[0] for name in _named(path)}
-        if not path.with_name(f"{top}.py").is_file()
-    }
-    return frozenset(tops - sys.stdlib_module_names - {"truthward"})
+def foreign(paths: tuple[Path, ...]) -> dict[str, str]:
+    """Top-level modules that files import, and a file that does: module -> its name.
+
+    This package, the standard library, and modules that lie beside the file are left out.
+    """
+    found = {}
+    for path in paths:
+        for top in sorted({name.split(".")[0] for name in _named(path)}):
+            if top not in sys.stdlib_module_names and top != "truthward" and not path.with_name(f"{top}.py").is_file():
+                found.setdefault(top, path.name)
+    return found
 
 
 def closure(start: Iterable[Path]) -> list[Path]:
