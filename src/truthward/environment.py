@@ -120,16 +120,11 @@ def check_installed(modules: Mapping[str, str], path: Path = LOCK) -> None:
     """
     locked = _pins(path)
     if wrong := differing(sorted({_package(m, file, locked) for m, file in modules.items()}), path):
-        raise StaleError(difference_said(wrong))
-
-
-def difference_said(wrong: dict[str, tuple[str | None, str]]) -> str:
-    """What `differing` found, and the way out."""
-    listed = "; ".join(
-        f"{name} {installed or '(none)'} is installed, envs/requirements.lock has {version}"
-        for name, (installed, version) in wrong.items()
-    )
-    return (
-        f"{listed}: build the environment anew (`make .venv/.stamp`, or the container from envs/container.def); to "
-        "work with another version knowingly, put it into the lock, which reruns what was made with the old one"
-    )
+        listed = "; ".join(
+            f"{name} {installed or '(none)'} is installed, envs/requirements.lock has {version}"
+            for name, (installed, version) in wrong.items()
+        )
+        raise StaleError(
+            f"{listed}: build the environment anew (`make .venv/.stamp`, or the container from envs/container.def); to "
+            "work with another version knowingly, put it into the lock, which reruns what was made with the old one"
+        )

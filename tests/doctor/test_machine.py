@@ -16,7 +16,7 @@ def test_devices_are_named(tmp_path) -> None:
     ("script", "said"),
     [
         ("echo 'cpu*: up, 2 nodes'; echo 'gpu: up, 1 nodes'", ["cpu*: up, 2 nodes", "gpu: up, 1 nodes"]),
-        ("echo 'cannot reach the controller' >&2; exit 1", ["sinfo: cannot reach the controller"]),
+        ("echo 'error: DNS' >&2; echo 'cannot reach the controller' >&2; exit 1", ["cannot reach the controller"]),
         ("exec sleep 20", ["sinfo does not answer"]),
     ],
 )

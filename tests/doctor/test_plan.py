@@ -85,7 +85,7 @@ def test_jobs_are_counted_by_rule(tmp_path, monkeypatch) -> None:
     for name in ("one", "two", "three"):
         Path(f"{name}.parquet").touch()
     found = plan.parse(DRY_RUN)
-    assert {rule: (p.first, p.again, dict(p.why)) for rule, p in found.items()} == {
+    assert {rule: (p.new, p.again, dict(p.why)) for rule, p in found.items()} == {
         "ingest": (0, 1, {"newer: raw.root": 1}),
         "unfold": (1, 1, {"after ingest": 1, "not made yet": 1}),
     }

@@ -16,8 +16,8 @@ def tiny(root) -> Config:
 def test_everything_of_the_config_and_of_the_folders_is_built(tiny) -> None:
     done = [probes.probe(*entry) for entry in probes.entries(tiny)]
     assert [p.error for p in done if p.error] == []
-    every = {f"{package}.{kind}" for package in probes.PROBES for kind in plugins.kinds(package)}
-    assert {p.kind for p in done} == every
+    every = {(package, kind) for package in probes.PROBES for kind in plugins.kinds(package)}
+    assert {(p.package, p.kind) for p in done} == every
     assert {p.where for p in done} - {""} == {
         "samples.simulation.generate", "samples.pseudodata.generate", "calibrate", "surrogate.models.flow_matching",
         "unfold.methods.omnifold", "unfold.methods.generative", "unfold.methods.generative.model", "unfold.methods.ibu",

@@ -9,71 +9,64 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from truthward import checks, environment
+from truthward import __version__, checks, environment, fingerprint, plugins
+from truthward.config import Config
 from truthward.doctor import machine, plan, probes
 from truthward.errors import TruthwardError
 
 
-def table(title: str, *columns: str) -> Table:
-    """A table without vertical lines, so that narrow terminals show it whole."""
-    made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+def show(console: Console, title: str, columns: list[str], rows: list[tuple[str, ...]]) -> None:
+    """Print a table without vertical lines; the last column alone is broken into lines."""
+    made = Table(box=box.SIMPLE_HEAD, show_header=any(columns))
     for column in columns:
-        number = column in ("s", "first", "again")
-        made.add_column(column, justify="right" if number else "left", no_wrap=number, overflow="fold")
-    return made
-
-
-def show_machine(console: Console, results: Path) -> None:
-    """Devices and disk."""
-    shown = table("Machine", "", "")
-    shown.show_header = False
-    for row in machine.devices(results):
-        shown.add_row(*row)
-    console.print(shown)
+        number = column in ("s", "new", "again")
+        made.add_column(column, justify="right" if number else "left", no_wrap=column != columns[-1])
+    for row in rows:
+        made.add_row(*row)
+    console.print(title, style="bold")
+    console.print(made)
 
 
 def show_packages(console: Console) -> list[str]:
-    """Installed versions against the lock; what differs, as problems where a stage could import it."""
+    """Installed versions against the lock; a problem where a stage would refuse to run with them."""
     locked = environment.pins()
     wrong = environment.differing(locked)
-    if not wrong:
-        console.print(f"Packages: all {len(locked)} as envs/requirements.lock has them.\n")
-        return []
-    shown = table(f"Packages: {len(wrong)} of {len(locked)} are not as in the lock", "package", "installed", "locked")
-    for name, (installed, version) in wrong.items():
-        shown.add_row(name, installed or "(none)", version)
-    console.print(shown)
-    return [f"StaleError: {environment.difference_said(wrong)}"]
+    if wrong:
+        rows = [(name, version, installed or "(none)") for name, (installed, version) in wrong.items()]
+        show(console, f"Packages: {len(wrong)} of {len(locked)} not as in the lock", ["", "locked", "installed"], rows)
+    else:
+        console.print(f"Packages: all {len(locked)} as in the lock\n", style="bold")
+    kinds = [(package, kind) for package in probes.PROBES for kind in plugins.kinds(package)]
+    files = {file for adapter in Path("workflow/scripts").glob("*.py") for file in fingerprint.reached(adapter, kinds)}
+    try:
+        environment.check_installed(fingerprint.foreign(tuple(sorted(files))))
+    except TruthwardError as error:
+        return [f"{type(error).__name__}: {error}"]
+    return []
 
 
-def show_methods(console: Console, config: checks.Config | None) -> list[str]:
+def show_methods(console: Console, config: Config | None) -> list[str]:
     """Every plug-in, built and called."""
-    shown = table("Methods", "kind", "in the config", "s", "seen")
-    problems = []
-    for entry in probes.entries(config):
-        done = probes.probe(*entry)
-        problems += [done.error] if done.error else []
-        shown.add_row(done.kind, done.where or "-", f"{done.seconds:.1f}", done.said or "failed")
-    console.print(shown)
-    return problems
+    done = [probes.probe(*entry) for entry in probes.entries(config)]
+    rows = [(p.kind, p.where or f"({p.package})", f"{p.seconds:.1f}", p.said or "failed") for p in done]
+    show(console, "Methods, those in brackets not in the config", ["kind", "where", "s", "seen"], rows)
+    return [p.error for p in done if p.error]
 
 
 def show_plan(console: Console, config: Path) -> None:
     """Jobs by rule, and why they would run."""
     found = plan.parse(plan.dry_run(config))
     if not found:
-        console.print("Plan: nothing is to be done.\n")
+        console.print("Plan: nothing is to be done\n", style="bold")
         return
-    first, again = sum(p.first for p in found.values()), sum(p.again for p in found.values())
-    shown = table(f"Plan: {first} jobs for the first time, {again} again", "rule", "first", "again", "why")
-    for rule, planned in found.items():
-        shown.add_row(rule, str(planned.first or ""), str(planned.again or ""), why(planned))
-    console.print(shown)
+    new, again = sum(p.new for p in found.values()), sum(p.again for p in found.values())
+    rows = [(rule, str(p.new or ""), str(p.again or ""), why(p)) for rule, p in found.items()]
+    show(console, f"Plan: {new} new jobs, {again} again", ["rule", "new", "again", "why"], rows)
 
 
 def why(planned: plan.Planned) -> str:
     """Reasons, own ones before those that follow from other rules; with the jobs that have it where not all do."""
-    jobs = planned.first + planned.again
+    jobs = planned.new + planned.again
     ordered = sorted(planned.why.items(), key=lambda item: (item[0].startswith("after "), -item[1], item[0]))
     return "; ".join(reason if count == jobs else f"{reason} ({count})" for reason, count in ordered)
 
@@ -85,14 +78,14 @@ def main(path: Path) -> int:
         0, or 1 where something is.
     """
     console = Console(markup=False, highlight=False)
-    console.print(f"truthward, study {path}\n")
+    console.print(f"truthward {__version__}, {path}\n", style="bold")
     problems: list[str] = []
     config = None
     try:
         config = checks.load(path)
     except TruthwardError as error:
         problems.append(f"{type(error).__name__}: {error}")
-    show_machine(console, Path("results"))
+    show(console, "Machine", ["", ""], machine.devices(Path("results")))
     problems += show_packages(console)
     problems += show_methods(console, config)
     if config is not None:
@@ -101,9 +94,9 @@ def main(path: Path) -> int:
         except TruthwardError as error:
             problems.append(f"{type(error).__name__}: {error}")
     for problem in problems:
-        console.print(problem, style="bold red", soft_wrap=True)
+        console.print(problem, style="bold red")
     if not problems:
-        console.print("Nothing is wrong.")
+        console.print("Nothing is wrong", style="bold green")
     return 1 if problems else 0
 
 

@@ -52,4 +52,5 @@ def slurm() -> list[str]:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     except subprocess.TimeoutExpired:
         return ["sinfo does not answer"]
-    return done.stdout.splitlines() or [f"sinfo: {done.stderr.strip() or 'no partition'}"]
+    # What matters of an error is its last line.
+    return done.stdout.splitlines() or (done.stderr.strip().splitlines() or ["sinfo: no partition"])[-1:]

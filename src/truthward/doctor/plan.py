@@ -36,12 +36,12 @@ class Planned:
     """The jobs of a rule that would run.
 
     Attributes:
-        first: jobs whose output is not there yet.
-        again: jobs whose output is there and would be made anew.
+        new: jobs without any output yet.
+        again: jobs whose output, or some of it, is there and would be made anew.
         why: reason -> jobs that have it; where the reason is another rule's job, "after <rule>".
     """
 
-    first: int = 0
+    new: int = 0
     again: int = 0
     why: Counter[str] = field(default_factory=Counter)
 
@@ -82,10 +82,10 @@ def parse(text: str) -> dict[str, Planned]:
     plan: dict[str, Planned] = {}
     for rule, outputs, reason in jobs:
         planned = plan.setdefault(rule, Planned())
-        if all(Path(file).exists() for file in outputs):
+        if any(Path(file).exists() for file in outputs):
             planned.again += 1
         else:
-            planned.first += 1
+            planned.new += 1
         planned.why.update(reasons(reason, outputs, makers))
     return plan
 

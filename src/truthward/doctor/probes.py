@@ -25,9 +25,10 @@ class ContractError(TruthwardError):
 
 @dataclass(frozen=True)
 class Probe:
-    """One plug-in: where the config names it (`kind` alone where it does not), and how it went."""
+    """One plug-in: where the config names it ("" where it does not), and how it went."""
 
     where: str
+    package: str
     kind: str
     said: str
     seconds: float
@@ -64,13 +65,13 @@ def _named(config: Config) -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 def probe(where: str, package: str, entry: dict[str, Any]) -> Probe:
     """Build one plug-in and call it; what it raises is told, not raised."""
-    started, kind = time.perf_counter(), f"{package}.{entry['kind']}"
+    name, started = where or f"{package}.{entry['kind']}", time.perf_counter()
     try:
         with _quiet():
             said, error = PROBES[package](entry), ""
     except (TruthwardError, ImportError, OSError, RuntimeError, TypeError, ValueError, LookupError) as wrong:
-        said, error = "", f"{type(wrong).__name__}: {where or kind}: {' '.join(str(wrong).split())}"
-    return Probe(where, kind, said, time.perf_counter() - started, error)
+        said, error = "", f"{type(wrong).__name__}: {name}: {' '.join(str(wrong).split())}"
+    return Probe(where, package, entry["kind"], said, time.perf_counter() - started, error)
 
 
 @contextmanager
