@@ -11,7 +11,7 @@ from truthward.errors import CorruptError, InputError
 from truthward.events.parquet import Parquet, finish, writer
 
 ROWS = 500
-HINTS = {"what": "table", "way": "run the stage"}
+HINTS = {"what": "table", "way": "run the stage", "keys": ("role",)}
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_files_of_others_and_missing_ones_are_named(path, tmp_path) -> None:
     with pytest.raises(InputError, match=r"none\.parquet: no such file \(table\); run the stage"):
         Parquet(tmp_path / "none.parquet", **HINTS)
     pq.write_table(pa.table({"x": [1]}), tmp_path / "other.parquet")
-    with pytest.raises(InputError, match=r"other\.parquet: a Parquet file, but no table"):
+    with pytest.raises(InputError, match=r"other\.parquet: a Parquet file, but no table: its metadata have no role"):
         Parquet(tmp_path / "other.parquet", **HINTS)
 
 

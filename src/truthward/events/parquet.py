@@ -35,13 +35,14 @@ class Parquet:
 
     Args:
         what: what the file should be, for messages. way: how to make it, such as "run the ingest stage".
+        keys: what its metadata must hold.
 
     Raises:
-        InputError: no such file, or one that `finish` did not write.
+        InputError: no such file, or another one than it should be.
         CorruptError: truncated or damaged; also from each method that reads.
     """
 
-    def __init__(self, path: str | Path, *, what: str, way: str) -> None:
+    def __init__(self, path: str | Path, *, what: str, way: str, keys: Sequence[str]) -> None:
         self.path, self._way = Path(path), way
         if not self.path.is_file():
             raise InputError(f"{self.path}: no such file ({what}); {way}")
@@ -52,14 +53,15 @@ class Parquet:
             self.schema_arrow: pa.Schema = self._file.schema_arrow
             self.num_rows: int = metadata.num_rows
             self.groups = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
-        if KEY not in stored:
-            raise InputError(f"{self.path}: a Parquet file, but no {what}; {way}")
         with self._reading():
-            if SEAL in stored and stored[SEAL] != _seal(stored[KEY], self.num_rows, self.schema_arrow):
+            text = stored.get(KEY, b"{}")
+            if SEAL in stored and stored[SEAL] != _seal(text, self.num_rows, self.schema_arrow):
                 raise ValueError("its footer is not what was written")
             if sum(self.groups) != self.num_rows:
                 raise ValueError(f"row groups of {sum(self.groups)} rows for {self.num_rows}")
-            self.stored: dict[str, Any] = dict(json.loads(stored[KEY]))
+            self.stored: dict[str, Any] = dict(json.loads(text))
+        if absent := [key for key in keys if key not in self.stored]:
+            raise InputError(f"{self.path}: a Parquet file, but no {what}: its metadata have no {absent[0]}; {way}")
 
     def __enter__(self) -> Parquet:
         return self

@@ -42,8 +42,6 @@ class EventTable:
             self.num_rows: int = file.num_rows
             self.columns: list[str] = file.schema_arrow.names
             self.metadata: dict[str, Any] = file.stored
-        if "role" not in self.metadata:
-            raise InputError(f"{self.path}: a Parquet file, but no event table; ingest the ROOT files first")
 
     @property
     def role(self) -> str:
@@ -95,7 +93,8 @@ class EventTable:
         return mask, values
 
     def _open(self) -> Parquet:
-        return Parquet(self.path, what="event table", way="run the ingest stage, or what else makes it")
+        way = "run the ingest stage, or what else makes it"
+        return Parquet(self.path, what="event table", way=way, keys=("role", "observables"))
 
     def _known(self, columns: Sequence[str]) -> list[str]:
         for name in columns:

@@ -48,10 +48,9 @@ class Unfolded:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._file = Parquet(self.path, what="unfolded sample", way="run the unfolding that makes it")
+        keys = ("method", "observables", "joint", "families")
+        self._file = Parquet(self.path, what="unfolded sample", way="run the unfolding that makes it", keys=keys)
         self.metadata: dict[str, Any] = self._file.stored
-        if "families" not in self.metadata:
-            raise InputError(f"{self.path}: no unfolded sample: its schema metadata names no families")
         self.observables: list[str] = self.metadata["observables"]
         self.joint: bool = self.metadata["joint"]
         self.families: dict[str, Family] = {n: Family(**f) for n, f in self.metadata["families"].items()}

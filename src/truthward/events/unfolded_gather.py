@@ -63,10 +63,8 @@ def gather(parts: Sequence[str | Path], path: str | Path, *, record: Record) -> 
 
 
 def _open(path: Path) -> Parquet:
-    file = Parquet(path, what="part of an unfolding", way="run the job that makes it")
-    if "families" not in file.stored:
-        raise InputError(f"{path}: not written by write_unfolded")
-    return file
+    keys = ("method", "kind", "observables", "joint", "families", "history", "iterations", "part", "provenance")
+    return Parquet(path, what="part of an unfolding", way="run the job that makes it", keys=keys)
 
 
 def _owners(

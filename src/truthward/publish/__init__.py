@@ -153,7 +153,7 @@ def _copy_events(sample: Unfolded, path: Path) -> tuple[int, dict[str, float]]:
     nominal = [weight_columns(sample.families, o)[0] for o in sets]
     yields = dict.fromkeys(nominal, 0.0)
     with (
-        Parquet(sample.path, what="unfolded sample", way="run the unfolding that makes it") as source,
+        Parquet(sample.path, what="unfolded sample", way="run the unfolding that makes it", keys=()) as source,
         writer(path, source.read_row_group(0, columns).schema) as sink,
     ):
         for number in range(source.num_row_groups):
