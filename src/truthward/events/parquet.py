@@ -89,18 +89,20 @@ class Parquet:
         """The named columns of one row group."""
         return self.read_row_groups([number], columns, use_threads)
 
-    def iter_batches(self, batch_size: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """The named columns in batches of at most that many rows."""
-        batches, rows = iter(self._file.iter_batches(batch_size=batch_size, columns=list(columns))), 0
-        while True:
-            with self._reading():
-                batch = next(batches, None)
-            if batch is None:
-                break
-            rows += batch.num_rows
-            yield batch
-        if rows != self.num_rows:
-            raise self._corrupt(f"{rows} of {self.num_rows} rows")
+    def iter_batches(self, batch_size: int, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """The named columns in batches of that many rows (the last may have fewer), whatever the row groups are.
+
+        One row group after the other: Arrow's own iteration reads ahead, and its memory grows with the file.
+        """
+        waiting: list[pa.Table] = []
+        for number in range(self.num_row_groups):
+            whole = pa.concat_tables([*waiting, self.read_row_group(number, columns, use_threads=False)])
+            while whole.num_rows >= batch_size:
+                yield whole.slice(0, batch_size)
+                whole = whole.slice(batch_size)
+            waiting = [whole]
+        if waiting and waiting[0].num_rows:
+            yield waiting[0]
 
     def _whole(self, table: pa.Table, rows: int) -> pa.Table:
         if table.num_rows != rows:

@@ -23,6 +23,10 @@ Network = Literal["dense", "deep_sets", "attention"]
 SATURATED = 15.0
 """|logit| beyond which a float32 sigmoid has no digit left: such ratios are counted and reported, never clipped."""
 
+ROWS = 4096
+"""Events that a network judges at a time: activations of many of them leave the cache, and arrays of megabytes and ever
+other sizes fragment the heap, which then grows with the events."""
+
 
 class Classifier(LogRatio):
     """Standardisation and a dense network, (B, D) -> logit (B,). The logit starts at zero: a ratio of one.
@@ -115,7 +119,7 @@ def train_ratio(
                state_key=key)  # fmt: skip
 
 
-def logits(stack: Stack, x: Tensor, *, rows: int = 32768, label: str = "classifier") -> np.ndarray:
+def logits(stack: Stack, x: Tensor, *, rows: int = ROWS, label: str = "classifier") -> np.ndarray:
     """Logits (N, E) float64 of every member for x (N, D), or (N, E, D); of constituents (N, P, 4), or (N, E, P, 4).
 
     Raises:
