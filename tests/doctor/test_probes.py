@@ -1,5 +1,7 @@
 """Every plug-in of the folders passes its probe; what is wrong with one is told with its key."""
 
+import os
+
 import pytest
 import torch
 
@@ -58,7 +60,8 @@ def test_broken_contract_is_found(monkeypatch) -> None:
     assert done.error == "ContractError: surrogate.models.m: shape of a sample: (1, 2), (8, 2) expected"
 
 
-def test_banners_are_kept_out_and_output_comes_back(capfd) -> None:
-    probes.probe("", "physics.generators", {"kind": "pythia"})
+def test_banners_are_kept_out_and_output_comes_back(monkeypatch, capfd) -> None:
+    monkeypatch.setitem(probes.PROBES, "models", lambda _: f"{os.write(1, b'BANNER')} bytes")
+    assert probes.probe("", "models", {"kind": "loud"}).said == "6 bytes"
     print("here again", flush=True)
     assert capfd.readouterr().out == "here again\n"
