@@ -35,6 +35,7 @@ INFRASTRUCTURE = {
     "fingerprint",
     "job",
     "kept",
+    "launch",
     "lock",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import resource
 import subprocess
@@ -32,6 +33,16 @@ def git_state() -> dict[str, Any]:
     return {"commit": commit, "dirty": bool(status) if status is not None else None}
 
 
+def device() -> str:
+    """What this process computed on, and how many with it: `cpu`, `2 x cpu`, `4 x NVIDIA A100`.
+
+    Asked of torch only where the stage loaded it: this layer does not.
+    """
+    torch, processes = sys.modules.get("torch"), int(os.environ.get("WORLD_SIZE", "1"))
+    name = torch.cuda.get_device_name() if torch and torch.cuda.is_initialized() else "cpu"
+    return f"{processes} x {name}" if processes > 1 else name
+
+
 @dataclass
 class Record:
     """Opened when a stage starts; `finish` closes it into the dictionary that is stored in the artefact.
@@ -43,7 +54,6 @@ class Record:
     spec: dict[str, Any]
     code: str
     seed: int
-    device: str = "cpu"
     started: float = field(default_factory=time.perf_counter)
 
     @classmethod
@@ -71,7 +81,7 @@ class Record:
             "spec": self.spec,
             "code": self.code,
             "seed": self.seed,
-            "device": self.device,
+            "device": device(),
             "events_in": events_in,
             "events_out": events_out,
             "sum_of_weights": None if sum_w is None else float(sum_w),

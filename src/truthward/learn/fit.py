@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import math
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from truthward.errors import DivergedError
-from truthward.learn.resume import Interrupted, load_state, save_state
+from truthward.learn.device import keep_memory, moved, placed, set_rng_state, training_device
+from truthward.learn.distributed import join, own_seed, rank, share, sum_over_processes, world
+from truthward.learn.resume import Interrupted, load_state, save_state, signals
 from truthward.learn.run import History, Run, Settings
 from truthward.learn.source import Arrays, Source
 from truthward.seeds import seed_for
@@ -76,64 +75,74 @@ def fit_source(
 ) -> History:
     """As `fit`, of rows that any source serves; `loss` is called without the weights that come last in a batch.
 
+    Computes on the process's GPU where there is one; `loss` has to take its device from its arguments. Started by
+    torchrun, n processes share batches of n `batch_size` rows and all return the same.
+
     Raises:
         As `fit`, and what the source does.
     """
-    _keep_memory()
-    members = source.members
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
-    per_epoch = math.ceil(source.rows / settings.batch_size)
+    keep_memory()
+    join()
+    device, members, per_batch = training_device(), source.members, settings.batch_size * world()
+    per_epoch = math.ceil(source.rows / per_batch)
     total = per_epoch * settings.epochs
-    run = Run(members, parameters, settings)
-    done = load_state(state, state_key, module, optimiser, run) if state else None
-    if done:
-        module.eval()
-        return run.history
-    device_type = parameters[0].device.type
-    amp = torch.autocast(device_type, dtype=torch.bfloat16, enabled=settings.precision == "bf16")
+    amp = torch.autocast(device.type, dtype=torch.bfloat16, enabled=settings.precision == "bf16")
 
-    def mean_loss(*batch: Tensor, where: str) -> Tensor:
+    def mean_loss(batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """What this process's share adds to the mean over the batch, (E,), and the losses of its events."""
+        own = moved(share(batch), device)
         with amp:
-            per_event = loss(*batch[:-1])
+            per_event = loss(*own[:-1])
         per_event = per_event.float().reshape(members, -1)
-        value = (per_event * batch[-1].T).mean(1)
-        _refuse_nonfinite(value, per_event, where)
-        return value
+        return (per_event * own[-1].T).mean(1) * (len(own[-1]) / len(batch[-1])), per_event
 
-    last_saved, started, first_step = time.monotonic(), time.monotonic(), run.epoch * per_epoch + run.step
-    with _signals() as caught:
-        while run.epoch < settings.epochs and run.active.any():
+    with placed(module, device), signals() as caught:
+        parameters = [p for p in module.parameters() if p.requires_grad]
+        optimiser = torch.optim.AdamW(
+            parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+        )
+        run = Run(members, parameters, settings)
+        done = load_state(state, state_key, module, optimiser, run) if state else False
+        last_saved, started, first_step = time.monotonic(), time.monotonic(), run.epoch * per_epoch + run.step
+        while not done and run.epoch < settings.epochs and run.active.any():
             epoch_seed = seed_for(seed, "epoch", run.epoch)
             if run.step == 0:
-                torch.manual_seed(epoch_seed)
+                torch.manual_seed(own_seed(epoch_seed))
                 run.running = torch.zeros(members, dtype=torch.float64)
             else:
-                torch.set_rng_state(run.rng)
+                set_rng_state(run.rng[rank()], device)
             module.train()
-            for batch in source.batches(settings.batch_size, seed=epoch_seed, skip=run.step):
+            for batch in source.batches(per_batch, seed=epoch_seed, skip=run.step):
                 _set_rate(optimiser, settings, (run.epoch * per_epoch + run.step) / total)
-                value = mean_loss(*batch, where=f"{label}: epoch {run.epoch}, batch {run.step}")
                 for p in parameters:
                     p.grad = None
+                value, per_event = mean_loss(batch)
                 value.sum().backward()
+                # One exchange for all: processes that saved or stopped at different steps would wait for each other.
+                late = state is not None and rank() == 0 and time.monotonic() - last_saved >= state_seconds
+                notices, value = value.new_tensor([len(caught), late]), value.detach().clone()
+                sum_over_processes([value, notices, *(p.grad for p in parameters if p.grad is not None)])
+                _refuse_nonfinite(value, per_event, f"{label}: epoch {run.epoch}, batch {run.step}")
                 _clip(parameters, settings.clip, members)
                 optimiser.step()
                 run.average(parameters)
-                run.running += value.detach().double() * len(batch[0])
+                run.running += value.cpu().double() * len(batch[0])
                 run.step += 1
-                if state and (caught or time.monotonic() - last_saved >= state_seconds):
+                stop, late = notices.tolist()
+                if state and (stop or late):
                     save_state(state, state_key, module, optimiser, run)
                     last_saved = time.monotonic()
-                if caught:
-                    raise Interrupted(caught[0], str(state) if state else None)
+                if stop:
+                    raise Interrupted(caught, state)
             module.eval()
             with run.averaged(parameters), torch.no_grad():
-                torch.manual_seed(seed_for(seed, "validation"))
+                torch.manual_seed(own_seed(seed_for(seed, "validation")))
                 held = torch.zeros(members, dtype=torch.float64)
                 for batch in source.held_batches(16384):
-                    value = mean_loss(*batch, where=f"{label}: epoch {run.epoch}, validation")
-                    held += value.double() * len(batch[0])
+                    value, per_event = mean_loss(batch)
+                    sum_over_processes([value])
+                    _refuse_nonfinite(value, per_event, f"{label}: epoch {run.epoch}, validation")
+                    held += value.cpu().double() * len(batch[0])
                 run.close_epoch(run.running / source.rows, held / max(source.held, 1), source.held > 0, parameters)
             steps = run.epoch * per_epoch - first_step
             remaining = (time.monotonic() - started) / max(steps, 1) * (total - run.epoch * per_epoch)
@@ -141,36 +150,31 @@ def fit_source(
             if source.held:
                 losses += f", validation {run.history.validation[-1][0]:.5f}"
             log.info("%s: epoch %d/%d, %s, at most %.0f s remain", label, run.epoch, settings.epochs, losses, remaining)
-    run.restore_best(parameters)
-    module.eval()
-    bad = sum(int((~torch.isfinite(p)).sum()) for p in parameters)
-    if bad:
-        # The last step's own loss was finite: its gradient was not.
-        raise DivergedError(f"{label}: {bad} network parameters are not finite; lower `learning_rate`")
-    if state:
-        save_state(state, state_key, module, optimiser, run, done=True)
-    if caught:
-        raise Interrupted(caught[0], str(state) if state else None)
+        module.eval()
+        if done:
+            return run.history
+        run.restore_best(parameters)
+        bad = sum(int((~torch.isfinite(p)).sum()) for p in parameters)
+        if bad:
+            # The last step's own loss was finite: its gradient was not.
+            raise DivergedError(f"{label}: {bad} network parameters are not finite; lower `learning_rate`")
+        if state:
+            save_state(state, state_key, module, optimiser, run, done=True)
+        stop = torch.tensor([float(len(caught))], device=device)
+        sum_over_processes([stop])
+        if stop:
+            raise Interrupted(caught, state)
     return run.history
 
 
-def _keep_memory() -> None:
-    """Have the C library keep freed blocks of up to 32 MB: given back and taken anew in each step, their pages cost up
-    to a quarter of a training's time. Libraries without this switch do as they please."""
-    try:
-        adjust = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return
-    trim_threshold, mmap_threshold = -1, -3
-    adjust(trim_threshold, 2**31 - 1)
-    adjust(mmap_threshold, 2**25)
-
-
 def _refuse_nonfinite(value: Tensor, per_event: Tensor, where: str) -> None:
-    if not math.isfinite(float(value.detach().sum())):
-        bad = int((~torch.isfinite(per_event)).sum())
+    """`value` is the sum over all processes: they find it together."""
+    if not math.isfinite(float(value.sum())):
+        counts = torch.tensor([int((~torch.isfinite(per_event)).sum()), per_event.numel()], device=value.device)
+        sum_over_processes([counts])
+        bad, every = counts.tolist()
         raise DivergedError(
-            f"{where}: {bad} of {per_event.numel()} losses are not finite; lower `learning_rate` or look at the inputs"
+            f"{where}: {bad} of {every} losses are not finite; lower `learning_rate` or look at the inputs"
         )
 
 
@@ -198,20 +202,3 @@ def _clip(parameters: list[Tensor], limit: float, members: int) -> None:
     scale = (limit / (norms + 1e-6)).clamp(max=1.0)
     for g in gradients:
         g.mul_(scale.reshape(-1, *[1] * (g.ndim - 1)))
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collect SIGTERM and SIGUSR1 while training, so that the state is saved between two steps."""
-    caught: list[int] = []
-    previous = {}
-    try:
-        for number in (signal.SIGTERM, signal.SIGUSR1):
-            previous[number] = signal.signal(number, lambda n, _frame: caught.append(n))
-    except ValueError:  # Not the main thread: signals are its business.
-        previous = {}
-    try:
-        yield caught
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

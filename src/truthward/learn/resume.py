@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import logging
 import pickle
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 import zipfile
 import zlib
 from dataclasses import asdict
@@ -19,6 +22,8 @@ from torch import nn
 
 from truthward.artefact import atomic
 from truthward.errors import CorruptError, StaleError, TruthwardError
+from truthward.learn.device import rng_state
+from truthward.learn.distributed import of_all, rank, world
 
 log = logging.getLogger("truthward.resume")
 
@@ -32,21 +37,28 @@ _DAMAGE = (RuntimeError, EOFError, LookupError, TypeError, ValueError, Attribute
 class Interrupted(TruthwardError):
     """A signal ended the training; its state was saved where there is a place for it."""
 
-    def __init__(self, number: int, where: str | None) -> None:
-        super().__init__(f"signal {number}: " + (f"state saved in {where}; run again to go on" if where else "stopped"))
-        self.number = number
+    def __init__(self, caught: list[int], where: Path | None) -> None:
+        # Where another process was the one to be signalled there is nothing caught here.
+        self.number = caught[0] if caught else signal.SIGTERM
+        what = f"state saved in {where}; run again to go on" if where else "stopped"
+        super().__init__(f"signal {self.number}: {what}")
 
 
 def save_state(
     path: Path, key: str, module: nn.Module, optimiser: torch.optim.Optimizer, run: Any, *, done: bool = False
 ) -> None:
-    """Write everything that the rest of the training depends on, atomically."""
+    """Write everything that the rest of the training depends on, atomically. Called by all processes at the same step,
+    as their random states differ; the first one writes."""
+    device = next(module.parameters()).device
+    rng = of_all(rng_state(device))
+    if rank():
+        return
     content = {
         "key": key,
         "done": done,
         "module": module.state_dict(),
         "optimiser": optimiser.state_dict(),
-        "rng": torch.get_rng_state(),
+        "rng": rng,
         "run": {name: getattr(run, name) for name in _FIELDS},
         "history": asdict(run.history),
     }
@@ -64,13 +76,19 @@ def load_state(path: Path, key: str, module: nn.Module, optimiser: torch.optim.O
     content = _read(path) if path.is_file() else None
     if content is None:
         return False
+    device = next(module.parameters()).device
     try:
         if content["key"] != key:
             raise StaleError(f"{path}: resume state of another spec or other code; delete it to train anew")
+        if len(content["rng"]) != world():
+            raise StaleError(
+                f"{path}: resume state of {len(content['rng'])} processes; delete it to train with {world()}"
+            )
         module.load_state_dict(content["module"])
         optimiser.load_state_dict(content["optimiser"])
         for name in _FIELDS:
-            setattr(run, name, content["run"][name])
+            value = content["run"][name]
+            setattr(run, name, [t.to(device) for t in value] if isinstance(value, list) else value)
         run.rng = content["rng"]
         for name, value in content["history"].items():
             setattr(run.history, name, value)
@@ -86,8 +104,25 @@ def _read(path: Path) -> Any:
         with zipfile.ZipFile(path) as archive:
             if damaged := archive.testzip():
                 raise ValueError(f"{damaged} does not match its checksum")
-        return torch.load(path, weights_only=True)
+        return torch.load(path, weights_only=True, map_location="cpu")
     except _DAMAGE as error:
         reason = " ".join(str(error).split())[:160]
         log.warning("%s: resume state is truncated or damaged (%s); not used, this training starts anew", path, reason)
         return None
+
+
+@contextmanager
+def signals() -> Iterator[list[int]]:
+    """Collect SIGTERM and SIGUSR1 while training, so that the state is saved between two steps."""
+    caught: list[int] = []
+    previous = {}
+    try:
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            previous[number] = signal.signal(number, lambda n, _frame: caught.append(n))
+    except ValueError:  # Not the main thread: signals are its business.
+        previous = {}
+    try:
+        yield caught
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -43,7 +43,7 @@ class Run:
         self.settings = settings
         self.members = members
         self.epoch = self.step = 0
-        self.rng = torch.get_rng_state()
+        self.rng: list[Tensor] = []
         self.running = torch.zeros(members, dtype=torch.float64)
         self.active = torch.ones(members, dtype=torch.bool)
         self.best_loss = torch.full((members,), math.inf, dtype=torch.float64)

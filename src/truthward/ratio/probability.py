@@ -112,7 +112,7 @@ class Probability:
 
         def loss(x: Tensor, target: Tensor) -> Tensor:
             found = self.stack.call("forward", x.transpose(0, 1) if own else x, own=(own,))
-            logit = offset + BOUND * torch.tanh(found / BOUND)
+            logit = offset.to(x.device) + BOUND * torch.tanh(found / BOUND)
             return softplus(logit) - target * logit
 
         target = torch.from_numpy(label.astype(np.float32))

@@ -254,4 +254,4 @@ class _Task:
     def done(self) -> None:
         """The artefacts are written: the resume states have served."""
         if self.folder:
-            shutil.rmtree(self.folder)
+            shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,0 +1,81 @@
+"""Where a training computes: the process's GPU, or the CPU."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+
+from truthward import launch
+from truthward.errors import ConfigError
+
+log = logging.getLogger("truthward.device")
+
+
+@cache
+def training_device() -> torch.device:
+    """The GPU of this process where torch sees one, else the CPU, with a warning where the job was given a GPU.
+
+    Raises:
+        ConfigError: more processes than GPUs.
+    """
+    given, own = int(os.environ.get(launch.GIVEN, "0")), launch.rank() or 0
+    if not torch.cuda.is_available():
+        if given:
+            log.warning(
+                "%d GPU%s given, torch sees none: training on the CPU", given, " was" if given == 1 else "s were"
+            )
+        return torch.device("cpu")
+    if own >= torch.cuda.device_count():
+        raise ConfigError(f"resources.gpus: {given} given, torch sees {torch.cuda.device_count()}; ask for as many")
+    torch.cuda.set_device(own)
+    return torch.device("cuda", own)
+
+
+@contextmanager
+def placed(module: nn.Module, device: torch.device) -> Iterator[None]:
+    """`module` on the device; afterwards it is back on the CPU, where all others expect it."""
+    module.to(device)
+    try:
+        yield
+    finally:
+        module.to("cpu")
+
+
+def moved(batch: tuple[Tensor, ...], device: torch.device) -> tuple[Tensor, ...]:
+    """The tensors of a batch on the device; to a GPU from pinned memory, so that the copy runs beside the last step."""
+    if device.type == "cuda":
+        batch = tuple(t.pin_memory() for t in batch)
+    return tuple(t.to(device, non_blocking=True) for t in batch)
+
+
+def rng_state(device: torch.device) -> Tensor:
+    """State of the generators that a loss may draw from: the CPU's and the GPU's, as bytes."""
+    state = torch.get_rng_state()
+    return torch.cat([state, torch.cuda.get_rng_state(device)]) if device.type == "cuda" else state
+
+
+def set_rng_state(state: Tensor, device: torch.device) -> None:
+    """Back to a state that `rng_state` gave on the same kind of device."""
+    own = len(torch.get_rng_state())
+    torch.set_rng_state(state[:own])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state[own:], device)
+
+
+def keep_memory() -> None:
+    """Have the C library keep freed blocks of up to 32 MB: given back and taken anew in each step, their pages cost up
+    to a quarter of a training's time. Libraries without this switch do as they please."""
+    try:
+        adjust = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    trim_threshold, mmap_threshold = -1, -3
+    adjust(trim_threshold, 2**31 - 1)
+    adjust(mmap_threshold, 2**25)

@@ -1,0 +1,69 @@
+"""One training on several processes: each computes its share of every batch, and sums are taken over all of them.
+
+The mean loss and its gradient are those of the whole batch, which has the rows of `batch_size` times the processes:
+n processes give the loss curve of one with an n-fold batch, but for rounding. A loss that draws random numbers draws
+others in each process, from seeds of their own; its curve agrees in distribution, and repeats itself for the same n.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+from collections.abc import Sequence
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from truthward.seeds import seed_for
+
+
+def join() -> None:
+    """Meet the other processes where torchrun started this one; the first training does it for all."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
+        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+        atexit.register(dist.destroy_process_group)
+
+
+def rank() -> int:
+    """Number of this process, from 0."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world() -> int:
+    """Number of processes."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def share(batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """This process's rows of a batch, whose last tensor is the weights.
+
+    Where there are fewer rows than processes, those left empty-handed take one of weight zero: all come to the sum.
+    """
+    if world() == 1:
+        return batch
+    own = tuple(t.tensor_split(world())[rank()] for t in batch)
+    return own if len(own[-1]) else (*(t[:1] for t in batch[:-1]), torch.zeros_like(batch[-1][:1]))
+
+
+def sum_over_processes(tensors: Sequence[Tensor]) -> None:
+    """Replace tensors of one type by their sums over the processes, all in one exchange."""
+    if world() > 1:
+        flat = torch.cat([t.flatten() for t in tensors])
+        dist.all_reduce(flat)
+        for t, total in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
+            t.copy_(total.view_as(t))
+
+
+def of_all(tensor: Tensor) -> list[Tensor]:
+    """The tensor of each process, of equal shapes."""
+    found = [torch.empty_like(tensor) for _ in range(world())]
+    if world() == 1:
+        return [tensor]
+    dist.all_gather(found, tensor)
+    return found
+
+
+def own_seed(seed: int) -> int:
+    """The seed itself in the first process, one derived from it in each of the others."""
+    return seed_for(seed, "process", rank()) if rank() else seed
