@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import pickle
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
