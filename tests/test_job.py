@@ -41,7 +41,7 @@ class Rule:
 
     def run(self, inputs: list[Path], outputs: list[Path], **spec) -> subprocess.CompletedProcess:
         given = {
-            "rule": "join", "scriptdir": str(self.adapter.parent), "threads": 1, "wildcards": {},
+            "rule": "join", "scriptdir": str(self.adapter.parent), "threads": 1, "wildcards": {}, "resources": {},
             "params": {"spec": spec, "code": self.code},
             "input": list(map(str, inputs)), "output": list(map(str, outputs)), "log": [str(self.log)],
         }  # fmt: skip
