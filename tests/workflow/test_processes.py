@@ -1,0 +1,53 @@
+"""A rule with several GPUs runs through torchrun, whole, on as many processes."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from truthward.events.parquet import Parquet
+
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+
+PARTS = "results/tiny/unfold/omnifold/parts"
+LOG = "results/tiny/logs/unfold_nominal/omnifold.log"
+
+
+def nominal(clone, batch_size: int, *words: str) -> tuple[dict, np.ndarray]:
+    """Metadata and weights of a nominal unfolding that is made anew."""
+
+    def change(study: dict) -> None:
+        study.pop("calibrate", None)
+        method = study["unfold"]["methods"]["omnifold"]
+        study["unfold"]["methods"] = {"omnifold": method | {"batch_size": batch_size, "iterations": 1}}
+
+    clone.study(change)
+    shutil.rmtree(clone.path(PARTS), ignore_errors=True)
+    clone.run(f"{PARTS}/nominal.parquet", *words)
+    with Parquet(clone.path(PARTS) / "nominal.parquet", what="a part", way="run it again") as file:
+        return file.stored, file.read(["weight"]).column("weight").to_numpy()
+
+
+def test_two_processes_write_one_artefact_with_the_loss_of_the_doubled_batch(empty) -> None:
+    two, weights = nominal(empty, 32, "--set-resources", "unfold_nominal:gpus=2")
+    log = empty.path(LOG).read_text(encoding="utf-8")
+    assert "2 GPUs, one process each through torchrun" in log
+    # Nothing is left of the second process, which wrote the same for itself; and only the first one speaks.
+    assert sorted(p.name for p in empty.path(PARTS).iterdir() if not p.name.endswith((".sha256", ".state"))) == [
+        "nominal.parquet",
+        "nominal.safetensors",
+    ]
+    assert log.count("rule unfold_nominal is done") == log.count("iteration 1, reco: epoch 5/5") == 1
+    if not torch.cuda.is_available():
+        assert log.count("WARNING 2 GPUs were given, torch sees none: training on the CPU") == 1
+    assert two["provenance"]["device"].startswith("2 x ")
+    one, expected = nominal(empty, 64)
+    assert "torchrun" not in empty.path(LOG).read_text(encoding="utf-8")
+    losses = [
+        {name: value for entry in metadata["history"] for name, value in entry.items() if "loss" in name}
+        for metadata in (two, one)
+    ]
+    assert losses[0]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    np.testing.assert_allclose(weights, expected, rtol=1e-4)
