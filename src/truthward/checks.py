@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import typing
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,11 @@ from truthward.config import Config, Sample
 from truthward.errors import ConfigError
 from truthward.variations import missing, variation_of
 
-NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_]*$")
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+"""A name is part of paths: it cannot leave `results/`, and fits into a file name with all that is put around it."""
+_TAKEN = ("methods", "calibrate")
+DEEPEST, MOST = 20, 100_000
+"""Levels and values of a config, at most: aliases of aliases in YAML stand for more than any memory holds."""
 
 
 def load(path: str | Path) -> Config:
@@ -27,8 +32,11 @@ def load(path: str | Path) -> Config:
     """
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: {' '.join(str(error).split())}") from error
+    except (ValueError, RecursionError) as error:
+        # Of dates such as 2024-13-01, and of brackets by the thousand.
+        raise ConfigError(f"{path}: not readable as YAML ({error}); write dates in quotes") from error
     return parse(content, str(path))
 
 
@@ -37,17 +45,50 @@ def parse(content: Any, where: str = "config") -> Config:
     if not isinstance(content, dict):
         raise ConfigError(f"{where}: a mapping is expected, got {type(content).__name__}")
     try:
+        _refuse_odd(content)
         config = Config.model_validate(content)
-    except ValidationError as error:
-        raise ConfigError(f"{where}: {_one_line(error.errors()[0], content)}") from None
-    try:
         check(config)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {_one_line(error.errors()[0])}") from None
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
     return config
 
 
-def _one_line(error: dict[str, Any], content: Any) -> str:
+def _refuse_odd(content: dict[Any, Any]) -> None:
+    """Refuse what no key may hold, whatever its type: it would end a job hours later, in JSON or in a file's name."""
+    waiting: list[tuple[str, Any, int]] = [("", content, 0)]
+    for seen, (key, value, depth) in enumerate(_unfolding(waiting)):
+        if seen > MOST or depth > DEEPEST:
+            raise ConfigError(f"{key[:80]}: more than {DEEPEST} levels or {MOST} values; take out aliases (`*name`)")
+        odd: list[Any] = []
+        if isinstance(value, str):
+            odd = [value] if any((c < " " and c not in "\n\t") or "\ud800" <= c <= "\udfff" for c in value) else []
+        elif isinstance(value, dict):
+            odd = [k for k in value if not isinstance(k, str) or not k.isprintable()]
+        elif isinstance(value, int | float):
+            odd = [value] if not abs(value) <= 2**63 else []
+        elif not isinstance(value, list | tuple | None):
+            odd = [value]
+        if odd:
+            raise ConfigError(
+                f"{key or 'config'}: {plugins.shown(odd[0])} found; valid: text without control characters (dates in "
+                "quotes), finite numbers up to 2^63, true, false, null, lists, and mappings with text as keys"
+            )
+
+
+def _unfolding(waiting: list[tuple[str, Any, int]]) -> Iterator[tuple[str, Any, int]]:
+    """Every value with its key and depth; children are added when their parent has been looked at."""
+    while waiting:
+        key, value, depth = waiting.pop()
+        yield key, value, depth
+        if isinstance(value, dict):
+            waiting += [(f"{key}.{k}" if key else k, v, depth + 1) for k, v in value.items()]
+        elif isinstance(value, list | tuple):
+            waiting += [(key, v, depth + 1) for v in value]
+
+
+def _one_line(error: dict[str, Any]) -> str:
     """One pydantic error as `key: what was given; what is valid`."""
     location = [part for part in error["loc"] if not isinstance(part, int)]
     key = ".".join(str(part) for part in location)
@@ -58,7 +99,7 @@ def _one_line(error: dict[str, Any], content: Any) -> str:
         return f"{key}: this key is needed"
     if error["type"] == "value_error":
         return f"{key}: {error['ctx']['error']}"
-    return f"{key}: {error['input']!r} given; {error['msg'][0].lower()}{error['msg'][1:]}"
+    return f"{key}: {plugins.shown(error['input'])} given; {error['msg'][0].lower()}{error['msg'][1:]}"
 
 
 def _fields_at(location: list[Any]) -> list[str]:
@@ -88,8 +129,11 @@ def check(config: Config) -> None:
     names += [("surrogate.models", n) for n in config.surrogate.models]
     names += [("unfold.methods", n) for n in config.unfold.methods]
     for where, name in names:
-        if not NAME.match(name):
-            raise ConfigError(f"{where}: {name!r} is not a name (letters, digits and _, first a letter)")
+        if not NAME.fullmatch(name):
+            given = plugins.shown(name)
+            raise ConfigError(f"{where}: {given} is not a name (letters, digits and _, first a letter, 64 at most)")
+    if taken := [n for n in config.unfold.methods if n in _TAKEN]:
+        raise ConfigError(f"unfold.methods: {taken[0]!r} is a file of validate/ already; take another name")
     for role in ("simulation", "data"):
         found = [n for n, s in config.samples.items() if s.role == role]
         if len(found) != 1:

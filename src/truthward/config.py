@@ -15,7 +15,7 @@ Plugin = dict[str, Any]
 class Strict(BaseModel):
     """Base of all sections: no unknown key, no silent change of type, immutable."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Observable(Strict):
@@ -33,7 +33,7 @@ class Observable(Strict):
     @field_validator("range", "atoms", mode="before")
     @classmethod
     def _numbers(cls, value: Any) -> Any:
-        return tuple(float(v) for v in value) if isinstance(value, list | tuple) else value
+        return tuple(value) if isinstance(value, list) else value
 
     @model_validator(mode="after")
     def _ordered(self) -> Observable:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib
+import reprlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -60,7 +61,9 @@ def schema(package: str, kind: str) -> Schema:
         ConfigError: where there is no such kind, with the nearest ones, or where the schema is not literal.
     """
     if kind not in kinds(package):
-        raise ConfigError(f"kind: {kind!r} is not one of {', '.join(kinds(package))}{nearest(kind, kinds(package))}")
+        raise ConfigError(
+            f"kind: {shown(kind)} is not one of {', '.join(kinds(package))}{nearest(kind, kinds(package))}"
+        )
     node = _class_node(package, kind)
     provides: tuple[str, ...] = ()
     provides_from = None
@@ -93,6 +96,13 @@ def nearest(name: str, valid: Any) -> str:
     """` (did you mean 'x'?)`, or nothing."""
     close = difflib.get_close_matches(str(name), [str(v) for v in valid], n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def shown(value: Any) -> str:
+    """A value as it is quoted in a message: one line, however long or nested it is."""
+    short = reprlib.Repr()
+    short.maxlevel, short.maxstring, short.maxother, short.maxlong = 3, 80, 80, 80
+    return short.repr(value)
 
 
 _CHECKS = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,), "list": (list,), "dict": (dict,)}
@@ -139,7 +149,9 @@ def check(package: str, entry: dict[str, Any], where: str, given: tuple[str, ...
         ConfigError: unknown kind or option, wrong type, missing option; the message names key, value and what is valid.
     """
     if not isinstance(entry, dict) or not isinstance(entry.get("kind"), str):
-        raise ConfigError(f"{where}: give a mapping with `kind:` one of {', '.join(kinds(package))}; got {entry!r}")
+        raise ConfigError(
+            f"{where}: give a mapping with `kind:` one of {', '.join(kinds(package))}; got {shown(entry)}"
+        )
     try:
         found = schema(package, entry["kind"])
     except ConfigError as error:
@@ -155,7 +167,7 @@ def check(package: str, entry: dict[str, Any], where: str, given: tuple[str, ...
             )
         annotation = found.options[option][0]
         if not _matches(value, annotation):
-            raise ConfigError(f"{where}.{option}: {value!r} given, {annotation} expected")
+            raise ConfigError(f"{where}.{option}: {shown(value)} given, {annotation} expected")
     for option in found.required:
         if option not in entry and option not in given:
             raise ConfigError(f"{where}.{option}: {entry['kind']} needs this option")

@@ -1,0 +1,289 @@
+"""Every reader of the package with a small intact file: `make` writes it, `read` returns all that the reader says."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import torch
+import uproot
+
+from truthward import checks
+from truthward.artefact import read_json, write_json
+from truthward.config import Observable
+from truthward.events.families import family, weight_columns
+from truthward.events.readers.flat_tree import FlatTree
+from truthward.events.readers.nanoaod import Nanoaod
+from truthward.events.table import EventTable, write_table
+from truthward.events.unfolded import Unfolded, gather, write_unfolded
+from truthward.learn import checkpoint
+from truthward.learn.fit import Settings, fit
+from truthward.learn.nets import MLP, seeded
+from truthward.provenance import Record
+from truthward.publish import publish, verify
+
+ROOT = Path(__file__).parents[2]
+SHARED = ROOT.parent / "shared" / "data"
+FAMILIES = {"data_bootstrap": family("data_bootstrap", 2), "systematic:scale": family("systematic:scale", 1)}
+EVENTS = 400
+
+
+@dataclass(frozen=True)
+class Target:
+    """One reader. `make(folder)` writes an intact file and returns it; `read(path)` reads all of it."""
+
+    name: str
+    make: Callable[[Path], Path]
+    read: Callable[[Path], Any]
+
+
+def _events(seed: int = 1) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    m = rng.uniform(0, 10, EVENTS).astype(np.float32)
+    return {
+        "truth_m": m,
+        "reco_m": (m + rng.normal(0, 0.5, EVENTS)).astype(np.float32),
+        "pass_truth": rng.random(EVENTS) < 0.9,
+        "pass_reco": rng.random(EVENTS) < 0.8,
+        "weight": rng.uniform(0.5, 1.5, EVENTS),
+        "event_id": np.arange(EVENTS, dtype=np.int64),
+    }
+
+
+def _tree(folder: Path, *, packed: bool, ntuple: bool = False) -> Path:
+    path = folder / "events.root"
+    columns = _events()
+    with uproot.recreate(path, compression=uproot.ZLIB(1) if packed else None) as file:
+        if ntuple:
+            file.mkrntuple("events", {name: values.dtype for name, values in columns.items()}).extend(columns)
+            return path
+        lists = ak.unflatten(np.arange(2.0 * EVENTS, dtype=np.float32), np.full(EVENTS, 2))
+        made = file.mktree("events", {n: v.dtype for n, v in columns.items()} | {"reco_pts": "var * float32"})
+        for rows in (slice(0, EVENTS // 2), slice(EVENTS // 2, EVENTS)):
+            counts = {"nreco_pts": np.full(EVENTS // 2, 2, dtype=np.int32)}
+            made.extend({n: v[rows] for n, v in columns.items()} | {"reco_pts": lists[rows]} | counts)
+    return path
+
+
+def _copied(name: str, folder: Path) -> Path:
+    return Path(shutil.copy(SHARED / name, folder / name))
+
+
+def _batches(reader: Any) -> dict[str, Any]:
+    levels = ("truth", "reco") if reader.truth() else ("reco",)
+    return {
+        "columns": reader.columns(),
+        "describe": reader.describe(levels),
+        "batches": [dict(batch) for batch in reader.batches(levels, rows=150)],
+    }
+
+
+_MAP = {"truth_m": "truth_m * 2", "reco_pt": "reco_pts[0]", "event_id": "event_id", "pass_reco": "pass_reco"}
+_MUONS = {"reco_m": "M", "reco_pt": "hypot(px1, py1)", "run": "Run", "event": "Event"}
+_NOW = {"wall_seconds", "peak_memory_mb"}
+
+
+def _table(folder: Path) -> Path:
+    path = folder / "simulation.parquet"
+    rng = np.random.default_rng(2)
+    lists = ak.unflatten(rng.random(3 * EVENTS).astype(np.float32), np.full(EVENTS, 3))
+    columns = _events() | {"truth_constituents_pt": lists, "event_id": np.arange(EVENTS, dtype=np.uint64)}
+    write_table(
+        path, [columns], observables={"m": {"label": "m"}}, role="simulation", selection={}, record=Record.for_tests()
+    )
+    return path
+
+
+def _read_table(path: Path) -> Any:
+    table = EventTable(path)
+    whole = table.read(table.columns)
+    return table.metadata, table.role, table.observables, whole, list(table.batches(rows=150)), table.level(
+        "reco", ["m"]
+    )  # fmt: skip
+
+
+def _unfolded(path: Path, part: Mapping[str, list[int]] | None = None, nominal: bool = True) -> Path:
+    rng = np.random.default_rng(3)
+    columns = {"truth_m": rng.gamma(4, 5, EVENTS), "truth_jet_pt": 200 + rng.exponential(60, EVENTS)}
+    columns["event_id"] = np.arange(EVENTS, dtype=np.uint64)
+    weights = {name: rng.gamma(2, 0.5, EVENTS) for name in weight_columns(FAMILIES)}
+    mine = [n for n in weights if part is None or (nominal if n == "weight" else int(n[-1]) in part[_family(n)])]
+    write_unfolded(
+        path,
+        [columns | {n: weights[n] for n in mine}],
+        method="toy",
+        kind="omnifold",
+        observables=["m"],
+        joint=True,
+        families=FAMILIES,
+        history=[{"iteration": 0}],
+        record=Record.for_tests(),
+        part=part,
+        nominal=nominal,
+    )
+    return path
+
+
+def _family(column: str) -> str:
+    return column.removeprefix("replica:").rpartition(":")[0]
+
+
+def _read_unfolded(path: Path) -> Any:
+    sample = Unfolded(path)
+    metadata = {k: v for k, v in sample.metadata.items() if k not in ("provenance", "parts")}
+    histogram = sample.histogram("m", np.linspace(0, 60, 7))
+    whole = sample.weights(), sample.truth(sample.truth_observables), list(sample.batches())
+    return metadata, sample.num_rows, histogram.nominal, histogram.replicas, whole
+
+
+def _parts(folder: Path) -> Path:
+    none: dict[str, list[int]] = {name: [] for name in FAMILIES}
+    _unfolded(folder / "nominal.parquet", none)
+    return _unfolded(folder / "0.parquet", {"data_bootstrap": [0, 1], "systematic:scale": [0]}, nominal=False)
+
+
+def _gathered(path: Path) -> Any:
+    made = path.with_name("gathered.parquet")
+    gather([path.with_name("nominal.parquet"), path], made, record=Record.for_tests())
+    return _read_unfolded(made)
+
+
+_RECIPE = {"class": "truthward.learn.nets:MLP", "arguments": {"inputs": 2, "outputs": 1, "width": 8, "depth": 1}}
+
+
+def _checkpoint(folder: Path) -> Path:
+    path = folder / "model.safetensors"
+    nets = {f"member{i}": seeded(i, MLP, **_RECIPE["arguments"]) for i in range(2)}
+    checkpoint.save(path, nets, recipe=_RECIPE, provenance={"seed": 7}, extra={"edges": torch.arange(4.0)})
+    return path
+
+
+def _read_checkpoint(path: Path) -> Any:
+    modules, extra, provenance = checkpoint.load(path)
+    return {name: module.state_dict() for name, module in modules.items()}, extra, provenance
+
+
+def _arrays(folder: Path) -> Path:
+    path = folder / "nominal.safetensors"
+    rng = np.random.default_rng(4)
+    checkpoint.save_arrays(path, {"a": rng.random((50, 3)), "b": np.arange(9)}, provenance={"seed": 7})
+    return path
+
+
+def _state(folder: Path) -> Path:
+    _train(folder / "state.pt", epochs=2)
+    return folder / "state.pt"
+
+
+def _train(path: Path, epochs: int) -> Any:
+    """A training that takes up the state of `path` where it is; a finished one is only read."""
+    module = seeded(1, MLP, **_RECIPE["arguments"])
+    x = torch.randn(64, 2, generator=torch.Generator().manual_seed(1))
+    settings = Settings(epochs=epochs, batch_size=32, learning_rate=1e-2)
+
+    def loss(x: torch.Tensor) -> torch.Tensor:
+        return (module(x).squeeze(-1) - x[:, 0]).square()
+
+    history = fit(module, loss, (x,), torch.ones(64), settings, seed=1, state=path, state_key="k", state_seconds=0.0)
+    return module.state_dict(), vars(history)
+
+
+def _json(folder: Path) -> Path:
+    path = folder / "methods.json"
+    rows = [{"name": f"method{i}", "triangular": {"m": {"value": i / 7, "spread": 0.1}}} for i in range(20)]
+    write_json(path, {"rows": rows, "provenance": Record.for_tests().finish()})
+    return path
+
+
+def _config(folder: Path) -> Path:
+    return Path(shutil.copy(ROOT / "workflow" / "studies" / "complete.yaml", folder / "config.yaml"))
+
+
+def _read_config(path: Path) -> Any:
+    return checks.load(path).model_dump(mode="json")
+
+
+def _publication(folder: Path, damaged: str) -> Path:
+    observables = [Observable(name="m", label="$m$", unit="GeV", range=(0.0, 80.0))]
+    publish(
+        _unfolded(folder / "unfolded.parquet"),
+        directory=folder / "publication",
+        study="toy",
+        licence="CC0-1.0",
+        fiducial="all",
+        observables=observables,
+        example="jet_pt",
+        record=Record.for_tests(),
+    )
+    return folder / "publication" / damaged
+
+
+def _read_publication(path: Path) -> Any:
+    metadata = verify(path.parent)
+    return metadata, _read_unfolded(path.parent / "events.parquet")
+
+
+TARGETS = [
+    Target("flat_tree, TTree", partial(_tree, packed=True), lambda p: _batches(FlatTree(files=[str(p)]))),
+    Target(
+        "flat_tree, TTree, uncompressed",
+        partial(_tree, packed=False),
+        lambda p: _batches(FlatTree(files=[str(p)], branches=_MAP)),
+    ),
+    Target(
+        "flat_tree, RNTuple", partial(_tree, packed=True, ntuple=True), lambda p: _batches(FlatTree(files=[str(p)]))
+    ),
+    Target("event table", _table, _read_table),
+    Target("unfolded sample", lambda folder: _unfolded(folder / "unfolded.parquet"), _read_unfolded),
+    Target("gathering of parts", _parts, _gathered),
+    Target("checkpoint", _checkpoint, _read_checkpoint),
+    Target("trained arrays", _arrays, checkpoint.load_arrays),
+    Target("resume state", _state, partial(_train, epochs=2)),
+    Target("JSON of results", _json, read_json),
+    Target("config", _config, _read_config),
+    Target("publication, events", partial(_publication, damaged="events.parquet"), _read_publication),
+    Target("publication, metadata", partial(_publication, damaged="metadata.json"), _read_publication),
+    Target("publication, checksums", partial(_publication, damaged="SHA256SUMS"), _read_publication),
+]
+if SHARED.is_dir():
+    TARGETS += [
+        Target(
+            "flat_tree, CMS dimuons",
+            partial(_copied, "uproot-Zmumu.root"),
+            lambda p: _batches(FlatTree(files=[str(p)], branches=_MUONS)),
+        ),
+        Target(
+            "nanoaod, CMS Open Data",
+            partial(_copied, "nanoAOD_2015_CMS_Open_Data_ttbar.root"),
+            lambda p: _batches(Nanoaod(files=[str(p)])),
+        ),
+    ]
+
+
+def canonical(value: Any) -> Any:
+    """Plain data that is equal for equal results, bit by bit; times and memory of a run are left out."""
+    if isinstance(value, torch.Tensor):
+        value = value.detach().numpy()
+    if isinstance(value, ak.Array):
+        return value.to_list()
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind == "O":
+            return value.tolist()
+        return [str(value.dtype), list(value.shape), value.tobytes().hex()]
+    if isinstance(value, Mapping):
+        return {str(k): canonical(v) for k, v in value.items() if k not in _NOW}
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        return [canonical(v) for v in value]
+    return repr(value)
+
+
+def digest(value: Any) -> str:
+    """The canonical form as text, to be compared."""
+    return json.dumps(canonical(value), sort_keys=True)
