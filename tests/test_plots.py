@@ -11,6 +11,8 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from truthward.config import Observable
@@ -248,6 +250,25 @@ def test_every_figure_is_drawn_and_saved_with_its_provenance(tmp_path, name, ass
     assert json.loads(chunks(tmp_path / f"{name}.png")["provenance"])["package"] == "truthward"
     assert [p.name for p in tmp_path.iterdir()] == [f"{name}.png"]
     assert_nothing_is_covered(figure)
+
+
+@pytest.mark.parametrize("name", ["data_over_simulation", "correlation", "summary_page"])
+def test_a_label_that_is_no_mathematics_is_drawn_as_it_is_written(tmp_path, monkeypatch, name):
+    broken = [r"$\nothing{m}$", r"$\frac{1$ and $}$", "<b>$_$</b>", "100$ of 200$", "$", r"\$\$"]
+    odd = [o.model_copy(update={"label": b, "unit": b}) for o, b in zip(OBSERVABLES, broken, strict=True)]
+    monkeypatch.setitem(globals(), "OBSERVABLES", odd)
+    figure = FIGURES[name]()
+    style.save(figure, tmp_path / "a.png", Record.for_tests())
+    assert any(r"\nothing{m}" in text for text in texts(figure))
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(text=st.text("$\\{}^_ abfrcsqtlndvx%&#~12", max_size=30))
+@pytest.mark.filterwarnings("ignore:Glyph")
+def test_any_text_between_dollars_is_drawn(tmp_path_factory, text):
+    figure = style.canvas(2, 1)
+    figure.text(0.1, 0.5, f"${text}$")
+    style.save(figure, tmp_path_factory.getbasetemp() / "dollars.png", Record.for_tests())
 
 
 def test_only_png_and_nothing_half_written(tmp_path):

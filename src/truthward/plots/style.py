@@ -13,7 +13,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cbook import is_math_text
 from matplotlib.figure import Figure
+from matplotlib.mathtext import MathTextParser
+from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, FormatStrFormatter, LogLocator, NullFormatter
 
 from truthward.artefact import atomic
@@ -73,7 +76,19 @@ def save(figure: Figure, path: str | Path, record: Record) -> None:
         raise InputError(f"{path}: figures are written as .png")
     # Some settings count when a figure is drawn, not when it is made.
     with matplotlib.rc_context(STYLE), atomic(path) as temporary:
+        _as_text_where_no_mathematics(figure)
         figure.savefig(temporary, metadata={"provenance": json.dumps(record.finish())})
+
+
+def _as_text_where_no_mathematics(figure: Figure) -> None:
+    """Have what stands between dollars drawn as it is written where matplotlib cannot set it: labels are the user's."""
+    parser = MathTextParser("agg")
+    for text in figure.findobj(Text):
+        if is_math_text(text.get_text()):
+            try:
+                parser.parse(text.get_text())
+            except ValueError:
+                text.set_parse_math(False)
 
 
 def canvas(width: float, height: float) -> Figure:
