@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import json
 import os
@@ -11,6 +12,7 @@ import sys
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from truthward.config import Observable
 from truthward.errors import ConfigError, CorruptError, InputError
@@ -123,7 +125,10 @@ def test_example_runs_alone_and_agrees_with_the_package(unfolded, tmp_path, exam
         ("m", "m was itself unfolded; the example shows what was not: jet_pt"),
         ("jet_pt / mass", "no observable mass; there are: jet_pt, m"),
         ("jet_pt +", "not an expression"),
-        ("eval(m)", "eval is no function"),
+        ("eval(m)", "no function eval"),
+        ("jet_pt + 9**9**9**9", "an exponent must be a number"),
+        ("jet_pt << 10**10", "not allowed"),
+        ("jet_pt > 200", "not allowed"),
         ("m.real", r"'m\.real' is not allowed"),
         ("[m for m in (1,)]", "not allowed"),
         ("'m'", "not allowed"),
@@ -205,3 +210,35 @@ def test_equal_input_gives_equal_events(unfolded, tmp_path):
     one, two = (verify(run(unfolded, tmp_path / name))["files"] for name in "ab")
     assert one == two
     assert json.loads((tmp_path / "a" / "metadata.json").read_text())["format_version"] == "1.0"
+
+
+def test_what_the_config_says_is_text_and_never_code(unfolded, tmp_path):
+    clean = run(unfolded, tmp_path / "clean")
+    evil = '"""\n<script>alert(1)</script> [here](javascript:alert(1)) `x` | y\n# Title {0} $study \\'
+    label = "$\\nothing{$ " + evil
+    observables = [o.model_copy(update={"label": label, "unit": label}) for o in OBSERVABLES]
+    folder = run(
+        unfolded,
+        tmp_path / "publication",
+        licence=evil,
+        fiducial=evil,
+        observables=observables,
+        example='jet_pt  # """; raise SystemExit(7) #',
+    )
+    readme = (folder / "README.md").read_text()
+    assert "&lt;script>alert(1)&lt;/script> [here]&#40;javascript" in readme
+    for markup in ("<script", "](", "`x`", "\n# Title"):
+        assert markup not in readme
+    assert len(readme.splitlines()) == len((clean / "README.md").read_text().splitlines())
+    assert verify(folder)["licence"] == evil
+    submission = list(yaml.safe_load_all((folder / "hepdata" / "submission.yaml").read_text()))
+    assert evil in submission[0]["comment"]
+
+    def statements(path):
+        return [type(node) for node in ast.walk(ast.parse((path / "example.py").read_text()))]
+
+    assert statements(folder) == statements(clean)
+    command = [sys.executable, str(folder / "example.py")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "example.png").is_file()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from truthward.publish.hepdata import write_tables
 FORMAT = "1.0"
 FILES = ("events.parquet", "metadata.json", "README.md", "example.py")
 SUMS = "SHA256SUMS"
+_LINE = re.compile(r"(?P<digest>[0-9a-f]{64})  (?P<name>[\w.-]+(/[\w.-]+)*)")
 _METHOD = ("method", "kind", "iterations", "stopping", "joint", "history")
 
 
@@ -105,7 +107,7 @@ def verify(directory: str | Path) -> dict[str, Any]:
     folder = Path(directory)
     if not (folder / SUMS).is_file():
         raise InputError(f"{folder}: no publication here ({SUMS} is missing); run the publish stage")
-    listed = dict(reversed(line.split("  ", 1)) for line in (folder / SUMS).read_text(encoding="utf-8").splitlines())
+    listed = _listed(folder / SUMS)
     for name in dict.fromkeys([*FILES, *listed]):
         if not (folder / name).is_file():
             raise CorruptError(f"{folder / name}: missing; publish again")
@@ -116,6 +118,15 @@ def verify(directory: str | Path) -> dict[str, Any]:
     if wrong := sorted(dict(stated.items() ^ listed.items()).keys() - {"metadata.json"}):
         raise CorruptError(f"{folder / 'metadata.json'}: states another checksum for {wrong[0]}; publish again")
     return metadata
+
+
+def _listed(path: Path) -> dict[str, str]:
+    """File -> SHA-256, as the list has them."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    found = [_LINE.fullmatch(line) for line in lines]
+    if not all(found):
+        raise CorruptError(f"{path}: line {found.index(None) + 1} is no checksum of a file; publish again")
+    return {line["name"]: line["digest"] for line in found if line}
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import numpy as np
 from truthward.artefact import write_text
 from truthward.config import Observable
 from truthward.errors import ConfigError, InputError
+from truthward.events.expression import Expression
 from truthward.events.unfolded import Unfolded, weight_columns
 from truthward.physics.labels import QUANTITIES
 
@@ -67,6 +68,7 @@ def choose_example(sample: Unfolded, expression: str, declared: dict[str, Observ
         ConfigError: for an expression that is not one, an unknown observable or function, or an unfolded observable by
             itself.
     """
+    expression = _canonical(expression)
     if not sample.joint:
         name = sample.observables[0]
         sentence = f"histograms {name} with its covariance"
@@ -83,7 +85,7 @@ def choose_example(sample: Unfolded, expression: str, declared: dict[str, Observ
     formula, names = _formula(expression, sample.truth_observables)
     o = declared.get(expression)
     columns = tuple(f"truth_{name}" for name in names)
-    low, high = _range(sample, formula, columns, weight)
+    low, high = _range(sample, Expression(expression), weight)
     label, unit = (o.label or expression, o.unit) if o else QUANTITIES.get(expression, (expression, ""))
     return Example(formula, columns, label, unit, low, high, weight, replica, sentence)
 
@@ -96,12 +98,17 @@ def write_example(path: Path, example: Example, study: str) -> None:
     write_text(path, _SCRIPT.substitute(fields))
 
 
+def _canonical(expression: str) -> str:
+    """The checked expression in Python's own words: what it means, without comments, which others would run."""
+    try:
+        return ast.unparse(ast.parse(Expression(expression).text, mode="eval"))
+    except ConfigError as error:
+        raise ConfigError(f"publish.example: {error}") from error
+
+
 def _formula(expression: str, known: list[str]) -> tuple[str, list[str]]:
     """The expression over `t["truth_<name>"]`, and the observables in it."""
-    try:
-        tree = ast.parse(expression, mode="eval")
-    except SyntaxError as error:
-        raise ConfigError(f"publish.example: {expression!r} is not an expression ({error.msg})") from error
+    tree = ast.parse(expression, mode="eval")
     names: list[str] = []
 
     class Columns(ast.NodeTransformer):
@@ -132,12 +139,10 @@ def _formula(expression: str, known: list[str]) -> tuple[str, list[str]]:
     return text.replace("'", '"'), names
 
 
-def _range(sample: Unfolded, formula: str, columns: tuple[str, ...], weight: str) -> tuple[float, float]:
+def _range(sample: Unfolded, expression: Expression, weight: str) -> tuple[float, float]:
     """Rounded range of the bulk, from the first rows of the sample: enough to choose bins by."""
-    first = next(sample.batches([*columns, weight]))
-    with np.errstate(all="ignore"):
-        # The expression was built by `_formula` from a list of allowed pieces.
-        x = np.asarray(eval(formula, {"np": np, "t": first, "__builtins__": {}}), dtype=float)  # noqa: S307
+    first = next(sample.batches([*(f"truth_{name}" for name in sorted(expression.names)), weight]))
+    x = expression.evaluate({name: first[f"truth_{name}"] for name in expression.names}).astype(float)
     x = x[first[weight] != 0]
     if x.size == 0 or not np.isfinite(x).all():
         bad = int((~np.isfinite(x)).sum())
@@ -221,5 +226,9 @@ axes.set_ylabel("events per bin width")
 axes.set_xlim(EDGES[0], EDGES[-1])
 axes.set_ylim(bottom=0)
 axes.legend(frameon=False)
-figure.savefig("example.png", dpi=130)
+try:
+    figure.savefig("example.png", dpi=130)
+except ValueError:  # The label is no mathematics that matplotlib can set: as plain text.
+    axes.xaxis.label.set_parse_math(False)
+    figure.savefig("example.png", dpi=130)
 ''')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -69,6 +70,16 @@ def caveats(families: Mapping[str, Family], *, joint: bool) -> list[str]:
     return found
 
 
+def words(text: str) -> str:
+    """What others wrote, as Markdown shows it to the letter: one line without tags, links or code.
+
+    >>> words("<b>|eta| < 3</b> [x](y)")
+    '&lt;b>|eta| < 3&lt;/b> [x]&#40;y)'
+    """
+    line = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", " ".join(text.split()))
+    return line.replace("](", "]&#40;").replace("`", "&#96;")
+
+
 def readme(metadata: Mapping[str, Any], example: Example) -> str:
     """The publication's README from its metadata."""
     method = metadata["method"]
@@ -81,11 +92,11 @@ def readme(metadata: Mapping[str, Any], example: Example) -> str:
         f"{metadata['events']} weighted events at particle level, unfolded with `{method['method']}` "
         f"({method['kind']}{iterations}) for: {', '.join(metadata['unfolded_observables'])}.",
         "",
-        f"- **Fiducial region**: {metadata['fiducial']}",
+        f"- **Fiducial region**: {words(metadata['fiducial'])}",
         f"- **Normalisation**: {metadata['normalisation']['rule']}",
         f"- **Sum of weights**: {yields}",
         *_stopping(method.get("stopping")),
-        f"- **Licence**: {metadata['licence']}",
+        f"- **Licence**: {words(metadata['licence'])}",
         "",
         "| file | holds |",
         "| --- | --- |",
@@ -113,7 +124,7 @@ def readme(metadata: Mapping[str, Any], example: Example) -> str:
         *_table(
             ("column", "meaning", "unit", "unfolded", "type"),
             [
-                (f"`{c['name']}`", _meaning(c), c.get("unit", ""), _yes(c.get("unfolded")), c["type"])
+                (f"`{c['name']}`", _meaning(c), words(c.get("unit", "")), _yes(c.get("unfolded")), c["type"])
                 for c in metadata["columns"]
             ],
         ),
@@ -162,7 +173,7 @@ def _stopping(entry: Mapping[str, Any] | None) -> list[str]:
 def _meaning(column: Mapping[str, Any]) -> str:
     of = f" for {column['observable']}" if "observable" in column else ""
     return {
-        "truth": lambda: column["label"],
+        "truth": lambda: words(column["label"]),
         "event_id": lambda: "number of the event that the row comes from",
         "block": lambda: "draw that the event belongs to",
         "nominal weight": lambda: f"weight of the result{of}",
