@@ -33,9 +33,10 @@ def test_json_refuses_nan(tmp_path) -> None:
 def test_json_round_trip_and_its_errors(tmp_path) -> None:
     write_json(tmp_path / "a.json", {"b": [1, 2], "a": None})
     assert read_json(tmp_path / "a.json") == {"a": None, "b": [1, 2]}
-    write_text(tmp_path / "b.json", "{")
-    with pytest.raises(CorruptError, match=r"b\.json"):
-        read_json(tmp_path / "b.json")
+    for broken in ("{", "1" * 5000, "[" * 100_000, "\x00"):
+        write_text(tmp_path / "b.json", broken)
+        with pytest.raises(CorruptError, match=r"b\.json"):
+            read_json(tmp_path / "b.json")
     with pytest.raises(InputError, match=r"c\.json"):
         read_json(tmp_path / "c.json")
 

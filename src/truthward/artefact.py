@@ -108,7 +108,8 @@ def read_json(path: str | Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; run the stage that makes it") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
+        # Not JSON, not UTF-8, a number of thousands of digits, or brackets by the thousand.
         raise CorruptError(f"{path}: not valid JSON ({error}); delete it and rerun the stage that makes it") from error
 
 

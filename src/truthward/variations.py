@@ -20,8 +20,8 @@ class Variation(NamedTuple):
     index: int
 
 
-_VARIATION = re.compile(r"^(reco_[^:]+|pass_reco|weight):([A-Za-z][A-Za-z0-9_]*):(\d+)$")
-_BRANCH = re.compile(r"^(reco_\w+?|pass_reco|weight)__([A-Za-z]\w*?)__(\d+)$")
+_VARIATION = re.compile(r"^(reco_[^:]+|pass_reco|weight):([A-Za-z][A-Za-z0-9_]*):(\d{1,6})$")
+_BRANCH = re.compile(r"^(reco_\w+?|pass_reco|weight)__([A-Za-z]\w*?)__(\d{1,6})$")
 
 
 def variation_of(column: str) -> Variation | None:

@@ -112,7 +112,8 @@ class Tree:
         wanted = set(names)
         pieces = self._by_basket(wanted, rows) if self._is_ttree else self._by_cluster(wanted, rows)
         for start, stop, read in pieces:
-            whole = {name: _plain(read[name]) for name in names}
+            with _reading(self.path):
+                whole = {name: _plain(read[name]) for name in names}
             for name, values in whole.items():
                 if len(values) != stop - start:
                     raise InputError(

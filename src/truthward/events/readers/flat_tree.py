@@ -62,6 +62,8 @@ class FlatTree(Reader):
                     f"branches.{column}: not a variation; it is reco_<observable>:<systematic>:<index>, or pass_reco "
                     "or weight in place of the observable, with indices from 0"
                 )
+            if level_of(column) and not variation_of(column) and not column.isidentifier():
+                raise ConfigError(f"branches.{column}: the name of a column has letters, digits and _ alone")
             if not level_of(column) and column.partition(":")[0] not in _OTHERS:
                 raise ConfigError(
                     f"branches.{column}: not a column; it is truth_<name>, reco_<name>, {', '.join(_OTHERS)}; "
