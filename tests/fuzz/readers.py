@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -177,18 +178,25 @@ def _arrays(folder: Path) -> Path:
     return path
 
 
+class _Killed(Exception):
+    """Ends a training as a crash does."""
+
+
 def _state(folder: Path) -> Path:
-    _train(folder / "state.pt", epochs=2)
+    with suppress(_Killed):
+        _trained(folder / "state.pt", steps=3)
     return folder / "state.pt"
 
 
-def _train(path: Path, epochs: int) -> Any:
-    """A training that takes up the state of `path` where it is; a finished one is only read."""
+def _trained(path: Path, steps: int = 99) -> Any:
+    """A training that takes up the state of `path` where it is; killed in the step of that number."""
     module = seeded(1, MLP, **_RECIPE["arguments"])
     x = torch.randn(64, 2, generator=torch.Generator().manual_seed(1))
-    settings = Settings(epochs=epochs, batch_size=32, learning_rate=1e-2)
+    settings, left = Settings(epochs=3, batch_size=32, learning_rate=1e-2), iter(range(steps))
 
     def loss(x: torch.Tensor) -> torch.Tensor:
+        if module.training and next(left, None) is None:
+            raise _Killed
         return (module(x).squeeze(-1) - x[:, 0]).square()
 
     history = fit(module, loss, (x,), torch.ones(64), settings, seed=1, state=path, state_key="k", state_seconds=0.0)
@@ -245,7 +253,7 @@ TARGETS = [
     Target("gathering of parts", _parts, _gathered),
     Target("checkpoint", _checkpoint, _read_checkpoint),
     Target("trained arrays", _arrays, checkpoint.load_arrays),
-    Target("resume state", _state, partial(_train, epochs=2)),
+    Target("resume state", _state, _trained),
     Target("JSON of results", _json, read_json),
     Target("config", _config, _read_config),
     Target("publication, events", partial(_publication, damaged="events.parquet"), _read_publication),

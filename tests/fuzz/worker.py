@@ -34,16 +34,19 @@ class Case:
         folder.mkdir(parents=True)
         self.path = target.make(folder)
         self.whole = self.path.read_bytes()
-        self.right = digest(target.read(self.path))
-        if digest(target.read(self.path)) != self.right:
+        self.right, again = self._read(self.whole), self._read(self.whole)
+        if again != self.right:
             raise AssertionError(f"{target.name}: two readings of the intact file differ")
+
+    def _read(self, data: bytes) -> str:
+        self.path.write_bytes(data)
+        return digest(self.target.read(self.path))
 
     def run(self, seed: str, number: int) -> tuple[str, str, str]:
         """(outcome, kind of damage, detail) of one case."""
         kind, data = damaged(self.whole, f"{seed}:{self.target.name}:{number}")
-        self.path.write_bytes(data)
         try:
-            found = digest(self.target.read(self.path))
+            found = self._read(data)
         except TruthwardError as error:
             return "typed error", kind, f"{type(error).__name__}: {error}"
         except Exception as error:  # noqa: BLE001 -- what else comes out is the finding
