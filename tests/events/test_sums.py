@@ -78,7 +78,9 @@ def test_equal_names_go_by_their_paths(files) -> None:
         check(digests([other]), listing)
 
 
-@pytest.mark.parametrize("line", ["a.root", "12ab  a.root", "md5:00  a.root", "x" * 64 + "  a.root", "0" * 64])
+@pytest.mark.parametrize(
+    "line", ["a.root", "12ab  a.root", "md5:00  a.root", "x" * 64 + "  a.root", "0" * 64, "0" * 64 + "  a\0"]
+)
 def test_lines_that_say_nothing_are_refused(files, line) -> None:
     listing = files[0].parent / "SUMS"
     listing.write_text(f"# first\n{line}\n")

@@ -18,25 +18,33 @@ MEMORY, SECONDS = 1500, 20
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one case: "typed error", "right result", "altered" (silently), or "other"."""
+    """What became of one case: "typed error", "right result", "altered" (silently), or "other".
+
+    `outcome` is that of the reader alone, `checked` that of the reader behind the checksum, where there is one.
+    """
 
     target: str
     number: int
     outcome: str
+    checked: str
     kind: str = ""
     detail: str = ""
 
 
-def run(cases: Sequence[tuple[str, int]], *, seed: str = "1") -> list[Outcome]:
-    """Run cases (target, number), those of a target next to one another; the same seed gives the same damage."""
+def run(
+    cases: Sequence[tuple[str, int]], *, seed: str = "1", seconds: int = SECONDS, module: Path = HERE / "readers.py"
+) -> list[Outcome]:
+    """Run cases (target of the module, number), those of a target next to one another; a seed always does the same."""
     found: list[Outcome] = []
     environment = os.environ | {"PYTHONPATH": str(HERE.parents[1] / "src"), "OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory() as folder:
         while len(found) < len(cases):
             left = cases[len(found) :]
-            command = [sys.executable, str(HERE / "worker.py"), f"{folder}/case", seed, str(MEMORY), str(SECONDS)]
+            words = [HERE / "worker.py", module, f"{folder}/case", seed, MEMORY, seconds]
             plan = "".join(f"{target}\t{number}\n" for target, number in left)
-            done = subprocess.run(command, input=plan, env=environment, capture_output=True, text=True)
+            done = subprocess.run(
+                [sys.executable, *map(str, words)], input=plan, env=environment, capture_output=True, text=True
+            )
             lines = done.stdout.splitlines()
             results = [line.split("\t") for line in lines if line != "begin"]
             found += [Outcome(t, n, *r) for (t, n), r in zip(left, results, strict=False)]
@@ -45,6 +53,6 @@ def run(cases: Sequence[tuple[str, int]], *, seed: str = "1") -> list[Outcome]:
             if lines.count("begin") == len(results):
                 raise RuntimeError(f"no case was running when the worker ended:\n{done.stderr[-3000:]}")
             ended = signal.Signals(-done.returncode).name if done.returncode < 0 else f"exit {done.returncode}"
-            detail = f"hangs for {SECONDS} s" if ended == "SIGALRM" else f"ends the process: {ended}"
-            found.append(Outcome(*left[len(results)], "other", detail=f"{detail} {done.stderr[-300:]}"))
+            detail = f"hangs for {seconds} s" if ended == "SIGALRM" else f"ends the process: {ended}"
+            found.append(Outcome(*left[len(results)], "other", "other", detail=f"{detail} {done.stderr[-300:]}"))
     return found

@@ -16,9 +16,10 @@ import numpy as np
 import torch
 import uproot
 
-from truthward import checks
-from truthward.artefact import read_json, write_json
+from truthward import checks, checksums
+from truthward.artefact import read_json, sha256, write_json
 from truthward.config import Observable
+from truthward.events import sums
 from truthward.events.families import family, weight_columns
 from truthward.events.readers.flat_tree import FlatTree
 from truthward.events.readers.nanoaod import Nanoaod
@@ -38,11 +39,36 @@ EVENTS = 400
 
 @dataclass(frozen=True)
 class Target:
-    """One reader. `make(folder)` writes an intact file and returns it; `read(path)` reads all of it."""
+    """One reader.
+
+    Attributes:
+        make: writes an intact file into a folder and returns it; read: all that the reader says of it.
+        checked: what holds the file against its checksum before a job reads it: the "record" that every artefact has
+            beside it, a "list" that the user has of ROOT files, or "" where there is none or the reader has its own.
+    """
 
     name: str
     make: Callable[[Path], Path]
     read: Callable[[Path], Any]
+    checked: str = "record"
+
+    def text(self, path: Path) -> str:
+        """All that the reader says, equal for equal results, bit by bit."""
+        return json.dumps(canonical(self.read(path)), sort_keys=True)
+
+    def seal(self, path: Path) -> None:
+        """Write the checksum of the intact file."""
+        if self.checked == "record":
+            checksums.record([path], "fuzz")
+        elif self.checked == "list":
+            path.with_name("sums.txt").write_text(f"{sha256(path)}  {path.name}\n", encoding="utf-8")
+
+    def check(self, path: Path) -> None:
+        """What stands before the reading: CorruptError where the file is not the intact one."""
+        if self.checked == "record":
+            checksums.verify([path])
+        elif self.checked == "list":
+            sums.check({path: sha256(path)}, path.with_name("sums.txt"))
 
 
 def _events(seed: int = 1) -> dict[str, np.ndarray]:
@@ -210,6 +236,28 @@ def _json(folder: Path) -> Path:
     return path
 
 
+def _record(folder: Path) -> Path:
+    checksums.record([_json(folder)], "fuzz")
+    return checksums.beside(folder / "methods.json")
+
+
+def _read_recorded(path: Path) -> Any:
+    artefact = path.with_name("methods.json")
+    return checksums.verify([artefact]), read_json(artefact)
+
+
+def _listed(folder: Path) -> Path:
+    path = folder / "sums.txt"
+    path.write_text(f"{sha256(_json(folder))}  methods.json\n", encoding="utf-8")
+    return path
+
+
+def _read_listed(path: Path) -> Any:
+    file = path.with_name("methods.json")
+    sums.check({file: sha256(file)}, path)
+    return read_json(file)
+
+
 def _config(folder: Path) -> Path:
     return Path(shutil.copy(ROOT / "workflow" / "studies" / "complete.yaml", folder / "config.yaml"))
 
@@ -238,39 +286,38 @@ def _read_publication(path: Path) -> Any:
     return metadata, _read_unfolded(path.parent / "events.parquet")
 
 
+def _flat(path: Path, **options: Any) -> Any:
+    return _batches(FlatTree(files=[str(path)], **options))
+
+
 TARGETS = [
-    Target("flat_tree, TTree", partial(_tree, packed=True), lambda p: _batches(FlatTree(files=[str(p)]))),
-    Target(
-        "flat_tree, TTree, uncompressed",
-        partial(_tree, packed=False),
-        lambda p: _batches(FlatTree(files=[str(p)], branches=_MAP)),
-    ),
-    Target(
-        "flat_tree, RNTuple", partial(_tree, packed=True, ntuple=True), lambda p: _batches(FlatTree(files=[str(p)]))
-    ),
+    Target("flat_tree, TTree", partial(_tree, packed=True), _flat, "list"),
+    Target("flat_tree, TTree, uncompressed", partial(_tree, packed=False), partial(_flat, branches=_MAP), "list"),
+    Target("flat_tree, RNTuple", partial(_tree, packed=True, ntuple=True), _flat, "list"),
     Target("event table", _table, _read_table),
     Target("unfolded sample", lambda folder: _unfolded(folder / "unfolded.parquet"), _read_unfolded),
     Target("gathering of parts", _parts, _gathered),
     Target("checkpoint", _checkpoint, _read_checkpoint),
     Target("trained arrays", _arrays, checkpoint.load_arrays),
-    Target("resume state", _state, _trained),
+    Target("resume state", _state, _trained, ""),
     Target("JSON of results", _json, read_json),
-    Target("config", _config, _read_config),
-    Target("publication, events", partial(_publication, damaged="events.parquet"), _read_publication),
-    Target("publication, metadata", partial(_publication, damaged="metadata.json"), _read_publication),
-    Target("publication, checksums", partial(_publication, damaged="SHA256SUMS"), _read_publication),
+    Target("record of a checksum", _record, _read_recorded, ""),
+    Target("list of checksums", _listed, _read_listed, ""),
+    Target("config", _config, _read_config, ""),
+    Target("publication, events", partial(_publication, damaged="events.parquet"), _read_publication, ""),
+    Target("publication, metadata", partial(_publication, damaged="metadata.json"), _read_publication, ""),
+    Target("publication, checksums", partial(_publication, damaged="SHA256SUMS"), _read_publication, ""),
 ]
 if SHARED.is_dir():
     TARGETS += [
         Target(
-            "flat_tree, CMS dimuons",
-            partial(_copied, "uproot-Zmumu.root"),
-            lambda p: _batches(FlatTree(files=[str(p)], branches=_MUONS)),
+            "flat_tree, CMS dimuons", partial(_copied, "uproot-Zmumu.root"), partial(_flat, branches=_MUONS), "list"
         ),
         Target(
             "nanoaod, CMS Open Data",
             partial(_copied, "nanoAOD_2015_CMS_Open_Data_ttbar.root"),
-            lambda p: _batches(Nanoaod(files=[str(p)])),
+            lambda path: _batches(Nanoaod(files=[str(path)])),
+            "list",
         ),
     ]
 
@@ -290,8 +337,3 @@ def canonical(value: Any) -> Any:
     if isinstance(value, Iterable) and not isinstance(value, str | bytes):
         return [canonical(v) for v in value]
     return repr(value)
-
-
-def digest(value: Any) -> str:
-    """The canonical form as text, to be compared."""
-    return json.dumps(canonical(value), sort_keys=True)

@@ -58,7 +58,7 @@ def _lines(listing: Path) -> list[tuple[str, str, str]]:
             name, match = line.strip()[len(words[0]) :].lstrip().removeprefix("*"), first
         else:
             name, match = words[0], _DIGEST.fullmatch(words[-1].lower())
-        if match is None or not name:
+        if match is None or not name.isprintable() or not name:
             raise InputError(
                 f"{listing}:{number}: {line[:80]!r} is no line of `sha256sum`, and none with adler32:<8 digits>"
             )
