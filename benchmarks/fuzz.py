@@ -3,7 +3,8 @@
 One bit or byte flipped, a block zeroed, repeated or exchanged, the file cut short, added to or emptied: by a seed, each
 case in a worker process with limits of time and memory (`tests/fuzz`). A typed error or the right result is what must
 come out, of the reader alone as far as its format has a checksum inside, and of the reader behind the record of the
-checksum in all cases but the config, which is text that its author changes. Exits with an error where anything else does.
+checksum in all cases but the config, which is text that its author changes.
+Fails where anything else comes out.
 """
 
 from __future__ import annotations

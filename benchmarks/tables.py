@@ -173,8 +173,8 @@ def fuzz(figures: dict[str, Any]) -> tuple[str, Rows]:
     ]
     caption = (
         f"{figures['cases']:,} files with a flipped bit or byte, a block zeroed, repeated or exchanged, cut short, "
-        "added to or emptied. Altered: another result without an error, which ROOT files and plain text cannot exclude by "
-        "themselves; for those a checksum stands before the reader (–: none, or the reader has its own). Other: any "
+        "added to or emptied. Altered: another result without an error, which ROOT files and plain text cannot exclude "
+        "by themselves; for those a checksum stands before the reader (–: none, or the reader has its own). Other: any "
         "other exception, a crash, a hang, memory without bound."
     )
     return caption, rows
