@@ -45,7 +45,7 @@ def audit() -> int:
             print(f"{name} {entry['version']}: {known['id']}, mended in {fixed}")
     unknown = sorted(wanted - set(found))
     vulnerable = [name for name, entry in found.items() if entry["vulns"]]
-    print(f"{len(wanted)} locked packages: {len(vulnerable)} vulnerable, {len(unknown)} that could not be looked up")
+    print(f"{len(wanted) - len(unknown)} of {len(wanted)} packages were looked up, {len(vulnerable)} are vulnerable")
     if vulnerable:
         print("Raise their pins in envs/requirements.in, or add them there where they are not, and run `make lock`")
         return 1

@@ -28,12 +28,12 @@ SKIPPED = {"name": "two", "skip_reason": "Dependency not found"}
 @pytest.mark.parametrize(
     ("pypi", "osv", "code", "said"),
     [
-        ([known("one"), known("two")], None, 0, "0 vulnerable, 0 that could not"),
+        ([known("one"), known("two")], None, 0, "2 of 2 packages were looked up, 0 are vulnerable"),
         ([known("one", "CVE-1"), known("two")], None, 1, "one 1.0: CVE-1, mended in 1.1"),
         ([known("one"), SKIPPED], [known("one"), known("two", "CVE-2")], 1, "two 1.0: CVE-2"),
         ([known("one"), SKIPPED], [], 2, "Not audited: two."),
         ([], [], 2, "Not audited: one, two."),
-        ([known("one", "CVE-1"), SKIPPED], [], 1, "1 that could not be looked up"),
+        ([known("one", "CVE-1"), SKIPPED], [], 1, "1 of 2 packages were looked up, 1 are vulnerable"),
     ],
 )
 def test_exit_code_says_what_is_known(audit, capsys, pypi, osv, code, said) -> None:
