@@ -95,6 +95,11 @@ def test_jobs_are_counted_by_what_became_of_them() -> None:
     ]
 
 
+def test_a_target_is_no_job() -> None:
+    target = "localrule all:\n    input: results/toy/publication/metadata.json\n    jobid: 0\n"
+    assert watch.parse(LOG + target) == watch.parse(LOG)
+
+
 def test_a_restarted_job_runs_again() -> None:
     second = watch.parse(LOG + AGAIN)[1]["2"]
     assert (second.state, second.slurm) == ("running", "80")

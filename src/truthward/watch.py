@@ -63,6 +63,8 @@ def parse(text: str) -> tuple[Counter[str], dict[str, Started]]:
 
     for event in EVENT.finditer(text):
         if event["rule"]:
+            if event["rule"] not in planned:
+                continue  # A target that makes nothing.
             values = dict(line.strip().partition(": ")[::2] for line in event["block"].splitlines())
             slurm = "group" if event["indent"] else ""
             started[values["jobid"]] = Started(event["rule"], values.get("log", "").partition(" (")[0], slurm)
