@@ -55,6 +55,7 @@ SelectTypeParameters=CR_Core_Memory
 SchedulerType=sched/backfill
 SchedulerParameters=bf_interval=1,sched_interval=1,sched_min_interval=0,defer_batch=0
 GresTypes=gpu
+TaskProlog={root}/prolog
 MinJobAge=600
 # Limits bite at once: memory is looked at every second, a time limit has no grace, and SIGKILL follows SIGTERM in 3 s.
 JobAcctGatherType=jobacct_gather/linux
@@ -74,6 +75,9 @@ PartitionName=preempt Nodes=c1,c2 MaxTime=1440 PriorityTier=1 PreemptMode=REQUEU
 PartitionName=gpu Nodes=g1 MaxTime=1440 PriorityTier=10 DefMemPerCPU=256
 """
 GRES = "AutoDetect=off\nNodeName=g1 Name=gpu Type=fake File={root}/gpu[0-1]\n"
+PROLOG = """#!/bin/sh
+[ -z "$CUDA_VISIBLE_DEVICES" ] || echo "$SLURM_JOB_ID $CUDA_VISIBLE_DEVICES" >> {root}/log/gpus.log
+"""
 CGROUP = "CgroupPlugin=cgroup/v1\nCgroupAutomount=no\nConstrainCores=no\nConstrainRAMSpace=no\nConstrainDevices=no\n"
 
 
@@ -164,7 +168,10 @@ class Cluster:
         return [dict(zip(names, line.split("|", 4), strict=True)) for line in text.splitlines()]
 
     def log(self, name: str) -> str:
-        """What a daemon logged: slurmctld, slurmd-c1, ..., munged; or `finished`, a line a job that has ended."""
+        """What a daemon logged: slurmctld, slurmd-c1, ..., munged.
+
+        Or `finished`, a line a job that has ended; or `gpus`, id and CUDA_VISIBLE_DEVICES of each task that has any.
+        """
         path = self.root / "log" / f"{name}.log"
         return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
@@ -209,6 +216,8 @@ class Cluster:
             "gres.conf": GRES.format(root=self.root),
             "cgroup.conf": CGROUP,
         }
+        (self.root / "prolog").write_text(PROLOG.format(root=self.root), encoding="utf-8")
+        (self.root / "prolog").chmod(0o755)
         ETC.mkdir(exist_ok=True)
         for name, text in texts.items():
             (self.root / name).write_text(text, encoding="utf-8")
