@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from truthward.checksums import beside, verify
+
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 
 
@@ -30,8 +32,15 @@ def test_the_whole_chain_ran(finished) -> None:
     results = finished.path("results/tiny")
     for name in ("publication/metadata.json", "validate/methods.csv", "report/summary.png", "calibrate/summary.json"):
         assert (results / name).is_file(), name
-    hidden = [p for p in results.rglob(".*") if not p.name.startswith(".snakemake") and p.suffix != ".sha256"]
-    assert hidden == [], "half-written artefacts or resume states are left over"
+    files = [p for p in results.rglob("*") if p.is_file() and not p.name.startswith(".snakemake")]
+    apart = {p for folder in ("logs", "publication") for p in (results / folder).rglob("*")}
+    made = [p for p in files if p not in apart and not p.name.startswith(".")]
+    records = [beside(p) for p in made]
+    assert {p for p in results.rglob(".*") if not p.name.startswith(".snakemake")} == set(records), (
+        "every artefact has its record; half-written artefacts or resume states are not left over"
+    )
+    assert len(made) > 40
+    assert verify(made) == []
 
 
 def test_a_second_run_does_nothing(fork) -> None:
