@@ -140,15 +140,15 @@ def test_interrupted_goes_on_to_the_same_weights(toy, tmp_path, monkeypatch):
     inputs, _ = toy(events=800, simulated=1500)
     small = Omnifold(iterations=2, epochs=2, later_epochs=1, width=8, depth=1)
     whole = next(iter(small.unfold(inputs, [NOMINAL], seed=1).rows))
-    calls, real = [], module.train_mean
+    calls, real = [], module.fit_source
 
     def stopped(*args, **kwargs):
         calls.append(1)
-        if len(calls) == 2:
+        if len(calls) == 4:
             raise Interrupted(15, None)
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(module, "train_mean", stopped)
+    monkeypatch.setattr(module, "fit_source", stopped)
     with pytest.raises(Interrupted):
         small.unfold(inputs, [NOMINAL], seed=1, state=tmp_path, key="k")
     trained = []

@@ -77,6 +77,17 @@ class EventTable:
                     yield Batch(_arrays(piece), source=str(self.path), entries=entries)
                     first += piece.num_rows
 
+    def between(self, first: int, end: int, columns: Sequence[str]) -> dict[str, np.ndarray]:
+        """As `read`, of the rows from `first` up to `end`; of the others only those of the same row groups are read."""
+        names = self._known(columns)
+        with self._open() as file:
+            starts = np.cumsum([0, *file.groups])
+            groups = np.flatnonzero((starts[:-1] < end) & (starts[1:] > first)).tolist()
+            if not groups:
+                return _arrays(file.schema_arrow.empty_table().select(names))
+            whole = file.read_row_groups(groups, columns=names, use_threads=False)
+        return _arrays(whole.slice(first - starts[groups[0]], end - first))
+
     def level(self, level: str, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Observables at one level, "truth" or "reco".
 
@@ -111,8 +122,9 @@ def _array(column: pa.ChunkedArray) -> Any:
     if pa.types.is_list(column.type):
         return _lists(column)
     if pa.types.is_dictionary(column.type):
-        column = column.cast(pa.string())
-        return column.to_numpy().astype(str)
+        whole = column.unify_dictionaries().combine_chunks()
+        words = np.array(whole.dictionary.to_pylist(), dtype=str)
+        return words[whole.indices.to_numpy()]
     return column.to_numpy()
 
 

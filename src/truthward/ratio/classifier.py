@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -73,17 +74,23 @@ def balanced(weights: np.ndarray, numerator: np.ndarray, held_out: np.ndarray) -
     """
     result = np.array(weights, dtype=np.float64)
     for rows in (~held_out, held_out):
-        if not rows.any():
-            continue
-        for chosen in (rows & numerator, rows & ~numerator):
-            total = result[chosen].sum(axis=0)
-            if not (total > 0).all():
-                raise DivergedError(
-                    f"classes: the weights of {chosen.sum()} events sum to {float(np.min(total)):.3g}; a density ratio "
-                    "needs a positive sum in both classes of the training and of the held-out events"
-                )
-            result[chosen] *= 0.5 * rows.sum() / total
+        chosen = [rows & ~numerator, rows & numerator]
+        if rows.any():
+            sums = np.stack([result[c].sum(axis=0) for c in chosen])
+            for c, factor in zip(chosen, balance(sums, np.array([c.sum() for c in chosen])), strict=True):
+                result[c] *= factor
     return result
+
+
+def balance(sums: np.ndarray, events: np.ndarray) -> np.ndarray:
+    """Factors (2, E) on the weights of two classes that sum to (2, E) over so many events (2,); see `balanced`."""
+    if not (sums > 0).all():
+        bad = int(np.argmin(sums.min(axis=1)))
+        raise DivergedError(
+            f"classes: the weights of {events[bad]} events sum to {float(sums.min()):.3g}; a density ratio "
+            "needs a positive sum in both classes of the training and of the held-out events"
+        )
+    return 0.5 * events.sum() / sums
 
 
 def train_ratio(
@@ -107,16 +114,21 @@ def train_ratio(
         held_out: (N,) bool, rows for the choice of the epoch; None trains on all, for all epochs.
     """
     held = np.zeros(len(numerator), dtype=bool) if held_out is None else held_out
-    own = x.ndim > 1 + stack.template.event_dims
-
-    def loss(x: Tensor, target: Tensor) -> Tensor:
-        return stack.call("loss", x.transpose(0, 1) if own else x, target, own=(own, False))
-
     data = (x, torch.from_numpy(numerator.astype(np.float32)))
     scaled = torch.from_numpy(balanced(weights, numerator, held))
     validation = torch.from_numpy(held) if held.any() else None
-    return fit(stack, loss, data, scaled, settings, seed=seed, validation=validation, label=label, state=state,
-               state_key=key)  # fmt: skip
+    return fit(stack, ratio_loss(stack), data, scaled, settings, seed=seed, validation=validation, label=label,
+               state=state, state_key=key)  # fmt: skip
+
+
+def ratio_loss(stack: Stack) -> Callable[[Tensor, Tensor], Tensor]:
+    """Losses (E, B) of the members for x (B, ...), shared or (B, E, ...), and the class (B,), 0 or 1."""
+
+    def loss(x: Tensor, target: Tensor) -> Tensor:
+        own = x.ndim > 1 + stack.template.event_dims
+        return stack.call("loss", x.transpose(0, 1) if own else x, target, own=(own, False))
+
+    return loss
 
 
 def logits(stack: Stack, x: Tensor, *, rows: int = ROWS, label: str = "classifier") -> np.ndarray:

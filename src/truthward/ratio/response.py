@@ -26,6 +26,7 @@ from __future__ import annotations
 import copy
 import logging
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -35,7 +36,6 @@ from truthward.errors import DivergedError
 from truthward.learn.fit import Settings
 from truthward.learn.nets import MLP
 from truthward.ratio.base import LogRatio
-from truthward.ratio.classifier import balanced
 
 SKETCH = 128
 """Random forms a layer."""
@@ -44,113 +44,114 @@ RIDGE = 0.03
 """Over learning rate times steps of the nominal training. Fixed on two toys and Z+jets, where it gives bootstraps of
 the data 0.94, 0.99 and 1.03 times the variance of trainings; `benchmarks/replica_spread.py` takes other events."""
 
+CURVED = 1_000_000
+"""Events that the Hessian is summed over, at least, where there are more: it is then known to sqrt(F / events), that is
+two percent. Gradients are sums over all events: their fluctuation is what is asked for."""
+
 SHORTEST = 0.3
 """Learning rate times steps below which a nominal training is too far from its end to say what others would do."""
 
 log = logging.getLogger("truthward.unfold")
 
 
+Pieces = Iterable[tuple[Tensor, np.ndarray, np.ndarray]]
+
+
 def ratio_response(
     network: LogRatio,
-    x: Tensor,
-    numerator: np.ndarray,
-    weights: np.ndarray,
+    pieces: Pieces,
+    events: int,
     settings: Settings,
     *,
-    held_out: np.ndarray | None = None,
     ridge: float = RIDGE,
-    rows: int = 16384,
+    rows: int = 4096,
     label: str = "response",
-) -> np.ndarray:
-    """Logits (N, E) float64 at x of a density ratio that `train_ratio` has trained with the first column of weights.
+) -> Response:
+    """The response of a density ratio that was trained with the first column of the weights.
 
     Args:
-        network: the nominal network; x: (N, ...) its inputs; numerator: (N,) bool.
-        weights: (N, E), the nominal ones first; the classes are balanced column by column as in the training.
+        network: the nominal network.
+        pieces: of the training events: x (m, ...), numerator (m,) bool, and weights (m, E), the nominal ones first,
+            of both classes balanced column by column (`classifier.balanced`).
+        events: how many there are in all pieces.
         settings: of its training, the first one where it went on from another: they say how long it was.
-        held_out: (N,) bool, rows that were not trained upon, and get a logit only.
-        rows: of one piece; bounds the memory.
+        rows: of one product; bounds the memory.
 
     Raises:
-        DivergedError: a class without positive sum of weights, or results that are not finite.
+        DivergedError: results that are not finite.
     """
-    held = np.zeros(len(numerator), dtype=bool) if held_out is None else held_out
-    total = torch.from_numpy(balanced(weights, numerator, held).astype(np.float32))
-    positive = total * torch.from_numpy(numerator)[:, None]
-    used = torch.from_numpy(np.flatnonzero(~held))
-    ridge = ridge / _length(settings, len(used), label)
-    return _respond(network, x, used, total[used], positive[used], ridge, rows, label)
+    return _respond(network, ((x, w, w * t[:, None]) for x, t, w in pieces), events, settings, ridge, rows, label)
 
 
 def mean_response(
     network: LogRatio,
-    x: Tensor,
-    chosen: np.ndarray,
-    ratio: np.ndarray,
-    weights: np.ndarray,
+    pieces: Pieces,
+    events: int,
     settings: Settings,
     *,
-    held_out: np.ndarray | None = None,
     ridge: float = RIDGE,
-    rows: int = 16384,
+    rows: int = 4096,
     label: str = "response",
-) -> np.ndarray:
-    """Logits (M, E) float64 at x of a mean ratio that `train_mean` has trained with the first column of both.
+) -> Response:
+    """The response of a mean ratio that was trained with the first column of ratios and weights.
 
     exp(logit + log of the column's mean ratio) is E[ratio | x].
 
     Args:
-        network: the nominal network; x: (M, ...) its inputs; chosen: (M,) bool, the n rows that it was trained with.
-        ratio, weights: (n, E) of these rows, the nominal ones first; of any sign.
-        settings: see `ratio_response`.
-        held_out: (n,) bool, rows among them that were not trained upon.
-        rows: of one piece; bounds the memory.
+        network: the nominal network.
+        pieces: of the training events: x (m, ...), ratio (m, E) over the column's mean, and weights (m, E) of unit
+            mean; the nominal ones first, of any sign.
+        events, settings, rows: see `ratio_response`.
 
     Raises:
-        DivergedError: a mean ratio or a sum of weights that is not positive, or results that are not finite.
+        DivergedError: results that are not finite.
     """
-    trained = np.ones(len(weights), dtype=bool) if held_out is None else ~held_out
-    sums = weights[trained].sum(axis=0), (weights * ratio).sum(axis=0)
-    if not (np.isfinite(sums) & (np.array(sums) > 0)).all():
-        raise DivergedError(f"{label}: weights sum to {np.min(sums[0]):.3g}, with the ratio to {np.min(sums[1]):.3g}")
-    scaled = torch.from_numpy((weights[trained] * (trained.sum() / sums[0])).astype(np.float32))
-    mean = sums[1] / weights.sum(axis=0)
-    positive = scaled * torch.from_numpy((ratio[trained] / mean).astype(np.float32))
-    used = np.flatnonzero(chosen)[trained]
-    ridge = ridge / _length(settings, len(used), label)
-    return _respond(network, x, torch.from_numpy(used), scaled + positive, positive, ridge, rows, label)
+
+    def both() -> Pieces:
+        for x, ratio, weights in pieces:
+            scaled = weights.astype(np.float32)
+            positive = scaled * ratio.astype(np.float32)
+            yield x, scaled + positive, positive
+
+    return _respond(network, both(), events, settings, ridge, rows, label)
+
+
+class Response:
+    """Logits (N, E) float64 of the members at any x (N, ...), the nominal one first."""
+
+    def __init__(self, tangent: _Tangent, delta: Tensor, rows: int, label: str) -> None:
+        self._tangent, self._delta, self._rows, self._label = tangent, delta, rows, label
+
+    def __call__(self, x: Tensor) -> np.ndarray:
+        pieces = (self._tangent(part) for part in x.split(self._rows))
+        result = torch.cat([logit.double() + (phi @ self._delta).double() for phi, logit in pieces]).numpy()
+        bad = int((~np.isfinite(result)).sum())
+        if bad:
+            raise DivergedError(f"{self._label}: {bad} of {result.size} logits are not finite")
+        return result
 
 
 def _respond(
-    network: LogRatio,
-    x: Tensor,
-    used: Tensor,
-    total: Tensor,
-    positive: Tensor,
-    ridge: float,
-    rows: int,
-    label: str,
-) -> np.ndarray:
-    """Logits at all x; `used` are the rows that `total` and `positive` (n, E), weights in both and in the upper class,
-    are of. The gradient with respect to a logit of probability p is total p - positive."""
-    tangent, hessian, gradient = _Tangent(network), 0.0, 0.0
+    network: LogRatio, pieces: Pieces, events: int, settings: Settings, ridge: float, rows: int, label: str
+) -> Response:
+    """Solve for events x with `total` and `positive` (m, E), weights in both classes and in the upper one. The gradient
+    with respect to a logit of probability p is total p - positive."""
+    tangent, hessian, gradient, every = _Tangent(network), 0.0, 0.0, 1 + events // CURVED
     # Features are made twice, piece by piece: to keep them would take more memory than all else.
-    for index, both, upper in zip(*(t.split(rows) for t in (used, total, positive)), strict=True):
-        phi, logit = tangent(x[index])
-        chance = torch.sigmoid(logit)
-        hessian = hessian + (phi.T @ (phi * (both[:, :1] * chance * (1.0 - chance)))).double()
-        residual = both * chance - upper
-        # The first column is the nominal: what is left of its gradient is no replica's.
-        gradient = gradient + (phi.T @ (residual - residual[:, :1])).double()
+    for piece in pieces:
+        parts = (torch.as_tensor(p, dtype=torch.float32).split(rows) for p in piece)
+        for x, both, upper in zip(*parts, strict=True):
+            phi, logit = tangent(x)
+            chance = torch.sigmoid(logit)
+            curved = (every * both[:, :1] * chance * (1.0 - chance))[::every]
+            hessian = hessian + (phi[::every].T @ (phi[::every] * curved)).double()
+            residual = both * chance - upper
+            # The first column is the nominal: what is left of its gradient is no replica's.
+            gradient = gradient + (phi.T @ (residual - residual[:, :1])).double()
     values, vectors = torch.linalg.eigh(hessian)
-    curvature = values.abs() + ridge * values.abs().mean()
+    curvature = values.abs() + ridge / _length(settings, events, label) * values.abs().mean()
     delta = (-vectors @ ((vectors.T @ gradient) / curvature[:, None])).float()
-    pieces = (tangent(part) for part in x.split(rows))
-    result = torch.cat([logit.double() + (phi @ delta).double() for phi, logit in pieces]).numpy()
-    bad = int((~np.isfinite(result)).sum())
-    if bad:
-        raise DivergedError(f"{label}: {bad} of {result.size} logits are not finite")
-    return result
+    return Response(tangent, delta, rows, label)
 
 
 def _length(settings: Settings, events: int, label: str) -> float:
@@ -176,31 +177,41 @@ class _Tangent:
         random = torch.Generator().manual_seed(0)
         self.forms = [
             (torch.randn(m.out_features, SKETCH, generator=random),
-             torch.randn(m.in_features + 1, SKETCH, generator=random))
+             torch.randn(m.in_features + 1, SKETCH, generator=random) / SKETCH**0.5)
             for m in self.layers[:-1] if isinstance(m, nn.Linear)
         ]  # fmt: skip
+        self._kept: Tensor | None = None
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, ...) -> phi (B, F), logit (B, 1)."""
+        """(B, ...) -> phi (B, F), which is overwritten by the next call, and logit (B, 1)."""
         with torch.no_grad():
             start = self.trunk(x).reshape(len(x), -1)
-        one = torch.ones(len(x), 1)
         inputs, outputs, value = [], [], start
         for linear, activation in zip(self.layers[:-1:2], self.layers[1::2], strict=True):
             inputs.append(value)
             with torch.no_grad():
                 outputs.append(linear(value))
             value = activation(outputs[-1])
-        last, parts = self.layers[-1], [value.detach(), one]
+        last = self.layers[-1]
+        phi, at = self._room(len(x)), last.in_features + 1
+        phi[:, : at - 1], phi[:, at - 1] = value.detach(), 1.0
         with torch.no_grad():
             logit = last(value)
-        back = last.weight.detach().expand(len(x), -1)
+        back = last.weight.detach()
         for k in reversed(range(len(inputs))):
             given = outputs[k].requires_grad_()
             with torch.enable_grad():
                 slope = torch.autograd.grad(self.layers[2 * k + 1](given).sum(), given)[0]
-            back = back * slope
+            back = slope.mul_(back)
             left, right = self.forms[k]
-            parts.append((back @ left) * (torch.cat([inputs[k], one], dim=1) @ right) / SKETCH**0.5)
+            torch.mul(back @ left, torch.addmm(right[-1], inputs[k], right[:-1]), out=phi[:, at : at + SKETCH])
+            at += SKETCH
             back = back @ self.layers[2 * k].weight.detach()
-        return torch.cat(parts, dim=1).detach(), logit
+        return phi, logit
+
+    def _room(self, rows: int) -> Tensor:
+        """Memory for phi: what is taken anew for each piece costs more than to fill it."""
+        if self._kept is None or len(self._kept) < rows:
+            features = self.layers[-1].in_features + 1 + SKETCH * len(self.forms)
+            self._kept = torch.empty(rows, features)
+        return self._kept[:rows]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -42,14 +43,16 @@ def train_mean(
     """
     mean = mean_ratio(ratio, weights, label)
 
-    def loss(x: Tensor, ratio: Tensor) -> Tensor:
-        return stack.call("soft_loss", x, ratio.T, own=(False, True))
-
     data = (x, torch.from_numpy((ratio / mean).astype(np.float32)))
     validation = None if held_out is None or not held_out.any() else torch.from_numpy(held_out)
-    history = fit(stack, loss, data, torch.from_numpy(weights), settings, seed=seed, validation=validation, label=label,
-                  state=state, state_key=key)  # fmt: skip
+    history = fit(stack, mean_loss(stack), data, torch.from_numpy(weights), settings, seed=seed, validation=validation,
+                  label=label, state=state, state_key=key)  # fmt: skip
     return np.log(mean), history
+
+
+def mean_loss(stack: Stack) -> Callable[[Tensor, Tensor], Tensor]:
+    """Losses (E, B) of the members for x (B, ...) and the ratio (B, E) whose mean at x they learn."""
+    return lambda x, ratio: stack.call("soft_loss", x, ratio.T, own=(False, True))
 
 
 def mean_ratio(ratio: np.ndarray, weights: np.ndarray, label: str) -> np.ndarray:
@@ -58,7 +61,12 @@ def mean_ratio(ratio: np.ndarray, weights: np.ndarray, label: str) -> np.ndarray
     Raises:
         DivergedError: where it is not positive.
     """
-    mean = (weights * ratio).sum(axis=0) / weights.sum(axis=0)
+    return mean_of((weights * ratio).sum(axis=0), weights.sum(axis=0), label)
+
+
+def mean_of(total: np.ndarray, weights: np.ndarray, label: str) -> np.ndarray:
+    """As `mean_ratio`, from the sums (E,) of weight times ratio and of the weights."""
+    mean = total / weights
     if not (np.isfinite(mean) & (mean > 0)).all():
         raise DivergedError(f"{label}: the mean ratio is {float(np.min(mean)):.3g}; it must be positive")
     return mean
@@ -78,17 +86,33 @@ def normalise(log_ratio: np.ndarray, weights: np.ndarray, total: np.ndarray) -> 
     Raises:
         DivergedError: where the weighted sum is not finite and positive, or a ratio is not finite.
     """
+    ratio = finite_ratio(log_ratio)
+    factor, off = norm((weights * ratio).sum(axis=0), total)
+    return ratio * factor, off
+
+
+def finite_ratio(log_ratio: np.ndarray) -> np.ndarray:
+    """exp(log_ratio).
+
+    Raises:
+        DivergedError: where it is not finite, with the count.
+    """
     with np.errstate(over="ignore"):
         ratio = np.exp(log_ratio)
     bad = int((~np.isfinite(ratio)).sum())
     if bad:
         raise DivergedError(f"{bad} of {ratio.size} ratios are not finite")
-    found = (weights * ratio).sum(axis=0)
+    return ratio
+
+
+def norm(found: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The factor (E,) by which ratios have to be multiplied whose weighted sum is `found` and should be `total`, and
+    the logarithm of its inverse; see `normalise`."""
     if not ((found > 0) & (total > 0)).all():
         raise DivergedError(
             f"weighted sums {float(np.min(found)):.3g} and {float(np.min(total)):.3g}: must be positive"
         )
-    return ratio * (total / found), np.log(found / total)
+    return total / found, np.log(found / total)
 
 
 def auc(scores: np.ndarray, numerator: np.ndarray, weights: np.ndarray) -> float:
@@ -99,8 +123,26 @@ def auc(scores: np.ndarray, numerator: np.ndarray, weights: np.ndarray) -> float
     Args:
         scores: logits (N,); numerator: (N,) bool; weights: (N,), any sign, sums of both classes not zero.
     """
-    place = (STEPS * 0.5 * (1.0 + np.tanh(0.5 * scores))).astype(np.int32)
-    positive = np.bincount(place, weights * numerator, minlength=STEPS + 1)
-    negative = np.bincount(place, weights * ~numerator, minlength=STEPS + 1)
-    below = np.cumsum(negative) - 0.5 * negative
-    return float((positive * below).sum() / (positive.sum() * negative.sum()))
+    area = Area(1)
+    area.add(scores[:, None], numerator, weights[:, None])
+    return float(area.values()[0])
+
+
+class Area:
+    """`auc` of E members, from events that are added piece by piece."""
+
+    def __init__(self, members: int) -> None:
+        self._sums = np.zeros((members, 2, STEPS + 1))
+
+    def add(self, scores: np.ndarray, numerator: np.ndarray, weights: np.ndarray) -> None:
+        """Scores (n, E), numerator (n,) bool and weights (n, E)."""
+        # One index for class and place: a bin count for both classes at once.
+        place = (STEPS * 0.5 * (1.0 + np.tanh(0.5 * scores.T))).astype(np.int32) + (STEPS + 1) * numerator
+        for sums, at, w in zip(self._sums, place, weights.T, strict=True):
+            sums += np.bincount(at, w, minlength=2 * (STEPS + 1)).reshape(2, -1)
+
+    def values(self) -> np.ndarray:
+        """The areas, (E,)."""
+        negative, positive = self._sums[:, 0], self._sums[:, 1]
+        below = np.cumsum(negative, axis=1) - 0.5 * negative
+        return (positive * below).sum(axis=1) / (positive.sum(axis=1) * negative.sum(axis=1))

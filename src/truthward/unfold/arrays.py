@@ -130,13 +130,10 @@ class Inputs:
             InputError: a column is missing, or no event is left at reco level or in the fiducial region.
         """
         names = [o.name for o in observables]
-        truths = [c for c in simulation.columns if c.startswith("truth_") and not is_jagged(c)]
-        truths = dict.fromkeys([*truths, *(f"truth_{n}" for n in names)])
-        recos = [f"reco_{n}" for n in names]
-        common = ["pass_reco", "weight", "event_id", "split"]
+        of_simulation, of_data = columns_of(simulation, observables)
         inputs = cls.from_columns(
-            simulation.read([*truths, *recos, *common, "pass_truth", "process"]),
-            data.read([*recos, *common]),
+            simulation.read(of_simulation),
+            data.read(of_data),
             observables,
             seed=seed,
             variations=variations_of(simulation, names),
@@ -230,7 +227,7 @@ class Inputs:
                     f"{replica}: {lacking.sum()} of {len(lacking)} accepted events have no reco value; give a column "
                     f"reco_<observable>:{name}:{replica.index} for each of {', '.join(self.names)}"
                 )
-            if not changed.matched.any():
+            if self.matched.any() and not changed.matched.any():
                 raise InputError(f"{replica}: no signal event passes at both levels; is the shift in the right unit?")
             return changed
         known = ", ".join(
@@ -260,6 +257,15 @@ class Inputs:
 
     def _counts(self, ids: np.ndarray, replica: Replica) -> np.ndarray:
         return poisson_weights(ids, seed=self.seed, family=replica.family, index=replica.index)
+
+
+def columns_of(simulation: EventTable, observables: Sequence[Observable]) -> tuple[list[str], list[str]]:
+    """Columns of the simulation and of the data that `Inputs.from_columns` takes."""
+    names = [o.name for o in observables]
+    truths = [c for c in simulation.columns if c.startswith("truth_") and not is_jagged(c)]
+    truths = dict.fromkeys([*truths, *(f"truth_{n}" for n in names)])
+    both = [*(f"reco_{n}" for n in names), "pass_reco", "weight", "event_id", "split"]
+    return [*truths, *both, "pass_truth", "process"], both
 
 
 def effective_size(weights: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from truthward.learn.checkpoint import load_arrays, save_arrays
 from truthward.plugins import build
 from truthward.seeds import seed_for
 from truthward.unfold.arrays import NOMINAL, Inputs, Replica
+from truthward.unfold.streamed import Blocks
 
 if TYPE_CHECKING:
     from truthward.config import Observable
@@ -60,16 +62,22 @@ class Unfolder(ABC):
 
     `joint`: one set of weights for all observables, or one for each of them. `observables`: names of those that it
     unfolds, empty for all of the study. `constituents`: how many constituents of each level it looks at, hardest first.
+    `buffer`: rows of both tables that it holds in memory at once, where it can do with less than all.
     """
 
     joint: bool
     observables: Sequence[str] = ()
     constituents: int = 0
+    buffer: int = 0
+
+    def streams(self, rows: int) -> bool:
+        """Whether both tables, of so many rows, come as `Blocks` instead of as `Inputs`, which hold all of them."""
+        return False
 
     @abstractmethod
     def unfold(
         self,
-        inputs: Inputs,
+        inputs: Inputs | Blocks,
         replicas: Sequence[Replica],
         *,
         seed: int,
@@ -80,7 +88,8 @@ class Unfolder(ABC):
         """Unfold once for each of `replicas`: the nominal by itself, or any others given what it has trained.
 
         Args:
-            inputs: the nominal inputs; `inputs.varied(replica)` gives those of a replica.
+            inputs: the nominal inputs, or blocks of them where the method `streams`; `inputs.varied(replica)` gives
+                those of a replica.
             replicas: `[NOMINAL]`, or any subset of the others. A replica's numbers depend on the nominal and on
                 (family, index, seed) alone, never on the others.
             seed: of everything that is drawn; initial weights are shared by all families but `initialisation`.
@@ -223,24 +232,34 @@ class _Task:
         if unknown := sorted(set(chosen) - {o.name for o in observables}):
             known = ", ".join(o.name for o in observables)
             raise ConfigError(f"unfold.methods.{method}.observables: {unknown[0]!r} is not one of {known}")
-        self.inputs = Inputs.load(
-            EventTable(data),
-            EventTable(simulation),
-            [o for o in observables if o.name in chosen],
-            seed=seed,
-            **({"constituents": self.unfolder.constituents} if self.unfolder.constituents else {}),
-        )
-        self.names = self.inputs.names
+        self.names = [o.name for o in observables if o.name in chosen]
+        self.inputs = self._inputs(EventTable(data), EventTable(simulation), observables, seed)
         self.seed = seed_for(seed, "unfold", method)
         self.folder = None if state is None else Path(state)
         if self.folder:
             self.folder.mkdir(parents=True, exist_ok=True)
 
+    def _inputs(
+        self, data: EventTable, simulation: EventTable, observables: Sequence[Observable], seed: int
+    ) -> Inputs | Blocks:
+        """Both tables in memory, or in blocks where there are too many rows for a method that can do without."""
+        chosen, rows = [o for o in observables if o.name in self.names], data.num_rows + simulation.num_rows
+        if self.unfolder.streams(rows):
+            return Blocks.streamed(data, simulation, chosen, seed=seed, buffer=self.unfolder.buffer)
+        held = 4.0 * rows * (2 * len(simulation.observables) + 6 + 8 * self.unfolder.constituents)
+        installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if 2 * held > installed:
+            log.warning("%s: holds all events in memory, %.1f GB of %.1f; a method that streams is omnifold",
+                        self.method, held / 1e9, installed / 1e9)  # fmt: skip
+        more = {"constituents": self.unfolder.constituents} if self.unfolder.constituents else {}
+        return Inputs.load(data, simulation, chosen, seed=seed, **more)
+
     def require(self, replicas: Sequence[Replica]) -> None:
         """Find now, not after an hour of training, what the inputs cannot vary."""
         for replica in replicas:
             if replica.family.startswith("systematic:"):
-                self.inputs.varied(replica)
+                for inputs in self.inputs if isinstance(self.inputs, Blocks) else [self.inputs]:
+                    inputs.varied(replica)
 
     def unfold(self, replicas: Sequence[Replica], nominal: Mapping[str, np.ndarray] | None) -> Result:
         return self.unfolder.unfold(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,11 +19,11 @@ from truthward.learn.scaling import Standardise
 from truthward.ratio.positive import positive_weights
 from truthward.ratio.probability import Probability
 from truthward.seeds import seed_for, uniform
-from truthward.unfold.arrays import effective_size
 from truthward.unfold.base import NOMINAL, Inputs, Replica, Result, Unfolder
-from truthward.unfold.omnifold_chain import Rules, iterate
-from truthward.unfold.omnifold_sample import Sample, scaling_of
+from truthward.unfold.omnifold_chain import Chain, Rules
+from truthward.unfold.omnifold_sample import Block, Sample, scaling_of
 from truthward.unfold.omnifold_steps import Recipe, Response, Training
+from truthward.unfold.streamed import Blocks, Store
 
 log = logging.getLogger("truthward.unfold")
 
@@ -80,6 +81,10 @@ class Omnifold(Unfolder):
         patience: epochs without improvement on the held-out events after which a step ends; the best epoch is used.
             0 trains on all events, for all epochs, so that no statistics are lost.
         stack: replicas that are computed together; changes speed and memory, not the result.
+        buffer: rows of simulation and data that are held in memory. Of more, blocks are read from the tables as they
+            are needed, trainings hold so many rows and shuffle these, and what an event has of its own lies in files
+            beside the resume state: up to 4 bytes a simulated event for each replica of a stack, three times, and for
+            each replica of the job.
     """
 
     joint = True
@@ -93,7 +98,7 @@ class Omnifold(Unfolder):
         network: Literal["dense", "deep_sets", "attention"] = "dense",
         iterations: int = 5,
         stop: Literal["fixed", "change"] = "fixed",
-        tolerance: float = 0.3,
+        tolerance: float = 0.1,
         epochs: int = 6,
         later_epochs: int = 3,
         start: Literal["warm", "cold"] = "warm",
@@ -111,10 +116,12 @@ class Omnifold(Unfolder):
         patience: int = 0,
         precision: Literal["fp32", "bf16"] = "fp32",
         stack: int = 25,
+        buffer: int = 4_000_000,
     ) -> None:
-        if min(iterations, epochs, later_epochs, batch_size, stack, constituents) < 1:
+        if min(iterations, epochs, later_epochs, batch_size, stack, buffer, constituents) < 1:
             raise ConfigError(
-                "omnifold: iterations, epochs, later_epochs, batch_size, constituents and stack must be at least 1"
+                "omnifold: iterations, epochs, later_epochs, batch_size, constituents, stack and buffer must be "
+                "at least 1"
             )
         if folds == 1 or folds < 0 or tolerance <= 0:
             raise ConfigError("omnifold: folds is 0 or at least 2, tolerance positive")
@@ -137,11 +144,33 @@ class Omnifold(Unfolder):
             patience=patience,
             precision=precision,
         )
+        self.buffer = buffer
         self.folds, self.respond, self.stack = folds, replicas == "response", stack
+
+    def streams(self, rows: int) -> bool:
+        """See `Unfolder.streams`.
+
+        Raises:
+            ConfigError: there are too many rows, and an option that needs all events at once.
+        """
+        if rows <= self.buffer:
+            return False
+        whole = {
+            "inputs: constituents": self.sets,
+            "background: positive": self.rules.background == "positive",
+            "calibrate: isotonic": self.recipe.isotonic,
+            "folds": self.folds > 0,
+        }
+        if asked := [name for name, needed in whole.items() if needed]:
+            raise ConfigError(
+                f"omnifold: {asked[0]} needs all events in memory, and the tables have {rows} rows where `buffer` "
+                f"allows {self.buffer}; raise `buffer` to {rows}, or leave that option out"
+            )
+        return True
 
     def unfold(
         self,
-        inputs: Inputs,
+        inputs: Inputs | Blocks,
         replicas: Sequence[Replica],
         *,
         seed: int,
@@ -150,20 +179,20 @@ class Omnifold(Unfolder):
         key: str = "",
     ) -> Result:
         """See `Unfolder.unfold`."""
+        blocks = inputs if isinstance(inputs, Blocks) else Blocks.whole(inputs)
         groups = self._groups(replicas)
-        started, columns, history, trained = time.monotonic(), {}, [], {}
-        job = _Job(self, inputs, scaling_of(inputs, constituents=self.sets), nominal, seed, state, key)
+        started, history, trained = time.monotonic(), [], {}
+        job = _Job(self, blocks, scaling_of(blocks.pilot, constituents=self.sets), nominal, seed, state, key)
         for number, group in enumerate(groups):
-            weights, entries, trained = job.unfold(group)
-            columns |= {r.column(): weights[:, e] for e, r in enumerate(group)}
+            entries, trained = job.unfold(group)
             history += entries
             done = sum(map(len, groups[: number + 1]))
             remaining = (time.monotonic() - started) / done * (len(replicas) - done)
             log.info("omnifold: %d of %d unfoldings done, about %.0f s remain", done, len(replicas), remaining)
         chosen = [int(n) for n in (trained if nominal is None else nominal)["iterations"]]
         stopping = self.stopping | {"largest": self.rules.iterations, "chosen": max(chosen), "of_folds": chosen}
-        return Result(inputs.rows(columns), history, max(chosen), {"stopping": stopping},
-                      trained if nominal is None else {})  # fmt: skip
+        kept = trained if nominal is None else {}
+        return Result(job.rows(groups), history, max(chosen), {"stopping": stopping}, kept)
 
     def _groups(self, replicas: Sequence[Replica]) -> list[list[Replica]]:
         """Bootstraps by stacks; all others alone: their events or their order of batches are their own."""
@@ -173,90 +202,110 @@ class Omnifold(Unfolder):
 
 
 class _Job:
-    """Unfolds one group of replicas after the other."""
+    """Unfolds one group of replicas after the other; keeps their weights, by block."""
 
     def __init__(
         self,
         options: Omnifold,
-        inputs: Inputs,
+        blocks: Blocks,
         scaling: Any,
         nominal: Mapping[str, np.ndarray] | None,
         seed: int,
         state: Path | None,
         key: str,
     ) -> None:
-        self.options, self.inputs, self.scaling, self.nominal = options, inputs, scaling, nominal
+        self.options, self.blocks, self.scaling, self.nominal = options, blocks, scaling, nominal
         self.seed, self.state, self.key = seed, state, key
+        self.store = Store(None) if len(blocks) == 1 else Store.scratch(state)
 
-    def unfold(self, group: list[Replica]) -> tuple[np.ndarray, list[dict[str, Any]], dict[str, np.ndarray]]:
-        """Weights w nu(t) of the fiducial events (n, E), history, and what the first member has trained."""
-        inputs, folds = self.inputs, self.options.folds
-        bootstraps = group[0].family.endswith("_bootstrap")
-        responds = bootstraps and self.options.respond
+    def unfold(self, group: list[Replica]) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
+        """Store weights w nu(t) of the fiducial events (n, E); history, and what the first member has trained."""
+        options = self.options
+        responds = group[0].family.endswith("_bootstrap") and options.respond
         # The response is that to a change from the nominal, which is computed along with it.
-        varied = [inputs.varied(r) for r in ([NOMINAL, *group] if responds else group)]
-        shared = inputs if bootstraps else varied[0]
+        members = [NOMINAL, *group] if responds else group
         seed = seed_for(self.seed, *((group[0].family, group[0].index) if group[0].anew else ("nominal",)))
-        fold = (uniform(inputs.event_id, seed_for(self.seed, "fold")) * folds).astype(int) if folds else None
-        nu, history, trained, chosen = None, [], {}, []
-        for f in range(max(folds, 1)):
-            train = np.ones(len(inputs.weight), dtype=bool) if fold is None else fold != f
-            sample = Sample(shared, varied, train=train, constituents=self.options.sets)
+        history, trained, chosen = [], {}, []
+        for f, (fold, train) in enumerate(self._folds()):
+            sample = Sample(self.blocks, members, train=train, hold_out=options.recipe.holds_out,
+                            constituents=options.sets)  # fmt: skip
             name = f"omnifold {group[0]}" + (f" and {len(group) - 1} more" if len(group) > 1 else "")
-            name += f", fold {f + 1} of {folds}" if folds else ""
+            name += f", fold {f + 1} of {options.folds}" if options.folds else ""
             state = None if self.state is None else self.state / f"{_tag(group)}.{f}"
-            rules, checks = self.options.rules, {}
-            if self.options.rules.background == "positive":
-                checks = self._take_off_background(sample, seed, name, state)
+            rules, checks = replace(options.rules, curves=group == [NOMINAL]), {}
+            if rules.background == "positive":
+                checks = self._take_off_background(sample[0], seed, name, state)
             if self.nominal is not None:
                 # As many iterations as the nominal made, whatever they change.
-                rules = Rules(int(self.nominal["iterations"][f]), 0.0, rules.fakes, rules.background)
+                rules = replace(rules, iterations=int(self.nominal["iterations"][f]), tolerance=0.0)
             if responds:
                 prefix = f"{f}."
                 arrays = {n.removeprefix(prefix): a for n, a in self.nominal.items() if n.startswith(prefix)}
-                steps = Response(self.options.recipe, self.scaling, arrays)
+                steps = Response(options.recipe, self.scaling, arrays)
             else:
-                steps = Training(self.options.recipe, self.scaling, len(group), seed=seed, name=name, state=state,
+                steps = Training(options.recipe, self.scaling, len(group), seed=seed, name=name, state=state,
                                  key=self.key)  # fmt: skip
-            chain = iterate(sample, steps, rules)
+            chain = Chain(sample, steps, rules, self.store)
+            chain.run()
             chain.history[0] |= checks
             chosen.append(len(chain.history))
-            if not responds:
+            if responds:
+                _refuse_runaways(chain.history[-1]["effective_size"], group)
+            else:
                 trained |= {f"{f}.{n}": a for n, a in steps.arrays.items()}
-            rows = slice(None) if fold is None else fold[shared.fiducial] == f
-            nu = chain.nu if nu is None else nu
-            nu[rows] = chain.nu[rows]
-            history += _entries(chain.history, [NOMINAL, *group] if responds else group, f if folds else None)
+            self._keep(group, chain, fold if f else None)
+            history += _entries(chain.history, members, f if options.folds else None)
         trained["iterations"] = np.array(chosen)
-        weights = sample.weight * nu
-        return (
-            (weights[:, 1:] if responds else weights),
-            [h for h in history if h["replica"] in map(str, group)],
-            trained,
-        )
+        return [h for h in history if h["replica"] in map(str, group)], trained
 
-    def _take_off_background(self, sample: Sample, seed: int, name: str, state: Path | None) -> dict[str, np.ndarray]:
+    def rows(self, groups: list[list[Replica]]) -> Iterator[Mapping[str, np.ndarray]]:
+        """Rows of the result, block by block."""
+        for number, inputs in enumerate(self.blocks):
+            columns = {}
+            for group in groups:
+                weights = self.store[_tag(group), number]
+                columns |= {r.column(): weights[:, e] for e, r in enumerate(group)}
+            yield from inputs.rows(columns)
+
+    def _folds(self) -> Iterator[tuple[np.ndarray | None, np.ndarray | None]]:
+        """Of each fold the simulated events (N,) that get their weights from it, and those that it may see."""
+        if not self.options.folds:
+            yield None, None
+        else:
+            ids = self.blocks[0].event_id
+            fold = (uniform(ids, seed_for(self.seed, "fold")) * self.options.folds).astype(int)
+            yield from ((fold == f, fold != f) for f in range(self.options.folds))
+
+    def _keep(self, group: list[Replica], chain: Chain, fold: np.ndarray | None) -> None:
+        """Store the weights of the group, of a later fold those of its events alone."""
+        for number, block in enumerate(chain.sample):
+            weights = (block.weight * chain.nu(number, block))[:, -len(group) :]
+            if fold is not None:
+                weights = np.where(fold[block.inputs.fiducial, None], weights, self.store[_tag(group), number])
+            self.store[_tag(group), number] = weights
+
+    def _take_off_background(self, block: Block, seed: int, name: str, state: Path | None) -> dict[str, np.ndarray]:
         """Weights of the data that stand for the data without background, which is then nowhere else; diagnostics."""
-        levels, inputs, recipe = sample.levels, sample.inputs, self.options.recipe
+        levels, inputs, recipe = block.levels, block.inputs, self.options.recipe
         if not levels[2].any():
             return {}
         x = torch.from_numpy(np.concatenate([inputs.data_reco, inputs.reco[levels[2]]]))
-        weights = np.concatenate([sample.data_weight, -sample.background_weight])
-        base = np.concatenate([sample.data_weight, np.zeros_like(sample.background_weight)])
-        model = Probability(x.shape[1], [seed_for(seed, "initial", "background")] * sample.members)
+        weights = np.concatenate([block.data_weight, -block.background_weight])
+        base = np.concatenate([block.data_weight, np.zeros_like(block.background_weight)])
+        model = Probability(x.shape[1], [seed_for(seed, "initial", "background")] * weights.shape[1])
         settings = Settings(recipe.epochs, recipe.batch_size, recipe.learning_rate)
         found, checks = positive_weights(
             model, Standardise(x.shape[1]).fit(x)(x), weights, base, settings, seed=seed_for(seed, "background"),
             name=f"{name}, background", state=state and state.with_name(f"{state.name}.background.pt"), key=self.key,
         )  # fmt: skip
-        sample.data_weight = found[: len(sample.data_weight)]
-        sample.background_weight = np.zeros_like(sample.background_weight)
+        block.data_weight = found[: len(block.data_weight)]
+        block.background_weight = np.zeros_like(block.background_weight)
         return {f"background_{n}": v for n, v in checks.items()}
 
 
-def _refuse_runaways(weights: np.ndarray, group: list[Replica]) -> None:
-    """Raise where a response (n, 1 + E) has run away from the nominal, its first column, all numbers being finite."""
-    sizes = effective_size(weights)
+def _refuse_runaways(sizes: np.ndarray, group: list[Replica]) -> None:
+    """Raise where the effective size of a response (1 + E,) has run away from the nominal's, the first, all numbers
+    being finite."""
     far = np.flatnonzero(sizes[1:] < LOST * sizes[0])
     if far.size:
         raise DivergedError(

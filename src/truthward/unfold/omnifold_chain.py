@@ -1,4 +1,4 @@
-"""The iterations of OmniFold, for E replicas at once, however the logits of its steps are found."""
+"""The iterations of OmniFold, for E replicas at once, however the logits of its steps are found, block by block."""
 
 from __future__ import annotations
 
@@ -6,90 +6,212 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from torch import Tensor
 
-from truthward.ratio.reweight import auc, mean_ratio, normalise
-from truthward.unfold.arrays import effective_size, largest_over_mean
-from truthward.unfold.omnifold_sample import Sample, Watch
-from truthward.unfold.omnifold_steps import Found, Steps
+from truthward.ratio.classifier import SATURATED, balance
+from truthward.ratio.reliability import class_reliability, reliability
+from truthward.ratio.reweight import Area, finite_ratio, mean_of, norm
+from truthward.unfold.omnifold_sample import Block, Sample, Watch
+from truthward.unfold.omnifold_steps import Events, Found, Steps
+from truthward.unfold.streamed import Store
+
+CURVE = 1_000_000
+"""Events of which a reliability curve is made, at most."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """How many iterations, and what else than the signal is in the data; see `omnifold.Omnifold`."""
+    """How many iterations, and what else than the signal is in the data; see `omnifold.Omnifold`. curves: whether
+    reliability curves of the first member are made."""
 
     iterations: int
     tolerance: float
     fakes: Literal["absolute", "share"]
     background: Literal["expected", "subtract", "positive"]
+    curves: bool = False
 
 
-@dataclass
 class Chain:
-    """What the iterations gave: nu (n, E) of all fiducial events, and for each iteration diagnostics name -> (E,)."""
+    """The iterations over a sample; `history` has for each of them diagnostics name -> (E,).
 
-    nu: np.ndarray
-    history: list[dict[str, Any]]
+    Kept in `store`, by block: "nu", its logarithm for all fiducial events (n, E), before it is normalised; "omega" of
+    the matched events and fakes in the running iteration, likewise; "fakes", theirs as the first iteration found it.
+    """
 
+    def __init__(self, sample: Sample, steps: Steps, rules: Rules, store: Store) -> None:
+        self.sample, self.steps, self.rules, self.store = sample, steps, rules, store
+        self.history: list[dict[str, Any]] = []
+        # Of each quantity in the store the logarithm or the factor (E,) that normalises it.
+        self._off: np.ndarray | None = None
+        self._norm = self._share = None
+        self._nu: tuple[int, np.ndarray] | None = None
 
-def iterate(sample: Sample, steps: Steps, rules: Rules) -> Chain:
-    """Iterate until a step moves the nominal, the first member, by less than `tolerance` (0: never), or to the end."""
-    watch = Watch(sample)
-    nu, fake_weight = np.ones((len(sample.weight), sample.members)), sample.fake_weight
-    contents, history = watch.contents(sample.weight), []
-    for iteration in range(rules.iterations):
-        # The share of fakes is one of the signal: for the first ratio the background is taken from the data.
-        subtract = rules.background == "subtract" or (rules.fakes == "share" and iteration == 0)
-        expected = np.concatenate([sample.matched_weight * nu[sample.matched], fake_weight])
-        omega, entry = _reco_step(sample, steps, iteration, expected, subtract)
-        omega, omega_fakes = np.split(omega, [len(sample.matched_weight)])
-        if rules.fakes == "share" and iteration == 0:
-            fake_weight = fake_weight * omega_fakes
-        before = sample.weight * nu
-        nu, more = _truth_step(sample, steps, iteration, nu[sample.matched] * omega)
-        unfolded = sample.weight * nu
-        previous, contents = contents, watch.contents(unfolded)
-        simulated = np.concatenate([sample.matched_weight * nu[sample.matched], fake_weight, sample.background_weight])
-        chi2, terms = watch.refold(simulated, sample.data_weight)
-        entry |= more | {
-            "yield_before": before.sum(axis=0),
-            "yield": unfolded.sum(axis=0),
-            "effective_size": effective_size(unfolded),
-            "largest_over_mean": largest_over_mean(unfolded),
-            "change": watch.change(previous, contents, sample),
+    def run(self) -> None:
+        """Iterate until a step moves the nominal, the first member, by less than `tolerance` (0: never), or to the
+        end."""
+        watch = Watch(self.sample.pilot, self.sample.members)
+        before = self._survey(watch)["yield"]
+        for iteration in range(self.rules.iterations):
+            previous, entry = watch.truth, {"yield_before": before}
+            entry |= self._reco_step(iteration)
+            entry |= self._truth_step(iteration)
+            entry |= self._survey(watch)
+            before, entry["change"] = entry["yield"], watch.change(previous)
+            self.history.append(entry)
+            if iteration and entry["change"][0] < self.rules.tolerance:
+                break
+
+    def nu(self, number: int, block: Block) -> np.ndarray:
+        """Factors (n, E) on the weights of a block's fiducial events."""
+        if self._off is None:
+            return np.ones_like(block.weight)
+        if self._nu is None or self._nu[0] != number:
+            self._nu = number, np.exp(self.store["nu", number] - self._off)
+        return self._nu[1]
+
+    def _survey(self, watch: Watch) -> dict[str, Any]:
+        """Where the weights stand. Keeps for the next steps their sums (held out, part, E) in data, signal and
+        background and the number of events (block, held out, part), and those of the matched events."""
+        self._sums = np.zeros((2, 3, self.sample.members))
+        self._events = np.zeros((len(self.sample), 2, 3), dtype=int)
+        self._matched, self._matched_events = np.zeros_like(self._sums[:, 0]), np.zeros_like(self._events[:, :, 0])
+        total, squares, moduli, largest, events = 0.0, 0.0, 0.0, 0.0, 0
+        watch.clear()
+        for number, block in enumerate(self.sample):
+            parts = block.data_weight, self._expected(number, block), block.background_weight
+            held = np.split(block.reco_held, np.cumsum([len(w) for w in parts])[:-1])
+            for part, (weights, mask) in enumerate(zip(parts, held, strict=True)):
+                for h, chosen in enumerate((~mask, mask)):
+                    self._sums[h, part] += weights[chosen].sum(axis=0)
+                    self._events[number, h, part] = chosen.sum()
+            for h, chosen in enumerate((~block.truth_held, block.truth_held)):
+                self._matched[h] += block.matched_weight[chosen].sum(axis=0)
+                self._matched_events[number, h] = chosen.sum()
+            unfolded = block.weight * self.nu(number, block)
+            if self._off is None:
+                watch.start(block)
+            watch.add(block, unfolded, np.concatenate(parts[1:]))
+            total += unfolded.sum(axis=0)
+            squares += (unfolded**2).sum(axis=0)
+            moduli += np.abs(unfolded).sum(axis=0)
+            largest = np.maximum(largest, np.abs(unfolded).max(axis=0, initial=0.0))
+            events += len(unfolded)
+        chi2, terms = watch.refold()
+        return {
+            "yield": total,
+            "effective_size": total**2 / squares,
+            "largest_over_mean": largest / (moduli / events),
             "refold_chi2": chi2,
             "refold_ndf": np.full(len(chi2), terms),
         }
-        history.append(entry)
-        if iteration and entry["change"][0] < rules.tolerance:
-            break
-    return Chain(nu, history)
+
+    def _expected(self, number: int, block: Block) -> np.ndarray:
+        """Weights (rows, E) of the matched events and the fakes."""
+        fakes = block.fake_weight * (1.0 if self._share is None else self.store["fakes", number] * self._share)
+        return np.concatenate([block.matched_weight * self.nu(number, block)[block.matched], fakes])
+
+    def _reco_step(self, iteration: int) -> dict[str, Any]:
+        """Find omega at the matched events and fakes; diagnostics.
+
+        The background stands in the denominator, or where it is subtracted with negative weights in the numerator.
+        """
+        # The share of fakes is one of the signal: for the first ratio the background is taken from the data.
+        share = self.rules.fakes == "share" and iteration == 0
+        subtract = self.rules.background == "subtract" or share
+        data, signal, background = np.moveaxis(self._sums, 1, 0)
+        sums = np.stack([signal, data - background] if subtract else [signal + background, data])
+        events = self._events.sum(axis=0)
+        counts = events @ np.array([[0, 1], [1, 0], [0, 1] if subtract else [1, 0]])
+        factors = np.ones_like(sums)
+        for h in np.flatnonzero(counts.any(axis=1)):
+            factors[:, h] = balance(sums[:, h], counts[h])
+
+        def rows(block: Block, number: int) -> tuple[np.ndarray, np.ndarray]:
+            """Which reco rows of a block are in the numerator (rows,), and their weights (rows, E)."""
+            parts = block.data_weight, self._expected(number, block), block.background_weight * (-1) ** subtract
+            sizes = [len(w) for w in parts]
+            return np.repeat([True, False, subtract], sizes), np.concatenate(parts)
+
+        def read(number: int) -> tuple[Tensor, np.ndarray, np.ndarray, np.ndarray]:
+            block = self.sample[number]
+            numerator, weights = rows(block, number)
+            weights *= factors[numerator.astype(int), block.reco_held.astype(int)]
+            return block.reco, numerator, weights, block.reco_held
+
+        found = self.steps.reco(Events(read, self._events.sum(axis=2), self.sample.buffer), iteration)
+        (simulated, total), area, curve = sums.sum(axis=1), Area(self.sample.members), Curve(counts.sum())
+        reached, saturated, self._products = 0.0, 0, 0.0
+        for number, block in enumerate(self.sample):
+            numerator, weights = rows(block, number)
+            logits, far = _corrected(found, block.reco)
+            ratio = finite_ratio(logits[~numerator] + np.log(total / simulated))
+            reached += (weights[~numerator] * ratio).sum(axis=0)
+            saturated += far
+            matched, signal = len(block.matched_weight), len(block.matched_weight) + len(block.fake_weight)
+            self.store["omega", number] = ratio[:matched]
+            self._products += (weights[~numerator][:matched] * ratio[:matched]).sum(axis=0)
+            if share:
+                self.store["fakes", number] = ratio[matched:signal]
+            judged = block.reco_held if self.sample.hold_out else slice(None)
+            area.add(logits[judged], numerator[judged], weights[judged])
+            if self.rules.curves:
+                curve.add(logits[judged, 0], numerator[judged], weights[judged, 0])
+        self._norm, off = norm(reached, total)
+        self._share = self._norm if share else self._share
+        entry = {"auc_reco": area.values(), "normalisation_reco": off, "saturated_reco": saturated}
+        entry |= {"reliability_reco": [class_reliability(*curve.events())]} if self.rules.curves else {}
+        return found.diagnostics | entry
+
+    def _truth_step(self, iteration: int) -> dict[str, Any]:
+        """Find nu of all fiducial events; diagnostics."""
+        total = self._products * self._norm
+        mean = mean_of(total, self._matched.sum(axis=0), f"iteration {iteration + 1}, truth")
+        counts = self._matched_events
+        unit, offset = counts[:, 0].sum() / self._matched[0], np.log(mean)
+
+        def ratios(block: Block, number: int) -> np.ndarray:
+            """nu omega of the matched events, over its mean."""
+            return self.nu(number, block)[block.matched] * (self.store["omega", number] * self._norm) / mean
+
+        def read(number: int) -> tuple[Tensor, np.ndarray, np.ndarray, np.ndarray]:
+            block = self.sample[number]
+            return block.truth[block.matched], ratios(block, number), block.matched_weight * unit, block.truth_held
+
+        found = self.steps.truth(Events(read, counts, self.sample.buffer), iteration)
+        reached, saturated, curve = 0.0, 0, Curve(counts.sum())
+        for number, block in enumerate(self.sample):
+            logits, far = _corrected(found, block.truth)
+            seen, weights = logits[block.matched], block.matched_weight
+            reached += (weights * finite_ratio(seen + offset)).sum(axis=0)
+            saturated += far
+            if self.rules.curves:
+                judged = block.truth_held if self.sample.hold_out else slice(None)
+                curve.add(np.exp(seen[judged, 0]), ratios(block, number)[judged, 0], weights[judged, 0])
+            self.store["nu", number] = logits + offset
+        # What is stored is the new nu already: from here on, with its own norm.
+        _, self._off = norm(reached, total)
+        self._nu = None
+        entry = {"normalisation_truth": self._off, "saturated_truth": saturated}
+        entry |= {"reliability_truth": [reliability(*curve.events())]} if self.rules.curves else {}
+        return found.diagnostics | entry
 
 
-def _reco_step(
-    sample: Sample, steps: Steps, iteration: int, expected: np.ndarray, subtract: bool
-) -> tuple[np.ndarray, dict[str, Any]]:
-    """omega at the matched events and fakes, whose weights are `expected` (rows, E), and diagnostics.
+class Curve:
+    """The events of a reliability curve: every k-th, so that there are at most `CURVE`."""
 
-    The background stands in the denominator, or where `subtract` with negative weights in the numerator.
-    """
-    data = len(sample.data_weight)
-    background = sample.background_weight * (-1.0 if subtract else 1.0)
-    weights = np.concatenate([sample.data_weight, expected, background])
-    rows = np.arange(len(weights))
-    numerator = (rows < data) | ((rows >= data + len(expected)) & subtract)
-    found = steps.reco(sample, iteration, numerator, weights)
-    total, simulated = weights[numerator].sum(axis=0), weights[~numerator].sum(axis=0)
-    log_ratio = found.logits[~numerator] + np.log(total / simulated)
-    omega, off = normalise(log_ratio, weights[~numerator], total)
-    judged = slice(None) if found.judged is None else found.judged
-    areas = [auc(x[judged], numerator[judged], w[judged]) for x, w in zip(found.logits.T, weights.T, strict=True)]
-    return omega[: len(expected)], found.diagnostics | {"auc_reco": np.array(areas), "normalisation_reco": off}
+    def __init__(self, events: int) -> None:
+        self._every, self._kept = 1 + int(events) // CURVE, []
+
+    def add(self, *columns: np.ndarray) -> None:
+        """Arrays of the same length."""
+        self._kept.append([c[:: self._every] for c in columns])
+
+    def events(self) -> list[np.ndarray]:
+        """The columns."""
+        return [np.concatenate(c) for c in zip(*self._kept, strict=True)]
 
 
-def _truth_step(sample: Sample, steps: Steps, iteration: int, ratio: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
-    """nu of all fiducial events (n, E), and diagnostics."""
-    weights = sample.matched_weight
-    found: Found = steps.truth(sample, iteration, ratio)
-    offset = np.log(mean_ratio(ratio, weights, f"iteration {iteration + 1}, truth"))
-    _, off = normalise(found.logits[sample.matched] + offset, weights, (weights * ratio).sum(axis=0))
-    return np.exp(found.logits + offset - off), found.diagnostics | {"normalisation_truth": off}
+def _corrected(found: Found, x: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Logits (n, E) at x, and how many each member has that are saturated."""
+    raw = found.logits(x)
+    return found.correct(raw), (np.abs(raw) > SATURATED).sum(axis=0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -10,27 +10,29 @@ from torch import nn
 
 from truthward.learn.scaling import Standardise
 from truthward.ratio.constituents import JetScaling
-from truthward.unfold.arrays import Inputs
+from truthward.unfold.arrays import Inputs, Replica
+from truthward.unfold.streamed import Blocks
 
 COARSE = 10
 """Bins of equal population of each observable in which iterations are compared with each other and with the data."""
 
 
-class Sample:
+class Block:
     """The arrays of E replicas that differ by their weights alone; n fiducial events, M of data.
 
     Rows of reco: M data, matched, fakes, background, in this order, (rows, D) or (rows, P, F) for constituents.
     truth: of all fiducial events (n, ...); weight: (n, E). matched: (n,) bool, those that the chain is trained with;
     matched_weight, fake_weight, background_weight, data_weight: (..., E), of what it is trained with.
+    reco_held, truth_held: held out in trainings, (rows,) and (matched,) bool.
 
     Args:
-        inputs: reco values and acceptance, shared by all members; weights of each: one of `varied`.
+        varied: inputs of each member; reco values and acceptance of the first are those of all.
         train: (N,) bool, simulated events that the chain may see; the others only get a weight from it. The weights of
             those that it sees are scaled up by N / sum(train), so that they stand for all.
-        constituents: look at the constituents rather than at the observables.
     """
 
-    def __init__(self, inputs: Inputs, varied: Sequence[Inputs], *, train: np.ndarray, constituents: bool) -> None:
+    def __init__(self, varied: Sequence[Inputs], *, train: np.ndarray, hold_out: bool, constituents: bool) -> None:
+        inputs = varied[0]
         fiducial = inputs.fiducial
         levels = [mask & train for mask in (inputs.matched, inputs.fakes, inputs.background)]
         self.inputs, self.levels = inputs, levels
@@ -42,16 +44,54 @@ class Sample:
         self.reco = torch.from_numpy(np.concatenate([data, *(reco[mask] for mask in levels)]))
         self.truth = torch.from_numpy(np.ascontiguousarray(truth[fiducial]))
         self.matched = levels[0][fiducial]
-        scale = len(train) / train.sum()
+        scale = len(train) / max(train.sum(), 1)
         self.weight = np.stack([v.weight[fiducial] for v in varied], axis=1)
         self.matched_weight, self.fake_weight, self.background_weight = (
             scale * np.stack([v.weight[mask] for v in varied], axis=1) for mask in levels
         )
         self.data_weight = np.stack([v.data_weight for v in varied], axis=1)
-        held = inputs.validation
-        self.reco_held = np.concatenate([inputs.data_validation, *(held[mask] for mask in levels)])
+        held = inputs.validation & hold_out
+        self.reco_held = np.concatenate([inputs.data_validation & hold_out, *(held[mask] for mask in levels)])
         self.truth_held = held[levels[0]]
-        self.members = len(varied)
+
+
+class Sample:
+    """Blocks of both samples for E replicas; a single block is kept, others are made each time.
+
+    Args:
+        replicas: the members.
+        train: of the single block, see `Block`; None for all.
+        hold_out: whether the validation events are held out in trainings.
+        constituents: look at the constituents rather than at the observables.
+    """
+
+    def __init__(
+        self,
+        blocks: Blocks,
+        replicas: Sequence[Replica],
+        *,
+        train: np.ndarray | None = None,
+        hold_out: bool = False,
+        constituents: bool = False,
+    ) -> None:
+        self.pilot, self.buffer, self.members, self.hold_out = blocks.pilot, blocks.buffer, len(replicas), hold_out
+        self._blocks, self._replicas, self.train, self._constituents = blocks, replicas, train, constituents
+        self._kept = self._made(0) if len(blocks) == 1 else None
+
+    def __len__(self) -> int:
+        return len(self._blocks)
+
+    def __getitem__(self, block: int) -> Block:
+        return self._kept or self._made(block)
+
+    def __iter__(self) -> Iterator[Block]:
+        return map(self.__getitem__, range(len(self)))
+
+    def _made(self, block: int) -> Block:
+        inputs = self._blocks[block]
+        train = np.ones(len(inputs.weight), dtype=bool) if self.train is None else self.train
+        varied = [inputs.varied(r) for r in self._replicas]
+        return Block(varied, train=train, hold_out=self.hold_out, constituents=self._constituents)
 
 
 class Watch:
@@ -59,47 +99,61 @@ class Watch:
 
     Edges are quantiles of the nominal fiducial simulation, and of the data. What is coarse has a chi2 that means
     something; what is finer than these bins, or not among the observables, goes unseen.
+
+    Attributes:
+        truth: contents of all truth bins (D B, E). reco: of the reco bins, (4, D B, E), filled with the weights and
+            the squared weights of the simulation, then of the data.
     """
 
-    def __init__(self, sample: Sample) -> None:
-        inputs = sample.inputs
-        fiducial = inputs.fiducial
-        self.truth = [_binned(x, x) for x in inputs.truth[fiducial].T]
-        rows = [inputs.reco[mask] for mask in sample.levels]
-        self.data = [_binned(x, x) for x in inputs.data_reco.T]
-        self.reco = [_binned(np.concatenate([r[:, d] for r in rows]), x) for d, x in enumerate(inputs.data_reco.T)]
+    def __init__(self, pilot: Inputs, members: int) -> None:
+        self._truth, self._reco = _edges(pilot.truth[pilot.fiducial]), _edges(pilot.data_reco)
+        bins = len(self._truth) * COARSE
+        self.truth, self.matched, self.all = (np.zeros((bins, members)) for _ in range(3))
+        self.reco, self._moments = np.zeros((4, bins, members)), np.zeros((2, members))
 
-    def contents(self, weight: np.ndarray) -> np.ndarray:
-        """Truth bins of all observables (D B, E) for weights (n, E) of the fiducial events."""
-        return np.concatenate([_filled(place, weight) for place in self.truth])
+    def start(self, block: Block) -> None:
+        """Take of a block what no iteration changes."""
+        x = block.inputs.truth[block.inputs.fiducial]
+        self.all += _filled(self._truth, x, block.weight)
+        self.matched += _filled(self._truth, x[block.matched], block.matched_weight)
+        self._moments += block.data_weight.sum(axis=0), (block.data_weight**2).sum(axis=0)
 
-    def change(self, before: np.ndarray, after: np.ndarray, sample: Sample) -> np.ndarray:
-        """Root mean square (E,) over all bins of after - before in units of the data's statistical error.
+    def change(self, before: np.ndarray) -> np.ndarray:
+        """Root mean square (E,) over all truth bins of contents - before in units of the data's statistical error.
 
         That error is the one of a detector which loses events but moves none: a bin of content n in which a share e is
         reconstructed holds n e data events of mean weight <d> = sum d^2 / sum d, and sigma = sqrt(n <d> / e). The true
         one is larger, so that a tolerance in these units is on the safe side.
         """
-        mean = (sample.data_weight**2).sum(axis=0) / sample.data_weight.sum(axis=0)
-        matched = np.zeros_like(sample.weight)
-        matched[sample.matched] = sample.matched_weight
-        share = self.contents(matched) / self.contents(sample.weight)
+        mean, after = self._moments[1] / self._moments[0], self.truth
+        # Bins beyond those that were made hold nothing.
+        share = np.divide(self.matched, self.all, out=np.zeros_like(after), where=self.all != 0)
         variance = np.abs(after) * mean / np.abs(share).clip(min=1e-3)
         used = variance > 0
         square = np.divide((after - before) ** 2, variance, out=np.zeros_like(after), where=used)
         return np.sqrt(square.sum(axis=0) / used.sum(axis=0))
 
-    def refold(self, simulated: np.ndarray, data: np.ndarray) -> tuple[np.ndarray, int]:
-        """Chi2 (E,) of simulated (rows, E) against data weights (M, E) in the reco bins, summed over the observables,
-        and its number of terms. Observables are correlated, and were fitted: a small one proves nothing."""
-        chi2, terms = np.zeros(simulated.shape[1]), 0
-        for place, own in zip(self.reco, self.data, strict=True):
-            distance = _filled(place, simulated) - _filled(own, data)
-            variance = _filled(own, data**2) + _filled(place, simulated**2)
-            used = variance > 0
-            chi2 += np.divide(distance**2, variance, out=np.zeros_like(distance), where=used).sum(axis=0)
-            terms += int(used[:, 0].sum())
-        return chi2, terms
+    def clear(self) -> None:
+        """Empty the contents, for the next iteration."""
+        self.truth, self.reco = np.zeros_like(self.truth), np.zeros_like(self.reco)
+
+    def add(self, block: Block, unfolded: np.ndarray, simulated: np.ndarray) -> None:
+        """Fill a block: weights `unfolded` (n, E) of the fiducial events, `simulated` (rows, E) of matched, fakes and
+        background."""
+        self.truth += _filled(self._truth, block.inputs.truth[block.inputs.fiducial], unfolded)
+        values = np.concatenate([block.inputs.reco[mask] for mask in block.levels])
+        for k, (x, w) in enumerate(((values, simulated), (block.inputs.data_reco, block.data_weight))):
+            both = _filled(self._reco, x, np.concatenate([w, w**2], axis=1))
+            self.reco[2 * k : 2 * k + 2] += np.stack(np.split(both, 2, axis=1))
+
+    def refold(self) -> tuple[np.ndarray, int]:
+        """Chi2 (E,) of simulation against data in the reco bins, summed over the observables, and its number of terms.
+        Observables are correlated, and were fitted: a small one proves nothing."""
+        simulated, squares, data, data_squares = self.reco
+        variance = data_squares + squares
+        used = variance > 0
+        terms = np.divide((simulated - data) ** 2, variance, out=np.zeros_like(variance), where=used)
+        return terms.sum(axis=0), int(used[:, 0].sum())
 
 
 def scaling_of(inputs: Inputs, *, constituents: bool) -> tuple[tuple[nn.Module, int], tuple[nn.Module, int]]:
@@ -116,11 +170,16 @@ def scaling_of(inputs: Inputs, *, constituents: bool) -> tuple[tuple[nn.Module, 
     return found[0], found[1]
 
 
-def _binned(x: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Bin (N,) of each x among the quantiles of `reference`; fewer bins where many values are equal."""
-    return np.searchsorted(np.unique(np.quantile(reference, np.linspace(0, 1, COARSE + 1)[1:-1])), x, side="right")
+def _edges(x: np.ndarray) -> list[np.ndarray]:
+    """Quantiles of each column of x (N, D); fewer where many values are equal."""
+    return [np.unique(np.quantile(column, np.linspace(0, 1, COARSE + 1)[1:-1])) for column in x.T]
 
 
-def _filled(place: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Sums of weight (N, E) in bins, (B, E)."""
-    return np.stack([np.bincount(place, w, minlength=COARSE) for w in weight.T], axis=1)
+def _filled(edges: list[np.ndarray], x: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Sums of weight (N, E) in the bins of each column of x (N, D), (D B, E)."""
+    members = weight.shape[1]
+    found = []
+    for inner, column in zip(edges, x.T, strict=True):
+        place = np.searchsorted(inner, column, side="right")
+        found += [np.stack([np.bincount(place, w, minlength=COARSE) for w in weight.T], axis=1)]
+    return np.concatenate(found).reshape(-1, members)

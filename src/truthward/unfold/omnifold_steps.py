@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from truthward.learn.fit import History, Settings
+from truthward.learn.fit import History, Settings, fit_source
 from truthward.learn.replicas import Stack
-from truthward.ratio.classifier import SATURATED, balanced, classifier_of, logits, stack_of, train_ratio
-from truthward.ratio.reliability import Isotonic, class_reliability, reliability
+from truthward.learn.source import Arrays, Source, Stream
+from truthward.ratio.classifier import classifier_of, logits, ratio_loss, stack_of
+from truthward.ratio.reliability import Isotonic
 from truthward.ratio.response import mean_response, ratio_response
-from truthward.ratio.reweight import train_mean
+from truthward.ratio.reweight import mean_loss
 from truthward.seeds import seed_for
-from truthward.unfold.omnifold_sample import Sample
 
 STEPS = ("reco", "truth")
 BATCHES = 32
@@ -58,26 +59,74 @@ class Recipe:
         )
 
 
-@dataclass
-class Found:
-    """Logits (rows, E) of a step, and diagnostics: name -> (E,), or a list for the first members alone.
+@dataclass(frozen=True)
+class Events:
+    """What a step learns from, block by block.
 
-    judged: (rows,) bool, events that were held out and can judge the classifier; None where there are none.
+    read: number -> x (n, ...), what is learned there, (n,) bool for classes and (n, E) for a ratio, over its mean;
+    weights (n, E), of balanced classes, or of unit mean; and which events are held out, (n,) bool.
+    counts: (blocks, 2), how many are trained upon and held out. buffer: see `Blocks`.
     """
 
-    logits: np.ndarray
-    diagnostics: dict[str, Any]
-    judged: np.ndarray | None = None
+    read: Callable[[int], tuple[Tensor, np.ndarray, np.ndarray, np.ndarray]]
+    counts: np.ndarray
+    buffer: int
+
+    @property
+    def rows(self) -> int:
+        """How many there are."""
+        return int(self.counts.sum())
+
+    @property
+    def used(self) -> int:
+        """How many are trained upon."""
+        return int(self.counts[:, 0].sum())
+
+    def trained(self) -> Iterator[tuple[Tensor, np.ndarray, np.ndarray]]:
+        """x, target and weights of what is trained upon, block by block."""
+        for number in range(len(self.counts)):
+            yield self._part(number, held=False)
+
+    def source(self, members: int, label: str) -> Source:
+        """For a training: a single block in memory, others with a shuffled buffer."""
+        if len(self.counts) == 1:
+            x, target, weights, held = self.read(0)
+            data = (x, torch.from_numpy(target.astype(np.float32)))
+            return Arrays(data, torch.from_numpy(weights), torch.from_numpy(held), label=label)
+
+        def part(held: bool, number: int) -> tuple[Tensor, ...]:
+            x, *others = self._part(number, held=held)
+            # A buffer may hold less than a block, in which one class comes after the other.
+            order = torch.randperm(len(x), generator=torch.Generator().manual_seed(number))
+            return x[order], *(torch.from_numpy(o.astype(np.float32))[order] for o in others)
+
+        tables = self.counts.T.tolist()
+        return Stream(tables[:1], lambda _, number: part(False, number), buffer=self.buffer, members=members,
+                      held_tables=tables[1:], read_held=lambda _, number: part(True, number), label=label)  # fmt: skip
+
+    def _part(self, number: int, *, held: bool) -> tuple[Tensor, np.ndarray, np.ndarray]:
+        x, target, weights, mask = self.read(number)
+        chosen = mask if held else ~mask
+        return (x, target, weights) if chosen.all() else (x[torch.from_numpy(chosen)], target[chosen], weights[chosen])
+
+
+@dataclass
+class Found:
+    """The logits of a step: at any x (n, ...) -> (n, E), and what corrects them; diagnostics name -> (E,)."""
+
+    logits: Callable[[Tensor], np.ndarray]
+    diagnostics: dict[str, Any] = field(default_factory=dict)
+    correct: Callable[[np.ndarray], np.ndarray] = lambda found: found
 
 
 class Steps(Protocol):
     """Finds the logits of both steps in any iteration."""
 
-    def reco(self, sample: Sample, iteration: int, numerator: np.ndarray, weights: np.ndarray) -> Found:
-        """Of the ratio numerator / others, balanced, at sample.reco; weights (rows, E)."""
+    def reco(self, events: Events, iteration: int) -> Found:
+        """Of the ratio of the classes, balanced."""
 
-    def truth(self, sample: Sample, iteration: int, ratio: np.ndarray) -> Found:
-        """Of E[ratio | truth] less the logarithm of the mean ratio, at sample.truth; ratio (matched, E)."""
+    def truth(self, events: Events, iteration: int) -> Found:
+        """Of E[ratio | truth] less the logarithm of the mean ratio."""
 
 
 class Training:
@@ -99,63 +148,49 @@ class Training:
         self.arrays: dict[str, np.ndarray] = {}
         self.stacks = [self._fresh(step) for step in range(2)]
 
-    def reco(self, sample: Sample, iteration: int, numerator: np.ndarray, weights: np.ndarray) -> Found:
+    def reco(self, events: Events, iteration: int) -> Found:
         """See `Steps`."""
-        stack, held = self._start(0, iteration), sample.reco_held if self.recipe.holds_out else None
-        settings = self.recipe.settings(iteration, len(weights))
-        fitted = train_ratio(stack, sample.reco, numerator, weights, settings, held_out=held,
-                             **self._common(iteration, 0))  # fmt: skip
-        found = logits(stack, sample.reco, label=self.name)
-        even = balanced(weights, numerator, np.zeros(len(weights), dtype=bool))
-        above, below = even * numerator[:, None], even * ~numerator[:, None]
-        judged = np.ones(len(found), dtype=bool) if held is None else held
-        corrected = self._finish(0, iteration, found, (found[judged], above[judged], below[judged]))
-        curve = class_reliability(corrected[judged, 0], numerator[judged], weights[judged, 0])
-        return Found(corrected, self._losses(fitted, 0) | _saturated(found, 0) | {"reliability_reco": [curve]}, held)
+        return self._trained(0, iteration, events)
 
-    def truth(self, sample: Sample, iteration: int, ratio: np.ndarray) -> Found:
+    def truth(self, events: Events, iteration: int) -> Found:
         """See `Steps`."""
-        stack, held = self._start(1, iteration), sample.truth_held if self.recipe.holds_out else None
-        weights, rows = sample.matched_weight, torch.from_numpy(sample.matched)
-        settings = self.recipe.settings(iteration, len(weights))
-        offset, fitted = train_mean(stack, sample.truth[rows], ratio, weights, settings, held_out=held,
-                                    **self._common(iteration, 1))  # fmt: skip
-        found = logits(stack, sample.truth, label=self.name)
-        judged = np.ones(len(weights), dtype=bool) if held is None else held
-        seen, scaled = found[sample.matched][judged], (ratio / np.exp(offset))[judged]
-        found = self._finish(1, iteration, found, (seen, weights[judged] * scaled, weights[judged]))
-        curve = reliability(np.exp(found[sample.matched][judged, 0]), scaled[:, 0], weights[judged, 0])
-        return Found(found, self._losses(fitted, 1) | _saturated(found, 1) | {"reliability_truth": [curve]})
+        return self._trained(1, iteration, events)
+
+    def _trained(self, step: int, iteration: int, events: Events) -> Found:
+        if iteration and self.recipe.start == "cold":
+            self.stacks[step] = self._fresh(step)
+        stack, name = self.stacks[step], STEPS[step]
+        label = f"{self.name}, iteration {iteration + 1}, {name}"
+        fitted = fit_source(
+            stack,
+            (ratio_loss, mean_loss)[step](stack),
+            events.source(self.members, label),
+            self.recipe.settings(iteration, events.rows),
+            seed=seed_for(self.seed, "batches", iteration, name),
+            label=label,
+            state=None if self.state is None else self.state.with_name(f"{self.state.name}.{iteration}.{name}.pt"),
+            state_key=self.key,
+        )
+        kept = {n: t.numpy() for n, t in stack.state_of(0).items()}
+        found = Found(partial(logits, stack, label=self.name), self._losses(fitted, step))
+        if self.recipe.isotonic:
+            calibration = self._calibration(step, events)
+            kept |= {f"isotonic.{n}": a[:1] for n, a in calibration.arrays().items()}
+            found.correct = calibration
+        self.arrays |= {f"{iteration}.{name}.{n}": a for n, a in kept.items()}
+        return found
+
+    def _calibration(self, step: int, events: Events) -> Isotonic:
+        """From the events that were held out, all in one block."""
+        x, target, weights, held = events.read(0)
+        x, target, weights = x[torch.from_numpy(held)], target[held], weights[held]
+        above = weights * (target[:, None] if step == 0 else target)
+        below = weights - above if step == 0 else weights
+        return Isotonic.fit(logits(self.stacks[step], x, label=self.name), above, below)
 
     def _fresh(self, step: int) -> Stack:
         seeds = [seed_for(self.seed, "initial", step)] * self.members
         return stack_of(*self.scaling[step], seeds, **self.recipe.network)
-
-    def _start(self, step: int, iteration: int) -> Stack:
-        if iteration and self.recipe.start == "cold":
-            self.stacks[step] = self._fresh(step)
-        return self.stacks[step]
-
-    def _common(self, iteration: int, step: int) -> dict[str, Any]:
-        name = STEPS[step]
-        return {
-            "seed": seed_for(self.seed, "batches", iteration, name),
-            "label": f"{self.name}, iteration {iteration + 1}, {name}",
-            "state": None if self.state is None else self.state.with_name(f"{self.state.name}.{iteration}.{name}.pt"),
-            "key": self.key,
-        }
-
-    def _finish(
-        self, step: int, iteration: int, found: np.ndarray, events: tuple[np.ndarray, np.ndarray, np.ndarray]
-    ) -> np.ndarray:
-        """Keep what was learned; correct the logits where the calibration is asked for."""
-        kept = {n: t.numpy() for n, t in self.stacks[step].state_of(0).items()}
-        if self.recipe.isotonic:
-            calibration = Isotonic.fit(*events)
-            kept |= {f"isotonic.{n}": a[:1] for n, a in calibration.arrays().items()}
-            found = calibration(found)
-        self.arrays |= {f"{iteration}.{STEPS[step]}.{n}": a for n, a in kept.items()}
-        return found
 
     def _losses(self, fitted: History, step: int) -> dict[str, np.ndarray]:
         """Losses of the epoch that is used; the held-out one where there is a held-out sample."""
@@ -174,21 +209,21 @@ class Response:
     def __init__(self, recipe: Recipe, scaling: Scaling, arrays: Mapping[str, np.ndarray]) -> None:
         self.recipe, self.scaling, self.arrays = recipe, scaling, arrays
 
-    def reco(self, sample: Sample, iteration: int, numerator: np.ndarray, weights: np.ndarray) -> Found:
+    def reco(self, events: Events, iteration: int) -> Found:
         """See `Steps`."""
-        network, calibration = self._trained(0, iteration)
-        held = sample.reco_held if self.recipe.holds_out else None
-        settings = self._longest(iteration, len(weights))
-        found = ratio_response(network, sample.reco, numerator, weights, settings, held_out=held)
-        return Found(calibration(found), _saturated(found, 0), held)
+        network, correct = self._trained(0, iteration)
+        return Found(
+            ratio_response(network, events.trained(), events.used, self._longest(iteration, events.rows)),
+            correct=correct,
+        )
 
-    def truth(self, sample: Sample, iteration: int, ratio: np.ndarray) -> Found:
+    def truth(self, events: Events, iteration: int) -> Found:
         """See `Steps`."""
-        network, calibration = self._trained(1, iteration)
-        held = sample.truth_held if self.recipe.holds_out else None
-        settings, weights = self._longest(iteration, len(ratio)), sample.matched_weight
-        found = mean_response(network, sample.truth, sample.matched, ratio, weights, settings, held_out=held)
-        return Found(calibration(found), _saturated(found, 1))
+        network, correct = self._trained(1, iteration)
+        return Found(
+            mean_response(network, events.trained(), events.used, self._longest(iteration, events.rows)),
+            correct=correct,
+        )
 
     def _longest(self, iteration: int, rows: int) -> Settings:
         """Settings of the training that made the networks: of a warm start the first, the later ones only refine."""
@@ -202,7 +237,3 @@ class Response:
         if not self.recipe.isotonic:
             return network.eval(), lambda found: found
         return network.eval(), Isotonic.from_arrays({n.removeprefix("isotonic."): a for n, a in own.items()})
-
-
-def _saturated(found: np.ndarray, step: int) -> dict[str, np.ndarray]:
-    return {f"saturated_{STEPS[step]}": (np.abs(found) > SATURATED).sum(axis=0)}

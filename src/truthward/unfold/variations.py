@@ -14,9 +14,13 @@ Vary = Callable[[int], Mapping[str, np.ndarray]]
 """Of a systematic: index of the variation -> the fields of `Inputs` that it replaces."""
 
 
-def variations_of(simulation: EventTable, names: Sequence[str]) -> dict[str, Vary]:
-    """Systematics by the columns of the table (see `truthward.variations`); what one has no column of stays."""
+def variations_of(simulation: EventTable, names: Sequence[str], rows: tuple[int, int] | None = None) -> dict[str, Vary]:
+    """Systematics by the columns of the table (see `truthward.variations`); what one has no column of stays.
+
+    rows: first and end of those that are varied; None for all.
+    """
     found = {v.systematic for c in simulation.columns if (v := variation_of(c))}
+    first, end = rows or (0, simulation.num_rows)
 
     def reader(systematic: str) -> Vary:
         def read(index: int) -> dict[str, np.ndarray]:
@@ -30,9 +34,9 @@ def variations_of(simulation: EventTable, names: Sequence[str]) -> dict[str, Var
                 raise ConfigError(
                     f"{simulation.path}: no replica {index} of the systematic {systematic!r}; ask for fewer"
                 )
-            changed = {name: simulation.read([own(name)])[own(name)] for name in others}
+            changed = {name: simulation.between(first, end, [own(name)])[own(name)] for name in others}
             if any(":" in c for c in recos):
-                columns = simulation.read(recos)
+                columns = simulation.between(first, end, recos)
                 changed["reco"] = np.stack([columns[c] for c in recos], axis=1)
             return changed
 

@@ -1,0 +1,139 @@
+"""The inputs of an unfolding block by block: all in one, or read from the tables each time that they are asked for."""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from truthward.errors import InputError
+from truthward.events.table import EventTable
+from truthward.seeds import seed_for, uniform
+from truthward.unfold.arrays import ROWS, Inputs, columns_of
+from truthward.unfold.variations import variations_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from truthward.config import Observable
+
+PILOT = 200_000
+"""Events of each table, on average at most, that scalings and coarse bins are taken from where not all are held."""
+
+log = logging.getLogger("truthward.unfold")
+
+
+class Blocks:
+    """Both samples in blocks: each has its share of the simulation and of the data, so that they are mixed alike.
+
+    Attributes:
+        pilot: a random part of the events, or all where there is one block.
+        buffer: rows of both samples that a training holds at once.
+    """
+
+    def __init__(self, read: Callable[[int], Inputs], count: int, pilot: Inputs, *, buffer: int = 0) -> None:
+        self._read, self._count, self.pilot, self.buffer = read, count, pilot, buffer
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, block: int) -> Inputs:
+        return self._read(block)
+
+    def __iter__(self) -> Iterator[Inputs]:
+        return map(self._read, range(self._count))
+
+    @classmethod
+    def whole(cls, inputs: Inputs) -> Blocks:
+        """One block, held in memory."""
+        return cls(lambda _: inputs, 1, inputs)
+
+    @classmethod
+    def streamed(
+        cls,
+        data: EventTable,
+        simulation: EventTable,
+        observables: Sequence[Observable],
+        *,
+        seed: int,
+        buffer: int,
+    ) -> Blocks:
+        """Blocks of at most `ROWS` rows of each table, of which nothing is held but the one that was asked for.
+
+        Raises:
+            InputError: a column is missing, or no event is left at reco level or in the fiducial region.
+        """
+        tables, columns = (simulation, data), columns_of(simulation, observables)
+        names = [o.name for o in observables]
+        count = math.ceil(max(t.num_rows for t in tables) / ROWS)
+
+        def pieces(block: int) -> list[dict[str, np.ndarray]]:
+            bounds = [[t.num_rows * b // count for b in (block, block + 1)] for t in tables]
+            return [t.between(*b, c) for t, b, c in zip(tables, bounds, columns, strict=True)]
+
+        def read(block: int) -> Inputs:
+            bounds = simulation.num_rows * block // count, simulation.num_rows * (block + 1) // count
+            variations = variations_of(simulation, names, bounds)
+            return Inputs.from_columns(*pieces(block), observables, seed=seed, variations=variations)
+
+        kept: tuple[list, list] = ([], [])
+        matched = accepted = 0
+        for block in range(count):
+            found = pieces(block)
+            whole = Inputs.from_columns(*found, observables, seed=seed)
+            matched, accepted = matched + int(whole.matched.sum()), accepted + len(whole.data_reco)
+            for part, table, mine in zip(found, tables, kept, strict=True):
+                chosen = uniform(part["event_id"], seed_for(seed, "pilot")) < PILOT / table.num_rows
+                mine.append({name: values[chosen] for name, values in part.items()})
+        if not accepted:
+            raise InputError(f"{data.path}: no event passes at reco level; loosen the selection")
+        if not matched:
+            raise InputError(f"{simulation.path}: no signal event passes at both levels; loosen the selection")
+        pilot = ({name: np.concatenate([p[name] for p in mine]) for name in mine[0]} for mine in kept)
+        log.info("%d and %d rows of simulation and data come in %d blocks", *(t.num_rows for t in tables), count)
+        return cls(read, count, Inputs.from_columns(*pilot, observables, seed=seed), buffer=buffer)
+
+
+class Store:
+    """Arrays by name and block: in memory as they are, or as float32 in files that are removed with the store.
+
+    What an interrupted job has left in the folder is removed at the start: it is made again, from trainings that are
+    done.
+
+    Args:
+        folder: where the files lie; None for memory.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder, self._held = folder, {}
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            self._remove = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+
+    @classmethod
+    def scratch(cls, state: Path | None) -> Store:
+        """Files beside the resume state, or in the system's folder for temporary files where there is none."""
+        return cls(Path(tempfile.mkdtemp(prefix="truthward-")) if state is None else state / "scratch")
+
+    def __setitem__(self, key: tuple[str, int], values: np.ndarray) -> None:
+        if self._folder is None:
+            self._held[key] = values
+        else:
+            np.save(self._path(key), values.astype(np.float32), allow_pickle=False)
+
+    def __getitem__(self, key: tuple[str, int]) -> np.ndarray:
+        if self._folder is None:
+            return self._held[key]
+        # Read, not mapped: pages of a mapped file count as the job's memory.
+        return np.load(self._path(key), allow_pickle=False).astype(np.float64)
+
+    def _path(self, key: tuple[str, int]) -> Path:
+        return self._folder / f"{key[0]}.{key[1]}.npy"
