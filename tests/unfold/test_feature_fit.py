@@ -100,7 +100,7 @@ def test_interrupted_goes_on_to_the_same_weights(toy, tmp_path, monkeypatch):
     real = module.train_mean
 
     def stopped(*args, **kwargs):
-        raise Interrupted(15, None)
+        raise Interrupted([15], None)
 
     monkeypatch.setattr(module, "train_mean", stopped)
     with pytest.raises(Interrupted):

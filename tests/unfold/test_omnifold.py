@@ -145,7 +145,7 @@ def test_interrupted_goes_on_to_the_same_weights(toy, tmp_path, monkeypatch):
     def stopped(*args, **kwargs):
         calls.append(1)
         if len(calls) == 4:
-            raise Interrupted(15, None)
+            raise Interrupted([15], None)
         return real(*args, **kwargs)
 
     monkeypatch.setattr(module, "fit_source", stopped)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from truthward import launch
 from truthward.errors import InputError
 from truthward.events.table import EventTable
 from truthward.seeds import seed_for, uniform
@@ -121,7 +122,9 @@ class Store:
     @classmethod
     def scratch(cls, state: Path | None) -> Store:
         """Files beside the resume state, or in the system's folder for temporary files where there is none."""
-        return cls(Path(tempfile.mkdtemp(prefix="truthward-")) if state is None else state / "scratch")
+        # Of several processes the others have a place of their own, which the first one does not remove.
+        elsewhere = state is None or launch.rank()
+        return cls(Path(tempfile.mkdtemp(prefix="truthward-")) if elsewhere else state / "scratch")
 
     def __setitem__(self, key: tuple[str, int], values: np.ndarray) -> None:
         if self._folder is None:
