@@ -59,6 +59,8 @@ def test_a_right_config_is_taken() -> None:
         ("publish.method", "omnifold", ["publish.method", "unfold.methods", "ibu"]),
         ("unfold.methods", {}, ["unfold.methods", "at least one"]),
         ("unfold.methods.calibrate", {"kind": "ibu"}, ["unfold.methods", "'calibrate'", "another name"]),
+        ("unfold.methods.stress", {"kind": "ibu"}, ["unfold.methods", "'stress'", "another name"]),
+        ("observables.constituents_n", {"range": [0, 1]}, ["observables.constituents_n", "another name"]),
         ("observables.x0.range", ["a", 1], ["observables.x0.range", "'a' given", "number"]),
         ("surrogate", {"learning_rate": float("nan")}, ["surrogate.learning_rate", "finite numbers"]),
         ("study", "../escape", ["study", "../escape"]),

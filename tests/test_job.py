@@ -15,7 +15,12 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 from types import SimpleNamespace
+from truthward import checksums
+from truthward.errors import SpaceError
 from truthward.job import Job
+
+def full(*_):
+    raise SpaceError("no space left")
 
 given = json.loads(sys.argv[1])
 given["params"] = SimpleNamespace(**given["params"])
@@ -24,6 +29,8 @@ with Job(SimpleNamespace(**given)) as job:
     job.state.mkdir(parents=True)
     for path in job.output:
         Path(path).write_text("".join(Path(p).read_text() for p in job.input))
+    if job.spec.get("full"):
+        checksums.record = full
     if job.spec.get("fails"):
         raise RuntimeError("half way")
 """
@@ -82,6 +89,16 @@ def test_a_job_that_fails_leaves_no_record_and_its_resume_state(rule, tmp_path) 
     assert [p.name for p in tmp_path.glob(".made.json.state/*/*")] == ["kept"]
     assert rule.run([own], [made], fails=True).returncode != 0
     assert not checksums.beside(made).exists()
+    assert list((tmp_path / ".made.json.state").iterdir())
+
+
+def test_a_record_that_cannot_be_written_fails_the_job(rule, tmp_path) -> None:
+    own, made = tmp_path / "own.root", tmp_path / "made.json"
+    own.write_text("abc")
+    done = rule.run([own], [made], full=True)
+    assert done.returncode == 1
+    assert done.stderr == "SpaceError: no space left\n"
+    assert "SpaceError: no space left" in rule.log.read_text()
     assert list((tmp_path / ".made.json.state").iterdir())
 
 

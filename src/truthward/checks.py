@@ -19,7 +19,7 @@ from truthward.variations import missing, variation_of
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 """A name is part of paths: it cannot leave `results/`, and fits into a file name with all that is put around it."""
-_TAKEN = ("methods", "calibrate")
+_TAKEN = ("methods", "calibrate", "stress")
 DEEPEST, MOST = 20, 100_000
 """Levels and values of a config, at most: aliases of aliases in YAML stand for more than any memory holds."""
 
@@ -134,6 +134,8 @@ def check(config: Config) -> None:
             raise ConfigError(f"{where}: {given} is not a name (letters, digits and _, first a letter, 64 at most)")
     if taken := [n for n in config.unfold.methods if n in _TAKEN]:
         raise ConfigError(f"unfold.methods: {taken[0]!r} is a file of validate/ already; take another name")
+    if jagged := [n for n in config.observables if n.startswith("constituents_")]:
+        raise ConfigError(f"observables.{jagged[0]}: constituents_* are lists of particles; take another name")
     for role in ("simulation", "data"):
         found = [n for n, s in config.samples.items() if s.role == role]
         if len(found) != 1:

@@ -125,7 +125,10 @@ class Job:
         if error is None and self._rank:
             return False
         if error is None:
-            checksums.record(self.output, self.rule)
+            try:
+                checksums.record(self.output, self.rule)
+            except TruthwardError as trouble:
+                return self._end(type(trouble), trouble, None)
             shutil.rmtree(self._states, ignore_errors=True)
             kept.keep(self._outputs, self.state)
             log.info("rule %s is done", self.rule)
