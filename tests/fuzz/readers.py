@@ -19,6 +19,7 @@ import uproot
 from truthward import checks, checksums
 from truthward.artefact import read_json, sha256, write_json
 from truthward.config import Observable
+from truthward.errors import CorruptError
 from truthward.events import sums
 from truthward.events.families import family, weight_columns
 from truthward.events.readers.flat_tree import FlatTree
@@ -30,6 +31,7 @@ from truthward.learn.fit import Settings, fit
 from truthward.learn.nets import MLP, seeded
 from truthward.provenance import Record
 from truthward.publish import publish, verify
+from truthward.validate import two_sample
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "data"
@@ -236,6 +238,19 @@ def _json(folder: Path) -> Path:
     return path
 
 
+def _scores(folder: Path) -> Path:
+    path = folder / "two_sample.0.safetensors"
+    checkpoint.save_arrays(path, {"p": np.linspace(0, 1, 200), "q": np.linspace(1, 2, 100)}, provenance={})
+    return path
+
+
+def _read_scores(path: Path) -> Any:
+    found = two_sample.saved_scores(path)
+    if found is None:
+        raise CorruptError(f"{path}: refused; the classifier is trained anew")
+    return found
+
+
 def _record(folder: Path) -> Path:
     checksums.record([_json(folder)], "fuzz")
     return checksums.beside(folder / "methods.json")
@@ -300,6 +315,7 @@ TARGETS = [
     Target("checkpoint", _checkpoint, _read_checkpoint),
     Target("trained arrays", _arrays, checkpoint.load_arrays),
     Target("resume state", _state, _trained, ""),
+    Target("saved scores", _scores, _read_scores, ""),
     Target("JSON of results", _json, read_json),
     Target("record of a checksum", _record, _read_recorded, ""),
     Target("list of checksums", _listed, _read_listed, ""),

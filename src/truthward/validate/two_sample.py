@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.special import logit
 
-from truthward.artefact import atomic
-from truthward.errors import InputError
+from truthward.errors import CorruptError, InputError
+from truthward.learn.checkpoint import load_arrays, save_arrays
 from truthward.ratio.classifier import DensityRatio, cross_fit, two_sample_scores
 from truthward.seeds import seed_for
 from truthward.validate import metrics
@@ -221,24 +219,23 @@ def _logits(
 ) -> tuple[tuple[np.ndarray, np.ndarray], int]:
     if len(p) < 20 or len(q) < 20:
         raise InputError(f"{label}: {len(p)} and {len(q)} events; at least 20 of each are needed to train a classifier")
-    scores = None if file is None or not file.is_file() else _saved(file)
+    scores = None if file is None or not file.is_file() else saved_scores(file)
     if scores is None:
         scores = two_sample_scores(p, w_p, q, w_q, seed=seed, epochs=epochs, label=label)
         if file is not None:
-            with atomic(file) as temporary:
-                np.savez(temporary, p=scores[0], q=scores[1])
+            save_arrays(file, {"p": scores[0], "q": scores[1]}, provenance={})
     found = [_clipped(s) for s in scores]
     beyond = sum(int((np.abs(logit(s)) > LIMIT).sum()) for s in scores)
     return (found[0], found[1]), beyond
 
 
-def _saved(file: Path) -> tuple[np.ndarray, np.ndarray] | None:
+def saved_scores(file: Path) -> tuple[np.ndarray, np.ndarray] | None:
     """Scores of a finished repetition; None, with a warning in the log, where the file is truncated or damaged."""
     try:
-        with np.load(file) as saved:
-            return saved["p"], saved["q"]
-    except (OSError, ValueError, LookupError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        log.warning("%s: truncated or damaged (%s); not used, this classifier is trained anew", file, error)
+        saved = load_arrays(file)
+        return saved["p"], saved["q"]
+    except (CorruptError, KeyError) as error:
+        log.warning("%s; not used, this classifier is trained anew", error)
         return None
 
 
@@ -247,4 +244,4 @@ def _clipped(scores: np.ndarray) -> np.ndarray:
 
 
 def _file(state: Path | None, label: str, k: int) -> Path | None:
-    return None if state is None else Path(state) / f"{label.replace(' ', '_').replace('/', '_')}.{k}.npz"
+    return None if state is None else Path(state) / f"{label.replace(' ', '_').replace('/', '_')}.{k}.safetensors"
