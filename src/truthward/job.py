@@ -83,6 +83,8 @@ class Job:
         log.setLevel(logging.INFO)
         logging.captureWarnings(True)
         logging.getLogger("py.warnings").addHandler(handler)
+        if self._rank is not None:
+            launch.end_with_torchrun()
         if not self._rank:
             self._prepare()
         if self._rank is None and self._gpus > 1:

@@ -4,7 +4,9 @@ once a GPU; every process then runs the whole stage, and the trainings in it sha
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import sys
 from typing import Any
 
@@ -33,3 +35,11 @@ def torchrun(processes: int) -> None:
     words += ["--signals-to-handle", "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"]
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "torch.distributed.run", *words, *sys.argv])
+
+
+def end_with_torchrun() -> None:
+    """Have the kernel send this process SIGTERM when the torchrun that started it dies, be it of SIGKILL: processes of
+    torchrun are sessions of their own, which no signal to the job's group reaches. Linux alone can do that."""
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)

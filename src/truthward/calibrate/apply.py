@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from truthward import plugins
+from truthward import launch, plugins
 from truthward.artefact import write_json
 from truthward.calibrate.base import Calibrator
 from truthward.calibrate.judge import evaluate, features_of, judge
@@ -108,7 +108,7 @@ def calibrate(
         summary["samples"][name] = apply(calibrator, EventTable(source), out, observables=observables, record=record)
     summary["provenance"] = record.finish(events_in=len(use), sum_w=float(events["weight"].sum()))
     write_json(summary_out, summary)
-    if state:
+    if state and not launch.rank():
         shutil.rmtree(state, ignore_errors=True)
     return summary
 

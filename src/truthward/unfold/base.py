@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from truthward import launch
 from truthward.errors import ConfigError
 from truthward.events.table import EventTable
 from truthward.events.unfolded import Family, family, weight_columns, write_unfolded
@@ -272,5 +273,5 @@ class _Task:
 
     def done(self) -> None:
         """The artefacts are written: the resume states have served."""
-        if self.folder:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        if self.folder and not launch.rank():
+            shutil.rmtree(self.folder)
