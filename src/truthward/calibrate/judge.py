@@ -14,8 +14,8 @@ from truthward.calibrate.base import Calibrator
 from truthward.calibrate.closure import CAVEAT, closure, moments, pulls
 from truthward.errors import DivergedError
 
-ROWS = 16384
-"""Events that go through the networks at a time."""
+ROWS = 4096
+"""Events that go through the networks at a time: of more the activations leave the cache and fragment the heap."""
 
 
 def features_of(columns: Mapping[str, np.ndarray], calibrator: Calibrator) -> np.ndarray:
