@@ -180,6 +180,30 @@ def fuzz(figures: dict[str, Any]) -> tuple[str, Rows]:
     return caption, rows
 
 
+def scale(figures: dict[str, Any]) -> tuple[str, Rows]:
+    """Time and memory of each stage on more and more events."""
+    sizes = sorted(figures["sizes"], key=int)
+    rows: Rows = []
+    for stage in figures["sizes"][sizes[0]]:
+        found = [figures["sizes"][size][stage] for size in sizes]
+        row: dict[str, Any] = {"stage": stage}
+        for size, f in zip(sizes, found, strict=True):
+            cpu = f["cpu"] / int(size) * 1e6
+            row[f"{int(size):.0e}".replace("e+0", "e") + " events"] = (
+                f"{f['seconds']:.0f} s, {cpu:.1f} µs/event, {f['peak_mb']:.0f} MB"
+            )
+        last, before = found[-1], found[-2]
+        row["time, largest / one before"] = f"{last['cpu'] / before['cpu']:.1f}"
+        row["memory"] = f"{last['peak_mb'] / before['peak_mb']:.2f}"
+        rows.append(row)
+    text = (
+        "Each stage in a process of its own on one thread: wall time, CPU time an event, peak memory. As many events "
+        f"of simulation as of data; OmniFold of {figures['iterations']} iterations of one epoch, streamed through a "
+        f"buffer of {figures['buffer']:,} rows; validation with as many events of each sample for its classifiers."
+    )
+    return text, rows
+
+
 TABLES = {
     "coverage": coverage,
     "fuzz": fuzz,
@@ -187,6 +211,7 @@ TABLES = {
     "omnifold_quality": omnifold_quality,
     "omnifold_speed": omnifold_speed,
     "replica_spread": replica_spread,
+    "scale": scale,
     "stress": stress,
 }
 

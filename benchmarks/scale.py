@@ -1,0 +1,76 @@
+"""The chain on 1e5, 1e6 and 1e7 Gaussian events: time and peak memory of each stage, in a process of its own.
+
+Simulation and pseudo-data of as many events are made first and not timed. OmniFold: two iterations of one epoch, and
+four replicas (two bootstraps of data, two of simulation), streamed through a buffer that 1e6 and 1e7 exceed; validation
+takes as many events of each sample for what is not binned. Time must go with the events, and memory must not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import _common as common
+from _scale_stages import EPOCHS, FAMILIES, chunks_of
+
+SIZES = (20_000, 100_000) if common.QUICK else (100_000, 1_000_000, 10_000_000)
+BUFFER = 10_000 if common.QUICK else 500_000
+STAGES = ("ingest simulation", "ingest pseudo-data", "unfold nominal", "unfold 4 replicas", "gather", "validate")
+BYTES_AN_EVENT = 400
+"""Of disk, at most, of all that is there at a time."""
+
+
+def run(stage: str, folder: Path, events: int) -> dict[str, Any]:
+    """One stage on one thread; what it printed."""
+    environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    script = Path(__file__).with_name("_scale_stages.py")
+    words = [sys.executable, str(script), stage, str(folder), str(events), str(BUFFER)]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{stage}, {events} events: {done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def chain(events: int) -> dict[str, dict[str, Any]]:
+    """All stages on samples of `events` events, in a folder that is removed."""
+    with tempfile.TemporaryDirectory(prefix="scale-") as name:
+        folder, free = Path(name), shutil.disk_usage(name).free
+        if free < BYTES_AN_EVENT * events:
+            sys.exit(f"{name}: {free / 1e9:.0f} GB free, {BYTES_AN_EVENT * events / 1e9:.0f} GB needed; set TMPDIR")
+        todo = [f"simulate {sample} {c}" for sample in ("simulation", "pseudodata") for c in range(chunks_of(events))]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(lambda stage: run(stage, folder, events), todo))
+        found = {}
+        for stage in STAGES:
+            f = found[stage] = run(stage, folder, events)
+            figures = f"{f['seconds']:8.1f} s {f['cpu'] / events * 1e6:8.2f} us CPU/event {f['peak_mb']:7.0f} MB"
+            print(f"{events:>10,} {stage:20}{figures}  {f['said'] if f['said'] is not None else ''}", flush=True)
+        return found
+
+
+def main() -> dict[str, Any]:
+    """Print a line a stage, then the ratios of the two largest samples; return the figures."""
+    found = {events: chain(events) for events in SIZES}
+    small, large = (found[events] for events in SIZES[-2:])
+    for stage in STAGES:
+        time, memory = (large[stage][key] / small[stage][key] for key in ("cpu", "peak_mb"))
+        print(
+            f"{stage:20} {SIZES[-1] // SIZES[-2]} times the events: {time:.2f} times the CPU, {memory:.2f} the memory"
+        )
+    return {
+        "buffer": BUFFER,
+        "replicas": FAMILIES,
+        **EPOCHS,
+        "sizes": {str(events): stages for events, stages in found.items()},
+    }
+
+
+if __name__ == "__main__":
+    common.report("scale", main())
