@@ -17,7 +17,9 @@ from truthward.errors import ConfigError, StaleError
 ROOT = Path(__file__).parents[1]
 CONDA_NAMES = {"pytorch": "torch"}
 # The peer has an environment of its own.
-SOURCES = [p for d in ("src", "workflow", "tests", "benchmarks", "envs") for p in (ROOT / d).rglob("*.py")]
+FOLDERS = ("src", "workflow", "tests", "benchmarks", "envs")
+# Not what a benchmark has installed into a hidden folder of its own.
+SOURCES = [p for d in FOLDERS for p in (ROOT / d).rglob("*.py") if "/." not in p.relative_to(ROOT).as_posix()]
 SOURCES = [p for p in SOURCES if (ROOT / "benchmarks" / "peer") not in p.parents]
 
 
