@@ -61,6 +61,8 @@ def test_a_right_config_is_taken() -> None:
         ("unfold.methods.calibrate", {"kind": "ibu"}, ["unfold.methods", "'calibrate'", "another name"]),
         ("unfold.methods.stress", {"kind": "ibu"}, ["unfold.methods", "'stress'", "another name"]),
         ("observables.constituents_n", {"range": [0, 1]}, ["observables.constituents_n", "another name"]),
+        ("publish.licence", "</SCRIPT ><script>alert(1)", ["publish.licence", "valid: text without"]),
+        ("observables.x0", {"range": [0, 1], "label": "a <!-- b"}, ["observables.x0.label", "valid: text without"]),
         ("observables.x0.range", ["a", 1], ["observables.x0.range", "'a' given", "number"]),
         ("surrogate", {"learning_rate": float("nan")}, ["surrogate.learning_rate", "finite numbers"]),
         ("study", "../escape", ["study", "../escape"]),

@@ -19,6 +19,8 @@ from truthward.variations import missing, variation_of
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 """A name is part of paths: it cannot leave `results/`, and fits into a file name with all that is put around it."""
+_ENDS = re.compile(r"</script|<!--", re.IGNORECASE)
+"""Snakemake writes the params of rules into a script of its report as they are: this would end it, and be run."""
 _TAKEN = ("methods", "calibrate", "stress")
 DEEPEST, MOST = 20, 100_000
 """Levels and values of a config, at most: aliases of aliases in YAML stand for more than any memory holds."""
@@ -63,17 +65,18 @@ def _refuse_odd(content: dict[Any, Any]) -> None:
             raise ConfigError(f"{key[:80]}: more than {DEEPEST} levels or {MOST} values; take out aliases (`*name`)")
         odd: list[Any] = []
         if isinstance(value, str):
-            odd = [value] if any((c < " " and c not in "\n\t") or "\ud800" <= c <= "\udfff" for c in value) else []
+            control = any((c < " " and c not in "\n\t") or "\ud800" <= c <= "\udfff" for c in value)
+            odd = [value] if control or _ENDS.search(value) else []
         elif isinstance(value, dict):
-            odd = [k for k in value if not isinstance(k, str) or not k.isprintable()]
+            odd = [k for k in value if not isinstance(k, str) or not k.isprintable() or _ENDS.search(k)]
         elif isinstance(value, int | float):
             odd = [value] if not abs(value) <= 2**63 else []
         elif not isinstance(value, list | tuple | None):
             odd = [value]
         if odd:
             raise ConfigError(
-                f"{key or 'config'}: {plugins.shown(odd[0])} found; valid: text without control characters (dates in "
-                "quotes), finite numbers up to 2^63, true, false, null, lists, and mappings with text as keys"
+                f"{key or 'config'}: {plugins.shown(odd[0])} found; valid: text without control characters, "
+                "`</script` and `<!--` (dates in quotes), finite numbers up to 2^63, true, false, null, lists, and mappings with text as keys"
             )
 
 
