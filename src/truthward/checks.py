@@ -76,7 +76,8 @@ def _refuse_odd(content: dict[Any, Any]) -> None:
         if odd:
             raise ConfigError(
                 f"{key or 'config'}: {plugins.shown(odd[0])} found; valid: text without control characters, "
-                "`</script` and `<!--` (dates in quotes), finite numbers up to 2^63, true, false, null, lists, and mappings with text as keys"
+                "`</script` and `<!--` (dates in quotes), finite numbers up to 2^63, true, false, "
+                "null, lists, and mappings with text as keys"
             )
 
 
