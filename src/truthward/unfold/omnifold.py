@@ -81,10 +81,10 @@ class Omnifold(Unfolder):
         patience: epochs without improvement on the held-out events after which a step ends; the best epoch is used.
             0 trains on all events, for all epochs, so that no statistics are lost.
         stack: replicas that are computed together; changes speed and memory, not the result.
-        buffer: rows of simulation and data that are held in memory. Of more, blocks are read from the tables as they
-            are needed, trainings hold so many rows and shuffle these, and what an event has of its own lies in files
-            beside the resume state: up to 4 bytes a simulated event for each replica of a stack, three times, and for
-            each replica of the job.
+        buffer: rows of simulation and data that are held in memory, at up to 1.4 kB each with stacks of 25. Of more,
+            blocks are read from the tables as they are needed, trainings hold so many rows and shuffle these, and what
+            an event has of its own lies in files beside the resume state: 4 bytes a simulated event, twice for each
+            replica of a stack and once for each of the job.
     """
 
     joint = True
@@ -116,7 +116,7 @@ class Omnifold(Unfolder):
         patience: int = 0,
         precision: Literal["fp32", "bf16"] = "fp32",
         stack: int = 25,
-        buffer: int = 4_000_000,
+        buffer: int = 2_000_000,
     ) -> None:
         if min(iterations, epochs, later_epochs, batch_size, stack, buffer, constituents) < 1:
             raise ConfigError(
@@ -181,6 +181,9 @@ class Omnifold(Unfolder):
         """See `Unfolder.unfold`."""
         blocks = inputs if isinstance(inputs, Blocks) else Blocks.whole(inputs)
         groups = self._groups(replicas)
+        if len(blocks) > 1:
+            columns = 2 * (1 + max(map(len, groups))) + len(replicas)
+            log.info("omnifold: at most %.1f GB of scratch files", 4e-9 * columns * blocks.simulated)
         started, history, trained = time.monotonic(), [], {}
         job = _Job(self, blocks, scaling_of(blocks.pilot, constituents=self.sets), nominal, seed, state, key)
         for number, group in enumerate(groups):

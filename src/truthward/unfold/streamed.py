@@ -36,11 +36,14 @@ class Blocks:
 
     Attributes:
         pilot: a random part of the events, or all where there is one block.
+        simulated: number of simulated events.
         buffer: rows of both samples that a training holds at once.
     """
 
-    def __init__(self, read: Callable[[int], Inputs], count: int, pilot: Inputs, *, buffer: int = 0) -> None:
-        self._read, self._count, self.pilot, self.buffer = read, count, pilot, buffer
+    def __init__(
+        self, read: Callable[[int], Inputs], count: int, pilot: Inputs, *, simulated: int, buffer: int = 0
+    ) -> None:
+        self._read, self._count, self.pilot, self.simulated, self.buffer = read, count, pilot, simulated, buffer
 
     def __len__(self) -> int:
         return self._count
@@ -54,7 +57,7 @@ class Blocks:
     @classmethod
     def whole(cls, inputs: Inputs) -> Blocks:
         """One block, held in memory."""
-        return cls(lambda _: inputs, 1, inputs)
+        return cls(lambda _: inputs, 1, inputs, simulated=len(inputs.weight))
 
     @classmethod
     def streamed(
@@ -99,7 +102,8 @@ class Blocks:
             raise InputError(f"{simulation.path}: no signal event passes at both levels; loosen the selection")
         pilot = ({name: np.concatenate([p[name] for p in mine]) for name in mine[0]} for mine in kept)
         log.info("%d and %d rows of simulation and data come in %d blocks", *(t.num_rows for t in tables), count)
-        return cls(read, count, Inputs.from_columns(*pilot, observables, seed=seed), buffer=buffer)
+        first = Inputs.from_columns(*pilot, observables, seed=seed)
+        return cls(read, count, first, simulated=simulation.num_rows, buffer=buffer)
 
 
 class Store:
