@@ -204,12 +204,27 @@ def scale(figures: dict[str, Any]) -> tuple[str, Rows]:
     return text, rows
 
 
+def overhead(figures: dict[str, Any]) -> tuple[str, Rows]:
+    """What the workflow costs beside the work."""
+    no_op, plan, slurm = figures["no_op"], figures["plan"], figures["slurm"]
+    costs = [
+        (f"a call that finds all {no_op['jobs']} jobs done", no_op["seconds"]),
+        (f"plan of {plan['jobs']:,} jobs, none done", plan["seconds"]),
+        ("a job on a laptop", figures["local"]["seconds_per_job"]),
+        *((f"a job on SLURM, {name}", f["seconds_per_job"]) for name, f in slurm.items() if name != "absent"),
+    ]
+    text = "What Snakemake, Python's start and SLURM cost, in seconds of wall time; jobs of the measurement do next to"
+    where = f"; no SLURM here: {slurm['absent']}" if "absent" in slurm else ""
+    return f"{text} nothing{where}.", [{"what": what, "seconds": f"{value:.1f}"} for what, value in costs]
+
+
 TABLES = {
     "coverage": coverage,
     "fuzz": fuzz,
     "gaussian_closure": gaussian_closure,
     "omnifold_quality": omnifold_quality,
     "omnifold_speed": omnifold_speed,
+    "overhead": overhead,
     "replica_spread": replica_spread,
     "scale": scale,
     "stress": stress,
