@@ -9,9 +9,11 @@ import sys
 from snakemake.utils import min_version
 
 import truthward.checks
+from truthward.array_task import become_own_job
 from truthward.errors import ConfigError
 
 min_version("9.0")
+become_own_job()
 
 
 if not workflow.configfiles:

@@ -24,6 +24,7 @@ PLAN = "TRUTHWARD_PLAN"
 PACKAGE = Path(__file__).resolve().parent
 # Layer L0: reads the config, writes and names files; it does not enter results.
 INFRASTRUCTURE = {
+    "array_task",
     "config",
     "checks",
     "plugins",
