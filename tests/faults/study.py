@@ -37,6 +37,14 @@ def until(true: Callable[[], object], what: str, seconds: float = 120) -> None:
         time.sleep(0.01)
 
 
+def after(epoch: tuple[int, str, int]) -> tuple[int, str, int]:
+    """The epoch that follows."""
+    iteration, step, number = epoch
+    if number < EPOCHS:
+        return iteration, step, number + 1
+    return (iteration, "truth", 1) if step == "reco" else (iteration + 1, "reco", 1)
+
+
 class Study(Clone):
     """A clone with the shortest study that trains: the tiny one with one method and a few replicas of it."""
 
@@ -100,9 +108,9 @@ class Study(Clone):
     def states(self) -> list[Path]:
         return sorted(self.path(PARTS).glob(".nominal.parquet.state/*/*.pt"))
 
-    def until_trains(self, iteration: int = 1, step: str = "truth", epoch: int = 2) -> None:
-        """Wait for an epoch of the training."""
-        until(lambda: (iteration, step, epoch) in self.trained(), f"epoch {epoch} of iteration {iteration}, {step}")
+    def until_trains(self, step: str = "reco", epoch: int = 2) -> None:
+        """Wait for an epoch of the first iteration; more than half of the training is still to come."""
+        until(lambda: (1, step, epoch) in self.trained(), f"epoch {epoch} of {step}")
 
     def unfinished(self) -> bool:
         """No unfolding, whole or half, under any of its names."""
@@ -121,5 +129,5 @@ def _shrink(content: dict) -> None:
     content["samples"]["pseudodata"].update(events=1000)
     options = {"iterations": 2, "epochs": EPOCHS, "later_epochs": EPOCHS, "batch_size": 32, "width": 16, "depth": 2}
     content["unfold"]["methods"] = {"omnifold": {"kind": "omnifold", **options}}
-    content["unfold"]["replicas"] = {"data_bootstrap": 2}
+    content["unfold"]["replicas"] = {"data_bootstrap": 2, "mc_bootstrap": 0, "initialisation": 0}
     content["unfold"]["jobs"] = 1
