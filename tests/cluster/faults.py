@@ -1,0 +1,186 @@
+"""Faults of a cluster, in the form of `tests.faults.cases`: what takes a job away is SLURM itself.
+
+A case is a generator of a prepared study and the cluster: it yields what was seen while the call goes on by itself, or
+after it where a second call is needed. A training is halted (SIGSTOP) until its fault has come, so that it comes in
+time on any machine.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from tests.cluster.slurm import Cluster, rows
+from tests.faults.cases import Outcome, compared
+from tests.faults.study import LOG, TRAINED, Study, after, until
+
+SUBMIT = ("--workflow-profile", "profiles/slurm", "--slurm-init-seconds-before-status-checks", "1",
+          "--configfile", "study.yaml", "--retries", "1")  # fmt: skip
+Case = Callable[[Study, Cluster], Iterator[str]]
+
+
+def perform(case: Case, study: Study, cluster: Cluster, undisturbed: dict[str, np.ndarray]) -> Outcome:
+    """Inject a fault, let the call or the next one recover, end the study here, and compare every number."""
+    steps = case(study, cluster)
+    seen = next(steps)
+    started = time.monotonic()
+    for _ in steps:
+        raise AssertionError("a case yields once")
+    study.recover()
+    return compared(case, study, undisturbed, seen, time.monotonic() - started)
+
+
+@contextmanager
+def submitted(study: Study, **resources: str) -> Iterator[subprocess.Popen]:
+    """A call that submits the training, with such resources; it has ended well when the block is over."""
+    given = {"mem_mb": "2000", "runtime": "20"} | resources
+    words = [f"unfold_nominal:{name}={value}" for name, value in given.items()]
+    with study.running(TRAINED, *SUBMIT, "--set-resources", *words) as running:
+        yield running
+        running.wait(timeout=400)
+    assert running.returncode in (0, -signal.SIGKILL), study.text("call.log") + study.text(LOG)
+
+
+def job(cluster: Cluster) -> str:
+    """The id of the training that runs."""
+    return next(row["id"] for row in rows(cluster.jobs("RUNNING")) if "unfold_nominal" in row["comment"])
+
+
+@contextmanager
+def halted(study: Study) -> Iterator[int]:
+    """The training's process, halted in its first fit; it goes on when the block is over, if it is still there."""
+    study.until_trains()
+    process = study.trainer()
+    os.kill(process, signal.SIGSTOP)
+    try:
+        yield process
+    finally:
+        if Path(f"/proc/{process}").exists():
+            os.kill(process, signal.SIGCONT)
+
+
+def saved(study: Study, number: int) -> tuple[int, str, int]:
+    """Wait until the training has saved its state for a signal; the last epoch that it ended."""
+    until(lambda: f"Interrupted: signal {number}: state saved" in study.text(LOG), "the state")
+    return study.trained()[-1]
+
+
+def scancel(study: Study, cluster: Cluster) -> Iterator[str]:
+    """`scancel` of a running training: in its first fit."""
+    with submitted(study):
+        study.until_trains()
+        first = job(cluster)
+        cluster.run("scancel", first)
+        ended = saved(study, signal.SIGTERM)
+        yield "SIGTERM: state saved; Snakemake submits the job again"
+        until(lambda: study.trained()[:1] == [after(ended)], "the job that goes on", 300)
+        assert job(cluster) != first
+
+
+def time_limit(study: Study, cluster: Cluster) -> Iterator[str]:
+    """Time limit with notice (`--signal`): SIGUSR1 before the one minute of the job is up."""
+    with submitted(study, runtime="20*attempt-19", slurm_extra="'--signal=USR1@30'"):
+        with halted(study) as process:
+            first = job(cluster)
+            assert "TimeLimit=00:01:00" in cluster.run("scontrol", "show", "job", first)
+            until(lambda: _pending(process) >> (signal.SIGUSR1 - 1) & 1, "the notice", 90)
+        ended = saved(study, signal.SIGUSR1)
+        yield "SIGUSR1: state saved; Snakemake submits the job again, with more time"
+        until(lambda: study.trained()[:1] == [after(ended)], "the job that goes on", 300)
+        assert "TimeLimit=00:21:00" in cluster.run("scontrol", "show", "job", job(cluster))
+
+
+def out_of_memory(study: Study, cluster: Cluster) -> Iterator[str]:
+    """Out of memory: a job with 330 MB at its first attempt."""
+    with submitted(study, mem_mb="330*attempt**3"):
+        until(lambda: re.search(r"SLURM-job '\d+' failed", study.text("call.log")), "the end of the first job", 300)
+        first = re.search(r"SLURM-job '(\d+)' failed", study.text("call.log"))[1]
+        assert "MinMemoryNode=330M" in cluster.run("scontrol", "show", "job", first)
+        assert any("exceeded memory limit" in cluster.log(f"slurmd-{node}") for node in ("c1", "c2"))
+        assert study.unfinished()
+        yield "job killed for its memory; Snakemake submits it again, with more"
+        until(lambda: study.trained() or study.path(TRAINED).exists(), "the second job", 300)
+        second = [row["id"] for row in cluster.jobs() if "unfold_nominal" in row["comment"]][-1]
+        assert "MinMemoryNode=2640M" in cluster.run("scontrol", "show", "job", second)
+
+
+def requeue(study: Study, cluster: Cluster) -> Iterator[str]:
+    """`scontrol requeue` of a running training: in its first fit."""
+    with submitted(study):
+        study.until_trains()
+        first = job(cluster)
+        cluster.run("scontrol", "requeue", first)
+        yield from _again(study, cluster, first)
+
+
+def preemption(study: Study, cluster: Cluster) -> Iterator[str]:
+    """Preemption: a job of another partition takes both nodes from a running training."""
+    with submitted(study, slurm_partition="preempt"):
+        study.until_trains()
+        first = job(cluster)
+        cluster.run("sbatch", "-p", "cpu", "--exclusive", "--nodes=2", "--output=/dev/null", "--wrap", "sleep 1")
+        yield from _again(study, cluster, first)
+
+
+def _again(study: Study, cluster: Cluster, first: str) -> Iterator[str]:
+    """SLURM runs the same job once more."""
+    until(lambda: "Restarts=1" in cluster.run("scontrol", "show", "job", first), "the requeue")
+    states = study.states()
+    ended = study.trained()[-1]
+    assert study.unfinished()
+    yield "same job runs again, from the state that it saved"
+    until(lambda: study.trained()[:1] and study.trained()[0] != (1, "reco", 1), "the job that goes on", 300)
+    assert states
+    assert study.trained()[0] == after(ended)
+    assert job(cluster) == first
+
+
+def orphan(study: Study, cluster: Cluster) -> Iterator[str]:
+    """SIGKILL of Snakemake, then a second call while its SLURM job still runs: both jobs run at once."""
+    with submitted(study) as running, halted(study) as process:
+        running.kill()
+        running.wait()
+        study.call("--unlock", "--configfile", "study.yaml")
+        with submitted(study):
+            until(lambda: "is being made by another job" in study.text(LOG), "a second job that waits", 300)
+            jobs = [row for row in cluster.jobs("RUNNING") if "unfold_nominal" in row["comment"]]
+            assert len(jobs) == 2
+            assert study.trainer() == process
+            assert not study.trained()
+            os.kill(process, signal.SIGCONT)
+            yield "the second job waits for the first, and takes up what that made; one writer"
+    assert "was done by a job of the same key that outlived its call: nothing to do" in study.text(LOG)
+    assert not study.trained()
+
+
+def finished_orphan(study: Study, cluster: Cluster) -> Iterator[str]:
+    """SIGKILL of Snakemake, then a second call after its SLURM job's end: nobody is there to take note of it."""
+    with submitted(study) as running:
+        study.until_trains()
+        running.kill()
+        running.wait()
+        until(lambda: not cluster.jobs("PENDING,RUNNING,COMPLETING"), "the end of the job", 300)
+    assert study.path(TRAINED).exists()
+    yield "artefacts whole, but none that Snakemake has a record of"
+    study.recover()
+    assert "was done by a job of the same key that outlived its call: nothing to do" in study.text(LOG)
+    assert not study.trained()
+
+
+def _pending(process: int) -> int:
+    """Signals that wait for a halted process, a bit each."""
+    status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
+    return int(re.search(r"^ShdPnd:\s*(\w+)", status, re.MULTILINE)[1], 16)
+
+
+CLUSTER: dict[str, Case] = {
+    case.__name__: case for case in (scancel, time_limit, out_of_memory, requeue, preemption, orphan, finished_orphan)
+}
