@@ -157,6 +157,23 @@ def replica_spread(figures: dict[str, Any]) -> tuple[str, Rows]:
     return f"{text} {cost['over_nominal']:.1f} times a nominal unfolding of {cost['events']:,} events.", rows
 
 
+def faults(figures: dict[str, Any]) -> tuple[str, Rows]:
+    """What was done to a study, what it said, what it lost, and how long the call after that took."""
+    rows = [
+        {
+            "fault": row["fault"],
+            "injected": row["injected"],
+            "on": row["where"],
+            "seen": row["seen"],
+            "lost": row["lost"],
+            "recovered in": f"{row['seconds']:.0f} s",
+        }
+        for row in figures["rows"]
+    ]
+    caption = f"A study of one short training, {figures['undisturbed_seconds']:.0f} s where nothing happens to it; lost"
+    return f"{caption} are columns of the unfolded sample that differ in any bit from the undisturbed one.", rows
+
+
 def fuzz(figures: dict[str, Any]) -> tuple[str, Rows]:
     """What became of damaged files, reader by reader."""
     rows = [
@@ -220,6 +237,7 @@ def overhead(figures: dict[str, Any]) -> tuple[str, Rows]:
 
 TABLES = {
     "coverage": coverage,
+    "faults": faults,
     "fuzz": fuzz,
     "gaussian_closure": gaussian_closure,
     "omnifold_quality": omnifold_quality,
