@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -268,9 +269,10 @@ def stale_environment(study: Study) -> Iterator[str]:
     folder = study.path("elsewhere/torch-0.0.0.dist-info")
     folder.mkdir(parents=True)
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 0.0.0\n", encoding="utf-8")
-    call = f"export PYTHONPATH={folder.parent}:$PYTHONPATH; exec python -m snakemake {TARGET} {' '.join(OPTIONS)}"
-    failed = subprocess.run(["sh", "-c", call], cwd=study.folder, env=study.environment(), check=False,
-                            capture_output=True, text=True, timeout=300)  # fmt: skip
+    environment = study.environment()
+    environment["PYTHONPATH"] = os.pathsep.join([str(folder.parent), environment["PYTHONPATH"]])
+    failed = subprocess.run([sys.executable, "-m", "snakemake", TARGET, *OPTIONS], cwd=study.folder, env=environment,
+                            check=False, capture_output=True, text=True, timeout=300)  # fmt: skip
     assert failed.returncode == 1
     assert re.search(r"StaleError: .*torch.*0\.0\.0", study.text(LOG)), study.text(LOG)
     assert not study.trained()

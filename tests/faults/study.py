@@ -67,6 +67,8 @@ class Study(Clone):
 
     def start(self, *words: str) -> subprocess.Popen:
         """A call in a session of its own, of the target where no words say otherwise."""
+        # What earlier jobs logged would be taken for its own.
+        self.path(LOG).unlink(missing_ok=True)
         with (self.folder / "call.log").open("w") as file:
             return subprocess.Popen(
                 [sys.executable, "-m", "snakemake", *(words or (TARGET, *OPTIONS))],

@@ -1,4 +1,4 @@
-"""What dies in the middle goes on from there and ends as if nothing had been; jobs are a matter of speed alone."""
+"""Notices are outlived, and jobs are a matter of speed alone; what dies in the middle is in tests/faults."""
 
 import os
 import signal
@@ -13,43 +13,7 @@ from truthward.events.unfolded import Unfolded
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 
-PART = "results/tiny/unfold/omnifold/parts/0.parquet"
 EDGES = [6.0, 8.0, 9.0, 9.5, 10.0, 10.5, 11.0, 12.0, 14.0]
-
-
-def without_parts(clone) -> None:
-    for path in (clone.path(PART), clone.path("results/tiny/unfold/omnifold/unfolded.parquet")):
-        path.unlink()
-
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_training_resumes_to_the_same_weights(fork, number) -> None:
-    before = Unfolded(fork.path("results/tiny/unfold/omnifold/unfolded.parquet")).weights()
-    without_parts(fork)
-    environment = os.environ | {"PYTHONPATH": str(fork.folder / "src"), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "snakemake", PART, "--cores", "1", "--configfile", "study.yaml"]
-    running = subprocess.Popen(
-        command, cwd=fork.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )  # fmt: skip
-    states = fork.path(PART).parent / ".0.parquet.state"
-    limit = time.monotonic() + 120
-    while not list(states.glob("*/*.pt")):
-        assert running.poll() is None, "it was over before it could be killed"
-        assert time.monotonic() < limit, "no resume state appeared"
-        time.sleep(0.01)
-    os.killpg(running.pid, number)
-    running.wait(timeout=60)
-    assert not fork.path(PART).exists()
-    saved = {p.name: p.stat().st_mtime_ns for p in states.glob("*/*.pt")}
-    assert saved
-    fork.call("--unlock", "--configfile", "study.yaml")
-    fork.run("results/tiny/unfold/omnifold/unfolded.parquet")
-    assert not states.exists()
-    after = Unfolded(fork.path("results/tiny/unfold/omnifold/unfolded.parquet")).weights()
-    np.testing.assert_array_equal(after[0], before[0])
-    for name, replicas in before[1].items():
-        np.testing.assert_array_equal(after[1][name], replicas)
 
 
 def test_snakemake_outlives_a_notice_that_time_runs_out(empty) -> None:
