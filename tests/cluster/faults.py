@@ -86,16 +86,17 @@ def scancel(study: Study, cluster: Cluster) -> Iterator[str]:
 
 
 def time_limit(study: Study, cluster: Cluster) -> Iterator[str]:
-    """Time limit with notice (`--signal`): SIGUSR1 before the one minute of the job is up."""
-    with submitted(study, runtime="20*attempt-19", slurm_extra="'--signal=USR1@30'"):
+    """Time limit with 30 s notice (`--signal`): that of a running training is set to the next minute but one."""
+    with submitted(study, runtime="20*attempt", slurm_extra="'--signal=USR1@30'"):
         with halted(study) as process:
             first = job(cluster)
-            assert "TimeLimit=00:01:00" in cluster.run("scontrol", "show", "job", first)
-            until(lambda: _pending(process) >> (signal.SIGUSR1 - 1) & 1, "the notice", 90)
+            minutes = int(cluster.run("squeue", "--noheader", f"--jobs={first}", "--format=%M").split(":")[0])
+            cluster.run("scontrol", "update", f"JobId={first}", f"TimeLimit={minutes + 2}")
+            until(lambda: _pending(process) >> (signal.SIGUSR1 - 1) & 1, "the notice", 150)
         ended = saved(study, signal.SIGUSR1)
         yield "SIGUSR1: state saved; Snakemake submits the job again, with more time"
         until(lambda: study.trained()[:1] == [after(ended)], "the job that goes on", 300)
-        assert "TimeLimit=00:21:00" in cluster.run("scontrol", "show", "job", job(cluster))
+        assert "TimeLimit=00:40:00" in cluster.run("scontrol", "show", "job", job(cluster))
 
 
 def out_of_memory(study: Study, cluster: Cluster) -> Iterator[str]:
