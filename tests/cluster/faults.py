@@ -24,6 +24,7 @@ from tests.faults.study import LOG, TRAINED, Study, after, until
 
 SUBMIT = ("--workflow-profile", "profiles/slurm", "--slurm-init-seconds-before-status-checks", "1",
           "--configfile", "study.yaml", "--retries", "1")  # fmt: skip
+ALIVE = "PENDING,RUNNING,COMPLETING"
 Case = Callable[[Study, Cluster], Iterator[str]]
 
 
@@ -49,9 +50,10 @@ def submitted(study: Study, **resources: str) -> Iterator[subprocess.Popen]:
     assert running.returncode in (0, -signal.SIGKILL), study.text("call.log") + study.text(LOG)
 
 
-def job(cluster: Cluster) -> str:
-    """The id of the training that runs."""
-    return next(row["id"] for row in rows(cluster.jobs("RUNNING")) if "unfold_nominal" in row["comment"])
+def jobs(study: Study, cluster: Cluster, states: str = "all") -> list[str]:
+    """The ids of the jobs that a call has submitted, in their order."""
+    call = re.search(r"SLURM run ID: (\S+)", study.text("call.log"))[1]
+    return sorted((row["id"] for row in rows(cluster.jobs(states), name=call)), key=int)
 
 
 @contextmanager
@@ -76,84 +78,82 @@ def saved(study: Study, number: int) -> tuple[int, str, int]:
 def scancel(study: Study, cluster: Cluster) -> Iterator[str]:
     """`scancel` of a running training: in its first fit."""
     with submitted(study):
-        study.until_trains()
-        first = job(cluster)
-        cluster.run("scancel", first)
+        with halted(study) as process:
+            [first] = jobs(study, cluster)
+            cluster.run("scancel", first)
+            until(lambda: _has_pending(process, signal.SIGTERM), "the signal")
         ended = saved(study, signal.SIGTERM)
         yield "SIGTERM: state saved; Snakemake submits the job again"
         until(lambda: study.trained()[:1] == [after(ended)], "the job that goes on", 300)
-        assert job(cluster) != first
+        assert len(jobs(study, cluster)) == 2
 
 
 def time_limit(study: Study, cluster: Cluster) -> Iterator[str]:
     """Time limit with 30 s notice (`--signal`): that of a running training is set to the next minute but one."""
     with submitted(study, runtime="20*attempt", slurm_extra="'--signal=USR1@30'"):
         with halted(study) as process:
-            first = job(cluster)
+            [first] = jobs(study, cluster)
             minutes = int(cluster.run("squeue", "--noheader", f"--jobs={first}", "--format=%M").split(":")[0])
             cluster.run("scontrol", "update", f"JobId={first}", f"TimeLimit={minutes + 2}")
-            until(lambda: _pending(process) >> (signal.SIGUSR1 - 1) & 1, "the notice", 150)
+            # SLURM may wake a halted process for it.
+            until(lambda: _has_pending(process, signal.SIGUSR1), "the notice", 150)
         ended = saved(study, signal.SIGUSR1)
         yield "SIGUSR1: state saved; Snakemake submits the job again, with more time"
         until(lambda: study.trained()[:1] == [after(ended)], "the job that goes on", 300)
-        assert "TimeLimit=00:40:00" in cluster.run("scontrol", "show", "job", job(cluster))
+        assert "TimeLimit=00:40:00" in cluster.run("scontrol", "show", "job", jobs(study, cluster)[1])
 
 
 def out_of_memory(study: Study, cluster: Cluster) -> Iterator[str]:
     """Out of memory: a job with 330 MB at its first attempt."""
     with submitted(study, mem_mb="330*attempt**3"):
-        until(lambda: re.search(r"SLURM-job '\d+' failed", study.text("call.log")), "the end of the first job", 300)
-        first = re.search(r"SLURM-job '(\d+)' failed", study.text("call.log"))[1]
+        until(lambda: "submitted" in study.text("call.log"), "the first job")
+        [first] = jobs(study, cluster)
+        until(lambda: first not in jobs(study, cluster, ALIVE), "the end of the first job", 300)
         assert "MinMemoryNode=330M" in cluster.run("scontrol", "show", "job", first)
         assert any("exceeded memory limit" in cluster.log(f"slurmd-{node}") for node in ("c1", "c2"))
         assert study.unfinished()
         yield "job killed for its memory; Snakemake submits it again, with more"
-        until(lambda: study.trained() or study.path(TRAINED).exists(), "the second job", 300)
-        second = [row["id"] for row in cluster.jobs() if "unfold_nominal" in row["comment"]][-1]
-        assert "MinMemoryNode=2640M" in cluster.run("scontrol", "show", "job", second)
+        until(lambda: len(jobs(study, cluster)) == 2, "the second job", 300)
+        assert "MinMemoryNode=2640M" in cluster.run("scontrol", "show", "job", jobs(study, cluster)[1])
 
 
 def requeue(study: Study, cluster: Cluster) -> Iterator[str]:
     """`scontrol requeue` of a running training: in its first fit."""
     with submitted(study):
-        study.until_trains()
-        first = job(cluster)
-        cluster.run("scontrol", "requeue", first)
-        yield from _again(study, cluster, first)
+        yield from _again(study, cluster, "scontrol", "requeue", "{job}")
 
 
 def preemption(study: Study, cluster: Cluster) -> Iterator[str]:
     """Preemption: a job of another partition takes both nodes from a running training."""
     with submitted(study, slurm_partition="preempt"):
-        study.until_trains()
-        first = job(cluster)
-        cluster.run("sbatch", "-p", "cpu", "--exclusive", "--nodes=2", "--output=/dev/null", "--wrap", "sleep 1")
-        yield from _again(study, cluster, first)
+        taker = ("sbatch", "-p", "cpu", "--exclusive", "--nodes=2", "--output=/dev/null", "--wrap", "sleep 1")
+        yield from _again(study, cluster, *taker)
 
 
-def _again(study: Study, cluster: Cluster, first: str) -> Iterator[str]:
-    """SLURM runs the same job once more."""
-    until(lambda: "Restarts=1" in cluster.run("scontrol", "show", "job", first), "the requeue")
-    states = study.states()
-    ended = study.trained()[-1]
+def _again(study: Study, cluster: Cluster, *command: str) -> Iterator[str]:
+    """A command after which SLURM ends the training, and runs the same job once more."""
+    with halted(study) as process:
+        [first] = jobs(study, cluster)
+        cluster.run(*(word.format(job=first) for word in command))
+        until(lambda: _has_pending(process, signal.SIGTERM), "the signal")
+    ended = saved(study, signal.SIGTERM)
     assert study.unfinished()
-    yield "same job runs again, from the state that it saved"
-    until(lambda: study.trained()[:1] and study.trained()[0] != (1, "reco", 1), "the job that goes on", 300)
-    assert states
-    assert study.trained()[0] == after(ended)
-    assert job(cluster) == first
+    yield "SIGTERM: state saved; SLURM runs the same job again"
+    until(lambda: study.trained()[:1] == [after(ended)], "the job that goes on", 300)
+    assert jobs(study, cluster) == [first]
+    assert "Restarts=1" in cluster.run("scontrol", "show", "job", first)
 
 
 def orphan(study: Study, cluster: Cluster) -> Iterator[str]:
     """SIGKILL of Snakemake, then a second call while its SLURM job still runs: both jobs run at once."""
     with submitted(study) as running, halted(study) as process:
+        [first] = jobs(study, cluster, "RUNNING")
         running.kill()
         running.wait()
         study.call("--unlock", "--configfile", "study.yaml")
         with submitted(study):
             until(lambda: "is being made by another job" in study.text(LOG), "a second job that waits", 300)
-            jobs = [row for row in cluster.jobs("RUNNING") if "unfold_nominal" in row["comment"]]
-            assert len(jobs) == 2
+            assert len({first, *jobs(study, cluster, "RUNNING")}) == 2
             assert study.trainer() == process
             assert not study.trained()
             os.kill(process, signal.SIGCONT)
@@ -168,7 +168,7 @@ def finished_orphan(study: Study, cluster: Cluster) -> Iterator[str]:
         study.until_trains()
         running.kill()
         running.wait()
-        until(lambda: not cluster.jobs("PENDING,RUNNING,COMPLETING"), "the end of the job", 300)
+        until(lambda: not cluster.jobs(ALIVE), "the end of the job", 300)
     assert study.path(TRAINED).exists()
     yield "artefacts whole, but none that Snakemake has a record of"
     study.recover()
@@ -176,10 +176,13 @@ def finished_orphan(study: Study, cluster: Cluster) -> Iterator[str]:
     assert not study.trained()
 
 
-def _pending(process: int) -> int:
-    """Signals that wait for a halted process, a bit each."""
-    status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
-    return int(re.search(r"^ShdPnd:\s*(\w+)", status, re.MULTILINE)[1], 16)
+def _has_pending(process: int, number: int) -> bool:
+    """Whether a signal waits for a halted process; true of one that is gone."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
+    except FileNotFoundError:
+        return True
+    return bool(int(re.search(r"^ShdPnd:\s*(\w+)", status, re.MULTILINE)[1], 16) >> (number - 1) & 1)
 
 
 CLUSTER: dict[str, Case] = {

@@ -250,16 +250,18 @@ def flipped(whole: bytes) -> bytes:
 
 def stale_worker(study: Study) -> Iterator[str]:
     """A worker with other code than the scheduler's: `learn/fit.py` is edited between plan and job."""
-    study.path(f"{RESULTS}/ingest/simulation.parquet").unlink()
+    # Of a job that has a record the plan is made when the call starts.
+    study.run(TARGET, cores=1)
+    study.path(f"{RESULTS}/logs/ingest/simulation.log").unlink()
     source = study.path("src/truthward/learn/fit.py")
     before = source.read_text(encoding="utf-8")
-    with study.running() as running:
+    with study.running(TARGET, *OPTIONS, "--forcerun", "ingest") as running:
         until(lambda: "rule ingest starts" in study.text(f"{RESULTS}/logs/ingest/simulation.log"), "the job before")
         source.write_text(before + "\nOTHER = 1\n", encoding="utf-8")
     assert running.returncode == 1
     assert "StaleError: rule unfold_nominal: not what the scheduler planned with" in study.text(LOG), study.text(LOG)
     assert not study.trained()
-    assert study.unfinished()
+    assert not study.path(TRAINED).exists()
     source.write_text(before, encoding="utf-8")
     yield "`StaleError` before it works, with both digests"
 
