@@ -22,8 +22,8 @@ sys.path.insert(0, str(HERE.parent))
 from tests.cluster.slurm import Cluster
 from tests.workflow.conftest import Clone, new_clone
 
-REPEATS = 2 if QUICK else 5
-JOBS = 6 if QUICK else 48
+REPEATS = 1 if QUICK else 5
+JOBS = 3 if QUICK else 48
 POLL = ("--workflow-profile", "profiles/slurm", "--slurm-init-seconds-before-status-checks", "5")
 ALONE = ("--slurm-array-jobs", "none")  # The name of no rule.
 
@@ -90,7 +90,7 @@ def slurm(folder: Path) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     known: set[str] = set()
     with cluster:
-        for name, more in (("array", ()), ("single", ALONE)):
+        for name, more in (("array", ()), ("single", ALONE))[: 1 if QUICK else 2]:
             clone = chunks(new_clone(folder / name), JOBS)
             wall = seconds(clone, "simulate_all", *POLL, *more)
             new = {job["id"] for job in cluster.jobs()} - known
@@ -106,7 +106,7 @@ def main() -> None:
     """Measure, print a line each, report."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        figures = {"no_op": no_op(new_clone(folder / "no_op"), "ingest_all" if QUICK else "all")}
+        figures = {"no_op": no_op(new_clone(folder / "no_op"), "simulate_all" if QUICK else "all")}
         print("no-op:", figures["no_op"])
         figures["plan"] = plan(new_clone(folder / "plan"))
         print("plan:", figures["plan"])
