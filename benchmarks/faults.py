@@ -25,7 +25,7 @@ from tests.cluster.slurm import Cluster  # noqa: E402
 from tests.faults.cases import LOCAL, can_mount, perform  # noqa: E402
 from tests.faults.study import TARGET, Study  # noqa: E402
 
-SHORT = ("notice", "damaged_root")
+SHORT = ("notice", "full_disk")
 
 
 def main() -> None:
