@@ -1,7 +1,7 @@
 """Faults, one after another: what was seen, what was lost, and how long the recovery took.
 
 The cases are those of the tests, which hold every number of the unfolded sample against an undisturbed run; those of
-SLURM raise one on this machine and are left out, with the reason, where that is impossible. QUICK: two of them.
+SLURM raise one on this machine and are left out, with the reason, where that is impossible. QUICK: one of them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.cluster.slurm import Cluster  # noqa: E402
 from tests.faults.cases import LOCAL, can_mount, perform  # noqa: E402
 from tests.faults.study import TARGET, Study  # noqa: E402
 
-SHORT = ("notice", "full_disk")
+SHORT = ("notice",)
 
 
 def main() -> None:
