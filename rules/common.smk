@@ -80,6 +80,8 @@ def recorded(path):
     return record is not None and path.is_file() and path.stat().st_mtime < record.endtime + 0.01
 
 
-# What jobs finished that outlived their call. While another call is at work it is that one's business.
-if workflow.is_main_process and not any(Path(".snakemake/locks").glob("*")):
+# What jobs finished that outlived their call. While another call is at work it is that one's business, and a call that
+# only looks changes nothing.
+LOOKS = {"-n", "--dry-run", "--dryrun", "--report", "--unlock"} & set(sys.argv)
+if workflow.is_main_process and not LOOKS and not any(Path(".snakemake/locks").glob("*")):
     kept.withdraw(RESULTS, recorded)

@@ -1,10 +1,12 @@
 """An artefact that was damaged after it was made ends the next job, and its message leads back to the same result."""
 
 import re
+import shutil
 import subprocess
 
 import pytest
 
+from truthward import kept
 from truthward.artefact import read_json, sha256
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
@@ -64,3 +66,17 @@ def test_own_files_are_held_against_their_list(empty) -> None:
     # A list that is corrected is a reason to read again.
     listing.write_text(f"{sha256(own)}  own.root\n")
     assert empty.planned(TABLE) == {"ingest/pseudodata.parquet"}
+
+
+def test_a_plan_takes_nothing_away(fork) -> None:
+    """Of what a job finished without a call to take note of it only a call that works withdraws the name."""
+    table = fork.path("results/tiny/validate/calibrate.json")
+    kept.keep([table], table.parent / f".{table.name}.state" / "key")
+    shutil.rmtree(fork.path(".snakemake/metadata"))
+    for words in (["-n"], ["--dry-run"], ["--unlock"]):
+        assert fork.call(*words, "--cores", "1", "--configfile", "study.yaml").returncode == 0
+        assert table.is_file(), words
+    # It is made again, and nothing else: the others have no record either, but none of them was left behind.
+    fork.run("results/tiny/validate/calibrate.json")
+    assert table.is_file()
+    assert not (table.parent / f".{table.name}.state").exists()
