@@ -204,7 +204,8 @@ class Curve:
 
     def add(self, *columns: np.ndarray) -> None:
         """Arrays of the same length."""
-        self._kept.append([c[:: self._every] for c in columns])
+        # Copies: a view would keep all of its block.
+        self._kept.append([c[:: self._every].copy() for c in columns])
 
     def events(self) -> list[np.ndarray]:
         """The columns."""
