@@ -20,6 +20,7 @@ from truthward.unfold import omnifold_steps as steps
 from truthward.unfold import streamed as module
 from truthward.unfold.base import NOMINAL, Inputs, Replica, unfold_all, unfold_nominal, unfold_part
 from truthward.unfold.omnifold import Omnifold
+from truthward.unfold.omnifold_chain import CURVE, Curve
 from truthward.unfold.streamed import Blocks, Store
 
 ROWS = 1500
@@ -237,3 +238,10 @@ def test_scratch_without_a_state_is_removed():
     assert folder.is_dir()
     del store
     assert not folder.exists()
+
+
+def test_a_curve_keeps_its_share_of_a_block_and_not_the_block() -> None:
+    curve, block = Curve(4 * CURVE), np.arange(10.0)
+    curve.add(block, block > 3)
+    assert all(part.base is None for parts in curve._kept for part in parts)
+    np.testing.assert_array_equal(curve.events()[0], [0.0, 5.0])
