@@ -35,7 +35,7 @@ def cluster() -> Iterator[Cluster]:
 class Submitter(Clone):
     """A clone whose calls of Snakemake submit to the cluster."""
 
-    def submit(self, *words: str, study: str = "study.yaml", timeout: int = 900) -> str:
+    def submit(self, *words: str, study: str = "study.yaml", timeout: int = 3600) -> str:
         done = self.call(*words, *SUBMIT, "--configfile", study, timeout=timeout)
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
         return done.stdout + done.stderr

@@ -46,7 +46,7 @@ def submitted(study: Study, **resources: str) -> Iterator[subprocess.Popen]:
     words = [f"unfold_nominal:{name}={value}" for name, value in given.items()]
     with study.running(TRAINED, *SUBMIT, "--set-resources", *words) as running:
         yield running
-        running.wait(timeout=400)
+        running.wait(timeout=1800)
     assert running.returncode in (0, -signal.SIGKILL), study.text("call.log") + study.text(LOG)
 
 
@@ -84,7 +84,7 @@ def scancel(study: Study, cluster: Cluster) -> Iterator[str]:
             until(lambda: _has_pending(process, signal.SIGTERM), "the signal")
         ended = saved(study, signal.SIGTERM)
         yield "SIGTERM: state saved; Snakemake submits the job again"
-        until(lambda: study.trained()[:1] == [after(ended)], "the job that goes on", 300)
+        until(lambda: study.trained()[:1] == [after(ended)], "the job that goes on", 900)
         assert len(jobs(study, cluster)) == 2
 
 
@@ -96,10 +96,10 @@ def time_limit(study: Study, cluster: Cluster) -> Iterator[str]:
             minutes = int(cluster.run("squeue", "--noheader", f"--jobs={first}", "--format=%M").split(":")[0])
             cluster.run("scontrol", "update", f"JobId={first}", f"TimeLimit={minutes + 2}")
             # SLURM may wake a halted process for it.
-            until(lambda: _has_pending(process, signal.SIGUSR1), "the notice", 150)
+            until(lambda: _has_pending(process, signal.SIGUSR1), "the notice", 900)
         ended = saved(study, signal.SIGUSR1)
         yield "SIGUSR1: state saved; Snakemake submits the job again, with more time"
-        until(lambda: study.trained()[:1] == [after(ended)], "the job that goes on", 300)
+        until(lambda: study.trained()[:1] == [after(ended)], "the job that goes on", 900)
         assert "TimeLimit=00:40:00" in cluster.run("scontrol", "show", "job", jobs(study, cluster)[1])
 
 
@@ -108,12 +108,12 @@ def out_of_memory(study: Study, cluster: Cluster) -> Iterator[str]:
     with submitted(study, mem_mb="330*attempt**3"):
         until(lambda: "submitted" in study.text("call.log"), "the first job")
         [first] = jobs(study, cluster)
-        until(lambda: first not in jobs(study, cluster, ALIVE), "the end of the first job", 300)
+        until(lambda: first not in jobs(study, cluster, ALIVE), "the end of the first job", 900)
         assert "MinMemoryNode=330M" in cluster.run("scontrol", "show", "job", first)
         assert any("exceeded memory limit" in cluster.log(f"slurmd-{node}") for node in ("c1", "c2"))
         assert study.unfinished()
         yield "job killed for its memory; Snakemake submits it again, with more"
-        until(lambda: len(jobs(study, cluster)) == 2, "the second job", 300)
+        until(lambda: len(jobs(study, cluster)) == 2, "the second job", 900)
         assert "MinMemoryNode=2640M" in cluster.run("scontrol", "show", "job", jobs(study, cluster)[1])
 
 
@@ -139,7 +139,7 @@ def _again(study: Study, cluster: Cluster, *command: str) -> Iterator[str]:
     ended = saved(study, signal.SIGTERM)
     assert study.unfinished()
     yield "SIGTERM: state saved; SLURM runs the same job again"
-    until(lambda: study.trained()[:1] == [after(ended)], "the job that goes on", 300)
+    until(lambda: study.trained()[:1] == [after(ended)], "the job that goes on", 900)
     assert jobs(study, cluster) == [first]
     assert "Restarts=1" in cluster.run("scontrol", "show", "job", first)
 
@@ -152,7 +152,7 @@ def orphan(study: Study, cluster: Cluster) -> Iterator[str]:
         running.wait()
         study.call("--unlock", "--configfile", "study.yaml")
         with submitted(study):
-            until(lambda: "is being made by another job" in study.text(LOG), "a second job that waits", 300)
+            until(lambda: "is being made by another job" in study.text(LOG), "a second job that waits", 900)
             assert len({first, *jobs(study, cluster, "RUNNING")}) == 2
             assert study.trainer() == process
             assert not study.trained()
@@ -168,7 +168,7 @@ def finished_orphan(study: Study, cluster: Cluster) -> Iterator[str]:
         study.until_trains()
         running.kill()
         running.wait()
-        until(lambda: not cluster.jobs(ALIVE), "the end of the job", 300)
+        until(lambda: not cluster.jobs(ALIVE), "the end of the job", 900)
     assert study.path(TRAINED).exists()
     yield "artefacts whole, but none that Snakemake has a record of"
     study.recover()

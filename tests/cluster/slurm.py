@@ -139,7 +139,7 @@ class Cluster:
         """Jobs first: their steps would outlive the daemons."""
         if len(self._daemons) > 1:
             subprocess.run(["scancel", "--user=root"], capture_output=True, check=False, timeout=60)
-            wait_until(lambda: not self.jobs("PENDING,RUNNING,COMPLETING,SUSPENDED"), 60, "the end of all jobs")
+            wait_until(lambda: not self.jobs("PENDING,RUNNING,COMPLETING,SUSPENDED"), 300, "the end of all jobs")
         for daemon in reversed(self._daemons):
             daemon.terminate()
             try:
@@ -189,10 +189,10 @@ class Cluster:
         self._configure()
         self._munge()
         self._daemon("slurmctld", "slurmctld", "-D")
-        wait_until(lambda: self._answers("scontrol", "ping"), 30, "slurmctld")
+        wait_until(lambda: self._answers("scontrol", "ping"), 300, "slurmctld")
         for name in NODES:
             self._daemon(f"slurmd-{name}", "slurmd", "-D", "-N", name)
-        wait_until(self._ready, 60, f"the nodes of SLURM (see {self.root}/log)")
+        wait_until(self._ready, 300, f"the nodes of SLURM (see {self.root}/log)")
 
     def _munge(self) -> None:
         folder = self.root / "munge"
@@ -201,7 +201,7 @@ class Cluster:
         options = [f"--{name}-file={folder / name}" for name in ("key", "seed", "pid")]
         options += [f"--socket={self.root}/munge.socket", f"--log-file={self.root}/log/munged.log"]
         self._daemon("munged", "munged", "--foreground", *options)
-        wait_until(lambda: self._answers("munge", f"--socket={self.root}/munge.socket", "--no-input"), 30, "munged")
+        wait_until(lambda: self._answers("munge", f"--socket={self.root}/munge.socket", "--no-input"), 300, "munged")
 
     def _configure(self) -> None:
         ports = free_ports(1 + len(NODES))

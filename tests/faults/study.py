@@ -29,7 +29,7 @@ OPTIONS = ("--cores", "1", "--configfile", "study.yaml")
 LINE = re.compile(r"iteration (\d+), (reco|truth): epoch (\d+)/")
 
 
-def until(true: Callable[[], object], what: str, seconds: float = 120) -> None:
+def until(true: Callable[[], object], what: str, seconds: float = 600) -> None:
     """Poll until `true()` holds; AssertionError saying what did not come."""
     end = time.monotonic() + seconds
     while not true():
@@ -81,7 +81,7 @@ class Study(Clone):
         running = self.start(*words)
         try:
             yield running
-            running.wait(timeout=300)
+            running.wait(timeout=1500)
         finally:
             if running.poll() is None:
                 os.killpg(running.pid, signal.SIGKILL)

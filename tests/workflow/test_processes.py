@@ -74,14 +74,14 @@ def test_processes_whose_torchrun_is_killed_save_their_state_and_end(empty) -> N
         [sys.executable, "-m", "snakemake", f"{PARTS}/nominal.parquet", *words], cwd=empty.folder, env=environment,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
-    limit = time.monotonic() + 120
+    limit = time.monotonic() + 600
     log = empty.path(LOG)
     while not (log.is_file() and "epoch 1/5" in log.read_text(encoding="utf-8")):
         assert running.poll() is None, "it was over before it could be killed"
         assert time.monotonic() < limit, "no epoch passed"
         time.sleep(0.01)
     os.killpg(running.pid, signal.SIGKILL)
-    running.wait(timeout=60)
+    running.wait(timeout=600)
     states = empty.path(PARTS) / ".nominal.parquet.state"
     while not (found := list(states.glob("*/*.pt"))):
         assert time.monotonic() < limit, "no state was saved"
