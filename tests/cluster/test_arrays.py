@@ -5,6 +5,8 @@ from tests.cluster.conftest import SUBMIT
 SNAKEFILE = """
 from truthward.array_task import become_own_job
 
+pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
+
 become_own_job()
 
 

@@ -5,6 +5,8 @@ import pytest
 from tests.cluster.faults import CLUSTER, perform
 from tests.faults.study import TARGET, Study
 
+pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
+
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory) -> Study:

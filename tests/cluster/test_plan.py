@@ -1,6 +1,10 @@
 """A node whose Python, package, lock or source is not the scheduler's makes nothing."""
 
+import pytest
+
 from tests.cluster.conftest import SUBMIT
+
+pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
 
 MADE = "results/tiny/simulate/pseudodata/0.root"
 

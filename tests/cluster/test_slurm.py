@@ -4,7 +4,11 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.cluster.slurm import Cluster, rows, wait_until
+
+pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
 
 HOG = "x = bytearray(600_000_000); x[::4096] = b'1' * len(x[::4096]); import time; time.sleep(60)"
 

@@ -15,6 +15,8 @@ from tests.cluster.slurm import Cluster, rows
 from tests.workflow.conftest import Clone, new_clone
 from truthward.watch import view
 
+pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
+
 SAMPLES = ("publication/events.parquet", "unfold/omnifold/unfolded.parquet", "unfold/ibu/unfolded.parquet")
 
 
