@@ -248,7 +248,7 @@ def test_job_on_other_packages_than_the_locks_is_refused(root, monkeypatch) -> N
 def test_tests_of_a_group_go_to_one_worker(tmp_path) -> None:
     """Versions of pytest and pytest-xdist that disagree deal them out like any others, and say nothing."""
     mark = 'import os, pytest\n@pytest.mark.xdist_group("g")\n@pytest.mark.parametrize("i", range(6))\n'
-    (tmp_path / "test_group.py").write_text(mark + "def test(i):\n    print("worker", os.getpid())\n", encoding="utf-8")
+    (tmp_path / "test_group.py").write_text(mark + "def test(i):\n    print('worker', os.getpid())\n", encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadgroup", "-rP", "-p", "no:cacheprovider", "."]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     workers = re.findall(r"worker (\d+)", done.stdout)
