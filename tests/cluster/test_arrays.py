@@ -1,11 +1,13 @@
 """Tasks of an array stand and fall alone."""
 
+import pytest
+
 from tests.cluster.conftest import SUBMIT
+
+pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
 
 SNAKEFILE = """
 from truthward.array_task import become_own_job
-
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
 
 become_own_job()
 

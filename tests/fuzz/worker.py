@@ -22,9 +22,6 @@ from mutate import damaged
 
 from truthward.errors import TruthwardError
 
-logging.disable(logging.CRITICAL)
-warnings.simplefilter("ignore")
-
 
 class Case:
     """An intact file of one target with what it says, to be damaged again and again."""
@@ -69,6 +66,8 @@ class Case:
 
 
 def main(module: Path, folder: Path, seed: str, memory: int, seconds: int) -> None:
+    logging.disable(logging.CRITICAL)
+    warnings.simplefilter("ignore")
     sys.path.insert(0, str(module.parent))
     targets = {target.name: target for target in import_module(module.stem).TARGETS}
     case: Case | None = None
