@@ -23,7 +23,7 @@ from tests.cluster.slurm import Cluster
 from tests.workflow.conftest import Clone, new_clone
 
 REPEATS = 1 if QUICK else 5
-JOBS = 3 if QUICK else 48
+JOBS = 3 if QUICK else 16
 POLL = ("--workflow-profile", "profiles/slurm", "--slurm-init-seconds-before-status-checks", "5")
 ALONE = ("--slurm-array-jobs", "none")  # The name of no rule.
 

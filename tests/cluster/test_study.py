@@ -3,7 +3,6 @@
 import io
 import re
 from collections import Counter
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -17,12 +16,8 @@ from truthward.watch import view
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
 
-SAMPLES = ("publication/events.parquet", "unfold/omnifold/unfolded.parquet", "unfold/ibu/unfolded.parquet")
-
-
-def shrink(study: dict[str, Any]) -> None:
-    """Leave what does the same once more."""
-    del study["surrogate"], study["amplify"], study["unfold"]["methods"]["generative"]
+METHODS = ("omnifold", "generative", "ibu")
+SAMPLES = ("publication/events.parquet", *(f"unfold/{method}/unfolded.parquet" for method in METHODS))
 
 
 def rule(job: dict[str, str]) -> str:
@@ -34,7 +29,6 @@ def rule(job: dict[str, str]) -> str:
 def submitted(cluster: Cluster, tmp_path_factory) -> Submitter:
     """The tiny study, submitted with the profile's trainings in the partition of GPUs."""
     clone = Submitter(new_clone(tmp_path_factory.mktemp("submitted") / "clone").folder)
-    clone.study(shrink)
     clone.edit("profiles/slurm/config.yaml", "&training {", "&training {slurm_partition: gpu, gpu: 1, ")
     clone.output = clone.submit()
     clone.gpus = dict(line.split() for line in cluster.log("gpus").splitlines())
@@ -46,7 +40,6 @@ def submitted(cluster: Cluster, tmp_path_factory) -> Submitter:
 def laptop(tmp_path_factory) -> Clone:
     """As much of the study as its publication needs, run here."""
     clone = new_clone(tmp_path_factory.mktemp("laptop") / "clone")
-    clone.study(shrink)
     clone.run(*(f"results/tiny/{name}" for name in SAMPLES))
     return clone
 
@@ -71,7 +64,7 @@ def test_it_is_the_laptops_replica_by_replica(submitted, laptop, sample) -> None
 
 def test_jobs_of_one_rule_went_as_an_array(submitted) -> None:
     tasks = [rule(job) for job in submitted.jobs if re.fullmatch(r"\d+_\d+", job["id"])]
-    assert Counter(tasks) == {"simulate": 3, "unfold_part": 4}
+    assert Counter(tasks) == {"simulate": 3, "unfold_part": 2 * len(METHODS), "amplify_draw": 2}
 
 
 def test_small_jobs_went_as_groups(submitted) -> None:
@@ -84,7 +77,8 @@ def test_trainings_had_a_gpu_each(submitted) -> None:
     rules = {
         partition: {rule(job) for job in rows(submitted.jobs, partition=partition)} for partition in ("cpu", "gpu")
     }
-    assert {"calibrate", "unfold_nominal", "unfold_part", "validate"} == rules["gpu"]
+    trainings = {"calibrate", "surrogate", "amplify_study", "unfold_nominal", "unfold_part"}
+    assert trainings | {"validate", "validate_surrogate"} == rules["gpu"]
     assert not rules["gpu"] & rules["cpu"]
     alone = [job["id"] for job in submitted.jobs if rule(job) in ("calibrate", "unfold_nominal", "validate")]
     assert {submitted.gpus[job] for job in alone} <= {"0", "1"}
