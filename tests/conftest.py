@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.faults.study import TARGET, Study
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -29,6 +31,22 @@ def shared_data() -> Path:
 def root() -> Path:
     """The checkout."""
     return ROOT
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory) -> Study:
+    """A study in which all is done that comes before the unfolding, for faults."""
+    study = Study.new(tmp_path_factory.mktemp("faults") / "prepared")
+    study.prepare()
+    return study
+
+
+@pytest.fixture(scope="module")
+def undisturbed(prepared, tmp_path_factory) -> dict:
+    """The numbers of that study when nothing happens to it, on this machine."""
+    study = prepared.fork(tmp_path_factory.mktemp("faults") / "undisturbed")
+    study.run(TARGET, cores=1)
+    return study.numbers()
 
 
 @pytest.fixture

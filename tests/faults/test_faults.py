@@ -3,25 +3,8 @@
 import pytest
 
 from tests.faults.cases import LOCAL, can_mount, perform
-from tests.faults.study import TARGET, Study
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("faults")]
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory) -> Study:
-    """All that comes before the unfolding."""
-    study = Study.new(tmp_path_factory.mktemp("faults") / "prepared")
-    study.prepare()
-    return study
-
-
-@pytest.fixture(scope="module")
-def undisturbed(prepared, tmp_path_factory) -> dict:
-    """The numbers of a study that nothing happened to."""
-    study = prepared.fork(tmp_path_factory.mktemp("faults") / "undisturbed")
-    study.run(TARGET, cores=1)
-    return study.numbers()
 
 
 @pytest.mark.parametrize("name", LOCAL)
