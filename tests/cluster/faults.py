@@ -180,7 +180,7 @@ def _has_pending(process: int, number: int) -> bool:
     """Whether a signal waits for a halted process; true of one that is gone."""
     try:
         status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # The latter where it ends between the opening and the reading.
         return True
     return bool(int(re.search(r"^ShdPnd:\s*(\w+)", status, re.MULTILINE)[1], 16) >> (number - 1) & 1)
 
