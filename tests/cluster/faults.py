@@ -20,7 +20,7 @@ import numpy as np
 
 from tests.cluster.slurm import Cluster, rows
 from tests.faults.cases import Outcome, compared
-from tests.faults.study import LOG, TRAINED, Study, after, until
+from tests.faults.study import LOG, TRAINED, Study, after, halted, until
 
 SUBMIT = ("--workflow-profile", "profiles/slurm", "--slurm-init-seconds-before-status-checks", "1",
           "--configfile", "study.yaml", "--retries", "1")  # fmt: skip
@@ -54,19 +54,6 @@ def jobs(study: Study, cluster: Cluster, states: str = "all") -> list[str]:
     """The ids of the jobs that a call has submitted, in their order."""
     call = re.search(r"SLURM run ID: (\S+)", study.text("call.log"))[1]
     return sorted((row["id"] for row in rows(cluster.jobs(states), name=call)), key=int)
-
-
-@contextmanager
-def halted(study: Study) -> Iterator[int]:
-    """The training's process, halted in its first fit; it goes on when the block is over, if it is still there."""
-    study.until_trains()
-    process = study.trainer()
-    os.kill(process, signal.SIGSTOP)
-    try:
-        yield process
-    finally:
-        if Path(f"/proc/{process}").exists():
-            os.kill(process, signal.SIGCONT)
 
 
 def saved(study: Study, number: int) -> tuple[int, str, int]:

@@ -124,6 +124,19 @@ class Study(Clone):
         return {name: table.column(name).to_numpy() for name in table.column_names}
 
 
+@contextmanager
+def halted(study: Study) -> Iterator[int]:
+    """The training's process, halted in its first fit; it goes on when the block is over, if it is still there."""
+    study.until_trains()
+    process = study.trainer()
+    os.kill(process, signal.SIGSTOP)
+    try:
+        yield process
+    finally:
+        if Path(f"/proc/{process}").exists():
+            os.kill(process, signal.SIGCONT)
+
+
 def _shrink(content: dict) -> None:
     for stage in ("calibrate", "surrogate", "amplify"):
         del content[stage]
