@@ -30,8 +30,8 @@ NUMERICS = {"numpy", "scipy", "pandas", "pyarrow", "awkward", "vector", "uproot"
 THIRD_PARTY = {
     0: {"pydantic", "yaml"},
     1: NUMERICS,
-    2: {"torch", "safetensors", "numpy"},
-    3: {"torch", "numpy", "safetensors"},
+    2: {"torch", "torchdiffeq", "safetensors", "numpy"},
+    3: {"torch", "zuko", "numpy", "safetensors"},
     4: {"torch", "safetensors"} | NUMERICS,
     5: {"matplotlib", "mplhep", "rich"} | NUMERICS,
     6: {"rich", "torch", "yaml"},

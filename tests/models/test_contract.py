@@ -118,6 +118,9 @@ def test_works_in_a_stack_with_equal_random_numbers(kind):
     single = build(kind)
     single.load_state_dict(stack.state_of(2))
     torch.testing.assert_close(drawn[2], single.sample(c, noise), rtol=1e-4, atol=1e-5)
+    if single.LIKELIHOOD:
+        with torch.no_grad():
+            torch.testing.assert_close(stack.call("log_prob", x, c)[2], single.log_prob(x, c), rtol=1e-3, atol=1e-4)
 
 
 def test_log_prob_integrates_to_one_or_says_that_it_cannot(kind, trained):
@@ -128,7 +131,8 @@ def test_log_prob_integrates_to_one_or_says_that_it_cannot(kind, trained):
         return
     axis = torch.linspace(-5, 5, 201)
     grid = torch.cartesian_prod(axis, axis)
-    density = model.log_prob(grid, torch.ones(len(grid), 1)).double().exp()
+    with torch.no_grad():
+        density = model.log_prob(grid, torch.ones(len(grid), 1)).double().exp()
     assert abs(float(density.sum() * (axis[1] - axis[0]) ** 2) - 1) < 0.03
 
 

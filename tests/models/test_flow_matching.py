@@ -27,6 +27,17 @@ def test_solvers_converge_with_their_order(solver, order):
     assert abs(float(torch.log2(errors[0] / errors[1])) - order) < 0.5
 
 
+def test_the_adaptive_solver_keeps_its_tolerance():
+    noise = torch.randn(100, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    nothing = torch.empty(100, 0, dtype=torch.float64)
+    exact = flow(solver="rk4", steps=200).double().sample(nothing, noise)
+    errors = [
+        float((flow(solver="dopri5", tolerance=t).double().sample(nothing, noise) - exact).abs().max())
+        for t in (1e-2, 1e-6)
+    ]
+    assert errors[1] < 1e-5 < errors[0]
+
+
 def test_cache_sized_batches_change_nothing():
     noise, nothing = torch.randn(1000, 2, generator=torch.Generator().manual_seed(1)), torch.empty(1000, 0)
     torch.testing.assert_close(
