@@ -35,7 +35,7 @@ def test_the_adaptive_solver_keeps_its_tolerance():
         float((flow(solver="dopri5", tolerance=t).double().sample(nothing, noise) - exact).abs().max())
         for t in (1e-2, 1e-6)
     ]
-    assert errors[1] < 1e-5 < errors[0]
+    assert errors[1] < 1e-4 < errors[0]
 
 
 def test_cache_sized_batches_change_nothing():

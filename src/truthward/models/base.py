@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from truthward.errors import ConfigError
-from truthward.learn.ode import Solver, integrate
+from truthward.learn.ode import FIXED, Solver, integrate
 
 
 class GenerativeModel(nn.Module, ABC):
@@ -108,7 +108,11 @@ class Transport(GenerativeModel):
 
     def log_prob(self, x: Tensor, condition: Tensor) -> Tensor:
         """log p(x | condition), (B, D), (B, C) -> (B,), by the instantaneous change of variables with the exact trace
-        of dv/dx (1810.01367, eq. 2), solved backwards as the samples are solved forwards."""
+        of dv/dx (1810.01367, eq. 2).
+
+        Solved backwards by rk4 with `steps` steps, or by an adaptive `solver`: where 6 steps of midpoint draw good
+        events, they were seen to give a density that integrates to 1.15, and those of rk4 one to 1.01.
+        """
         parts = zip(x.split(self.batch), condition.split(self.batch), strict=True)
         return torch.cat([self._log_prob(x, c) for x, c in parts])
 
@@ -127,8 +131,9 @@ class Transport(GenerativeModel):
             return torch.cat([value, torch.einsum("dbd->b", rows)[:, None]], dim=-1)
 
         state = torch.cat([x, torch.zeros_like(x[:, :1])], dim=-1)
+        solver: Solver = "rk4" if self.solver in FIXED else self.solver
         state = integrate(
-            with_trace, state, solver=self.solver, steps=self.steps, tolerance=self.tolerance, start=1.0, end=0.0
+            with_trace, state, solver=solver, steps=self.steps, tolerance=self.tolerance, start=1.0, end=0.0
         )
         noise, change = state[:, :-1], state[:, -1]
         return -0.5 * (noise.square() + math.log(2.0 * math.pi)).sum(-1) + change
