@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # SLURM and munge from Debian's packages, for tests/cluster; where they cannot be had, those tests skip and say why.
 set -uo pipefail
+# Debian keeps daemons where the PATH of a bare CI does not look.
+PATH="$PATH:/usr/sbin:/sbin"
 have() { command -v slurmctld slurmd munged >/dev/null; }
 if have; then
   echo "packages.sh: SLURM and munge are installed"

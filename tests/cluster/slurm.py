@@ -99,6 +99,11 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+def located(name: str) -> str | None:
+    """Where a program is; Debian keeps daemons where the PATH of a user or of a bare CI does not look."""
+    return shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+
+
 class Cluster:
     """Context manager of the machine's one cluster; a second one waits for the first, also in another process.
 
@@ -114,7 +119,7 @@ class Cluster:
 
     def impossible(self) -> str | None:
         """Why no cluster can be raised here, if so."""
-        missing = [name for name in PROGRAMS if shutil.which(name) is None]
+        missing = [name for name in PROGRAMS if located(name) is None]
         config = ETC / "slurm.conf"
         if missing:
             return f"needs {', '.join(missing)}: tests/cluster/packages.sh installs SLURM and munge on Debian"
@@ -228,7 +233,13 @@ class Cluster:
         """Start in the foreground, as a child that a signal to the tests does not reach, and note its pid."""
         with (self.root / "log" / f"{name}.out").open("w") as out:
             child = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, cwd=self.root
+                command,
+                executable=located(command[0]),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+                cwd=self.root,
             )
         self._daemons.append(child)
         with (self.root / "pids").open("a") as pids:

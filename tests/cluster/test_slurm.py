@@ -57,7 +57,7 @@ def test_preemption_requeues(cluster) -> None:
 def test_another_clusters_configuration_is_left_alone(monkeypatch, tmp_path) -> None:
     (tmp_path / "slurm.conf").write_text("ClusterName=site\n")
     monkeypatch.setattr("tests.cluster.slurm.ETC", tmp_path)
-    monkeypatch.setattr("shutil.which", lambda name: name)
+    monkeypatch.setattr("tests.cluster.slurm.located", lambda name: name)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert "another cluster" in Cluster().impossible()
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
