@@ -68,6 +68,7 @@ def test_a_right_config_is_taken() -> None:
         ("study", "../escape", ["study", "../escape"]),
         ("samples.data.read", {"kind": "flat_tree", "files": ["x.root"]}, ["samples.data", "exactly one"]),
         ("samples.data.checksums", "SHA256SUMS", ["samples.data", "`checksums` is for samples that are read"]),
+        ("samples.data.chunks", 21, ["samples.data", "21 chunks", "at most 20"]),
         ("calibrate", {"kind": "repulsive", "membrs": 3}, ["calibrate.membrs", "did you mean 'members'"]),
         ("unfold.replicas", {"data_bootstrap": -1}, ["unfold.replicas.data_bootstrap", "-1 given"]),
     ],

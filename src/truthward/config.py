@@ -11,6 +11,9 @@ from truthward import plugins
 
 Plugin = dict[str, Any]
 
+BLOCK = 1000
+"""Events of a generated sample that share a seed; a chunk is one block at least."""
+
 
 class Strict(BaseModel):
     """Base of all sections: no unknown key, no silent change of type, immutable."""
@@ -81,8 +84,10 @@ class Sample(Strict):
             raise ValueError("`events` and `chunks` are for generated samples")
         if self.generate is not None and self.checksums is not None:
             raise ValueError("`checksums` is for samples that are read; generated ones are recorded by themselves")
-        if self.chunks > self.events:
-            raise ValueError(f"{self.chunks} chunks for {self.events} events")
+        if self.chunks > (most := math.ceil(self.events / BLOCK)):
+            raise ValueError(
+                f"{self.chunks} chunks for {self.events} events; events are made in blocks of {BLOCK}: at most {most}"
+            )
         return self
 
 

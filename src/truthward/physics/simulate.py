@@ -13,13 +13,13 @@ import numpy as np
 import uproot
 
 from truthward.artefact import atomic
+from truthward.config import BLOCK
 from truthward.errors import ConfigError
 from truthward.physics.generators.base import PROCESSES, Generator
 from truthward.physics.observables import ABSENT
 from truthward.provenance import Record
 from truthward.seeds import seed_for
 
-BLOCK = 1000
 SECONDS_BETWEEN_LINES = 10.0
 log = logging.getLogger("truthward")
 
