@@ -273,6 +273,36 @@ def test_an_interrupted_training_is_taken_up(tmp_path) -> None:
     np.testing.assert_array_equal(first[0], again[0])
 
 
+@pytest.mark.parametrize("pairing", ["conditional", "paired", "unpaired"])
+def test_bridges_unfold_the_distribution_where_prior_and_data_agree(pairing) -> None:
+    """Two correlated observables: what smearing takes of the correlation comes back, and where it is not a Gaussian."""
+    rng = np.random.default_rng(5)
+    inputs = toy(8000, shift=0.0)
+
+    def pair(n: int) -> tuple[np.ndarray, np.ndarray]:
+        first = rng.normal(size=n)
+        truth = np.stack([first, np.abs(first) + 0.3 * rng.normal(size=n)], axis=1)
+        return truth.astype(np.float32), (truth + rng.normal(0, SMEAR, truth.shape)).astype(np.float32)
+
+    truth, reco = pair(len(inputs.truth))
+    wanted, data = pair(len(inputs.data_reco))
+    inputs = replace(
+        inputs,
+        observables=[Observable(name=n, range=(-4.0, 4.0), bins=20) for n in ("x", "y")],
+        truth=truth,
+        reco=reco,
+        data_reco=data,
+        variations={},
+    )
+    model = {**QUICK["model"], "kind": "bridge", "pairing": pairing}
+    x, w = blocks(Generative(**QUICK | {"model": model, "prior_steps": 0}).unfold(inputs, [NOMINAL], seed=3))
+    assert w.sum() == pytest.approx(len(data))
+    for power in ((0, 1), (0, 2), (1, 0), (2, 0), (2, 1)):
+        moments = [np.average((v**power).prod(axis=1), weights=u) for v, u in ((x, w), (wanted, None), (data, None))]
+        assert moments[0] == pytest.approx(moments[1], abs=0.09), power
+    assert abs(moments[2] - moments[1]) > 0.3
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [({"draws": 0}, "draws is 0"), ({"replica_draws": 9}, "replica_draws 9"), ({"prior_steps": -1}, "prior_steps -1")],

@@ -23,9 +23,11 @@ class GenerativeModel(nn.Module, ABC):
         dimensions: D.
         conditions: C.
         LIKELIHOOD: whether `log_prob` is tractable.
+        CONDITIONAL: whether it is p(x | condition) event by event; false where it maps distributions alone.
     """
 
     LIKELIHOOD: bool = False
+    CONDITIONAL: bool = True
 
     def __init__(self, *, dimensions: int, conditions: int) -> None:
         super().__init__()
@@ -135,8 +137,11 @@ class Transport(GenerativeModel):
         state = integrate(
             with_trace, state, solver=solver, steps=self.steps, tolerance=self.tolerance, start=1.0, end=0.0
         )
-        noise, change = state[:, :-1], state[:, -1]
-        return -0.5 * (noise.square() + math.log(2.0 * math.pi)).sum(-1) + change
+        return self._log_start(state[:, :-1], condition) + state[:, -1]
+
+    def _log_start(self, x: Tensor, condition: Tensor) -> Tensor:
+        """Log density (B,) of where the events start; noise alone starts standard normal."""
+        return -0.5 * (x.square() + math.log(2.0 * math.pi)).sum(-1)
 
     def _carried(self, x: Tensor, condition: Tensor, start: float, end: float) -> Tensor:
         if not len(x):

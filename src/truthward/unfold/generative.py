@@ -42,6 +42,9 @@ class Generative(Unfolder):
     Negative weights are used as they are in all losses, which are linear in them: the minimum is that of the density
     the signed events stand for. Weights that sum to something negative, in a class or in all, raise.
 
+    A model that maps distributions (`bridge`, paired or unpaired) has no p(t | r): what it gives is right as a
+    distribution, where the weighted simulation's reco values are distributed as the data's.
+
     Only the unfolded observables are drawn: the result has no others. Every replica is a block of draws of its own,
     with the same noise for the same data event, so that what sampling adds is common to nominal and replicas. Sizes: M
     `draws` rows for the nominal and for each systematic, M `replica_draws` for each other replica, less the events that

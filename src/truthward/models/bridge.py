@@ -1,0 +1,121 @@
+"""Bridges: generation that starts from the condition instead of from noise alone."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from truthward.errors import ConfigError
+from truthward.learn.nets import MLP
+from truthward.models.base import Transport
+
+
+class Bridge(Transport):
+    """Carries a condition x_0 (t = 0, reco values) to x_1 (t = 1, truth) along dx/dt = v.
+
+    The start is y = x_0 + sigma e, e standard normal; with x_t = (1 - t) y + t x_1 the loss |v(x_t) - (x_1 - y)|^2 / D
+    has the velocity that carries p(y) to p(x_1) as its minimiser (couplings that depend on data: 2310.03725). x_0 is
+    the first min(C, D) columns of the condition; a column beyond them starts from e itself. `pairing` says what is
+    coupled:
+
+    - conditional: v also sees the condition. For one x_0 the start is N(x_0, sigma^2), and p(x_1 | condition) is
+      learned. This is the conditional Schroedinger bridge (SBUnfold 2308.12351, 2411.02495), exactly: the
+      Brownian bridge X_s = (1 - s) x_0 + s x_1 + sigma sqrt(s (1 - s)) e from the point x_0 is x_0 + l (x_t - x_0)
+      with l = s + sqrt(s (1 - s)) and t = s / l, so that both have the same probability flow, and that of x_t has no
+      singular first step. Sampling and density are exact but for the network and the solver.
+    - paired: v sees x_t alone. Distributions are mapped: x_0 + sigma e, of the training's p(x_0), to p(x_1); pairs make
+      the map a short one. sigma = 0 is direct diffusion (2411.02495). Where sigma > 0 it is no Brownian
+      bridge, whose marginals in between are others.
+    - unpaired: as paired, each x_1 with x_0 of another event of the batch, for samples that have no common events. The
+      loss does not know the weights of that other event: p(x_0) is that of the events without weights.
+
+    A map of distributions states no p(x_1 | x_0) for an event and has no density. With sigma = 0 it cannot spread an
+    atom of x_0 (an integer) over what follows it.
+
+    Args:
+        dimensions: D, given by the program.
+        conditions: C, given by the program.
+        pairing: see above.
+        noise: sigma, in units of the scaled columns; above 0 where `pairing` is conditional.
+        width: of each hidden layer.
+        depth: number of hidden layers.
+        activation: between them.
+        frequencies: sines and cosines of pi k t, k = 1 ... frequencies, beside t itself.
+        solver, steps, tolerance, batch: see `Transport`.
+    """
+
+    def __init__(
+        self,
+        *,
+        dimensions: int,
+        conditions: int,
+        pairing: Literal["conditional", "paired", "unpaired"] = "conditional",
+        noise: float = 0.5,
+        width: int = 128,
+        depth: int = 3,
+        activation: Literal["relu", "gelu", "silu", "tanh"] = "relu",
+        frequencies: int = 2,
+        solver: Literal["midpoint", "heun", "rk4", "dopri5"] = "midpoint",
+        steps: int = 6,
+        tolerance: float = 1e-4,
+        batch: int = 2048,
+    ) -> None:
+        super().__init__(
+            dimensions=dimensions, conditions=conditions, solver=solver, steps=steps, tolerance=tolerance, batch=batch
+        )
+        self.CONDITIONAL = self.LIKELIHOOD = pairing == "conditional"
+        if noise < 0 or (noise == 0 and self.CONDITIONAL):
+            raise ConfigError(
+                f"bridge: noise is {noise}; 0 at least is needed, and above 0 for pairing: conditional, where one reco "
+                "event leads to many truth events"
+            )
+        if min(width, depth) < 1 or frequencies < 0:
+            raise ConfigError(
+                f"bridge: width {width}, depth {depth}, frequencies {frequencies} given; at least 1 (frequencies: 0) "
+                "is needed"
+            )
+        self.pairing, self.noise, self.frequencies = pairing, float(noise), frequencies
+        self.started = min(conditions, dimensions)
+        inputs = dimensions + (conditions if self.CONDITIONAL else 0) + 1 + 2 * frequencies
+        self.network = MLP(inputs, dimensions, width=width, depth=depth, activation=activation)
+
+    def loss(self, x: Tensor, condition: Tensor) -> Tensor:
+        """Squared error of the velocity, mean over dimensions, (B, D), (B, C) -> (B,), at a random time each."""
+        if self.pairing == "unpaired":
+            # Batches are in random order: the neighbour is any other event.
+            condition = condition.roll(1, 0)
+        t = torch.rand(x.shape[0], 1, device=x.device, dtype=x.dtype)
+        start = self._start(condition, torch.randn(x.shape, device=x.device, dtype=x.dtype))
+        predicted = self.velocity((1.0 - t) * start + t * x, t, condition)
+        return (predicted - (x - start)).square().mean(-1)
+
+    def velocity(self, x: Tensor, t: Tensor, condition: Tensor) -> Tensor:
+        """See `Transport`."""
+        angles = t * (math.pi * torch.arange(1, self.frequencies + 1, device=x.device, dtype=x.dtype))
+        seen = [x, condition] if self.CONDITIONAL else [x]
+        return self.network(torch.cat([*seen, t, angles.sin(), angles.cos()], dim=-1))
+
+    @torch.no_grad()
+    def sample(self, condition: Tensor, noise: Tensor | None = None) -> Tensor:
+        """(B, C) -> (B, D); e is `noise` (B, D)."""
+        if noise is None:
+            noise = torch.randn(condition.shape[0], self.dimensions, device=condition.device, dtype=condition.dtype)
+        return super().sample(condition, self._start(condition, noise))
+
+    def log_prob(self, x: Tensor, condition: Tensor) -> Tensor:
+        """See `Transport`; of pairing: conditional alone."""
+        if not self.LIKELIHOOD:
+            raise ConfigError(f"bridge: pairing {self.pairing} has no tractable density; conditional has")
+        return super().log_prob(x, condition)
+
+    def _start(self, condition: Tensor, noise: Tensor) -> Tensor:
+        first = condition[:, : self.started] + self.noise * noise[:, : self.started]
+        return torch.cat([first, noise[:, self.started :]], dim=-1)
+
+    def _log_start(self, x: Tensor, condition: Tensor) -> Tensor:
+        first = (x[:, : self.started] - condition[:, : self.started]) / self.noise
+        noise = torch.cat([first, x[:, self.started :]], dim=-1)
+        return super()._log_start(noise, condition) - self.started * math.log(self.noise)
