@@ -58,21 +58,28 @@ def _cluster(particles: ak.Array, algorithm: int, radius: float) -> fastjet.Clus
     return fastjet.ClusterSequence(bare, fastjet.JetDefinition(algorithm, radius))
 
 
-def leading_jet(particles: ak.Array, *, radius: float = 0.4, min_pt: float = 20.0) -> Jets:
+def leading_jet(
+    particles: ak.Array, *, radius: float = 0.4, min_pt: float = 20.0, opposite: np.ndarray | None = None
+) -> Jets:
     """Cluster with anti-kT (0802.1189, E-scheme) and keep the jet of largest pt.
 
     Args:
         particles: (N, var) records with px, py, pz, E (GeV); further fields are carried to the constituents.
         radius: jet radius.
         min_pt: an event whose jets are all softer (GeV) counts as one without a jet.
+        opposite: (N,) azimuths; only jets more than pi/2 away are looked at.
     """
     if len(particles) == 0:
         empty = np.zeros(0)
         return Jets(empty, empty, empty, empty, empty, particles)
     sequence = _cluster(particles, fastjet.antikt_algorithm, radius)
     jets = sequence.inclusive_jets(min_pt=min_pt)
+    parts = sequence.constituent_index(min_pt=min_pt)
+    if opposite is not None:
+        away = jets.px * np.cos(opposite) + jets.py * np.sin(opposite) < 0.0
+        jets, parts = jets[away], parts[away]
     lead = ak.argmax(jets.px**2 + jets.py**2, axis=1, keepdims=True)
-    index = ak.firsts(sequence.constituent_index(min_pt=min_pt)[lead], axis=1)
+    index = ak.firsts(parts[lead], axis=1)
     index = ak.values_astype(ak.fill_none(index, [], axis=0), np.int64)
     has = ak.to_numpy(ak.num(jets, axis=1) > 0)
     best = ak.flatten(jets[has][lead[has]])
@@ -113,3 +120,37 @@ def n_subjettiness(constituents: ak.Array, *, radius: float = 0.4) -> np.ndarray
     """
     sequence = _cluster(constituents, fastjet.kt_algorithm, ALL_IN_ONE)
     return ak.to_numpy(sequence.njettiness("NormalizedMeasure", "KT_Axes", [1, 2], 1.0, radius))
+
+
+def subjets(constituents: ak.Array, *, count: int = 3, radius: float = 0.4) -> np.ndarray:
+    """Subjets by falling pt, (N, count, 4): px, py, pz, E (GeV), all 0 where an axis has nothing about it.
+
+    A subjet is what lies within `radius` (rapidity and azimuth) of an axis and of no other nearer by, as in XCone
+    (1508.01516), about exclusive-kT axes instead of those that minimise N-jettiness.
+
+    Args:
+        constituents: (N, var) records with px, py, pz, E (GeV), at least `count` each.
+    """
+    if len(constituents) == 0:
+        return np.zeros((0, count, 4))
+    # `exclusive_jets` itself warns of every algorithm, kT as well, and changes how all warnings look.
+    members = _cluster(constituents, fastjet.kt_algorithm, ALL_IN_ONE).exclusive_jets_constituent_index(njets=count)
+    counts = ak.to_numpy(ak.num(constituents, axis=1))
+    owner, flat = np.repeat(np.arange(len(counts)), counts), ak.flatten(constituents)
+    sizes, first = ak.to_numpy(ak.num(members, axis=2)).ravel(), np.cumsum(counts) - counts
+    event = np.repeat(np.repeat(np.arange(len(counts)), count), sizes)
+    axis = np.empty(len(owner), dtype=np.int64)
+    axis[first[event] + ak.to_numpy(ak.flatten(members, axis=None))] = np.repeat(np.arange(len(sizes)), sizes)
+
+    def summed(cell: np.ndarray, chosen: np.ndarray) -> dict[str, np.ndarray]:
+        return {n: np.bincount(cell[chosen], weights=ak.to_numpy(flat[n])[chosen], minlength=len(sizes))
+                for n in ("px", "py", "pz", "E")}  # fmt: skip
+
+    axes = ak.zip(summed(axis, np.ones(len(axis), dtype=bool)))
+    _, _, rapidity, phi, _ = (column.reshape(-1, count) for column in kinematics(axes))
+    _, _, own_rapidity, own_phi, _ = kinematics(flat)
+    distance = np.hypot(own_rapidity[:, None] - rapidity[owner], delta_phi(own_phi[:, None], phi[owner]))
+    near = summed(owner * count + distance.argmin(axis=1), distance.min(axis=1) < radius)
+    found = np.stack(list(near.values()), axis=-1).reshape(-1, count, 4)
+    order = np.argsort(-np.hypot(found[..., 0], found[..., 1]), axis=1, kind="stable")
+    return np.take_along_axis(found, order[..., None], axis=1)

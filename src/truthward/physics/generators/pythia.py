@@ -8,19 +8,16 @@ import awkward as ak
 import numpy as np
 import pythia8mc
 
-from truthward.errors import ConfigError, TruthwardError
-from truthward.physics.detector import ETA_MAX, Detector
+from truthward.errors import ConfigError
+from truthward.physics.detector import Detector
 from truthward.physics.generators.base import Generator
 from truthward.physics.jets import leading_jet
 from truthward.physics.observables import level
+from truthward.physics.particles import FB_PER_MB, accepted, started, visible
 
-FB_PER_MB = 1.0e12
-# The record of a batch holds every parton: 0.3 MB an event.
-BATCH = 200
 # Scale of the shower (GeV) at which the Z is looked at. Further down its pt changes by 1.1 GeV (standard deviation),
 # 4 at most; but the time lies there: 5 ms an event, in multiparton interactions, against 0.5 ms above.
 VETO_SCALE = 4.0
-INVISIBLE = (12, 14, 16)
 
 
 class _SoftZ(pythia8mc.UserHooks):
@@ -99,7 +96,6 @@ class Pythia(Generator):
         if alpha_s < 0.0 or (alpha_s and shower == "vincia"):
             raise ConfigError(f"alpha_s: {alpha_s} given; it is 0 or positive, and set for the simple shower alone")
         self.settings = (
-            "Print:quiet = on",
             f"Beams:eCM = {energy}",
             f"Tune:pp = {tune}",
             f"PartonShowers:model = {1 if shower == 'simple' else 2}",
@@ -110,7 +106,6 @@ class Pythia(Generator):
             "23:onMode = off",
             "23:onIfAny = 12 14 16",
             f"PhaseSpace:pTHatMin = {pt_hat_min}",
-            "Random:setSeed = on",
             *([f"TimeShower:alphaSvalue = {alpha_s}"] if alpha_s else []),
         )
         self.process = process
@@ -136,36 +131,10 @@ class Pythia(Generator):
         Raises:
             TruthwardError: where Pythia does not start or gives up on every event of a batch.
         """
-        pythia = pythia8mc.Pythia("", False)
-        # Zero would mean a seed from the clock.
-        for line in (*self.settings, f"Random:seed = {1 + seed % 899_999_999}"):
-            if not pythia.readString(line):
-                raise TruthwardError(f"Pythia refuses the setting {line!r}")
         hook = _SoftZ(self.z_pt_min - self.z_pt_margin)
-        pythia.setUserHooksPtr(hook)
-        if not pythia.init():
-            raise TruthwardError("Pythia does not initialise; the settings are: " + "; ".join(self.settings))
+        pythia = started(self.settings, seed, hook=hook)
         rng = np.random.default_rng(seed)
-        pieces: list[dict[str, Any]] = []
-        accepted = generated = 0
-        while accepted < events:
-            # Half of what is generated is accepted: a short last batch wastes nothing.
-            size = min(BATCH, 2 * (events - accepted) + 10)
-            batch = pythia.nextBatch(size)
-            if len(batch) == 0:
-                raise TruthwardError(f"Pythia made none of {size} events; the settings are: {'; '.join(self.settings)}")
-            columns, rows = self._accept(pythia, batch.prt, rng)
-            wanted = events - accepted
-            if len(rows) > wanted:
-                # The luminosity ends with the last event that is kept.
-                generated += int(rows[wanted - 1]) + 1
-                columns = {name: column[:wanted] for name, column in columns.items()}
-            else:
-                generated += len(batch)
-            accepted += min(len(rows), wanted)
-            pieces.append(columns)
-        out = {name: ak.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
-        out = {name: value if value.ndim > 1 else ak.to_numpy(value) for name, value in out.items()}
+        out, generated = accepted(pythia, self.settings, events, lambda record: self._accept(pythia, record, rng))
         # With the early veto, sigma is the cross section of what is handed out. Each block has its own estimate of the
         # accepted cross section, sigma * events / generated; the sample's is their mean, weighted by events / total.
         expected = pythia.infoPython().sigmaGen() * FB_PER_MB * self.luminosity / generated * (events / total)
@@ -176,7 +145,7 @@ class Pythia(Generator):
         """Columns of the accepted events of a batch, and their rows in it, (n,)."""
         boson = record[record.id == 23].p[:, -1]
         z_pt = np.hypot(ak.to_numpy(boson.px), ak.to_numpy(boson.py))
-        particles = self._visible(pythia, record)
+        particles = visible(pythia, record)
         reco = self.detector.reconstruct(particles, rng)
         missing = np.hypot(ak.to_numpy(ak.sum(reco.px, axis=1)), ak.to_numpy(ak.sum(reco.py, axis=1)))
         # Most of the time below is clustering, and most of the margin's events fail both cuts.
@@ -191,18 +160,3 @@ class Pythia(Generator):
         for prefix, (jets, recoil, passed) in zip(("truth", "reco"), levels, strict=True):
             columns |= level(jets.select(either), recoil[either], passed[either], prefix=prefix, radius=self.radius)
         return columns, rows[either]
-
-    def _visible(self, pythia: pythia8mc.Pythia, record: ak.Array) -> ak.Array:
-        """Final visible particles with |eta| < 5 as records px, py, pz, E (GeV), pid, charge (units of e)."""
-        counts = ak.to_numpy(ak.num(record, axis=1))
-        flat = ak.flatten(record)
-        status, pid = ak.to_numpy(flat.status), ak.to_numpy(flat.id)
-        px, py, pz, energy = (ak.to_numpy(flat.p[name]) for name in ("px", "py", "pz", "e"))
-        # |pz| < sinh(5) pt is |eta| < 5, without dividing by the pt of what flies down the beam.
-        seen = (status > 0) & (np.abs(pz) < np.sinh(ETA_MAX) * np.hypot(px, py)) & ~np.isin(np.abs(pid), INVISIBLE)
-        pid = pid[seen]
-        kinds, which = np.unique(pid, return_inverse=True)
-        charge = np.array([pythia.particleData.charge(int(kind)) for kind in kinds])[which]
-        owner = np.repeat(np.arange(len(record)), counts)[seen]
-        fields = {"px": px[seen], "py": py[seen], "pz": pz[seen], "E": energy[seen], "pid": pid, "charge": charge}
-        return ak.unflatten(ak.zip(fields), np.bincount(owner, minlength=len(record)))
