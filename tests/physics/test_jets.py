@@ -4,7 +4,7 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from truthward.physics.jets import delta_phi, kinematics, leading_jet, momenta, n_subjettiness, soft_drop
+from truthward.physics.jets import delta_phi, kinematics, leading_jet, momenta, n_subjettiness, soft_drop, subjets
 from truthward.physics.observables import ABSENT, LN_RHO_FLOOR, SUBSTRUCTURE, level, substructure
 
 
@@ -55,6 +55,29 @@ def test_radius_is_an_argument():
     wide = particles([(100.0, 0.0, 0.0), (50.0, 0.6, 0.0)])
     assert ak.num(leading_jet(wide, radius=0.4).constituents).tolist() == [1]
     assert ak.num(leading_jet(wide, radius=0.8).constituents).tolist() == [2]
+
+
+def test_a_jet_opposite_to_an_azimuth():
+    two = [(100.0, 0.0, 0.1), (90.0, 0.5, 3.0)]
+    jets = leading_jet(particles(two, two, [two[0]]), opposite=np.array([0.0, 3.1, 0.0]))
+    assert jets.pt.tolist() == [pytest.approx(90.0), pytest.approx(100.0), 0.0]
+    assert ak.num(jets.constituents).tolist() == [1, 1, 0]
+
+
+def test_subjets_are_what_lies_about_three_axes():
+    soft = (1.0, -0.3, 0.1)
+    wide = (2.0, 0.0, 0.75)
+    first = [(50.0, 0.0, 0.0), (30.0, 0.1, 0.0), soft, wide, (100.0, 1.0, 0.0), (20.0, 0.0, 1.3)]
+    second = [(40.0, 0.0, 3.1), (60.0, 0.0, -2.0), (10.0, 1.5, 0.0)]
+    found = subjets(particles(first, second))
+    pt = np.hypot(found[..., 0], found[..., 1])
+    # The soft one lies within 0.4 of the first axis, the wide one of none.
+    assert pt[0].tolist() == pytest.approx([100.0, np.hypot(80.0 + np.cos(0.1), np.sin(0.1)), 20.0])
+    assert pt[1].tolist() == pytest.approx([60.0, 40.0, 10.0])
+    np.testing.assert_allclose(found[1, 0], [60 * np.cos(-2.0), 60 * np.sin(-2.0), 0.0, 60.0], atol=1e-9)
+    near = subjets(particles(first), radius=0.8)
+    assert np.hypot(near[..., 0], near[..., 1]).sum() > pt[0].sum() + 1.5
+    assert subjets(particles(first)[:0]).shape == (0, 3, 4)
 
 
 def test_no_event_is_no_error():

@@ -25,7 +25,7 @@ class Top(Generator):
     """tt -> (b q q) (b mu nu) in pp collisions: the large jet opposite to the muon, and its three subjets.
 
     The jet is the hardest anti-kT one (without the muon) more than pi/2 in azimuth from the hardest muon. Its three
-    subjets are taken as by XCone (see `jets.subjets`), so that soft wide-angle radiation is groomed away, and ordered by
+    subjets are taken as by XCone (see `jets.subjets`), so that soft wide-angle radiation is groomed away, by falling
     pt. m_jjj is the mass of all three, m_12, m_13, m_23 those of pairs, jet_pt the pt of all three; GeV.
 
     Acceptance, at each level on that level's objects: muon pt > lepton_pt_min, |eta| < 2.4; jet_pt > jet_pt_min and
