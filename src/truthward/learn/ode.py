@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+import torch
 from torch import Tensor
+
+from truthward.errors import ConfigError
 
 Solver = Literal["midpoint", "heun", "rk4", "dopri5"]
 
@@ -29,13 +32,19 @@ def integrate(
         velocity: v(x, t), (B, K) and a number -> (B, K).
         solver: midpoint and heun are of second order with 2 evaluations a step, rk4 of fourth order with 4; dopri5
             chooses its steps for the whole batch, so that an event depends within `tolerance` on those beside it, and
-            does not run inside of `torch.func.vmap`.
+            does not run inside of `torch.func.vmap` (`Stack.each` is the way then).
         steps: equal ones, of the fixed solvers.
         tolerance: absolute and relative, of dopri5.
+
+    Raises:
+        ConfigError: dopri5 under vmap.
     """
     if solver == "dopri5":
         from torchdiffeq import odeint
 
+        value = velocity(x, start)
+        if torch.func.debug_unwrap(value) is not value:
+            raise ConfigError("solver: dopri5 chooses its steps and cannot be stacked; take midpoint, heun or rk4")
         times = x.new_tensor([start, end])
         return odeint(lambda t, x: velocity(x, t), x, times, rtol=tolerance, atol=tolerance, method="dopri5")[-1]
     h = (end - start) / steps

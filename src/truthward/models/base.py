@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -73,6 +74,8 @@ class Transport(GenerativeModel):
         dimensions: D. conditions: C.
         solver, steps, tolerance: see `learn.ode.integrate`.
         batch: events that are carried at once, so that the activations stay in the processor's cache.
+        precision: of the velocity while sampling; the events themselves stay in fp32. bf16 takes about half the time
+            on processors that have it, with batches of 4096, and a multiple of it on others.
     """
 
     LIKELIHOOD = True
@@ -86,6 +89,7 @@ class Transport(GenerativeModel):
         steps: int = 6,
         tolerance: float = 1e-4,
         batch: int = 2048,
+        precision: Literal["fp32", "bf16"] = "fp32",
     ) -> None:
         super().__init__(dimensions=dimensions, conditions=conditions)
         if min(steps, batch) < 1 or not tolerance > 0:
@@ -94,19 +98,23 @@ class Transport(GenerativeModel):
                 "above 0 is needed"
             )
         self.solver: Solver = solver
-        self.steps, self.tolerance, self.batch = steps, tolerance, batch
+        self.steps, self.tolerance, self.batch, self.precision = steps, tolerance, batch, precision
 
     @abstractmethod
     def velocity(self, x: Tensor, t: Tensor, condition: Tensor) -> Tensor:
         """v(x, t, condition): (B, D), (B, 1) and (B, C) -> (B, D)."""
 
-    @torch.no_grad()
     def sample(self, condition: Tensor, noise: Tensor | None = None) -> Tensor:
         """(B, C) -> (B, D); `noise` (B, D) is where the events start."""
         if noise is None:
             noise = torch.randn(condition.shape[0], self.dimensions, device=condition.device, dtype=condition.dtype)
         parts = zip(noise.split(self.batch), condition.split(self.batch), strict=True)
-        return torch.cat([self._carried(x, c, 0.0, 1.0) for x, c in parts])
+        reduced = torch.autocast(noise.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+        with torch.inference_mode(), reduced:
+            found = [self._carried(x, c, 0.0, 1.0) for x, c in parts]
+        # Joined outside: a training would refuse tensors of inference mode.
+        with torch.no_grad():
+            return torch.cat(found)
 
     def log_prob(self, x: Tensor, condition: Tensor) -> Tensor:
         """log p(x | condition), (B, D), (B, C) -> (B,), by the instantaneous change of variables with the exact trace
@@ -147,7 +155,7 @@ class Transport(GenerativeModel):
         if not len(x):
             return x
         return integrate(
-            lambda x, t: self.velocity(x, self._at(t, x), condition),
+            lambda x, t: self.velocity(x, self._at(t, x), condition).to(x.dtype),
             x, solver=self.solver, steps=self.steps, tolerance=self.tolerance, start=start, end=end,
         )  # fmt: skip
 

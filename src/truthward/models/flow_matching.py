@@ -26,7 +26,7 @@ class FlowMatching(Transport):
         depth: number of hidden layers.
         activation: between them; relu was seen to learn a ring in a third of the steps that silu needs.
         frequencies: sines and cosines of pi k t, k = 1 ... frequencies, beside t itself.
-        solver, steps, tolerance, batch: see `Transport`.
+        solver, steps, tolerance, batch, precision: see `Transport`.
     """
 
     def __init__(
@@ -42,10 +42,12 @@ class FlowMatching(Transport):
         steps: int = 6,
         tolerance: float = 1e-4,
         batch: int = 2048,
+        precision: Literal["fp32", "bf16"] = "fp32",
     ) -> None:
         super().__init__(
-            dimensions=dimensions, conditions=conditions, solver=solver, steps=steps, tolerance=tolerance, batch=batch
-        )
+            dimensions=dimensions, conditions=conditions, solver=solver, steps=steps, tolerance=tolerance, batch=batch,
+            precision=precision,
+        )  # fmt: skip
         if min(width, depth) < 1 or frequencies < 0:
             raise ConfigError(
                 f"flow_matching: width {width}, depth {depth}, frequencies {frequencies} given; at least 1 "
