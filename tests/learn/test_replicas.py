@@ -149,3 +149,19 @@ def test_a_stack_of_one_is_the_module_itself():
     fit(stack, lambda x, y: (stack.call("forward", x)[..., 0] - y) ** 2, (x, y), weights[:, None], settings, seed=1)
     fit(module, lambda x, y: (module(x)[:, 0] - y) ** 2, (x, y), weights, settings, seed=1)
     torch.testing.assert_close(stack.call("forward", x)[0], module(x), rtol=1e-4, atol=1e-5)
+
+
+class Phase(nn.Linear):
+    """Says whether it is trained."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.full_like(super().forward(x), float(self.training))
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_members_know_whether_they_are_trained(members):
+    stack, x = Stack(lambda: Phase(2, 1), [1, 2][:members]), normal(7, 2)
+    for mode in (False, True):
+        stack.train(mode)
+        assert (stack.call("forward", x) == mode).all()
+        assert (stack.each("forward", x) == mode).all()

@@ -80,7 +80,7 @@ class Stack(nn.Module):
         """
         own = own or (False,) * len(args)
         if self.members == 1:
-            with self._lent():
+            with self._lent(0):
                 return getattr(self.template, method)(*(a[0] if o else a for a, o in zip(args, own, strict=True)))[None]
         wrapped = _Call(self.template, method)
         state = {f"module.{n}": getattr(self, self._key(n)) for n in [*self.names, *self.buffer_names]}
@@ -91,12 +91,32 @@ class Stack(nn.Module):
         in_dims = (0, *(0 if o else None for o in own))
         return torch.func.vmap(one, in_dims=in_dims, randomness="same")(state, *args)
 
+    def each(self, method: str, *args: Tensor) -> Tensor:
+        """As `call` with shared arguments, without gradients, the members one after the other.
+
+        From some 500 rows on this is the faster way: a member's rows fill the processor, and vmap splits each layer's
+        product from its sum. It also serves what does not run under vmap. The numbers are those of `call`.
+        """
+        found = []
+        with torch.no_grad():
+            for member in range(self.members):
+                with self._lent(member):
+                    found.append(getattr(self.template, method)(*args))
+        return torch.stack(found)
+
+    def train(self, mode: bool = True) -> Stack:
+        """See `nn.Module.train`; the template is no child."""
+        self.template.train(mode)
+        return super().train(mode)
+
     @contextmanager
-    def _lent(self) -> Iterator[None]:
-        """The template with the tensors of the only member: for one member `functional_call` costs as much as a small
-        network, and vmap splits each layer's product from its sum."""
+    def _lent(self, member: int) -> Iterator[None]:
+        """The template with the tensors of one member: for a single one `functional_call` costs as much as a small
+        network."""
         for holder, name, key in self._slots:
-            holder[name] = getattr(self, key).squeeze(0)
+            stacked = getattr(self, key)
+            # The gradient of a selection would be a copy.
+            holder[name] = stacked.squeeze(0) if self.members == 1 else stacked[member]
         try:
             yield
         finally:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from truthward.learn.quantile import QuantileTransform
 from truthward.learn.replicas import Stack
+from truthward.models.base import GenerativeModel
 from truthward.plugins import build
 from truthward.seeds import seed_for, uniform
 from truthward.unfold.arrays import Inputs
@@ -53,11 +54,8 @@ class Scaled:
         """Standard normal numbers (n, D) of a draw: a function of the data event alone, so that replicas share them."""
         return torch.special.ndtri(self._uniform(event_id, "draw", draw) + 2.0**-54).float()
 
-    def draw(self, model: dict[str, Any], state: dict[str, Tensor], data: Tensor, noise: Tensor) -> Tensor:
+    def draw(self, generator: GenerativeModel, data: Tensor, noise: Tensor) -> Tensor:
         """Truth events (n, D) in their own units for data events (n, D) as in `data`."""
-        generator = model_of(model, self.size)
-        generator.load_state_dict(state)
-        generator.eval()
         return self.truth_map.inverse(generator.sample(data, noise))
 
     def _uniform(self, event_id: np.ndarray, *labels: object) -> Tensor:
@@ -65,15 +63,11 @@ class Scaled:
         return torch.from_numpy(np.stack(columns, axis=1))
 
 
-def drawn(scaled: Scaled, model: dict[str, Any], flows: Stack, event_id: np.ndarray, count: int) -> Tensor:
+def drawn(scaled: Scaled, flows: Stack, event_id: np.ndarray, count: int) -> Tensor:
     """`count` draws of each data event from each member, (count M, E, D), as classifiers see them."""
-    noise = [scaled.noise(event_id, k) for k in range(count)]
-    members = []
-    for m in range(flows.members):
-        state = flows.state_of(m)
-        events = torch.cat([scaled.draw(model, state, scaled.data, n) for n in noise])
-        members.append(shown(scaled.truth_map, events))
-    return torch.stack(members, dim=1)
+    flows.eval()
+    events = torch.cat([flows.each("sample", scaled.data, scaled.noise(event_id, k)) for k in range(count)], dim=1)
+    return torch.stack([shown(scaled.truth_map, scaled.truth_map.inverse(e)) for e in events], dim=1)
 
 
 def shown(transform: QuantileTransform, values: np.ndarray | Tensor) -> Tensor:
@@ -82,9 +76,13 @@ def shown(transform: QuantileTransform, values: np.ndarray | Tensor) -> Tensor:
     return transform(x, torch.full_like(x, 0.5))
 
 
-def model_of(model: dict[str, Any], size: int) -> Any:
-    """The generative model of `size` truth observables given as many at reco level."""
-    return build("models", model, dimensions=size, conditions=size)
+def model_of(model: dict[str, Any], size: int, state: dict[str, Tensor] | None = None) -> GenerativeModel:
+    """The generative model of `size` truth observables given as many at reco level, to be trained or as it was."""
+    found = build("models", model, dimensions=size, conditions=size)
+    if state is None:
+        return found
+    found.load_state_dict(state)
+    return found.eval()
 
 
 def _weighted(values: np.ndarray, weight: np.ndarray, chosen: np.ndarray) -> tuple[Tensor, Tensor]:

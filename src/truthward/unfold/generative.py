@@ -17,7 +17,7 @@ from truthward.learn.fit import Settings
 from truthward.plugins import check
 from truthward.seeds import seed_for
 from truthward.unfold.base import NOMINAL, Inputs, Replica, Result, Unfolder
-from truthward.unfold.draws import Scaled, shown
+from truthward.unfold.draws import Scaled, model_of, shown
 from truthward.unfold.posterior import Members, Networks, Recipe
 
 log = logging.getLogger("truthward.unfold")
@@ -164,13 +164,14 @@ class Generative(Unfolder):
     ) -> Iterator[dict[str, np.ndarray]]:
         for block, replica in enumerate(replicas):
             state, fraction, efficiency = learned[replica]
+            generator = model_of(self.model, scaled.size, state)
             weight = inputs.varied(replica).data_weight
             # Events that a bootstrap leaves out weigh nothing.
             chosen, count, sums = np.flatnonzero(weight), self._count(replica), _Sums()
             for start in range(0, len(chosen), max(ROWS // count, 1)):
                 part = chosen[start : start + max(ROWS // count, 1)]
                 ids, data = inputs.data_id[part], scaled.data[torch.from_numpy(part)]
-                truth = torch.cat([scaled.draw(self.model, state, data, scaled.noise(ids, k)) for k in range(count)])
+                truth = torch.cat([scaled.draw(generator, data, scaled.noise(ids, k)) for k in range(count)])
                 share = np.tile(weight[part] * fraction(data)[:, 0] / count, count)
                 # Here, and nowhere else, the efficiency enters.
                 weights = share / efficiency(shown(scaled.truth_map, truth))[:, 0]

@@ -131,7 +131,7 @@ class Members:
         ratio = stack_of(Standardise(scaled.size), scaled.size, self._initial("ratio"), **recipe.network)
         held = np.concatenate([np.tile(inputs.data_validation, recipe.draws), inputs.validation[inputs.matched]])
         for step in range(1, steps + 1):
-            x = drawn(scaled, recipe.model, before.flows, inputs.data_id, recipe.draws)
+            x = drawn(scaled, before.flows, inputs.data_id, recipe.draws)
             prior = scaled.truth[torch.from_numpy(scaled.matched_fiducial)]
             numerator = np.arange(len(x) + len(prior)) < len(x)
             x = torch.cat([x, prior[:, None].expand(-1, x.shape[1], -1)])
