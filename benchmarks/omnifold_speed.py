@@ -88,7 +88,7 @@ def time_to_quality(case: Case, target: float | None) -> dict[str, Any]:
                "floor": case.floor(whole.weights)}  # fmt: skip
     if target is None:
         return rounded(figures)
-    for iterations in range(1, Omnifold(**RECOMMENDED).rules.iterations + 1):
+    for iterations in range(1, Omnifold(**RECOMMENDED).rules.stop.iterations + 1):
         found = timed(case, RECOMMENDED | {"iterations": iterations}, 0)
         if case.quality(found.weights) <= target:
             reached = {"iterations": iterations, "cpu": found.cpu, "wall": found.wall}

@@ -23,17 +23,13 @@ from truthward.unfold.base import NOMINAL, Inputs, Replica, Result, Unfolder
 from truthward.unfold.omnifold_chain import Chain, Rules
 from truthward.unfold.omnifold_sample import Block, Sample, scaling_of
 from truthward.unfold.omnifold_steps import Recipe, Response, Training
+from truthward.unfold.stopping import Rule
 from truthward.unfold.streamed import Blocks, Store
 
 log = logging.getLogger("truthward.unfold")
 
 LOST = 0.1
 """A bootstrap halves the effective number of events; far below, a response is none."""
-
-LIMITS = (
-    "a small change says that the iterations have settled, not that they are right: what the detector does not resolve "
-    "stays as simulated, and what is finer than the bins that are watched, or no observable, goes unseen"
-)
 
 
 class Omnifold(Unfolder):
@@ -63,7 +59,7 @@ class Omnifold(Unfolder):
         inputs: what the classifiers see: the observables, or the jet's `constituents`, the hardest ones of each level.
         network: "dense" for observables; "deep_sets" or "attention" for constituents.
         iterations: of both steps, at most. stop: "fixed" makes them all; "change" ends after the first, from the second
-            on, that moves coarse truth bins (`omnifold_sample.Watch`) by less than `tolerance` of the data's
+            on, that moves coarse truth bins (`stopping.Watch`) by less than `tolerance` of the data's
             statistical error in the root mean square, for the nominal; replicas make as many.
         epochs: of each step; later_epochs: in the later iterations of a warm start.
         start: "warm" goes on from the networks of the iteration before, "cold" from the initial weights.
@@ -118,20 +114,18 @@ class Omnifold(Unfolder):
         stack: int = 25,
         buffer: int = 2_000_000,
     ) -> None:
-        if min(iterations, epochs, later_epochs, batch_size, stack, buffer, constituents) < 1:
+        if min(epochs, later_epochs, batch_size, stack, buffer, constituents) < 1:
             raise ConfigError(
-                "omnifold: iterations, epochs, later_epochs, batch_size, constituents, stack and buffer must be "
-                "at least 1"
+                "omnifold: epochs, later_epochs, batch_size, constituents, stack and buffer must be at least 1"
             )
-        if folds == 1 or folds < 0 or tolerance <= 0:
-            raise ConfigError("omnifold: folds is 0 or at least 2, tolerance positive")
+        if folds == 1 or folds < 0:
+            raise ConfigError("omnifold: folds is 0 or at least 2")
         self.sets = inputs == "constituents"
         if self.sets != (network != "dense"):
             raise ConfigError(f"omnifold: network {network} does not take {inputs}; deep_sets and attention take "
                               "constituents, dense takes observables")  # fmt: skip
         self.observables, self.constituents = tuple(observables), constituents if self.sets else 0
-        self.rules = Rules(iterations, tolerance if stop == "change" else 0.0, fakes, background)
-        self.stopping = {"rule": stop, "tolerance": tolerance if stop == "change" else None, "limits": LIMITS}
+        self.rules = Rules(Rule(iterations, stop, tolerance), fakes, background)
         self.recipe = Recipe(
             epochs=epochs,
             later_epochs=later_epochs,
@@ -193,7 +187,7 @@ class Omnifold(Unfolder):
             remaining = (time.monotonic() - started) / done * (len(replicas) - done)
             log.info("omnifold: %d of %d unfoldings done, about %.0f s remain", done, len(replicas), remaining)
         chosen = [int(n) for n in (trained if nominal is None else nominal)["iterations"]]
-        stopping = self.stopping | {"largest": self.rules.iterations, "chosen": max(chosen), "of_folds": chosen}
+        stopping = self.rules.stop.stated(max(chosen)) | {"of_folds": chosen}
         kept = trained if nominal is None else {}
         return Result(job.rows(groups), history, max(chosen), {"stopping": stopping}, kept)
 
@@ -240,7 +234,7 @@ class _Job:
                 checks = self._take_off_background(sample[0], seed, name, state)
             if self.nominal is not None:
                 # As many iterations as the nominal made, whatever they change.
-                rules = replace(rules, iterations=int(self.nominal["iterations"][f]), tolerance=0.0)
+                rules = replace(rules, stop=rules.stop.exactly(int(self.nominal["iterations"][f])))
             if responds:
                 prefix = f"{f}."
                 arrays = {n.removeprefix(prefix): a for n, a in self.nominal.items() if n.startswith(prefix)}

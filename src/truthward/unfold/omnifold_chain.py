@@ -11,8 +11,9 @@ from torch import Tensor
 from truthward.ratio.classifier import SATURATED, balance
 from truthward.ratio.reliability import class_reliability, reliability
 from truthward.ratio.reweight import Area, finite_ratio, mean_of, norm
-from truthward.unfold.omnifold_sample import Block, Sample, Watch
+from truthward.unfold.omnifold_sample import Block, Refold, Sample
 from truthward.unfold.omnifold_steps import Events, Found, Steps
+from truthward.unfold.stopping import Rule, Watch
 from truthward.unfold.streamed import Store
 
 CURVE = 1_000_000
@@ -21,11 +22,10 @@ CURVE = 1_000_000
 
 @dataclass(frozen=True)
 class Rules:
-    """How many iterations, and what else than the signal is in the data; see `omnifold.Omnifold`. curves: whether
-    reliability curves of the first member are made."""
+    """When to stop, and what else than the signal is in the data; see `omnifold.Omnifold`. curves: whether reliability
+    curves of the first member are made."""
 
-    iterations: int
-    tolerance: float
+    stop: Rule
     fakes: Literal["absolute", "share"]
     background: Literal["expected", "subtract", "positive"]
     curves: bool = False
@@ -47,18 +47,18 @@ class Chain:
         self._nu: tuple[int, np.ndarray] | None = None
 
     def run(self) -> None:
-        """Iterate until a step moves the nominal, the first member, by less than `tolerance` (0: never), or to the
-        end."""
-        watch = Watch(self.sample.pilot, self.sample.members)
-        before = self._survey(watch)["yield"]
-        for iteration in range(self.rules.iterations):
-            previous, entry = watch.truth, {"yield_before": before}
+        """Iterate until the rule ends it, by what the nominal, the first member, did."""
+        pilot, members = self.sample.pilot, self.sample.members
+        watch, refold = Watch(pilot, members), Refold(pilot, members)
+        before = self._survey(watch, refold)["yield"]
+        for iteration in range(self.rules.stop.iterations):
+            previous, entry = watch.contents, {"yield_before": before}
             entry |= self._reco_step(iteration)
             entry |= self._truth_step(iteration)
-            entry |= self._survey(watch)
+            entry |= self._survey(watch, refold)
             before, entry["change"] = entry["yield"], watch.change(previous)
             self.history.append(entry)
-            if iteration and entry["change"][0] < self.rules.tolerance:
+            if self.rules.stop.ends(iteration, entry["change"][0]):
                 break
 
     def nu(self, number: int, block: Block) -> np.ndarray:
@@ -69,7 +69,7 @@ class Chain:
             self._nu = number, np.exp(self.store["nu", number] - self._off)
         return self._nu[1]
 
-    def _survey(self, watch: Watch) -> dict[str, Any]:
+    def _survey(self, watch: Watch, refold: Refold) -> dict[str, Any]:
         """Where the weights stand. Keeps for the next steps their sums (held out, part, E) in data, signal and
         background and the number of events (block, held out, part), and those of the matched events."""
         self._sums = np.zeros((2, 3, self.sample.members))
@@ -77,6 +77,7 @@ class Chain:
         self._matched, self._matched_events = np.zeros_like(self._sums[:, 0]), np.zeros_like(self._events[:, :, 0])
         total, squares, moduli, largest, events = 0.0, 0.0, 0.0, 0.0, 0
         watch.clear()
+        refold.clear()
         for number, block in enumerate(self.sample):
             parts = block.data_weight, self._expected(number, block), block.background_weight
             held = np.split(block.reco_held, np.cumsum([len(w) for w in parts])[:-1])
@@ -88,15 +89,17 @@ class Chain:
                 self._matched[h] += block.matched_weight[chosen].sum(axis=0)
                 self._matched_events[number, h] = chosen.sum()
             unfolded = block.weight * self.nu(number, block)
+            truth = block.inputs.truth[block.inputs.fiducial]
             if self._off is None:
-                watch.start(block)
-            watch.add(block, unfolded, np.concatenate(parts[1:]))
+                watch.start(truth, block.weight, block.matched, block.matched_weight, block.data_weight)
+            watch.add(truth, unfolded)
+            refold.add(block, np.concatenate(parts[1:]))
             total += unfolded.sum(axis=0)
             squares += (unfolded**2).sum(axis=0)
             moduli += np.abs(unfolded).sum(axis=0)
             largest = np.maximum(largest, np.abs(unfolded).max(axis=0, initial=0.0))
             events += len(unfolded)
-        chi2, terms = watch.refold()
+        chi2, terms = refold.chi2()
         return {
             "yield": total,
             "effective_size": total**2 / squares,

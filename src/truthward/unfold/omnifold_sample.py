@@ -1,4 +1,4 @@
-"""The arrays that OmniFold's two steps work on, and what is watched in them from one iteration to the next."""
+"""The arrays that OmniFold's two steps work on, and how what they make of them folds to the data."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from torch import nn
 from truthward.learn.scaling import Standardise
 from truthward.ratio.constituents import JetScaling
 from truthward.unfold.arrays import Inputs, Replica
+from truthward.unfold.stopping import Bins
 from truthward.unfold.streamed import Blocks
-
-COARSE = 10
-"""Bins of equal population of each observable in which iterations are compared with each other and with the data."""
 
 
 class Block:
@@ -94,62 +92,33 @@ class Sample:
         return Block(varied, train=train, hold_out=self.hold_out, constituents=self._constituents)
 
 
-class Watch:
-    """Coarse bins of all observables at both levels: how far an iteration moved, and how well it folds to the data.
+class Refold:
+    """Coarse bins of all observables at reco level, quantiles of the data's: how well an iteration folds to the data.
 
-    Edges are quantiles of the nominal fiducial simulation, and of the data. What is coarse has a chi2 that means
-    something; what is finer than these bins, or not among the observables, goes unseen.
-
-    Attributes:
-        truth: contents of all truth bins (D B, E). reco: of the reco bins, (4, D B, E), filled with the weights and
-            the squared weights of the simulation, then of the data.
+    What is coarse has a chi2 that means something; what is finer than these bins, or not among the observables, goes
+    unseen.
     """
 
     def __init__(self, pilot: Inputs, members: int) -> None:
-        self._truth, self._reco = _edges(pilot.truth[pilot.fiducial]), _edges(pilot.data_reco)
-        bins = len(self._truth) * COARSE
-        self.truth, self.matched, self.all = (np.zeros((bins, members)) for _ in range(3))
-        self.reco, self._moments = np.zeros((4, bins, members)), np.zeros((2, members))
-
-    def start(self, block: Block) -> None:
-        """Take of a block what no iteration changes."""
-        x = block.inputs.truth[block.inputs.fiducial]
-        self.all += _filled(self._truth, x, block.weight)
-        self.matched += _filled(self._truth, x[block.matched], block.matched_weight)
-        self._moments += block.data_weight.sum(axis=0), (block.data_weight**2).sum(axis=0)
-
-    def change(self, before: np.ndarray) -> np.ndarray:
-        """Root mean square (E,) over all truth bins of contents - before in units of the data's statistical error.
-
-        That error is the one of a detector which loses events but moves none: a bin of content n in which a share e is
-        reconstructed holds n e data events of mean weight <d> = sum d^2 / sum d, and sigma = sqrt(n <d> / e). The true
-        one is larger, so that a tolerance in these units is on the safe side.
-        """
-        mean, after = self._moments[1] / self._moments[0], self.truth
-        # Bins beyond those that were made hold nothing.
-        share = np.divide(self.matched, self.all, out=np.zeros_like(after), where=self.all != 0)
-        variance = np.abs(after) * mean / np.abs(share).clip(min=1e-3)
-        used = variance > 0
-        square = np.divide((after - before) ** 2, variance, out=np.zeros_like(after), where=used)
-        return np.sqrt(square.sum(axis=0) / used.sum(axis=0))
+        self.bins = Bins(pilot.data_reco)
+        # Weights and squared weights of the simulation, then of the data.
+        self._contents = np.zeros((4, self.bins.size, members))
 
     def clear(self) -> None:
         """Empty the contents, for the next iteration."""
-        self.truth, self.reco = np.zeros_like(self.truth), np.zeros_like(self.reco)
+        self._contents = np.zeros_like(self._contents)
 
-    def add(self, block: Block, unfolded: np.ndarray, simulated: np.ndarray) -> None:
-        """Fill a block: weights `unfolded` (n, E) of the fiducial events, `simulated` (rows, E) of matched, fakes and
-        background."""
-        self.truth += _filled(self._truth, block.inputs.truth[block.inputs.fiducial], unfolded)
+    def add(self, block: Block, simulated: np.ndarray) -> None:
+        """Fill a block, with weights (rows, E) of its matched events, fakes and background."""
         values = np.concatenate([block.inputs.reco[mask] for mask in block.levels])
         for k, (x, w) in enumerate(((values, simulated), (block.inputs.data_reco, block.data_weight))):
-            both = _filled(self._reco, x, np.concatenate([w, w**2], axis=1))
-            self.reco[2 * k : 2 * k + 2] += np.stack(np.split(both, 2, axis=1))
+            both = self.bins.filled(x, np.concatenate([w, w**2], axis=1))
+            self._contents[2 * k : 2 * k + 2] += np.stack(np.split(both, 2, axis=1))
 
-    def refold(self) -> tuple[np.ndarray, int]:
-        """Chi2 (E,) of simulation against data in the reco bins, summed over the observables, and its number of terms.
-        Observables are correlated, and were fitted: a small one proves nothing."""
-        simulated, squares, data, data_squares = self.reco
+    def chi2(self) -> tuple[np.ndarray, int]:
+        """Chi2 (E,) of simulation against data, summed over the observables, and its number of terms. Observables are
+        correlated, and were fitted: a small one proves nothing."""
+        simulated, squares, data, data_squares = self._contents
         variance = data_squares + squares
         used = variance > 0
         terms = np.divide((simulated - data) ** 2, variance, out=np.zeros_like(variance), where=used)
@@ -168,18 +137,3 @@ def scaling_of(inputs: Inputs, *, constituents: bool) -> tuple[tuple[nn.Module, 
         scaling = JetScaling() if constituents else Standardise(x.shape[1])
         found.append((scaling.fit(torch.from_numpy(x)), x.shape[1]))
     return found[0], found[1]
-
-
-def _edges(x: np.ndarray) -> list[np.ndarray]:
-    """Quantiles of each column of x (N, D); fewer where many values are equal."""
-    return [np.unique(np.quantile(column, np.linspace(0, 1, COARSE + 1)[1:-1])) for column in x.T]
-
-
-def _filled(edges: list[np.ndarray], x: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Sums of weight (N, E) in the bins of each column of x (N, D), (D B, E)."""
-    members = weight.shape[1]
-    found = []
-    for inner, column in zip(edges, x.T, strict=True):
-        place = np.searchsorted(inner, column, side="right")
-        found += [np.stack([np.bincount(place, w, minlength=COARSE) for w in weight.T], axis=1)]
-    return np.concatenate(found).reshape(-1, members)
