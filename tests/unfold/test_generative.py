@@ -109,14 +109,14 @@ def nominal(inputs: Inputs, **options: object) -> tuple[np.ndarray, np.ndarray]:
 def test_prior_removal_takes_the_bias_that_bayes_theorem_says() -> None:
     inputs = toy()
     means, error = [], (1 + SMEAR**2) ** 0.5 / len(inputs.data_reco) ** 0.5
-    for steps in (0, 1):
-        x, w = nominal(inputs, prior_steps=steps)
+    for iterations in (1, 2):
+        x, w = nominal(inputs, iterations=iterations)
         mean = np.average(x[:, 0], weights=w)
         means.append(mean)
-        assert mean == pytest.approx(SHIFT * (1 - REMAINS ** (steps + 1)), abs=2.5 * error)
+        assert mean == pytest.approx(SHIFT * (1 - REMAINS**iterations), abs=2.5 * error)
         assert np.average((x[:, 0] - mean) ** 2, weights=w) ** 0.5 == pytest.approx(1.0, abs=0.04)
         assert w.sum() == pytest.approx(len(inputs.data_reco))
-    # The prior is off by many sigma; without removal much of that remains, and one step takes most of it.
+    # The prior is off by many sigma; after one iteration much of that remains, and the next takes most of it.
     assert 25 * error < SHIFT
     assert SHIFT - means[0] > 5 * error
     assert abs(SHIFT - means[1]) < 0.55 * (SHIFT - means[0])
@@ -124,7 +124,7 @@ def test_prior_removal_takes_the_bias_that_bayes_theorem_says() -> None:
 
 def test_misses_and_fakes_enter_exactly_once() -> None:
     inputs = toy(misses=True, fakes=0.15, shift=0.3)
-    x, w = nominal(inputs, prior_steps=2)
+    x, w = nominal(inputs, iterations=3)
     # Three inversions have not quite forgotten the prior, in the share of fakes least of all: by how much is known.
     size, mean = expected(0.3, 0.15, 3)
     tolerance = 0.03 * 8000
@@ -142,7 +142,7 @@ def test_the_share_of_fakes_follows_the_removal_of_the_prior() -> None:
     inputs = toy(fakes=0.25, strength=1.4, shift=0.0)
     short = {**QUICK, "epochs": 2, "later_epochs": 1, "ratio_epochs": 2, "side_epochs": 8, "draws": 2}
     before, after = (
-        blocks(Generative(**short, prior_steps=steps).unfold(inputs, [NOMINAL], seed=3))[1].sum() for steps in (0, 2)
+        blocks(Generative(**short, iterations=n).unfold(inputs, [NOMINAL], seed=3))[1].sum() for n in (1, 3)
     )
     expected = len(inputs.data_reco) - 0.25 * 8000
     assert before == pytest.approx(len(inputs.data_reco) / 1.25, rel=0.01)
@@ -161,7 +161,7 @@ def test_background_is_like_fakes() -> None:
 
 
 def test_negative_weights_stand_for_the_density_they_sum_to() -> None:
-    x, w = nominal(toy(12000, negative=0.12, misses=True), prior_steps=1)
+    x, w = nominal(toy(12000, negative=0.12, misses=True), iterations=2)
     assert w.sum() == pytest.approx(12000, rel=0.04)
     mean = np.average(x[:, 0], weights=w)
     assert mean == pytest.approx(SHIFT * (1 - REMAINS**2), abs=0.1)
@@ -208,13 +208,13 @@ def test_a_replica_depends_neither_on_its_job_nor_on_its_stack(tmp_path) -> None
         assert np.ptp(first.replicas[name], axis=0).max() > 0.1, "replicas of a family must differ"
     history = Unfolded(paths[1]).metadata["history"]
     assert {h["replica"] for h in history} == {str(r) for r in [NOMINAL, *replicas_of(0, 1, FAMILIES)]}
-    assert all(np.isfinite(v) for h in history for k, v in h.items() if k != "replica")
+    assert all(np.isfinite(v).all() for h in history for k, v in h.items() if k != "replica")
 
 
 def test_replicas_share_the_noise_of_sampling() -> None:
     """A bootstrap of the data does not touch the first network: without prior removal its draws stay."""
     inputs, replica = toy(2000), Replica("data_bootstrap", 1)
-    unfolder = Generative(**SHORT, prior_steps=0, draws=2)
+    unfolder = Generative(**SHORT, iterations=1, draws=2)
     rows = list(unfold_all(unfolder, inputs, [replica], seed=3).rows)
     (x, w), (y, v) = (blocks(Result(rows, []), r) for r in (NOMINAL, replica))
     counts = np.tile(inputs.varied(replica).data_weight, 2)
@@ -305,7 +305,7 @@ def test_bridges_unfold_the_distribution_where_prior_and_data_agree(pairing) -> 
 
 @pytest.mark.parametrize(
     ("option", "message"),
-    [({"draws": 0}, "draws is 0"), ({"replica_draws": 9}, "replica_draws 9"), ({"prior_steps": -1}, "prior_steps -1")],
+    [({"draws": 0}, "draws is 0"), ({"replica_draws": 9}, "replica_draws 9"), ({"iterations": 0}, "iterations is 0")],
 )
 def test_bad_options_are_refused(option: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from truthward.seeds import seed_for
 from truthward.unfold.base import NOMINAL, Inputs, Replica, Result, Unfolder
 from truthward.unfold.draws import Scaled, model_of, shown
 from truthward.unfold.posterior import Members, Networks, Recipe
+from truthward.unfold.stopping import Rule, watched
 
 log = logging.getLogger("truthward.unfold")
 
@@ -56,7 +57,10 @@ class Generative(Unfolder):
 
     Args:
         model: kind and options of the generative model.
-        prior_steps: steps of prior removal; 0 leaves the simulation's prior in the result.
+        iterations: at most, the first training being one of them: 1 leaves the simulation's prior in the result, each
+            other removes it once more. stop: "fixed" makes them all; "change" ends after the first, from the second on,
+            that moves coarse truth bins (`stopping.Watch`) by less than `tolerance` of the data's statistical error in
+            the root mean square, for the nominal; replicas make as many.
         draws: K of the nominal; replica_draws: that of replicas, and of the classifier between draws and simulation.
         epochs, batch_size, learning_rate: of the first training of the generative model; later_epochs, later_rate: of
             those after a step.
@@ -73,7 +77,9 @@ class Generative(Unfolder):
         self,
         *,
         model: dict = {"kind": "flow_matching", "width": 64, "depth": 3},  # noqa: B006 (schemas are literals; only read)
-        prior_steps: int = 1,
+        iterations: int = 2,
+        stop: Literal["fixed", "change"] = "fixed",
+        tolerance: float = 0.1,
         draws: int = 4,
         replica_draws: int = 2,
         epochs: int = 30,
@@ -94,11 +100,10 @@ class Generative(Unfolder):
                     "ratio_epochs": ratio_epochs, "side_epochs": side_epochs, "stack": stack}  # fmt: skip
         if low := [n for n, v in positive.items() if v < 1]:
             raise ConfigError(f"generative: {low[0]} is {positive[low[0]]}; at least 1 is needed")
-        if prior_steps < 0 or replica_draws > draws:
-            raise ConfigError(f"generative: prior_steps {prior_steps} must not be negative, and replica_draws "
-                              f"{replica_draws} not more than draws {draws}")  # fmt: skip
+        if replica_draws > draws:
+            raise ConfigError(f"generative: replica_draws {replica_draws} must not be more than draws {draws}")
         check("models", model, "generative.model", given=("dimensions", "conditions"))
-        self.model, self.prior_steps, self.stack = dict(model), prior_steps, stack
+        self.model, self.rule, self.stack = dict(model), Rule(iterations, stop, tolerance), stack
         self.draws, self.replica_draws = draws, replica_draws
         self.recipe = Recipe(
             model=self.model,
@@ -124,6 +129,7 @@ class Generative(Unfolder):
         largest value of each replica's weights to the history. `block` is a replica's place in `replicas`."""
         scaled, started, history = Scaled(inputs, seed), time.monotonic(), []
         handed = None if nominal is None else Networks.from_arrays(nominal, self.recipe, scaled.size)
+        rule = self.rule if nominal is None else self.rule.exactly(int(nominal["iterations"][0]))
         trained: dict[str, np.ndarray] = {}
         learned: dict[Replica, tuple] = {}
         for group in self._groups(replicas):
@@ -131,15 +137,16 @@ class Generative(Unfolder):
             these = Members(self.recipe, scaled, inputs, group, seed=own, state=state, key=key)
             # What a bootstrap of the data leaves as it is, is not trained again.
             first = handed if handed and group[0].family == "data_bootstrap" else these.first()
+            networks, chosen = these.remove_prior(first, rule)
             if group == [NOMINAL]:
-                trained = first.arrays()
-            networks = these.remove_prior(first, self.prior_steps)
+                trained = first.arrays() | {"iterations": np.array([chosen])}
             learned |= {r: networks.member(e) for e, r in enumerate(group)}
             history += these.history
             remaining = (time.monotonic() - started) / len(learned) * (len(replicas) - len(learned))
             log.info("generative: %d of %d unfoldings, about %.0f s remain", len(learned), len(replicas), remaining)
-        rows = self._rows(inputs, scaled, replicas, learned, history)
-        return Result(rows, history, self.prior_steps, trained=trained)
+        rows = self._rows(inputs, scaled, replicas, learned, history, chosen - 1)
+        extra = {"stopping": self.rule.stated(chosen), "watched": watched(inputs)}
+        return Result(rows, history, chosen, extra, trained)
 
     def _groups(self, replicas: Sequence[Replica]) -> list[list[Replica]]:
         """Replicas that may share a stack: the same order of batches, and the same kind of inputs."""
@@ -161,6 +168,7 @@ class Generative(Unfolder):
         replicas: Sequence[Replica],
         learned: dict[Replica, tuple],
         history: list[dict[str, Any]],
+        last: int,
     ) -> Iterator[dict[str, np.ndarray]]:
         for block, replica in enumerate(replicas):
             state, fraction, efficiency = learned[replica]
@@ -181,8 +189,8 @@ class Generative(Unfolder):
                     | {"event_id": np.tile(ids, count), "block": np.full(len(weights), block, dtype=np.int32)}
                     | {replica.column(): weights}
                 )
-            history.append({"replica": str(replica), "iteration": self.prior_steps, "events_drawn": sums.count,
-                            "yield": sums.first, "effective_size_unfolded": sums.first**2 / sums.second,
+            history.append({"replica": str(replica), "iteration": last, "events_drawn": sums.count,
+                            "yield_unfolded": sums.first, "effective_size_unfolded": sums.first**2 / sums.second,
                             "largest_over_mean_unfolded": sums.largest * sums.count / sums.magnitude})  # fmt: skip
 
 

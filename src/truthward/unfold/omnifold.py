@@ -23,7 +23,7 @@ from truthward.unfold.base import NOMINAL, Inputs, Replica, Result, Unfolder
 from truthward.unfold.omnifold_chain import Chain, Rules
 from truthward.unfold.omnifold_sample import Block, Sample, scaling_of
 from truthward.unfold.omnifold_steps import Recipe, Response, Training
-from truthward.unfold.stopping import Rule
+from truthward.unfold.stopping import Rule, watched
 from truthward.unfold.streamed import Blocks, Store
 
 log = logging.getLogger("truthward.unfold")
@@ -189,7 +189,8 @@ class Omnifold(Unfolder):
         chosen = [int(n) for n in (trained if nominal is None else nominal)["iterations"]]
         stopping = self.rules.stop.stated(max(chosen)) | {"of_folds": chosen}
         kept = trained if nominal is None else {}
-        return Result(job.rows(groups), history, max(chosen), {"stopping": stopping}, kept)
+        extra = {"stopping": stopping, "watched": watched(blocks.pilot)}
+        return Result(job.rows(groups), history, max(chosen), extra, kept)
 
     def _groups(self, replicas: Sequence[Replica]) -> list[list[Replica]]:
         """Bootstraps by stacks; all others alone: their events or their order of batches are their own."""
@@ -317,7 +318,7 @@ def _entries(history: list[dict[str, Any]], group: list[Replica], fold: int | No
     for iteration, found in enumerate(history):
         for e, replica in enumerate(group):
             entry = {"replica": str(replica), "iteration": iteration} | ({} if fold is None else {"fold": fold})
-            entry |= {n: float(v[e]) for n, v in found.items() if not n.startswith("reliability")}
+            entry |= {n: np.asarray(v)[..., e].tolist() for n, v in found.items() if not n.startswith("reliability")}
             curves = {n.partition("_")[2]: v[0] for n, v in found.items() if n.startswith("reliability")}
             entries.append(entry | ({"reliability": curves} if curves and replica == NOMINAL else {}))
     return entries

@@ -32,7 +32,8 @@ class Rules:
 
 
 class Chain:
-    """The iterations over a sample; `history` has for each of them diagnostics name -> (E,).
+    """The iterations over a sample; `history` has for each of them diagnostics name -> (E,), and the contents (D B, E)
+    of coarse bins.
 
     Kept in `store`, by block: "nu", its logarithm for all fiducial events (n, E), before it is normalised; "omega" of
     the matched events and fakes in the running iteration, likewise; "fakes", theirs as the first iteration found it.
@@ -49,14 +50,15 @@ class Chain:
     def run(self) -> None:
         """Iterate until the rule ends it, by what the nominal, the first member, did."""
         pilot, members = self.sample.pilot, self.sample.members
-        watch, refold = Watch(pilot, members), Refold(pilot, members)
+        watch, refold = Watch(pilot.truth[pilot.fiducial], members), Refold(pilot, members)
         before = self._survey(watch, refold)["yield"]
         for iteration in range(self.rules.stop.iterations):
             previous, entry = watch.contents, {"yield_before": before}
             entry |= self._reco_step(iteration)
             entry |= self._truth_step(iteration)
             entry |= self._survey(watch, refold)
-            before, entry["change"] = entry["yield"], watch.change(previous)
+            before = entry["yield"]
+            entry |= {"change": watch.change(previous), "contents": watch.contents}
             self.history.append(entry)
             if self.rules.stop.ends(iteration, entry["change"][0]):
                 break

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from truthward.errors import ConfigError
+from truthward.errors import ConfigError, DivergedError
 from truthward.learn.fit import History, Settings, fit
 from truthward.learn.replicas import Stack
 from truthward.learn.scaling import Standardise
@@ -22,6 +22,7 @@ from truthward.ratio.reweight import auc, normalise
 from truthward.seeds import seed_for
 from truthward.unfold.arrays import Inputs, Replica, effective_size, largest_over_mean
 from truthward.unfold.draws import Scaled, drawn, model_of
+from truthward.unfold.stopping import COARSE, Rule, Watch
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class Members:
         self.data = np.stack([v.data_weight for v in varied], axis=1)
         self.own = replicas[0].family.startswith("systematic:")
         self.reco = scaled.shifted(varied) if self.own else scaled.reco
-        self.history: list[dict[str, Any]] = []
+        self._entries: dict[tuple[int, int], dict[str, Any]] = {}
 
     def first(self) -> Networks:
         """Train on the simulation as it is."""
@@ -125,44 +126,79 @@ class Members:
         self._train(networks, self.matched, 0, {})
         return networks
 
-    def remove_prior(self, before: Networks, steps: int) -> Networks:
-        """Give the simulation the truth spectrum that was found, and train on; `steps` times."""
-        recipe, scaled, inputs, members = self.recipe, self.scaled, self.inputs, len(self.replicas)
-        ratio = stack_of(Standardise(scaled.size), scaled.size, self._initial("ratio"), **recipe.network)
-        held = np.concatenate([np.tile(inputs.data_validation, recipe.draws), inputs.validation[inputs.matched]])
-        for step in range(1, steps + 1):
-            x = drawn(scaled, before.flows, inputs.data_id, recipe.draws)
-            prior = scaled.truth[torch.from_numpy(scaled.matched_fiducial)]
-            numerator = np.arange(len(x) + len(prior)) < len(x)
-            x = torch.cat([x, prior[:, None].expand(-1, x.shape[1], -1)])
+    def remove_prior(self, before: Networks, rule: Rule) -> tuple[Networks, int]:
+        """Iterate from the networks of the first training until the rule ends it, by what the first member did: draw,
+        give the simulation the truth spectrum that was found, train on. Also the number of iterations, with the first.
+        """
+        scaled, members = self.scaled, len(self.replicas)
+        ratio = stack_of(Standardise(scaled.size), scaled.size, self._initial("ratio"), **self.recipe.network)
+        prior = scaled.truth.numpy()
+        watch = Watch(prior, members)
+        watch.start(prior, self.fiducial, scaled.matched_fiducial, self.matched, self.data)
+        watch.add(prior, self.fiducial)
+        for iteration in range(rule.iterations):
+            x = drawn(scaled, before.flows, self.inputs.data_id, self.recipe.draws)
             x = x[:, 0] if x.shape[1] == 1 else x
-            found = np.tile(before.fraction(scaled.data) * self.data, (recipe.draws, 1)) / recipe.draws
-            weights, yields = np.concatenate([found, self.matched]), found.sum(axis=0)
-            common = self._common("ratio", step)
-            train_ratio(ratio, x, numerator, weights, recipe.ratio, held_out=self._held(recipe.ratio, held),
-                        seed=common["seed"], label=common["name"], state=common["state"], key=self.key)  # fmt: skip
-            score = logits(ratio, x, label=common["name"])
-            offset = np.log(yields / self.matched.sum(axis=0))
-            factor, off = normalise(score[~numerator] + offset, self.matched, yields)
-            matched = self.matched * factor
+            share = before.fraction(scaled.data) * self.data
+            found = np.tile(share, (self.recipe.draws, 1)) / self.recipe.draws
+            previous = watch.contents
+            watch.clear()
+            watch.add(x.numpy(), found / _at(before.efficiency, x))
+            # Each observable's bins hold all events.
+            yields = [c[:COARSE].sum(axis=0) for c in (previous, watch.contents)]
+            if not (yields[1] > 0).all():
+                raise DivergedError(
+                    f"generative: iteration {iteration + 1}: a yield of {yields[1].min():.3g} was unfolded"
+                )
+            change = watch.change(previous)
+            self._note(iteration, {"yield_before": yields[0], "yield": yields[1], "change": change,
+                                   "contents": watch.contents})  # fmt: skip
+            if rule.ends(iteration, change[0]):
+                break
+            matched, diagnostics = self._reweighted(ratio, x, found, iteration + 1)
             after = Networks(
-                _continued(Stack(lambda: model_of(recipe.model, scaled.size), [0] * members), before.flows),
+                _continued(Stack(lambda: model_of(self.recipe.model, scaled.size), [0] * members), before.flows),
                 Probability(scaled.size, [0] * members),
                 before.efficiency,
             )
             after.fraction.start_from(before.fraction)
-            judged = np.ones(len(x), dtype=bool) if not recipe.ratio.patience else held
-            self._train(after, matched, step, {
-                "yield_matched": yields,
-                "normalisation_ratio": off,
-                "auc": [auc(score[judged, e], numerator[judged], weights[judged, e]) for e in range(members)],
-                "effective_size": effective_size(matched),
-                "largest_over_mean": largest_over_mean(matched),
-            })  # fmt: skip
+            self._train(after, matched, iteration + 1, diagnostics)
             before = after
-        return before
+        return before, iteration + 1
 
-    def _train(self, networks: Networks, matched: np.ndarray, step: int, diagnostics: dict[str, Any]) -> None:
+    def _reweighted(
+        self, ratio: Stack, x: Tensor, found: np.ndarray, step: int
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Weights (n_m, E) that give the matched events the spectrum of drawn ones, x (K M, D) or (K M, E, D) with
+        weights (K M, E); diagnostics.
+
+        Both are spectra of what is reconstructed: the efficiency at t is the same in the two, and drops out. The ratio
+        is always one to the simulation as it was, so that errors of the classifiers do not add up over the iterations.
+        """
+        recipe, inputs = self.recipe, self.inputs
+        prior = self.scaled.truth[torch.from_numpy(self.scaled.matched_fiducial)]
+        numerator = np.arange(len(x) + len(prior)) < len(x)
+        x = torch.cat([x, prior if x.ndim == 2 else prior[:, None].expand(-1, x.shape[1], -1)])
+        weights, yields = np.concatenate([found, self.matched]), found.sum(axis=0)
+        held = np.concatenate([np.tile(inputs.data_validation, recipe.draws), inputs.validation[inputs.matched]])
+        common = self._common("ratio", step)
+        train_ratio(ratio, x, numerator, weights, recipe.ratio, held_out=self._held(recipe.ratio, held),
+                    seed=common["seed"], label=common["name"], state=common["state"], key=self.key)  # fmt: skip
+        score = logits(ratio, x, label=common["name"])
+        offset = np.log(yields / self.matched.sum(axis=0))
+        factor, off = normalise(score[~numerator] + offset, self.matched, yields)
+        matched = self.matched * factor
+        judged = held if recipe.ratio.patience else np.ones(len(x), dtype=bool)
+        members = range(len(self.replicas))
+        return matched, {
+            "yield_matched": yields,
+            "normalisation_ratio": off,
+            "auc": np.array([auc(score[judged, e], numerator[judged], weights[judged, e]) for e in members]),
+            "effective_size": effective_size(matched),
+            "largest_over_mean": largest_over_mean(matched),
+        }
+
+    def _train(self, networks: Networks, matched: np.ndarray, step: int, diagnostics: dict[str, np.ndarray]) -> None:
         """Train p(t | r) and f(r) with these weights (n_m, E) of the matched events; all others keep theirs."""
         flows, inside, settings = (
             networks.flows,
@@ -182,11 +218,18 @@ class Members:
         fitted = fit(flows, loss, (self.scaled.target, self.reco[torch.from_numpy(inside)]), torch.from_numpy(matched),
                      settings, seed=common["seed"], validation=None if held is None else torch.from_numpy(held),
                      label=common["name"], state=common["state"], state_key=self.key)  # fmt: skip
-        columns = {**_losses(fitted, held is not None), **diagnostics}
-        self.history += [
-            {"replica": str(r), "iteration": step, **{n: float(v[e]) for n, v in columns.items()}}
-            for e, r in enumerate(self.replicas)
-        ]
+        self._note(step, {**_losses(fitted, held is not None), **diagnostics})
+
+    def _note(self, iteration: int, columns: Mapping[str, np.ndarray]) -> None:
+        """Keep diagnostics, (E,) or (n, E) each, for the history."""
+        for e, replica in enumerate(self.replicas):
+            entry = self._entries.setdefault((iteration, e), {"replica": str(replica), "iteration": iteration})
+            entry |= {name: column[..., e].tolist() for name, column in columns.items()}
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """One entry a replica and iteration; what the nominal's first networks are taken over from has no loss."""
+        return list(self._entries.values())
 
     def _initial(self, what: str) -> list[int]:
         return [seed_for(self.seed, "initial", what)] * len(self.replicas)
@@ -212,8 +255,15 @@ def _continued(stack: Stack, before: Stack) -> Stack:
     return stack
 
 
-def _losses(fitted: History, held_out: bool) -> dict[str, list[float]]:
+def _losses(fitted: History, held_out: bool) -> dict[str, np.ndarray]:
     """Losses of the epoch that is used, one entry a member."""
     best = [(epoch, member) for member, epoch in enumerate(fitted.best)]
-    found = {"loss": [fitted.train[epoch][member] for epoch, member in best]}
-    return found | ({"held_out_loss": [fitted.validation[e][m] for e, m in best]} if held_out else {})
+    found = {"loss": np.array([fitted.train[epoch][member] for epoch, member in best])}
+    return found | ({"held_out_loss": np.array([fitted.validation[e][m] for e, m in best])} if held_out else {})
+
+
+def _at(probability: Probability, x: Tensor) -> np.ndarray:
+    """Probabilities (n, E) at x (n, D), or (n, E, D), where one member may stand for all."""
+    if x.ndim == 3 and probability.members == 1:
+        return probability(x.flatten(0, 1)).reshape(x.shape[:2])
+    return probability(x)

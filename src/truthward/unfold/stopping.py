@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -84,15 +83,17 @@ class Bins:
 class Watch:
     """Coarse truth bins of an unfolding with E members: how far an iteration moved them.
 
-    Edges are quantiles of the nominal fiducial simulation. What is finer than these bins, or not among the observables,
-    goes unseen.
+    What is finer than these bins, or not among the observables, goes unseen.
+
+    Args:
+        pilot: truth values (N, D) of the nominal fiducial simulation, whose quantiles are the edges.
 
     Attributes:
         bins: the bins. contents: of the running iteration, (D B, E).
     """
 
-    def __init__(self, pilot: Inputs, members: int) -> None:
-        self.bins = Bins(pilot.truth[pilot.fiducial])
+    def __init__(self, pilot: np.ndarray, members: int) -> None:
+        self.bins = Bins(pilot)
         self.contents, self._matched, self._all = (np.zeros((self.bins.size, members)) for _ in range(3))
         self._moments = np.zeros((2, members))
 
@@ -135,6 +136,6 @@ class Watch:
         return np.sqrt(square.sum(axis=0) / used.sum(axis=0))
 
 
-def watched(names: Sequence[str], bins: Bins) -> dict[str, list[float]]:
-    """Inner edges by observable, for the metadata: what the `contents` of a history's entries are the contents of."""
-    return {name: inner.tolist() for name, inner in zip(names, bins.inner, strict=True)}
+def watched(pilot: Inputs) -> dict[str, list[float]]:
+    """Inner edges of the watched truth bins by observable, for the metadata: `contents` in the history are theirs."""
+    return {n: e.tolist() for n, e in zip(pilot.names, Bins(pilot.truth[pilot.fiducial]).inner, strict=True)}
