@@ -295,7 +295,7 @@ def test_bridges_unfold_the_distribution_where_prior_and_data_agree(pairing) -> 
         variations={},
     )
     model = {**QUICK["model"], "kind": "bridge", "pairing": pairing}
-    x, w = blocks(Generative(**QUICK | {"model": model, "prior_steps": 0}).unfold(inputs, [NOMINAL], seed=3))
+    x, w = blocks(Generative(**QUICK | {"model": model, "iterations": 1}).unfold(inputs, [NOMINAL], seed=3))
     assert w.sum() == pytest.approx(len(data))
     for power in ((0, 1), (0, 2), (1, 0), (2, 0), (2, 1)):
         moments = [np.average((v**power).prod(axis=1), weights=u) for v, u in ((x, w), (wanted, None), (data, None))]
