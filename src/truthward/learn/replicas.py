@@ -97,12 +97,12 @@ class Stack(nn.Module):
         From some 500 rows on this is the faster way: a member's rows fill the processor, and vmap splits each layer's
         product from its sum. It also serves what does not run under vmap. The numbers are those of `call`.
         """
-        found = []
-        with torch.no_grad():
-            for member in range(self.members):
-                with self._lent(member):
-                    found.append(getattr(self.template, method)(*args))
-        return torch.stack(found)
+        return torch.stack([self.one(member, method, *args) for member in range(self.members)])
+
+    def one(self, member: int, method: str, *args: Tensor) -> Tensor:
+        """Call `method` of one member, without gradients."""
+        with torch.no_grad(), self._lent(member):
+            return getattr(self.template, method)(*args)
 
     def train(self, mode: bool = True) -> Stack:
         """See `nn.Module.train`; the template is no child."""

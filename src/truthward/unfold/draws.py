@@ -15,6 +15,7 @@ from truthward.models.base import GenerativeModel
 from truthward.plugins import build
 from truthward.seeds import seed_for, uniform
 from truthward.unfold.arrays import Inputs
+from truthward.unfold.conditions import beside
 
 
 class Scaled:
@@ -63,10 +64,18 @@ class Scaled:
         return torch.from_numpy(np.stack(columns, axis=1))
 
 
-def drawn(scaled: Scaled, flows: Stack, event_id: np.ndarray, count: int) -> Tensor:
-    """`count` draws of each data event from each member, (count M, E, D), as classifiers see them."""
+def drawn(scaled: Scaled, flows: Stack, event_id: np.ndarray, count: int, given: Tensor) -> Tensor:
+    """`count` draws of each data event from each member, (count M, E, D), as classifiers see them.
+
+    given: (E, C - D), what the models are given beside the event.
+    """
     flows.eval()
-    events = torch.cat([flows.each("sample", scaled.data, scaled.noise(event_id, k)) for k in range(count)], dim=1)
+    noise = [scaled.noise(event_id, k) for k in range(count)]
+    if not given.shape[1]:
+        events = torch.cat([flows.each("sample", scaled.data, n) for n in noise], dim=1)
+    else:
+        own = [(e if flows.members > 1 else 0, beside(scaled.data, g)) for e, g in enumerate(given)]
+        events = torch.stack([torch.cat([flows.one(m, "sample", x, n) for n in noise]) for m, x in own])
     return torch.stack([shown(scaled.truth_map, scaled.truth_map.inverse(e)) for e in events], dim=1)
 
 
@@ -76,9 +85,12 @@ def shown(transform: QuantileTransform, values: np.ndarray | Tensor) -> Tensor:
     return transform(x, torch.full_like(x, 0.5))
 
 
-def model_of(model: dict[str, Any], size: int, state: dict[str, Tensor] | None = None) -> GenerativeModel:
-    """The generative model of `size` truth observables given as many at reco level, to be trained or as it was."""
-    found = build("models", model, dimensions=size, conditions=size)
+def model_of(
+    model: dict[str, Any], size: int, state: dict[str, Tensor] | None = None, *, columns: int = 0
+) -> GenerativeModel:
+    """The generative model of `size` truth observables given as many at reco level, and `columns` beside them; to be
+    trained or as it was."""
+    found = build("models", model, dimensions=size, conditions=size + columns)
     if state is None:
         return found
     found.load_state_dict(state)

@@ -17,7 +17,8 @@ from truthward.learn.fit import Settings
 from truthward.plugins import check
 from truthward.seeds import seed_for
 from truthward.unfold.base import NOMINAL, Inputs, Replica, Result, Unfolder
-from truthward.unfold.draws import Scaled, model_of, shown
+from truthward.unfold.conditions import beside
+from truthward.unfold.draws import Scaled, shown
 from truthward.unfold.posterior import Members, Networks, Recipe
 from truthward.unfold.stopping import Rule, watched
 
@@ -66,6 +67,9 @@ class Generative(Unfolder):
             those after a step.
         ratio_epochs: of the classifier of a step; side_epochs: of those for f and eps.
         classifier_batch, classifier_rate, width, depth: of all classifiers.
+        condition: {median: an observable, by: a truth column of the simulation} for a simulation of several values of a
+            parameter: the model is also given the median of the sample, see `conditions.Medians`. One iteration is then
+            enough where the parameter is what data and simulation differ in.
         patience: epochs without improvement on held-out events after which a training ends; 0 trains on all events, for
             all epochs.
         stack: replicas that are trained together; changes the speed, not the result.
@@ -93,6 +97,7 @@ class Generative(Unfolder):
         classifier_rate: float = 2e-3,
         width: int = 48,
         depth: int = 2,
+        condition: dict = {},  # noqa: B006
         patience: int = 0,
         stack: int = 10,
     ) -> None:
@@ -102,6 +107,10 @@ class Generative(Unfolder):
             raise ConfigError(f"generative: {low[0]} is {positive[low[0]]}; at least 1 is needed")
         if replica_draws > draws:
             raise ConfigError(f"generative: replica_draws {replica_draws} must not be more than draws {draws}")
+        if condition and set(condition) != {"median", "by"}:
+            raise ConfigError(
+                f"generative: condition has {', '.join(map(str, condition))}; `median` and `by` are needed"
+            )
         check("models", model, "generative.model", given=("dimensions", "conditions"))
         self.model, self.rule, self.stack = dict(model), Rule(iterations, stop, tolerance), stack
         self.draws, self.replica_draws = draws, replica_draws
@@ -113,6 +122,7 @@ class Generative(Unfolder):
             ratio=Settings(ratio_epochs, classifier_batch, classifier_rate, patience=patience),
             side=Settings(side_epochs, classifier_batch, classifier_rate, patience=patience),
             draws=replica_draws,
+            condition=dict(condition),
         )
 
     def unfold(
@@ -140,7 +150,8 @@ class Generative(Unfolder):
             networks, chosen = these.remove_prior(first, rule)
             if group == [NOMINAL]:
                 trained = first.arrays() | {"iterations": np.array([chosen])}
-            learned |= {r: networks.member(e) for e, r in enumerate(group)}
+            given = these.given(networks)
+            learned |= {r: (*networks.member(e), given[e]) for e, r in enumerate(group)}
             history += these.history
             remaining = (time.monotonic() - started) / len(learned) * (len(replicas) - len(learned))
             log.info("generative: %d of %d unfoldings, about %.0f s remain", len(learned), len(replicas), remaining)
@@ -171,15 +182,16 @@ class Generative(Unfolder):
         last: int,
     ) -> Iterator[dict[str, np.ndarray]]:
         for block, replica in enumerate(replicas):
-            state, fraction, efficiency = learned[replica]
-            generator = model_of(self.model, scaled.size, state)
+            state, fraction, efficiency, given = learned[replica]
+            generator = self.recipe.build(scaled.size, state)
             weight = inputs.varied(replica).data_weight
             # Events that a bootstrap leaves out weigh nothing.
             chosen, count, sums = np.flatnonzero(weight), self._count(replica), _Sums()
             for start in range(0, len(chosen), max(ROWS // count, 1)):
                 part = chosen[start : start + max(ROWS // count, 1)]
                 ids, data = inputs.data_id[part], scaled.data[torch.from_numpy(part)]
-                truth = torch.cat([scaled.draw(generator, data, scaled.noise(ids, k)) for k in range(count)])
+                condition = beside(data, given)
+                truth = torch.cat([scaled.draw(generator, condition, scaled.noise(ids, k)) for k in range(count)])
                 share = np.tile(weight[part] * fraction(data)[:, 0] / count, count)
                 # Here, and nowhere else, the efficiency enters.
                 weights = share / efficiency(shown(scaled.truth_map, truth))[:, 0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,13 @@ from truthward.errors import ConfigError, DivergedError
 from truthward.learn.fit import History, Settings, fit
 from truthward.learn.replicas import Stack
 from truthward.learn.scaling import Standardise
+from truthward.models.base import GenerativeModel
 from truthward.ratio.classifier import logits, stack_of, train_ratio
 from truthward.ratio.probability import Probability
 from truthward.ratio.reweight import auc, normalise
 from truthward.seeds import seed_for
 from truthward.unfold.arrays import Inputs, Replica, effective_size, largest_over_mean
+from truthward.unfold.conditions import Medians
 from truthward.unfold.draws import Scaled, drawn, model_of
 from truthward.unfold.stopping import COARSE, Rule, Watch
 
@@ -36,6 +38,11 @@ class Recipe:
     ratio: Settings
     side: Settings
     draws: int
+    condition: dict[str, Any] = field(default_factory=dict)
+
+    def build(self, size: int, state: dict[str, Tensor] | None = None) -> GenerativeModel:
+        """The model of `size` observables with what it is given beside them, to be trained or as it was."""
+        return model_of(self.model, size, state, columns=1 if self.condition else 0)
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,7 @@ class Networks:
         def of(name: str) -> dict[str, np.ndarray]:
             return {n.removeprefix(f"{name}."): a for n, a in arrays.items() if n.startswith(f"{name}.")}
 
-        flows = Stack(lambda: model_of(recipe.model, size), [0])
+        flows = Stack(lambda: recipe.build(size), [0])
         flows.load_member(0, {n: torch.from_numpy(a) for n, a in of("model").items()})
         return cls(
             flows, Probability.from_arrays(of("fraction"), size), Probability.from_arrays(of("efficiency"), size)
@@ -109,6 +116,8 @@ class Members:
         self.data = np.stack([v.data_weight for v in varied], axis=1)
         self.own = replicas[0].family.startswith("systematic:")
         self.reco = scaled.shifted(varied) if self.own else scaled.reco
+        self.medians = Medians(inputs, recipe.condition, seed_for(inputs.seed, "medians"))
+        self.matched_reco = np.stack([v.reco[inputs.matched] for v in (varied if self.own else varied[:1])])
         self._entries: dict[tuple[int, int], dict[str, Any]] = {}
 
     def first(self) -> Networks:
@@ -119,12 +128,18 @@ class Members:
                          held_out=self._held(recipe.side, inputs.validation[inputs.fiducial]),
                          **self._common("efficiency", 0))  # fmt: skip
         networks = Networks(
-            Stack(lambda: model_of(recipe.model, size), self._initial("model")),
+            Stack(lambda: recipe.build(size), self._initial("model")),
             Probability(size, self._initial("fraction")),
             efficiency,
         )
         self._train(networks, self.matched, 0, {})
         return networks
+
+    def given(self, networks: Networks) -> Tensor:
+        """What the models are given beside the data events, (E, 0 or 1)."""
+        if not self.medians.columns:
+            return torch.zeros(len(self.replicas), 0)
+        return self.medians.measured(self.inputs.data_reco, networks.fraction(self.scaled.data) * self.data)
 
     def remove_prior(self, before: Networks, rule: Rule) -> tuple[Networks, int]:
         """Iterate from the networks of the first training until the rule ends it, by what the first member did: draw,
@@ -137,7 +152,7 @@ class Members:
         watch.start(prior, self.fiducial, scaled.matched_fiducial, self.matched, self.data)
         watch.add(prior, self.fiducial)
         for iteration in range(rule.iterations):
-            x = drawn(scaled, before.flows, self.inputs.data_id, self.recipe.draws)
+            x = drawn(scaled, before.flows, self.inputs.data_id, self.recipe.draws, self.given(before))
             x = x[:, 0] if x.shape[1] == 1 else x
             share = before.fraction(scaled.data) * self.data
             found = np.tile(share, (self.recipe.draws, 1)) / self.recipe.draws
@@ -157,7 +172,7 @@ class Members:
                 break
             matched, diagnostics = self._reweighted(ratio, x, found, iteration + 1)
             after = Networks(
-                _continued(Stack(lambda: model_of(self.recipe.model, scaled.size), [0] * members), before.flows),
+                _continued(Stack(lambda: self.recipe.build(scaled.size), [0] * members), before.flows),
                 Probability(scaled.size, [0] * members),
                 before.efficiency,
             )
@@ -211,11 +226,18 @@ class Members:
         networks.fraction.train(self.reco, inside, total, self.recipe.side, **self._common("fraction", step),
                                 held_out=self._held(self.recipe.side, validation))  # fmt: skip
 
+        condition = self.reco[torch.from_numpy(inside)]
+        if self.medians.columns:
+            found = self.medians.simulated(self.matched_reco, matched)
+            each = condition if self.own else condition[:, None].expand(-1, found.shape[1], -1)
+            condition = torch.cat([each, found], dim=-1)
+        own = condition.ndim == 3
+
         def loss(x: Tensor, condition: Tensor) -> Tensor:
-            return flows.call("loss", x, condition.transpose(0, 1) if self.own else condition, own=(False, self.own))
+            return flows.call("loss", x, condition.transpose(0, 1) if own else condition, own=(False, own))
 
         common, held = self._common("model", step), self._held(settings, validation[inside])
-        fitted = fit(flows, loss, (self.scaled.target, self.reco[torch.from_numpy(inside)]), torch.from_numpy(matched),
+        fitted = fit(flows, loss, (self.scaled.target, condition), torch.from_numpy(matched),
                      settings, seed=common["seed"], validation=None if held is None else torch.from_numpy(held),
                      label=common["name"], state=common["state"], state_key=self.key)  # fmt: skip
         self._note(step, {**_losses(fitted, held is not None), **diagnostics})

@@ -1,0 +1,120 @@
+"""What a generative model is given beside the event: a median over the sample that the event is of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from truthward.errors import ConfigError, DivergedError
+from truthward.seeds import seed_for, uniform
+from truthward.unfold.arrays import Inputs, effective_size
+
+SUBSETS = 128
+"""Random subsets of each group whose medians its events are given."""
+
+
+class Medians:
+    """The batch-wise condition of 2501.12363 (section 4): a model that is trained on simulations of several values of a
+    parameter is told, by the median of an observable over the whole sample, which of them the sample is like.
+
+    In training an event is given the weighted median of a random subset of the matched events of its own value, as
+    large as the data are (by Kish's effective size), so that the model sees medians that fluctuate as that of the data
+    does; drawing from data, all events are given the weighted median of the data. Both are of reco values, of matched
+    events: data events count with their expected share of these. They are computed anew for each replica, with the
+    replica's weights and reco values.
+
+    Args:
+        inputs: of the nominal unfolding. seed: of the subsets.
+        option: {"median": an unfolded observable, "by": truth column that holds the parameter}; empty for no condition.
+
+    Raises:
+        ConfigError: an unknown observable or column, or a column of a single value.
+
+    Attributes:
+        columns: 1; 0 without a condition, and nothing else is then to be asked of it.
+    """
+
+    def __init__(self, inputs: Inputs, option: Mapping[str, Any], seed: int) -> None:
+        self.columns = len(option) // 2
+        if not option:
+            return
+        for name, known in ((option["median"], inputs.names), (option["by"], list(inputs.carried))):
+            if name not in known:
+                raise ConfigError(f"condition: {name!r} is not one of {', '.join(known)}")
+        self.place = inputs.names.index(option["median"])
+        ids, matched = inputs.event_id[inputs.matched], inputs.matched
+        values, self.group = np.unique(inputs.carried[option["by"]][matched], return_inverse=True)
+        if len(values) < 2 or not np.isfinite(values).all():
+            raise ConfigError(
+                f"condition: truth_{option['by']} has the values {', '.join(f'{v:g}' for v in values[:5])} in the "
+                "simulation; there is something to learn from two finite ones on"
+            )
+        self.seed, self.weight = seed, inputs.weight[matched]
+        self.size = float(effective_size(inputs.data_weight))
+        self.subset = (uniform(ids, seed_for(seed, "subset")) * SUBSETS).astype(np.int64)
+        nominal = inputs.reco[matched, self.place]
+        medians = [weighted_median(nominal[g], self.weight[g, None])[0] for g in self._groups()]
+        self.centre, self.scale = float(np.mean(medians)), float(np.std(medians))
+
+    def simulated(self, reco: np.ndarray, weight: np.ndarray) -> Tensor:
+        """What the matched events are given, (n_m, E, 1), scaled to order one.
+
+        Args:
+            reco: (E or 1, n_m, D), of the members or of all; weight: (n_m, E).
+        """
+        found = np.zeros((*weight.shape, 1))
+        for number, chosen in enumerate(self._groups()):
+            rate = self.size / effective_size(self.weight[chosen])
+            rng = np.random.default_rng(seed_for(self.seed, "counts", number))
+            counts = rng.poisson(rate, (len(chosen), SUBSETS)).astype(np.float32)
+            for e in range(weight.shape[1]):
+                values = reco[e if len(reco) > 1 else 0, chosen, self.place]
+                medians = weighted_median(values, counts * weight[chosen, e, None])
+                found[chosen, e, 0] = medians[self.subset[chosen]]
+        return self._scaled(found)
+
+    def measured(self, reco: np.ndarray, weight: np.ndarray) -> Tensor:
+        """What the data events of each member are given, (E, 1).
+
+        Args:
+            reco: (M, D); weight: (M, E), of what is matched.
+        """
+        return self._scaled(weighted_median(reco[:, self.place], weight)[:, None])
+
+    def _groups(self) -> list[np.ndarray]:
+        return [np.flatnonzero(self.group == g) for g in range(self.group.max() + 1)]
+
+    def _scaled(self, medians: np.ndarray) -> Tensor:
+        return torch.from_numpy(((medians - self.centre) / self.scale).astype(np.float32))
+
+
+def beside(events: Tensor, found: Tensor) -> Tensor:
+    """Events (n, D) with what all of them are given, (columns,), at their end."""
+    return torch.cat([events, found.expand(len(events), -1)], dim=-1)
+
+
+def weighted_median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Where half of the weight lies below, (N,) and (N, K) -> (K,): linear between the middles of the events' weights.
+
+    >>> weighted_median(np.array([3.0, 1.0, 2.0]), np.array([[1.0, 1.0], [1.0, 0.0], [1.0, 1.0]])).tolist()
+    [2.0, 2.5]
+
+    Raises:
+        DivergedError: weights whose sum is not positive.
+    """
+    order = np.argsort(values, kind="stable")
+    ordered, w = values[order].astype(np.float64), weights[order].astype(np.float64)
+    total = w.sum(axis=0)
+    if not (total > 0.0).all():
+        raise DivergedError(f"condition: weights of a median sum to {total.min():.3g}; more than 0 is needed")
+    middle = (np.cumsum(w, axis=0) - 0.5 * w) / total
+    found = np.empty(len(total))
+    for k in range(len(total)):
+        # Negative weights step back: only where the sum reaches a new height does it count.
+        rising = w[:, k] > 0.0
+        found[k] = np.interp(0.5, np.maximum.accumulate(middle[rising, k]), ordered[rising])
+    return found
