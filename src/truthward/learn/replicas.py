@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from truthward.learn.nets import seeded
 
 
-class _Call(nn.Module):
+class Call(nn.Module):
     """Presents one method of a module as its forward, as `functional_call` wants it."""
 
     def __init__(self, module: nn.Module, method: str) -> None:
@@ -82,7 +82,7 @@ class Stack(nn.Module):
         if self.members == 1:
             with self._lent(0):
                 return getattr(self.template, method)(*(a[0] if o else a for a, o in zip(args, own, strict=True)))[None]
-        wrapped = _Call(self.template, method)
+        wrapped = Call(self.template, method)
         state = {f"module.{n}": getattr(self, self._key(n)) for n in [*self.names, *self.buffer_names]}
 
         def one(state: dict[str, Tensor], *args: Tensor) -> Tensor:
