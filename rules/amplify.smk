@@ -22,7 +22,8 @@ rule amplify_study:
     params:
         spec=lambda w: spec(
             model=STUDY.surrogate.models[w.model],
-            study=STUDY.amplify.model_dump(exclude={"factor", "chunks"}),
+            uncertainty=STUDY.surrogate.uncertainty.model_dump() | STUDY.amplify.model_dump(include={"members"}),
+            study=STUDY.amplify.model_dump(exclude={"factor", "chunks", "members"}),
         ),
         code=lambda w: code("amplify_study", ("models", STUDY.surrogate.models[w.model]["kind"])),
     script:

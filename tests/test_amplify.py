@@ -13,7 +13,7 @@ from truthward.amplify.study import amplification_curve, bootstraps, study_stage
 from truthward.amplify.target import ModulatedRing, Regions
 from truthward.amplify.worth import predicted_mse, worth
 from truthward.artefact import read_json
-from truthward.config import Observable
+from truthward.config import Observable, Uncertainty
 from truthward.errors import IncompleteError, InputError
 from truthward.events.families import RankWarning
 from truthward.events.table import EventTable, write_table
@@ -113,7 +113,13 @@ def study():
     """A small study with a real training."""
     model = {"kind": "flow_matching", "width": 32, "depth": 2, "steps": 5}
     return amplification_study(
-        model, training_sets=4, training_events=200, members=3, steps=600, multiples=(1.0, 10.0), seed=4
+        model,
+        training_sets=4,
+        training_events=200,
+        uncertainty=Uncertainty(members=3),
+        steps=600,
+        multiples=(1.0, 10.0),
+        seed=4,
     )
 
 
@@ -164,7 +170,7 @@ def stage(tmp_path_factory):
         folder / "simulation.parquet",
         OBSERVABLES,
         model,
-        members=3,
+        uncertainty=Uncertainty(members=3),
         epochs=25,
         batch_size=200,
         learning_rate=5e-3,
@@ -174,7 +180,7 @@ def stage(tmp_path_factory):
         samples_path=folder / "s.parquet",
         summary_path=folder / "s.json",
     )
-    options = {"training_sets": 2, "training_events": 150, "members": 2, "steps": 60}
+    options = {"training_sets": 2, "training_events": 150, "uncertainty": Uncertainty(members=2), "steps": 60}
     study_stage(model, **options, seed=3, state=folder / "state", key="", record=record, output=folder / "study.json")
     summary = amplify_stage(
         folder / "study.json",

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from truthward.artefact import read_json
-from truthward.config import Observable
+from truthward.config import Observable, Uncertainty
 from truthward.errors import InputError, StaleError
 from truthward.events.table import EventTable, write_table
 from truthward.provenance import Record
@@ -20,7 +20,7 @@ OBSERVABLES = [
     Observable(name="zg", range=(0.0, 0.5), bins=10, atoms=(0.0,)),
 ]
 MODEL = {"kind": "flow_matching", "width": 48, "depth": 2}
-TRAINING = {"members": 2, "epochs": 30, "batch_size": 250, "learning_rate": 4e-3}
+TRAINING = {"uncertainty": Uncertainty(members=2), "epochs": 30, "batch_size": 250, "learning_rate": 4e-3}
 
 
 def write_simulation(path, n: int = 6000, *, seed: int = 1, signed: bool = False, background: bool = False):
@@ -57,7 +57,7 @@ def write_simulation(path, n: int = 6000, *, seed: int = 1, signed: bool = False
     return path
 
 
-SHORT = {"members": 2, "epochs": 1, "batch_size": 1024, "learning_rate": 2e-3}
+SHORT = {"uncertainty": Uncertainty(members=2), "epochs": 1, "batch_size": 1024, "learning_rate": 2e-3}
 
 
 @pytest.fixture(scope="module")

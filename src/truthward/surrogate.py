@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import time
 from collections.abc import Sequence
@@ -15,13 +16,13 @@ from torch import Tensor, nn
 
 from truthward import plugins
 from truthward.artefact import write_json
-from truthward.config import Observable
+from truthward.config import Observable, Uncertainty
 from truthward.errors import InputError
 from truthward.events.split import TEST, VALIDATION
 from truthward.events.table import EventTable
 from truthward.learn import checkpoint
-from truthward.learn.fit import History, Settings, fit
-from truthward.learn.replicas import Stack
+from truthward.learn.fit import History, Settings
+from truthward.learn.members import train_members
 from truthward.provenance import Record
 from truthward.sampling import LEVELS, Surrogate, draws, load_members, write_draws
 from truthward.seeds import poisson_weights, seed_for
@@ -85,7 +86,7 @@ def train_surrogate(
     observables: Sequence[Observable],
     model: dict[str, Any],
     *,
-    members: int,
+    uncertainty: Uncertainty,
     epochs: int,
     batch_size: int,
     learning_rate: float,
@@ -95,17 +96,19 @@ def train_surrogate(
     key: str = "",
     output: str | Path,
 ) -> tuple[History, dict[str, Any]]:
-    """Train an ensemble on the simulation's training part, each member on a Poisson bootstrap of it, and write it as a
-    checkpoint with the modules `member0`, `member1`, ...
+    """Train the members of a surrogate on the simulation's training part, and write them as a checkpoint with the
+    modules `member0`, `member1`, ...
 
-    All that a member learns comes from its own bootstrap (yields of the categories, quantile transform, network) and
-    its own initial weights, so that the members' spread is that of a repeated training. The best epoch is chosen on
-    the validation part, without bootstrap.
+    In an ensemble all that a member learns comes from its own Poisson bootstrap of the events (yields of the
+    categories, quantile transform, network) and its own initial weights, so that the members' spread is that of a
+    repeated training; without `bootstrap` they differ by initial weights alone, and state no error of the events.
+    Members drawn from a posterior have the one network's events and transform, and yields of their own bootstraps. The
+    best epoch is chosen on the validation part, without bootstrap.
 
     Args:
         simulation: event table.
         observables: what is modelled, at both levels.
-        model: entry of the config.
+        model: entry of the config. uncertainty: how many members, and where from.
         state: folder for resume state; `key` is the digest of spec and code.
 
     Returns:
@@ -125,54 +128,55 @@ def train_surrogate(
         "categories": [list(c) for c in sample.categories],
         "selection": dict(table.metadata.get("selection", {})),
     }
-    ensemble = [Surrogate(**arguments) for _ in range(members)]
-    weights = sample.weight[:, None].repeat(1, members)
-    z = torch.empty(len(weights), members, sample.values.shape[1])
-    for m, member in enumerate(ensemble):
-        counts = torch.from_numpy(poisson_weights(sample.event_id, seed=seed, family="surrogate", index=m)).double()
-        weights[:, m] *= torch.where(train, counts, torch.ones_like(counts))
+    counts = torch.ones(len(train), uncertainty.members, dtype=torch.float64)
+    if uncertainty.bootstrap:
+        for m in range(uncertainty.members):
+            drawn = poisson_weights(sample.event_id, seed=seed, family="surrogate", index=m)
+            counts[:, m] = torch.where(train, torch.from_numpy(drawn).double(), counts[:, m])
+    used = torch.where(train, sample.weight, torch.zeros_like(sample.weight))[:, None]
+    yields = torch.zeros(len(sample.categories), uncertainty.members, dtype=torch.float64)
+    yields.index_add_(0, sample.category, used * counts)
+    if (yields < 0).any():
+        odd, m = divmod(int(yields.argmin()), uncertainty.members)
+        raise InputError(
+            f"{simulation}: the weights of {'/'.join(sample.categories[odd])} events sum to "
+            f"{float(yields[odd, m]):.3g} in the training part; a surrogate draws events of positive weight"
+        )
+    yields *= sample.total * uncertainty.members / yields.sum()
+    fluctuations = counts if uncertainty.kind == "ensemble" else torch.ones_like(counts[:, :1])
+    trainings = [Surrogate(**arguments) for _ in range(uncertainty.trainings)]
+    z = torch.empty(len(train), len(trainings), sample.values.shape[1])
+    for t, one in enumerate(trainings):
         # Equal random numbers for all members: they differ by their bootstraps alone.
         generator = torch.Generator().manual_seed(seed_for(seed, "surrogate", "atoms"))
-        fitting = torch.where(train, weights[:, m], torch.zeros_like(counts))
-        z[:, m] = member.prepare(sample.values, sample.category, fitting, generator)
-        member.yields.index_add_(0, sample.category[train], weights[train, m])
-        if (member.yields < 0).any():
-            odd = int(member.yields.argmin())
-            raise InputError(
-                f"{simulation}: the weights of {'/'.join(sample.categories[odd])} events sum to "
-                f"{float(member.yields[odd]):.3g} in the training part; a surrogate draws events of positive weight"
-            )
-    scale = sample.total * members / sum(float(member.yields.sum()) for member in ensemble)
-    for member in ensemble:
-        member.yields *= scale
+        z[:, t] = one.prepare(sample.values, sample.category, used[:, 0] * fluctuations[:, t], generator)
 
     def factory() -> nn.Module:
         return plugins.build("models", model, dimensions=z.shape[2], conditions=len(sample.categories))
 
-    stack = Stack(factory, [seed_for(seed, "surrogate", "initial", m) for m in range(members)])
-
-    def loss(z: Tensor, condition: Tensor) -> Tensor:
-        return stack.call("loss", z.movedim(1, 0), condition, own=(True, False))
-
-    condition = nn.functional.one_hot(sample.category, len(sample.categories)).float()
-    history = fit(
-        stack,
-        loss,
-        (z, condition),
-        weights,
+    stack, history = train_members(
+        factory,
+        uncertainty,
+        z,
+        nn.functional.one_hot(sample.category, len(sample.categories)).float(),
+        sample.weight[:, None] * fluctuations,
         Settings(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate),
+        events=float(used.sum() ** 2 / used.square().sum()),
+        seeds=[seed_for(seed, "surrogate", "initial", t) for t in range(len(trainings))],
         seed=seed_for(seed, "surrogate", "fit"),
         validation=sample.held,
-        label=f"surrogate {model['kind']}, {members} members",
+        label=f"surrogate {model['kind']}, {uncertainty.kind} of {uncertainty.members} members",
         state=state / "surrogate.pt" if state else None,
         state_key=key,
     )
-    for m, member in enumerate(ensemble):
+    members = [copy.deepcopy(trainings[m % len(trainings)]) for m in range(uncertainty.members)]
+    for m, member in enumerate(members):
         member.model.load_state_dict(stack.state_of(m))
+        member.yields.copy_(yields[:, m])
     w = sample.weight[train]
     checkpoint.save(
         output,
-        {f"member{m}": member for m, member in enumerate(ensemble)},
+        {f"member{m}": member for m, member in enumerate(members)},
         recipe={"class": "truthward.sampling:Surrogate", "arguments": arguments},
         provenance=record.finish(
             events_in=table.num_rows, events_out=len(w), sum_w=float(w.sum()), sum_w2=float(w.square().sum())
@@ -184,7 +188,7 @@ def train_surrogate(
         "yield": sample.total,
         "rows": sample.rows,
         "member_yields": {
-            "/".join(c): [float(member.yields[i]) for member in ensemble] for i, c in enumerate(sample.categories)
+            "/".join(c): [float(member.yields[i]) for member in members] for i, c in enumerate(sample.categories)
         },
     }
 
@@ -213,7 +217,7 @@ def surrogate_stage(
     observables: Sequence[Observable],
     model: dict[str, Any],
     *,
-    members: int,
+    uncertainty: Uncertainty,
     epochs: int,
     batch_size: int,
     learning_rate: float,
@@ -228,7 +232,7 @@ def surrogate_stage(
     """Train, draw as many events as the simulation has, and write the summary; returns it."""
     started = time.perf_counter()
     history, facts = train_surrogate(
-        simulation, observables, model, members=members, epochs=epochs, batch_size=batch_size,
+        simulation, observables, model, uncertainty=uncertainty, epochs=epochs, batch_size=batch_size,
         learning_rate=learning_rate, seed=seed, record=record, state=state, key=key, output=model_path,
     )  # fmt: skip
     seconds = round(time.perf_counter() - started, 2)
@@ -236,7 +240,8 @@ def surrogate_stage(
     samples = sample_surrogate(model_path, facts["rows"], seed=seed, record=record, output=samples_path)
     summary = {
         "kind": model["kind"],
-        "members": members,
+        "members": uncertainty.members,
+        "uncertainty": uncertainty.model_dump(),
         "training": {**facts, "seconds": seconds},
         "history": {"train": history.train, "validation": history.validation, "best": history.best},
         "samples": samples,

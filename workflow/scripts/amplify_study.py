@@ -4,9 +4,11 @@ from truthward.job import Job
 
 with Job(snakemake) as job:
     from truthward.amplify.study import study_stage
+    from truthward.config import Uncertainty
 
     study_stage(
         job.spec["model"],
+        uncertainty=Uncertainty(**job.spec["uncertainty"]),
         **job.spec["study"],
         seed=job.seed,
         state=job.state,

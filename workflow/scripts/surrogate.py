@@ -3,14 +3,14 @@
 from truthward.job import Job
 
 with Job(snakemake) as job:
-    from truthward.config import observables_from
+    from truthward.config import Uncertainty, observables_from
     from truthward.surrogate import surrogate_stage
 
     surrogate_stage(
         job.input.simulation,
         observables_from(job.spec["observables"]),
         job.spec["model"],
-        **job.spec["training"],
+        **job.spec["training"] | {"uncertainty": Uncertainty(**job.spec["training"]["uncertainty"])},
         seed=job.seed,
         record=job.record,
         state=job.state,

@@ -17,7 +17,9 @@ from truthward import plugins
 from truthward.amplify.target import ModulatedRing, Regions
 from truthward.amplify.worth import worth
 from truthward.artefact import write_json
-from truthward.learn.fit import Settings, fit
+from truthward.config import Uncertainty
+from truthward.learn.fit import Settings
+from truthward.learn.members import train_members
 from truthward.learn.replicas import Stack
 from truthward.provenance import Record
 from truthward.seeds import poisson_weights, seed_for
@@ -33,7 +35,7 @@ def amplification_study(
     *,
     training_sets: int,
     training_events: int,
-    members: int,
+    uncertainty: Uncertainty,
     multiples: tuple[float, ...] = (1.0, 3.0, 10.0, 30.0),
     steps: int,
     batch_size: int = 125,
@@ -44,7 +46,7 @@ def amplification_study(
 ) -> dict[str, Any]:
     """Train T ensembles on T independent sets of the modulated ring and hold region integrals against the exact ones.
 
-    Members of an ensemble are trained on Poisson bootstraps of its set, from initial weights of their own. Two controls
+    Members are made as the surrogate's are: `uncertainty` says how many, and where from. Two controls
     go through the same arithmetic: drawing from the bootstrapped training events (nothing is learned: G cannot exceed
     1) and from the truth (each event is worth one: G is the multiple).
 
@@ -52,7 +54,7 @@ def amplification_study(
         model: entry of the config.
         training_sets: T.
         training_events: in each set.
-        members: E.
+        uncertainty: E members, and where from.
         multiples: events drawn in all for each event of training; the curve.
         steps: of the optimiser; too few leave a bias, which the MSE holds against the model.
         state: folder for resume state; `key` is the digest of spec and code.
@@ -65,10 +67,11 @@ def amplification_study(
     regions = Regions(target)
     generator = torch.Generator().manual_seed(seed_for(seed, "amplify", "target"))
     sets = torch.stack([target.sample(training_events, generator) for _ in range(training_sets)])
+    members = uncertainty.members
     weights = torch.from_numpy(bootstraps(training_sets, training_events, members, seed))
     epochs = math.ceil(steps / math.ceil(training_events / batch_size))
     settings = Settings(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
-    stack = train(sets, weights, model, settings, seed=seed, state=state, key=key)
+    stack = train(sets, weights, model, uncertainty, settings, seed=seed, state=state, key=key)
     size = len(weights)
 
     def truth(events: int, generator: torch.Generator) -> Tensor:
@@ -95,6 +98,7 @@ def amplification_study(
         "training_sets": training_sets,
         "training_events": training_events,
         "members": members,
+        "uncertainty": uncertainty.model_dump(),
         "steps": steps,
         "model": model,
         "curve": curve(learned, "learned"),
@@ -169,33 +173,32 @@ def train(
     sets: Tensor,
     weights: Tensor,
     model: dict[str, Any],
+    uncertainty: Uncertainty,
     settings: Settings,
     *,
     seed: int,
     state: Path | None,
     key: str,
 ) -> Stack:
-    """One stack of T x E networks on sets (T, N, 2) with weights (T x E, N)."""
-    count, members = len(weights), len(weights) // len(sets)
+    """One stack of T x E members on sets (T, N, 2), with bootstraps (T x E, N) where `uncertainty` wants them."""
+    count, (events, dimensions) = len(sets) * uncertainty.trainings, sets.shape[1:]
+    if uncertainty.kind != "ensemble" or not uncertainty.bootstrap:
+        weights = torch.ones(count, events)
 
     def factory() -> nn.Module:
-        return plugins.build("models", model, dimensions=2, conditions=0)
+        return plugins.build("models", model, dimensions=dimensions, conditions=0)
 
-    stack = Stack(factory, [seed_for(seed, "amplify", "initial", i) for i in range(count)])
-
-    def loss(x: Tensor) -> Tensor:
-        own = x.movedim(1, 0).repeat_interleave(members, 0)
-        return stack.call("loss", own, x.new_empty(len(x), 0), own=(True, False))
-
-    fit(
-        stack,
-        loss,
-        (sets.movedim(1, 0).contiguous(),),
+    return train_members(
+        factory,
+        uncertainty,
+        sets.movedim(1, 0).contiguous(),
+        torch.empty(events, 0),
         weights.T.contiguous(),
         settings,
+        events=events,
+        seeds=[seed_for(seed, "amplify", "initial", i) for i in range(count)],
         seed=seed_for(seed, "amplify", "fit"),
         label=f"amplification study, {count} networks",
         state=state / "study.pt" if state else None,
         state_key=key,
-    )
-    return stack
+    )[0]

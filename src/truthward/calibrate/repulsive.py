@@ -13,6 +13,7 @@ from truthward.errors import ConfigError
 from truthward.learn.fit import History, Settings, fit
 from truthward.learn.nets import MLP
 from truthward.learn.replicas import Stack
+from truthward.learn.repulsion import crowding
 from truthward.learn.scaling import Standardise
 from truthward.seeds import seed_for
 
@@ -173,15 +174,3 @@ class Repulsive(Calibrator):
         """See Calibrator."""
         mean, sigma = self._outputs(x)
         return mean.mean(0), sigma.square().mean(0).sqrt(), mean.std(0)
-
-
-def crowding(f: Tensor) -> Tensor:
-    """ln sum_j k(f_i, sg f_j) at the median bandwidth: (E, B, O) outputs of the members at B points -> (E,).
-
-    Largest, ln E, where all members coincide; its gradient pushes each member away from the others.
-    """
-    distance = (f[:, None] - f.detach()[None]).square().sum(-1).mean(-1)  # (E, E)
-    apart = distance.detach()[~torch.eye(len(f), dtype=torch.bool, device=f.device)]
-    # Members that coincide exactly have no direction to part in: the floor makes their force zero instead of 0/0.
-    bandwidth = (apart.median() / math.log(len(f) + 1)).clamp(min=torch.finfo(f.dtype).tiny)
-    return torch.logsumexp(-distance / bandwidth, dim=1)

@@ -38,6 +38,7 @@ class GenerativeModel(nn.Module, ABC):
             )
         self.dimensions = dimensions
         self.conditions = conditions
+        self.nats = 1.0
 
     @abstractmethod
     def loss(self, x: Tensor, condition: Tensor) -> Tensor:
@@ -55,6 +56,13 @@ class GenerativeModel(nn.Module, ABC):
             condition: (B, C); its length says how many events are drawn, also where C is 0.
             noise: (B, D) standard normal; the same noise gives the same events (common random numbers).
         """
+
+    def probe(self, x: Tensor, condition: Tensor) -> Tensor:
+        """A function in which two trainings can be told apart, (B, D) and (B, C) -> (B, K), differentiable; under equal
+        random numbers it is the same function for all members of a stack. By default the log-density, or what the loss
+        has in its place.
+        """
+        return -self.loss(x, condition)[:, None]
 
     def log_prob(self, x: Tensor, condition: Tensor) -> Tensor:
         """log p(x | condition), (B, D) and (B, C) -> (B,), nats.
@@ -97,6 +105,8 @@ class Transport(GenerativeModel):
                 f"{type(self).__name__}: steps {steps}, batch {batch}, tolerance {tolerance} given; at least 1, 1 and "
                 "above 0 is needed"
             )
+        # One observation of D velocities of unit variance for each event; their loss is a mean over D.
+        self.nats = 0.5 * dimensions
         self.solver: Solver = solver
         self.steps, self.tolerance, self.batch, self.precision = steps, tolerance, batch, precision
 

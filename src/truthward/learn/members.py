@@ -1,0 +1,108 @@
+"""Members of a generative model, whose spread is its uncertainty: by an ensemble, or from a posterior of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from truthward.config import Uncertainty
+from truthward.learn.fit import History, Settings, fit
+from truthward.learn.replicas import Stack
+from truthward.learn.repulsion import crowding
+from truthward.learn.variational import Variational
+from truthward.seeds import seed_for
+
+REACH = 2.0
+"""Members also repel each other so far from the events, in units of standard normal columns: where no event holds them
+together they part, and the uncertainty grows (as in 1902.09754)."""
+
+
+def train_members(
+    factory: Callable[[], nn.Module],
+    uncertainty: Uncertainty,
+    x: Tensor,
+    condition: Tensor,
+    weights: Tensor,
+    settings: Settings,
+    *,
+    events: float,
+    seeds: list[int],
+    seed: int,
+    validation: Tensor | None = None,
+    label: str = "training",
+    state: Path | None = None,
+    state_key: str = "",
+) -> tuple[Stack, History]:
+    """T times E plain models from S = T times `uncertainty.trainings` trainings in one stack, those of each of T
+    independent training sets in a row.
+
+    An ensemble adds (repulsion / N) ln sum_j k(f_i, f_j) to the loss of member i, `learn.repulsion.crowding` at the
+    points of the batch and at points around them, of the models' `probe`: of the velocity or of the log-density, since
+    different weights may be the same function (2106.11642). A posterior is that of `learn.variational`.
+
+    Args:
+        factory: builds a generative model.
+        x: (N, S, D) events of each training, or (N, T, D) of each set.
+        condition: (N, C), the same in all.
+        weights: (N, S), with bootstraps where the members are to have them.
+        events: effective number of training events in a set, before bootstraps.
+        seeds: of the initial weights, S of them.
+        seed: of the order of batches and of the draws from a posterior.
+        validation, label, state, state_key: see `fit`.
+
+    Returns:
+        A stack of the T E members, and the losses of the S trainings.
+
+    Raises:
+        As `fit`.
+    """
+    size, draws = len(seeds), uncertainty.members // uncertainty.trainings
+    repulsion = uncertainty.repulsion if uncertainty.kind == "ensemble" else 0.0
+
+    def posterior() -> Variational:
+        model = factory()
+        return Variational(
+            model,
+            events=events,
+            nats=model.nats / uncertainty.temperature,
+            layers=uncertainty.layers,
+            prior=uncertainty.prior,
+        )
+
+    stack = Stack(factory if uncertainty.kind == "ensemble" else posterior, seeds)
+
+    def loss(x: Tensor, condition: Tensor) -> Tensor:
+        own = x.movedim(1, 0).repeat_interleave(size // x.shape[1], 0)
+        value = stack.call("loss", own, condition, own=(True, False))
+        if repulsion and stack.training:
+            value = value + (repulsion / events) * _force(stack, x, condition, uncertainty.members)[:, None]
+        return value
+
+    history = fit(
+        stack, loss, (x, condition), weights, settings, seed=seed, validation=validation, label=label, state=state,
+        state_key=state_key,
+    )  # fmt: skip
+    if uncertainty.kind == "ensemble":
+        return stack, history
+    trained, members = posterior(), Stack(factory, [0] * (size * draws))
+    for t in range(size):
+        trained.load_state_dict(stack.state_of(t))
+        for m, drawn in enumerate(trained.posterior(draws, seed_for(seed, "posterior", t))):
+            members.load_member(t * draws + m, drawn)
+    return members, history
+
+
+def _force(stack: Stack, x: Tensor, condition: Tensor, members: int) -> Tensor:
+    """Repulsion within each set's members, (S,), at points that all of them share: of its first member."""
+    sets = stack.members // members
+    points = x[:, :: x.shape[1] // sets].movedim(1, 0).repeat_interleave(members, 0)  # (S, B, D)
+    near = points[:, : len(x) // 4 + 1]
+    around = near + REACH * torch.randn(near.shape[1:], device=x.device)
+    total: Tensor | float = 0.0
+    for at, given in ((points, condition), (around, condition[: near.shape[1]])):
+        f = stack.call("probe", at, given, own=(True, False))
+        total = total + crowding(f.unflatten(0, (sets, members))).flatten()
+    return total
