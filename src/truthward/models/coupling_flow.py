@@ -7,11 +7,18 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 from zuko.transforms import MonotonicRQSTransform
 
 from truthward.errors import ConfigError
 from truthward.learn.nets import MLP
 from truthward.models.base import GenerativeModel
+
+BOUND = 5.0
+"""Splines act on [-BOUND, BOUND]; beyond, and so far out in the tails of a normal column, nothing moves."""
+
+LIMIT = 0.5 * math.log(1e3)
+"""Widths, heights and derivatives lie within exp(+-LIMIT): no bin is a thousand times narrower than another."""
 
 
 class CouplingFlow(GenerativeModel):
@@ -98,27 +105,77 @@ class Coupling(nn.Module):
     def __init__(self, moved: list[int], dimensions: int, conditions: int, bins: int, **network) -> None:
         super().__init__()
         self.moved, self.kept = moved, [d for d in range(dimensions) if d not in moved]
-        self.shapes = (bins, bins, bins - 1)
         inputs = max(len(self.kept) + conditions, 1)
-        self.network = MLP(inputs, len(moved) * sum(self.shapes), **network)
+        self.network = MLP(inputs, len(moved) * (3 * bins - 1), **network)
+        # Not buffers: every member of a stack would have its own.
+        self.knots = _knots(bins)
 
     def forward(self, columns: list[Tensor], given: tuple[Tensor, ...]) -> tuple[list[Tensor], Tensor]:
         """Towards the noise: D columns (B,) and C of the condition -> D columns, log |det| (B,)."""
         x = torch.stack([columns[d] for d in self.moved], -1)
-        y, change = self._splines(columns, given).call_and_ladj(x)
+        y, change = self._spline(columns, given).call_and_ladj(x)
         return self._with(columns, y), change.sum(-1)
 
     def inverse(self, columns: list[Tensor], given: tuple[Tensor, ...]) -> list[Tensor]:
         """Towards the data."""
         y = torch.stack([columns[d] for d in self.moved], -1)
-        return self._with(columns, self._splines(columns, given).inv(y))
+        return self._with(columns, self._spline(columns, given).inv(y))
 
-    def _splines(self, columns: list[Tensor], given: tuple[Tensor, ...]) -> MonotonicRQSTransform:
+    def _spline(self, columns: list[Tensor], given: tuple[Tensor, ...]) -> Spline:
         # Without anything to depend on, the network sees a constant.
         seen = [*(columns[d] for d in self.kept), *given] or [torch.ones_like(columns[0])]
         found = self.network(torch.stack(seen, -1)).unflatten(-1, (len(self.moved), -1))
-        return MonotonicRQSTransform(*found.split(self.shapes, -1))
+        positive = (LIMIT * torch.tanh(found / LIMIT)).exp()
+        weight, bias = (t.to(found) for t in self.knots)
+        return Spline(linear(positive, weight, bias).unflatten(-1, (3, -1)))
 
     def _with(self, columns: list[Tensor], y: Tensor) -> list[Tensor]:
         new = dict(zip(self.moved, y.unbind(-1), strict=True))
         return [new.get(d, column) for d, column in enumerate(columns)]
+
+
+class Spline(MonotonicRQSTransform):
+    """zuko's spline at half its cost, which is softmax and cumulative sums over few bins, and three gathers: here
+    one product gives all knots, one gather those beside x, and only these are scaled to [-BOUND, BOUND].
+
+    Args:
+        knots: (B, d, 3, K + 1), places in x and y that rise from 0 to any end, and derivatives.
+    """
+
+    def __init__(self, knots: Tensor) -> None:
+        super(MonotonicRQSTransform, self).__init__()
+        self.knots = knots
+        self.scale = 2.0 * BOUND / knots[..., :2, -1:]
+
+    @property
+    def horizontal(self) -> Tensor:
+        """Where the bins begin and end in x, (B, d, K + 1), to look x up."""
+        return self._ends(0)
+
+    @property
+    def vertical(self) -> Tensor:
+        """As `horizontal`, in y."""
+        return self._ends(1)
+
+    def bin(self, k: Tensor) -> tuple[Tensor, ...]:
+        """Of bin k (B, d): whether there is such a bin, x, y and derivative at both ends, mean slope."""
+        bins = self.knots.shape[-1] - 1
+        inside, k = (k >= 0) & (k < bins), k.clamp(0, bins - 1)[..., None]
+        near = self.knots.gather(-1, torch.stack([k, k + 1], -1).expand(*k.shape[:-1], 3, 2))
+        ends = near[..., :2, :] * self.scale - BOUND
+        (x0, y0), (x1, y1) = (e.unbind(-1) for e in ends.unbind(-1))
+        d0, d1 = near[..., 2, :].unbind(-1)
+        return inside, x0, x1, y0, y1, d0, d1, (y1 - y0) / (x1 - x0)
+
+    def _ends(self, axis: int) -> Tensor:
+        return self.knots[..., axis, :].detach() * self.scale[..., axis, :].detach() - BOUND
+
+
+def _knots(bins: int) -> tuple[Tensor, Tensor]:
+    """Weight (3 (K + 1), 3 K - 1) and bias of the linear map from widths, heights and inner derivatives to `knots`."""
+    weight, bias = torch.zeros(3, bins + 1, 3 * bins - 1), torch.zeros(3, bins + 1)
+    sums = torch.ones(bins + 1, bins).tril(-1)
+    weight[0, :, :bins] = weight[1, :, bins : 2 * bins] = sums
+    weight[2, 1:-1, 2 * bins :] = torch.eye(bins - 1)
+    bias[2, [0, -1]] = 1.0
+    return weight.flatten(0, 1), bias.flatten()
