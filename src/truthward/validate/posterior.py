@@ -1,0 +1,168 @@
+"""Whether p(truth | reco) of a generative unfolding is the posterior: ranks of the truth among draws, event by event."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from truthward.artefact import write_json
+from truthward.errors import InputError
+from truthward.learn.checkpoint import load_arrays
+from truthward.provenance import Record
+from truthward.seeds import seed_for, uniform
+from truthward.validate.flags import SMALL_P, flag
+
+BINS = 20
+"""Bins of a rank histogram; the draws of an event and one more are a multiple of it."""
+
+SIMULATIONS = 9999
+"""Uniform samples that a p-value and a band come from: no p-value is below 1e-4."""
+
+SHOWN = 50
+"""Points of a coverage curve."""
+
+
+def ranks(truth: np.ndarray, draws: np.ndarray, ties: np.ndarray) -> np.ndarray:
+    """Draws below the truth, (n,) and (n, K) -> (n,) of 0 ... K: uniform where the draws come from the posterior of the
+    prior that the truth came from (simulation-based calibration, 1804.06788, theorem 1).
+
+    Args:
+        ties: (n,) uniform on [0, 1): where a truth among its equals stands. Without it the ranks of an integer or of an
+            atom could not be uniform.
+    """
+    below, equal = (draws < truth[:, None]).sum(axis=1), (draws == truth[:, None]).sum(axis=1)
+    return below + np.floor(ties * (equal + 1)).astype(int)
+
+
+def distance_ranks(truth: np.ndarray, draws: np.ndarray, reference: np.ndarray, ties: np.ndarray) -> np.ndarray:
+    """Draws closer to the reference point than the truth is, (n, D), (n, K, D), (n, D) -> (n,) of 0 ... K: the
+    credibility at which a region about the reference holds the truth (TARP, 2302.03026, algorithm 2).
+
+    Args:
+        reference: any point that does not depend on the event's own truth. All columns in comparable units.
+        ties: see `ranks`.
+    """
+    # One pass over all: equal points then have equal distances to the last digit.
+    every = np.concatenate([truth[:, None], draws], axis=1).astype(np.float64) - reference[:, None]
+    distance = (every**2).sum(axis=2)
+    return ranks(distance[:, 0], distance[:, 1:], ties)
+
+
+def uniformity(found: np.ndarray, draws: int, weights: np.ndarray, *, seed: int) -> dict[str, Any]:
+    """How far weighted ranks are from uniform.
+
+    With weights w the sums of w by rank are uniform, their errors are not: w may depend on the truth, and so on the
+    rank. The tests' null distributions are therefore simulated, with a Gaussian of variance w^2 for each event about
+    the uniform expectation (multiplier bootstrap), which is exact for many events, of any sign of weight.
+
+    Args:
+        found: (n,) ranks of 0 ... `draws`; weights: (n,), of positive sum.
+
+    Returns:
+        fractions: (BINS,) of the weights, one expected each; error: (BINS,); chi2: {value, ndf, p} (Pearson's, at the
+        effective size); ks: {value, p} (Kolmogorov's distance); spread: {value, error} of the ranks, relative to that
+        of uniform ones: above one where draws are too narrow, below where they are too wide; coverage: {credibility,
+        value, sd, band} at `SHOWN` points: the share of events with a rank below, the standard deviation expected of
+        it, and the half width of the band that holds the whole curve with 95%.
+
+    Raises:
+        InputError: the weights do not sum to something positive, or `draws` + 1 is no multiple of `BINS`.
+    """
+    levels, total = draws + 1, float(weights.sum())
+    if not total > 0:
+        raise InputError(f"posterior: {len(weights)} held-out weights sum to {total:g}: nothing to judge by")
+    if levels % BINS:
+        raise InputError(f"posterior: {draws} draws an event; {BINS} bins need a multiple of {BINS}, less one")
+    sums, squares = (np.bincount(found, weights=weights**p, minlength=levels) for p in (1, 2))
+    expected = np.arange(1, levels + 1) / levels
+    random = np.random.default_rng(seed).standard_normal((SIMULATIONS, levels)) * np.sqrt(squares)
+    # Each event's Gaussian counts at its own rank, less the share of it that every rank expects.
+    null = np.cumsum(random, axis=1) - expected * random.sum(axis=1, keepdims=True)
+    curves = np.concatenate([(np.cumsum(sums) - expected * total)[None], null]) / total
+    binned = np.diff(curves[:, levels // BINS - 1 :: levels // BINS], axis=1, prepend=0.0)
+    size = total**2 / squares.sum()
+    chi2 = size * BINS * (binned**2).sum(axis=1)
+    distance = np.abs(curves).max(axis=1)
+    sd, chosen = curves[1:].std(axis=0), np.unique(np.linspace(0, levels - 2, SHOWN).round().astype(int))
+    u = (found + 0.5) / levels - 0.5
+    flat = (1 - levels**-2) / 12
+    excess = float((weights * (u**2 - flat)).sum() / total / flat)
+    error = float(np.sqrt((weights**2 * (u**2 - flat) ** 2).sum()) / total / flat)
+    spread = max(1 + excess, 0.0) ** 0.5
+    return {
+        "fractions": (BINS * binned[0] + 1).tolist(),
+        "error": (BINS * binned[1:].std(axis=0)).tolist(),
+        "chi2": {"value": float(chi2[0]), "ndf": BINS - 1, "p": _p(chi2)},
+        "ks": {"value": float(distance[0]), "p": _p(distance)},
+        "spread": {"value": spread, "error": error / 2 / max(spread, 1e-9)},
+        "coverage": {
+            "credibility": expected[chosen].tolist(),
+            "value": (curves[0] + expected)[chosen].tolist(),
+            "sd": sd[chosen].tolist(),
+            "band": float(np.quantile(distance[1:], 0.95)),
+        },
+    }
+
+
+def validate_posterior(
+    posterior: str | Path, *, observables: Sequence[str], seed: int, record: Record, output: str | Path
+) -> dict[str, Any]:
+    """Judge the draws that a method leaves of held-out simulated events, with the weights of the simulation.
+
+    What is judged is the posterior under the simulation's own prior: that of the first networks, before any removal of
+    the prior. A correct posterior of one observable says nothing on the others: ranks are of each observable, TARP is
+    of all jointly, with the truth of another event as the reference.
+
+    Args:
+        posterior: what `unfold.base.unfold_posterior` wrote.
+        observables: names, in the order of the columns.
+        output: JSON artefact.
+
+    Returns:
+        What was written: {conditional, draws, ranks: {observable: `uniformity`}, tarp: `uniformity`, used: {events,
+        used}, flags, provenance}. Where the method maps distributions, `conditional` is false: it states no posterior,
+        and what is found is no failure of it.
+    """
+    held = load_arrays(posterior)
+    ids, truth, draws, weights = (held[name] for name in ("event_id", "truth", "draws", "weight"))
+    count, conditional = draws.shape[1], bool(held["conditional"].item())
+
+    def ties(name: str) -> np.ndarray:
+        return uniform(ids, seed_for(seed, "posterior", "ties", name))
+
+    content: dict[str, Any] = {"conditional": conditional, "draws": count, "ranks": {}}
+    for column, name in enumerate(observables):
+        found = ranks(truth[:, column], draws[:, :, column], ties(name))
+        content["ranks"][name] = uniformity(found, count, weights, seed=seed_for(seed, "posterior", name))
+    scale = truth.std(axis=0, dtype=np.float64)
+    scale[scale == 0] = 1.0
+    order = np.argsort(uniform(ids, seed_for(seed, "posterior", "reference")))
+    reference = np.empty_like(truth)
+    reference[order] = truth[np.roll(order, 1)]
+    found = distance_ranks(truth / scale, draws / scale, reference / scale, ties("all jointly"))
+    content["tarp"] = uniformity(found, count, weights, seed=seed_for(seed, "posterior", "all jointly"))
+    content["used"] = {"events": held["events"].item(), "used": len(ids)}
+    judged = [("ranks", name, figures) for name, figures in content["ranks"].items()]
+    judged.append(("tarp", None, content["tarp"]))
+    content["flags"] = [f for entry in judged for f in _flags(*entry)] if conditional else []
+    content["provenance"] = record.finish(events_in=held["events"].item(), events_out=len(ids))
+    write_json(output, content)
+    return content
+
+
+def _p(statistic: np.ndarray) -> float:
+    """Share of the simulated values, and of the first itself, that are no smaller than the first."""
+    return float((statistic >= statistic[0]).mean())
+
+
+def _flags(test: str, observable: str | None, figures: dict[str, Any]) -> list[dict[str, str | None]]:
+    if min(figures["chi2"]["p"], figures["ks"]["p"]) >= SMALL_P:
+        return []
+    message = (
+        f"not uniform: p = {figures['chi2']['p']:.1g} (chi2), {figures['ks']['p']:.1g} (KS); spread "
+        f"{figures['spread']['value']:.3f} +- {figures['spread']['error']:.3f} of uniform ranks"
+    )
+    return [flag(test, observable, message)]
