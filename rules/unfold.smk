@@ -1,7 +1,8 @@
 """Unfolding: the nominal one, then its replicas, dealt to jobs; a gathering rule checks that none is missing.
 
 INPUTS:  results/<study>/calibrate/<sample>.parquet (ingest/ where the study does not calibrate)
-OUTPUTS: results/<study>/unfold/<method>/parts/{nominal,<job>}.parquet, unfolded.parquet, figures/
+OUTPUTS: results/<study>/unfold/<method>/parts/{nominal,<job>}.parquet, unfolded.parquet, figures/;
+         posterior.safetensors of methods with a generative model
 """
 
 
@@ -11,6 +12,10 @@ def unfold_kinds(method):
     schema = plugins.schema("unfold", entry["kind"])
     model = entry.get("model", schema.options.get("model", ("", None))[1])
     return [("unfold", entry["kind"]), *([("models", model["kind"])] if model else [])]
+
+
+# Those that have a posterior to check.
+GENERATIVE = [m for m in METHODS if STUDY.validate_.posteriors and "models" in dict(unfold_kinds(m))]
 
 
 rule unfold_all:
@@ -61,6 +66,28 @@ rule unfold_part:
         code=lambda w: code("unfold_part", *unfold_kinds(w.method)),
     script:
         "../workflow/scripts/unfold_part.py"
+
+
+rule unfold_posterior:
+    input:
+        simulation=events(SIMULATION),
+        data=events(DATA),
+    output:
+        "results/{study}/unfold/{method}/posterior.safetensors",
+    log:
+        "results/{study}/logs/unfold_posterior/{method}.log",
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        spec=lambda w: spec(
+            method=STUDY.unfold.methods[w.method],
+            observables=STUDY.observable_list(),
+            events=STUDY.validate_.posteriors,
+        ),
+        code=lambda w: code("unfold_posterior", *unfold_kinds(w.method)),
+    script:
+        "../workflow/scripts/unfold_posterior.py"
 
 
 rule unfold:

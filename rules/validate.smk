@@ -1,7 +1,8 @@
 """Every result against what is known, beside its floor. The only rules that read the closure truth.
 
 INPUTS:  unfolded and event tables, results/<study>/ingest/<data>.closure_truth.parquet where there is one
-OUTPUTS: results/<study>/validate/<method>.json, surrogate.<model>.json, calibrate.json, methods.{json,csv,md}, figures/
+OUTPUTS: results/<study>/validate/<method>.json, posterior.<method>.json, surrogate.<model>.json, calibrate.json,
+         methods.{json,csv,md}, figures/
 """
 
 
@@ -9,6 +10,7 @@ rule validate_all:
     input:
         f"{RESULTS}/validate/methods.csv",
         expand("{results}/validate/figures/{method}.png", results=RESULTS, method=METHODS),
+        expand("{results}/validate/figures/posterior.{method}.png", results=RESULTS, method=GENERATIVE),
         expand("{results}/validate/surrogate.{model}.json", results=RESULTS, model=MODELS),
         f"{RESULTS}/validate/calibrate.json" if STUDY.calibrate else [],
 
@@ -31,6 +33,20 @@ rule validate:
         code=code("validate"),
     script:
         "../workflow/scripts/validate.py"
+
+
+rule validate_posterior:
+    input:
+        "results/{study}/unfold/{method}/posterior.safetensors",
+    output:
+        "results/{study}/validate/posterior.{method}.json",
+    log:
+        "results/{study}/logs/validate_posterior/{method}.log",
+    params:
+        spec=spec(),
+        code=code("validate_posterior"),
+    script:
+        "../workflow/scripts/validate_posterior.py"
 
 
 rule validate_surrogate:
@@ -69,6 +85,7 @@ rule validate_methods:
     input:
         methods=expand("results/{{study}}/validate/{method}.json", method=METHODS),
         models=expand("results/{{study}}/validate/surrogate.{model}.json", model=MODELS),
+        posteriors=expand("results/{{study}}/validate/posterior.{method}.json", method=GENERATIVE),
     output:
         json="results/{study}/validate/methods.json",
         csv=report(
@@ -81,7 +98,7 @@ rule validate_methods:
     log:
         "results/{study}/logs/validate_methods.log",
     params:
-        spec=spec(methods=METHODS, models=MODELS),
+        spec=spec(methods=METHODS, models=MODELS, posteriors=GENERATIVE),
         code=code("validate_methods"),
     script:
         "../workflow/scripts/validate_methods.py"
@@ -104,6 +121,25 @@ rule validate_figures:
         code=code("validate_figures"),
     script:
         "../workflow/scripts/validate_figures.py"
+
+
+rule posterior_figures:
+    input:
+        "results/{study}/validate/posterior.{method}.json",
+    output:
+        report(
+            "results/{study}/validate/figures/posterior.{method}.png",
+            caption=caption("posterior"),
+            category="5 Validate",
+            labels={"method": "{method}", "figure": "posteriors"},
+        ),
+    log:
+        "results/{study}/logs/posterior_figures/{method}.log",
+    params:
+        spec=spec(observables=STUDY.observable_list()),
+        code=code("posterior_figures"),
+    script:
+        "../workflow/scripts/posterior_figures.py"
 
 
 rule surrogate_figures:

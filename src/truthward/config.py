@@ -224,11 +224,13 @@ class Stress(Strict):
 
 class Validate(Strict):
     """Two-sample tests: seeds, and epochs of each classifier; events that an unbinned figure takes of a sample at most;
-    and the stress suite, None for by request alone."""
+    held-out events that a generative method's posteriors are checked with, 0 for no check; and the stress suite, None
+    for by request alone."""
 
     seeds: int = Field(3, ge=2)
     epochs: int = Field(10, ge=1)
     events: int = Field(500_000, ge=1000)
+    posteriors: int = Field(5000, ge=0)
     stress: Stress | None = None
 
     def two_sample(self) -> dict[str, int]:

@@ -77,7 +77,7 @@ def test_trainings_had_a_gpu_each(submitted) -> None:
     rules = {
         partition: {rule(job) for job in rows(submitted.jobs, partition=partition)} for partition in ("cpu", "gpu")
     }
-    trainings = {"calibrate", "surrogate", "amplify_study", "unfold_nominal", "unfold_part"}
+    trainings = {"calibrate", "surrogate", "amplify_study", "unfold_nominal", "unfold_part", "unfold_posterior"}
     assert trainings | {"validate", "validate_surrogate"} == rules["gpu"]
     assert not rules["gpu"] & rules["cpu"]
     alone = [job["id"] for job in submitted.jobs if rule(job) in ("calibrate", "unfold_nominal", "validate")]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
 
+from truthward.artefact import write_json
 from truthward.errors import InputError
 from truthward.provenance import Record
 from truthward.validate.method import NO_TRUTH, NOT_JOINT, validate_method
@@ -154,7 +156,12 @@ def test_the_table_has_all_rows_and_says_who_is_better(study, observables):
         run(study, result, data, closure, observables)
         paths[name] = study.folder / f"{result.stem}.json"
     out = {f"output_{e}": study.folder / f"methods.{e}" for e in ("json", "csv", "md")}
-    content = compare(paths, record=Record.for_tests(), **out)
+    figures = {"chi2": {"p": 0.4}, "ks": {"p": 0.03}, "spread": {"value": 1.02}}
+    checked = {"ranks": {"x": figures}, "tarp": figures, "flags": [], "used": {"used": 50}}
+    posteriors = {"joint": study.folder / "posterior.joint.json", "map": study.folder / "posterior.map.json"}
+    for name, path in posteriors.items():
+        write_json(path, checked | {"conditional": name == "joint"})
+    content = compare(paths, posteriors=posteriors, record=Record.for_tests(), **out)
     rows = [r["name"] for r in content["rows"]]
     assert rows == ["joint", "binned", "data before unfolding", "simulation before unfolding", "floor"]
     assert content["better_than_prior"] == {"joint": 2, "binned": 2}
@@ -166,6 +173,8 @@ def test_the_table_has_all_rows_and_says_who_is_better(study, observables):
     markdown = out["output_md"].read_text()
     assert "| simulation before unfolding |" in markdown
     assert "±" in markdown
+    assert "Posteriors of joint on 50 held-out events: smallest p of the ranks 0.03" in markdown
+    assert re.search("Posteriors of map.* it maps distributions and states none", markdown)
     assert content["provenance"]["events_out"] == 5
 
 

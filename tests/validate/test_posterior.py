@@ -34,10 +34,12 @@ def toy(
 
 
 def judged(truth: np.ndarray, draws: np.ndarray, weights: np.ndarray, tmp_path, **more) -> dict:
-    held = {"event_id": np.arange(len(truth), dtype=np.uint64), "truth": truth, "draws": draws, "weight": weights,
-            "conditional": np.array(True), "events": np.array(len(truth))}  # fmt: skip
+    held = {"event_id": np.arange(len(truth), dtype=np.uint64), "weight": weights,
+            "conditional": np.array([True]), "events": np.array([len(truth)])}  # fmt: skip
+    for column, name in enumerate("xy"):
+        held |= {f"truth.{name}": truth[:, column], f"draws.{name}": draws[:, :, column]}
     save_arrays(tmp_path / "p.safetensors", held | more, provenance={})
-    settings = {"observables": ["x", "y"], "seed": 1, "record": Record.for_tests(), "output": tmp_path / "p.json"}
+    settings = {"seed": 1, "record": Record.for_tests(), "output": tmp_path / "p.json"}
     content = validate_posterior(tmp_path / "p.safetensors", **settings)
     assert read_json(tmp_path / "p.json")["ranks"].keys() == {"x", "y"}
     return content
@@ -55,7 +57,11 @@ def test_the_posterior_passes_and_one_too_narrow_fails_both(tmp_path) -> None:
     assert right["tarp"]["spread"]["value"] == pytest.approx(1.0, abs=4 * right["tarp"]["spread"]["error"])
     for factor, sign in ((0.8, 1), (1.25, -1)):
         wrong = judged(*toy(4000, 1, narrow=factor), tmp_path)
-        assert {(f["test"], f["observable"]) for f in wrong["flags"]} == {("ranks", "x"), ("ranks", "y"), ("tarp", None)}
+        assert {(f["test"], f["observable"]) for f in wrong["flags"]} == {
+            ("ranks", "x"),
+            ("ranks", "y"),
+            ("tarp", None),
+        }
         for figures in (*wrong["ranks"].values(), wrong["tarp"]):
             spread = figures["spread"]
             assert sign * (spread["value"] - 1) > 5 * spread["error"]
@@ -117,7 +123,7 @@ def test_ranks_by_hand() -> None:
 
 
 def test_a_map_of_distributions_is_said_to_state_no_posterior(tmp_path) -> None:
-    content = judged(*toy(2000, 1, narrow=0.0), tmp_path, conditional=np.array(False))
+    content = judged(*toy(2000, 1, narrow=0.0), tmp_path, conditional=np.array([False]))
     assert not content["conditional"]
     assert content["flags"] == []
     assert content["tarp"]["ks"]["p"] < SMALL_P

@@ -37,6 +37,7 @@ __all__ = [
     "unfold_all",
     "unfold_nominal",
     "unfold_part",
+    "unfold_posterior",
     "write_part",
 ]
 
@@ -98,6 +99,25 @@ class Unfolder(ABC):
             state: folder for resume states; a repeated call takes up where an interrupted one stopped.
             key: digest of spec and code that the states belong to.
         """
+
+    def posterior(
+        self, inputs: Inputs, *, events: int, draws: int, seed: int, state: Path | None = None, key: str = ""
+    ) -> dict[str, np.ndarray]:
+        """Draws of the truth given reco, under the simulation's prior, for simulated events that no training has seen.
+
+        Args:
+            inputs: as of `unfold`. events: at most, drawn by a hash of their ids; draws: K of each.
+            seed, state, key: as of `unfold`.
+
+        Returns:
+            event_id, weight: (n,); truth.<observable>: (n,) and draws.<observable>: (n, K), in its unit; conditional:
+            (1,) whether they are meant as posterior, or false where a method maps distributions; events: (1,) how many
+            there are.
+
+        Raises:
+            ConfigError: the method draws no truth events.
+        """
+        raise ConfigError(f"{type(self).__name__} draws no truth events; no posterior of it can be judged")
 
 
 def unfold_all(
@@ -207,6 +227,17 @@ def unfold_part(*, job: int, jobs: int, nominal: str | Path, output: str | Path,
     log.info("%s: job %d of %d, %d replicas of %s", made.method, job + 1, jobs, len(replicas), ", ".join(made.names))
     result = made.unfold(replicas, load_arrays(nominal))
     made.write(output, result, replicas, record)
+    made.done()
+
+
+def unfold_posterior(*, events: int, draws: int, output: str | Path, record: Record, **task: Any) -> None:
+    """Write what `Unfolder.posterior` draws of held-out simulated events; see there, and `unfold_part` for the rest."""
+    made = _Task(**task)
+    found = made.unfolder.posterior(
+        made.inputs, events=events, draws=draws, seed=made.seed, state=made.folder, key=made.key
+    )
+    finished = record.finish(events_in=found["events"].item(), events_out=len(found["event_id"]))
+    save_arrays(output, found, provenance=finished)
     made.done()
 
 

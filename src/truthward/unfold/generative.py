@@ -19,6 +19,7 @@ from truthward.seeds import seed_for
 from truthward.unfold.base import NOMINAL, Inputs, Replica, Result, Unfolder
 from truthward.unfold.conditions import beside
 from truthward.unfold.draws import Scaled, shown
+from truthward.unfold.held_out import held_out_draws
 from truthward.unfold.posterior import Members, Networks, Recipe
 from truthward.unfold.stopping import Rule, watched
 
@@ -158,6 +159,12 @@ class Generative(Unfolder):
         rows = self._rows(inputs, scaled, replicas, learned, history, chosen - 1)
         extra = {"stopping": self.rule.stated(chosen), "watched": watched(inputs)}
         return Result(rows, history, chosen, extra, trained)
+
+    def posterior(
+        self, inputs: Inputs, *, events: int, draws: int, seed: int, state: Path | None = None, key: str = ""
+    ) -> dict[str, np.ndarray]:
+        """See `Unfolder.posterior`: of the first training, before any removal of the prior."""
+        return held_out_draws(self.recipe, inputs, events=events, draws=draws, seed=seed, state=state, key=key)
 
     def _groups(self, replicas: Sequence[Replica]) -> list[list[Replica]]:
         """Replicas that may share a stack: the same order of batches, and the same kind of inputs."""

@@ -1,8 +1,7 @@
-"""Whether p(truth | reco) of a generative unfolding is the posterior: ranks of the truth among draws, event by event."""
+"""Whether p(truth | reco) of a generative unfolding is the posterior: ranks of the truth among its draws."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,9 +106,7 @@ def uniformity(found: np.ndarray, draws: int, weights: np.ndarray, *, seed: int)
     }
 
 
-def validate_posterior(
-    posterior: str | Path, *, observables: Sequence[str], seed: int, record: Record, output: str | Path
-) -> dict[str, Any]:
+def validate_posterior(posterior: str | Path, *, seed: int, record: Record, output: str | Path) -> dict[str, Any]:
     """Judge the draws that a method leaves of held-out simulated events, with the weights of the simulation.
 
     What is judged is the posterior under the simulation's own prior: that of the first networks, before any removal of
@@ -118,7 +115,6 @@ def validate_posterior(
 
     Args:
         posterior: what `unfold.base.unfold_posterior` wrote.
-        observables: names, in the order of the columns.
         output: JSON artefact.
 
     Returns:
@@ -127,14 +123,16 @@ def validate_posterior(
         and what is found is no failure of it.
     """
     held = load_arrays(posterior)
-    ids, truth, draws, weights = (held[name] for name in ("event_id", "truth", "draws", "weight"))
-    count, conditional = draws.shape[1], bool(held["conditional"].item())
+    names = sorted(n.removeprefix("truth.") for n in held if n.startswith("truth."))
+    ids, weights, conditional = held["event_id"], held["weight"], bool(held["conditional"].item())
+    truth, draws = (np.stack([held[f"{what}.{n}"] for n in names], axis=-1) for what in ("truth", "draws"))
+    count = draws.shape[1]
 
     def ties(name: str) -> np.ndarray:
         return uniform(ids, seed_for(seed, "posterior", "ties", name))
 
     content: dict[str, Any] = {"conditional": conditional, "draws": count, "ranks": {}}
-    for column, name in enumerate(observables):
+    for column, name in enumerate(names):
         found = ranks(truth[:, column], draws[:, :, column], ties(name))
         content["ranks"][name] = uniformity(found, count, weights, seed=seed_for(seed, "posterior", name))
     scale = truth.std(axis=0, dtype=np.float64)

@@ -27,6 +27,7 @@ def compare(
     validated: Mapping[str, str | Path],
     *,
     surrogates: Mapping[str, str | Path] | None = None,
+    posteriors: Mapping[str, str | Path] | None = None,
     output_json: str | Path,
     output_csv: str | Path,
     output_md: str | Path,
@@ -37,10 +38,12 @@ def compare(
     Args:
         validated: method -> its JSON of `validate_method`, in the order of the rows.
         surrogates: model -> its JSON of `validate_surrogate`; a second table.
+        posteriors: method -> its JSON of `validate_posterior`, where it has one; a third.
 
     Returns:
         {observables, rows: [row...], better_than_prior: {method: count}, used (events of each sample in unbinned
-        figures, None where those are of all), surrogates: [row...], provenance}.
+        figures, None where those are of all), surrogates: [row...], posteriors: [row...],
+        provenance}.
         A row: name, kind, triangular: {observable: {value, spread, excess}}, auc, jsd, yield_ratio ({value, spread}),
         chi2_p, refold_p, effective_sample_size; whatever is not defined for it is None.
     """
@@ -63,6 +66,7 @@ def compare(
         "better_than_prior": {r["name"]: _better(r["triangular"], prior) for r in rows[: len(found)]},
         "used": max(map(_used, found.values()), default=None, key=lambda used: used or 0),
         "surrogates": [_surrogate(name, read_json(path)) for name, path in (surrogates or {}).items()],
+        "posteriors": [_posterior(name, read_json(path)) for name, path in (posteriors or {}).items()],
         "provenance": record.finish(events_in=len(found), events_out=len(rows)),
     }
     write_json(output_json, content)
@@ -130,6 +134,21 @@ def _surrogate(name: str, content: dict[str, Any]) -> dict[str, Any]:
         row[f"auc_{which}"] = _value(test and test["surrogate"]["auc"])
         row[f"floor_auc_{which}"] = _value(test and test["floor"]["auc"])
     return row
+
+
+def _posterior(name: str, content: dict[str, Any]) -> dict[str, Any]:
+    def p(figures: dict[str, Any]) -> float:
+        return min(figures["chi2"]["p"], figures["ks"]["p"])
+
+    return {
+        "name": name,
+        "conditional": content["conditional"],
+        "ranks_p": {n: p(figures) for n, figures in content["ranks"].items()},
+        "ranks_spread": {n: figures["spread"]["value"] for n, figures in content["ranks"].items()},
+        "tarp_p": p(content["tarp"]),
+        "flags": len(content["flags"]),
+        "used": content["used"]["used"],
+    }
 
 
 def _used(content: dict[str, Any]) -> int | None:
@@ -201,6 +220,14 @@ def _markdown(content: dict[str, Any]) -> str:
         auc = ", ".join(f"{w} {_cell(row[f'auc_{w}'], '{:.4f}')} (floor {_cell(row[f'floor_auc_{w}'], '{:.4f}')})"
                         for w in ("truth", "reco", "both") if row.get(f"auc_{w}"))  # fmt: skip
         text += f"\nSurrogate {row['name']} against held-out simulation: AUC {auc}; flags: {row['flags']}.\n"
+    for row in content["posteriors"]:
+        low, high = min(row["ranks_spread"].values()), max(row["ranks_spread"].values())
+        text += (
+            f"\nPosteriors of {row['name']} on {row['used']} held-out events: smallest p of the ranks "
+            f"{min(row['ranks_p'].values()):.2g}, of TARP {row['tarp_p']:.2g}; spread of the ranks "
+            f"{low:.3f} to {high:.3f} of uniform ones"
+        )
+        text += f"; flags: {row['flags']}.\n" if row["conditional"] else "; it maps distributions and states none.\n"
     return text
 
 
