@@ -97,11 +97,13 @@ def study(case: str) -> tuple[dict[str, Path], list]:
     return paths, observables_from(config.observable_list())
 
 
-def some(inputs: Inputs, share: float) -> Inputs:
-    """That share of the events of both samples, by a hash of their ids."""
+def some(inputs: Inputs, share: float, start: float = 0.0) -> Inputs:
+    """That share of the events of both samples, by a hash of their ids; other starts give other events."""
     if share >= 1.0:
         return inputs
-    simulated, data = (uniform(ids, 1) < share for ids in (inputs.event_id, inputs.data_id))
+    simulated, data = (
+        (u >= start) & (u < start + share) for u in (uniform(inputs.event_id, 1), uniform(inputs.data_id, 1))
+    )
     arrays = {f.name: getattr(inputs, f.name) for f in fields(inputs)}
     chosen = {
         n: a[data if n.startswith("data_") else simulated] for n, a in arrays.items() if isinstance(a, np.ndarray)
