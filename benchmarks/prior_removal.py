@@ -1,4 +1,4 @@
-"""Prior removal of the generative method: bias and variance before it, after each iteration, and where the rule ends it.
+"""Prior removal of the generative method: bias and variance before it, after each iteration, where the rule ends it.
 
 Two problems in which the simulation's truth is far from that of the data. `gaussian`: two observables of analytic
 truth, smeared by 0.8 of the simulation's width, with misses. `zjets`: slices of the sample of
@@ -8,12 +8,13 @@ difference of the two in all six observables (the prior swap of `validate.scenar
 Toys are independent samples of data and simulation, each with initial weights of its own. In ten bins of each
 observable, of equal truth t, the bias is that of the mean over toys and the spread that of the toys, as root mean
 squares over the bins in units of sqrt(t), what counting the true events would give; the bias' own error from the finite
-number of toys is taken off. Iteration 1 is the first inversion, with the simulation's prior. The rule and all options were settled on
-other toys.
+number of toys is taken off. Iteration 1 is the first inversion, with the simulation's prior. The rule and all options
+were settled on other toys.
 """
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import time
 from collections.abc import Callable
