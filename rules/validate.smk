@@ -108,11 +108,17 @@ rule validate_figures:
     input:
         "results/{study}/validate/{method}.json",
     output:
-        report(
+        agreement=report(
             "results/{study}/validate/figures/{method}.png",
             caption=caption("validate"),
             category="5 Validate",
             labels={"method": "{method}", "figure": "distance to the truth"},
+        ),
+        iterations=report(
+            "results/{study}/validate/figures/{method}.iterations.png",
+            caption=caption("bias_and_variance"),
+            category="5 Validate",
+            labels={"method": "{method}", "figure": "bias and variance"},
         ),
     log:
         "results/{study}/logs/validate_figures/{method}.log",

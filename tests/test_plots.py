@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from truthward.config import Observable
 from truthward.errors import InputError
-from truthward.plots import inputs, models, page, posterior, results, style
+from truthward.plots import inputs, models, page, posterior, progress, results, style
 from truthward.provenance import Record
 from truthward.validate import metrics
 from truthward.validate.posterior import uniformity
@@ -219,7 +219,21 @@ def covariances() -> dict:
     return {"method": "omnifold", "covariance": matrix.tolist(), "bins": {"m": 10, "M": 10, "w": 10, "tau21": 10}}
 
 
+def progressed(iterations: int = 5, truth: bool = True, names: tuple[str, ...] = ("m", "M", "w", "tau21")) -> dict:
+    """A bias that halves, and a variance that grows, iteration by iteration."""
+    steps = np.arange(iterations + 1)
+    sigma = {"data_bootstrap": 0.010 * np.sqrt(steps), "initialisation": 0.004 * np.sqrt(steps)}
+    sigma["total"] = np.hypot(*sigma.values())
+    entry = {"distance": (0.4 * 0.5**steps).tolist() if truth else None, "counting": 0.008 if truth else None,
+             "sigma": {n: s.tolist() for n, s in sigma.items()}}  # fmt: skip
+    found = {"iterations": steps.tolist(), "chosen": iterations, "names": list(names)}
+    return {"method": "generative", "progress": found | dict.fromkeys(("all", *names), entry)}
+
+
 FIGURES = {
+    "bias_and_variance": lambda: progress.bias_and_variance(progressed(), OBSERVABLES),
+    "bias_and_variance_alone": lambda: progress.bias_and_variance(progressed(1, False, ("m",)), OBSERVABLES),
+    "bias_and_variance_none": lambda: progress.bias_and_variance({"method": "ibu", "progress": None}, OBSERVABLES),
     "data_over_simulation": lambda: inputs.data_over_simulation(ingest(), OBSERVABLES),
     "response": lambda: inputs.response(ingest(), OBSERVABLES),
     "closure": lambda: inputs.closure(calibrated()),
@@ -386,3 +400,18 @@ def test_symbols_and_colours():
     assert results.short(Observable(name="x", range=(0.0, 1.0))) == "x"
     colours = results.colours_of(["omnifold", "simulation", "ibu"])
     assert len(set(colours.values())) == 4
+
+
+def test_bias_and_variance_are_those_of_the_iterations():
+    figure = progress.bias_and_variance(progressed(), OBSERVABLES)
+    assert len(figure.axes) == 5
+    lines = {line.get_color(): line.get_xydata() for line in figure.axes[1].lines if len(line.get_xdata()) > 2}
+    np.testing.assert_allclose(lines[style.PRIOR][:, 1], 40 * 0.5 ** np.arange(6))
+    np.testing.assert_allclose(lines[style.DATA][:, 0], np.arange(1, 6))
+    np.testing.assert_allclose(lines[style.DATA][-1, 1], 100 * np.hypot(0.010, 0.004) * np.sqrt(5))
+    assert "distance from the truth" in texts(figure)
+    without = texts(progress.bias_and_variance(progressed(truth=False), OBSERVABLES))
+    assert "distance from the truth" not in without
+    assert "total uncertainty" in without
+    none = progress.bias_and_variance({"method": "ibu", "progress": None}, OBSERVABLES)
+    assert "this method keeps no iterations" in texts(none)

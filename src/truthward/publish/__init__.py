@@ -26,7 +26,7 @@ FORMAT = "1.0"
 FILES = ("events.parquet", "metadata.json", "README.md", "example.py")
 SUMS = "SHA256SUMS"
 _LINE = re.compile(r"(?P<digest>[0-9a-f]{64})  (?P<name>[\w.-]+(/[\w.-]+)*)")
-_METHOD = ("method", "kind", "iterations", "stopping", "joint", "history")
+_METHOD = ("method", "kind", "iterations", "stopping", "watched", "joint", "history")
 
 
 def publish(

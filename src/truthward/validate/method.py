@@ -21,6 +21,7 @@ from truthward.validate.curves import curves
 from truthward.validate.distances import Counts
 from truthward.validate.events import Events
 from truthward.validate.flags import flags_of_method
+from truthward.validate.progress import progress
 from truthward.validate.refold import Response, compare_refolded
 from truthward.validate.two_sample import floor_test, ratio_of, two_sample_test
 
@@ -63,7 +64,8 @@ def validate_method(
 
     Returns:
         What was written. Top level: method, kind, joint, names (in order), observables, yield, weights, two_sample,
-        used (sample -> {events, used}, of unbinned figures), history, flags, provenance. Per observable: triangular,
+        used (sample -> {events, used}, of unbinned figures), history, progress (see there), flags, provenance. Per
+        observable: triangular,
         wasserstein1 (unfolded, prior, data, each {value, floor, excess, significance}), chi2 (unfolded, prior), pulls,
         yield, distance_to_prior, refold (unfolded; marginal and prior with their chi2 alone), histogram (`curves`).
         Refolding: see `refold.Response`; `marginal` has the simulation's own distribution of the other observables,
@@ -88,7 +90,9 @@ def validate_method(
         "names": names,
         "closure": truth is not None,
         "families": {n: f.count for n, f in result.families.items()},
-        "history": [h for h in result.metadata["history"] if _is_nominal(h)],
+        "history": [
+            {k: v for k, v in h.items() if k != "contents"} for h in result.metadata["history"] if _is_nominal(h)
+        ],
         "observables": {},
         "used": {},
     }
@@ -113,6 +117,8 @@ def validate_method(
     content["weights"] = {"per_observable": None if result.joint else weights} | (
         weights[names[0]] if result.joint else min(weights.values(), key=lambda w: w["effective_sample_size"])
     )
+    behind = None if closure_truth is None else EventTable(closure_truth)
+    content["progress"] = progress(result.metadata, result.families, simulated, behind)
     content["two_sample"] = _two_sample(joint, prior, truth, settings)
     content["flags"] = flags_of_method(content)
     content["provenance"] = record.finish(

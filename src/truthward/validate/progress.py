@@ -1,0 +1,89 @@
+"""Bias and variance of an unfolding over its iterations, in the coarse bins that the method itself watched."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from truthward.events.contract import SIGNAL
+from truthward.events.families import Family
+from truthward.events.table import EventTable
+
+Bins = Mapping[str, Sequence[float]]
+"""Inner edges by observable, the outer bins open."""
+
+
+def progress(
+    metadata: Mapping[str, Any], families: Mapping[str, Family], simulation: EventTable, truth: EventTable | None
+) -> dict[str, Any] | None:
+    """What each iteration gained in bias, and what it cost in variance; None where the history has no `contents`.
+
+    Everything is a root mean square over bins of relative deviations, weighted by content: of x from n, with reference
+    contents t, sqrt(sum (x - n)^2 / t / sum t). t is the truth, or where there is none the last iteration.
+
+    Args:
+        metadata: of the unfolded sample, with "watched" and "history".
+
+    Returns:
+        iterations: 0 for the simulation before unfolding, then from 1; chosen: the last; names of the observables; and
+        for "all" and for each of them: distance from the truth (None without one) at each iteration, which is the bias
+        with the fluctuation of these data; sigma: family -> at each iteration, 0 before unfolding, and "total"; and
+        counting, the statistical error of the true events.
+    """
+    bins: Bins | None = metadata.get("watched")
+    tracks = _tracks(metadata["history"], 0 if bins is None else len(bins))
+    if not bins or "nominal:0" not in tracks:
+        return None
+    nominal = tracks["nominal:0"]
+    size = nominal.shape[-1]
+    prior, _ = _filled(simulation, bins, size)
+    reference, squares = (nominal[-1], None) if truth is None else _filled(truth, bins, size)
+    distance = None if truth is None else np.stack([prior, *nominal]) - reference
+    sigma = {"total": np.zeros((1 + len(nominal), *reference.shape))}
+    for name, family in families.items():
+        replicas = [tracks.get(f"{name}:{index}") for index in range(family.count)]
+        if family.adds and all(r is not None and len(r) == len(nominal) for r in replicas):
+            variance = family.variance(np.stack(replicas).reshape(family.count, -1), nominal.reshape(-1))
+            sigma[name] = np.concatenate([np.zeros_like(sigma["total"][:1]), np.sqrt(variance.reshape(nominal.shape))])
+            sigma["total"] = np.hypot(sigma["total"], sigma[name])
+    result: dict[str, Any] = {"iterations": list(range(1 + len(nominal))), "chosen": len(nominal), "names": list(bins)}
+    for place, name in enumerate(["all", *bins]):
+        part = slice(None) if name == "all" else slice(place - 1, place)
+
+        def relative(deviation: np.ndarray, part: slice = part) -> list[float]:
+            t = reference[part]
+            squares = np.divide(deviation[:, part] ** 2, t, out=np.zeros_like(deviation[:, part]), where=t > 0)
+            return np.sqrt(squares.sum(axis=(1, 2)) / t.sum()).tolist()
+
+        result[name] = {
+            "distance": None if distance is None else relative(distance),
+            "sigma": {family: relative(s) for family, s in sigma.items()},
+            "counting": None if squares is None else relative(np.sqrt(squares)[None])[0],
+        }
+    return result
+
+
+def _tracks(history: Sequence[Mapping[str, Any]], observables: int) -> dict[str, np.ndarray]:
+    """Contents (iterations, D, B) of each replica, of several folds their mean."""
+    found: dict[str, dict[int, list[np.ndarray]]] = defaultdict(lambda: defaultdict(list))
+    for entry in history:
+        if "contents" in entry:
+            found[entry["replica"]][entry["iteration"]].append(np.reshape(entry["contents"], (observables, -1)))
+    return {r: np.stack([np.mean(each[i], axis=0) for i in sorted(each)]) for r, each in found.items()}
+
+
+def _filled(table: EventTable, bins: Bins, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sums (D, B) of weights and of their squares over the fiducial events."""
+    contents, squares = np.zeros((len(bins), size)), np.zeros((len(bins), size))
+    columns = [f"truth_{name}" for name in bins]
+    for batch in table.batches([*columns, "pass_truth", "weight", "process"]):
+        inside = batch["pass_truth"] & (batch["process"] == SIGNAL)
+        weight = batch["weight"][inside]
+        for d, (column, inner) in enumerate(zip(columns, bins.values(), strict=True)):
+            place = np.searchsorted(np.asarray(inner), batch[column][inside], side="right")
+            contents[d] += np.bincount(place, weight, minlength=size)
+            squares[d] += np.bincount(place, weight**2, minlength=size)
+    return contents, squares
