@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -42,6 +43,12 @@ class MLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(..., inputs) -> (..., outputs)."""
         return self.layers(x)
+
+
+def waves(t: Tensor, frequencies: int) -> Tensor:
+    """Times (..., 1) -> (..., 1 + 2 K): t, and the sines and cosines of pi k t for k = 1 ... K = `frequencies`."""
+    angles = t * (math.pi * torch.arange(1, frequencies + 1, device=t.device, dtype=t.dtype))
+    return torch.cat([t, angles.sin(), angles.cos()], dim=-1)
 
 
 def seeded(seed: int, factory, /, *args, **options):

@@ -1,0 +1,116 @@
+"""Denoising diffusion."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from truthward.errors import ConfigError
+from truthward.learn.nets import MLP, waves
+from truthward.models.base import Transport
+
+
+class Diffusion(Transport):
+    """A denoiser D(y + sigma e; sigma) of the data y, and the probability-flow ODE that it gives (Karras et al.
+    2206.00364).
+
+    With columns of unit variance the preconditioning of EDM (their Table 1, sigma_data = 1) is that of an angle phi,
+    tan phi = sigma: c_in = cos phi, c_skip = cos^2 phi, c_out = sin phi. Of z = c_in (y + sigma e) = cos phi y +
+    sin phi e the network F(z, phi) learns what c_skip leaves to it, with the weight 1 / c_out^2 in the denoiser's
+    error, which makes the loss |F - (sin phi y - cos phi e)|^2 / D. Their ODE (eq. 1) becomes dz / dphi = -F: it is
+    solved in z, whose variance is one at all times.
+
+    Schedules, the levels that are trained and the steps in between:
+        - edm: ln sigma is normal in training (`level_mean`, `level_width`); equal steps in t are those of their eq. 5
+          from sigma_max to sigma_min, close together where there is little noise. phi is stretched by some per cent so
+          that t = 0 is all noise and t = 1 none, which lets the range be short.
+        - variance_preserving: phi = pi / 2 (1 - t), t uniform in training (the cosine schedule, 2102.09672).
+
+    Args:
+        dimensions: D, given by the program.
+        conditions: C, given by the program.
+        width: of each hidden layer. depth: number of hidden layers. activation: between them.
+        frequencies: see `learn.nets.waves`; of 1 - 2 phi / pi.
+        schedule: see above; the next five belong to "edm".
+        level_mean, level_width: of ln sigma in training. Their -1.2 belongs to sigma_data = 0.5.
+        sigma_min, sigma_max, rho: of the steps; on half moons, 0.02 to 20 needs two thirds of the steps of 0.002 to 80.
+        solver, steps, tolerance, batch, precision: see `Transport`.
+    """
+
+    def __init__(
+        self,
+        *,
+        dimensions: int,
+        conditions: int,
+        width: int = 128,
+        depth: int = 3,
+        activation: Literal["relu", "gelu", "silu", "tanh"] = "relu",
+        frequencies: int = 2,
+        schedule: Literal["edm", "variance_preserving"] = "edm",
+        level_mean: float = -0.5,
+        level_width: float = 1.2,
+        sigma_min: float = 0.02,
+        sigma_max: float = 20.0,
+        rho: float = 7.0,
+        solver: Literal["midpoint", "heun", "rk4", "dopri5"] = "midpoint",
+        steps: int = 8,
+        tolerance: float = 1e-4,
+        batch: int = 2048,
+        precision: Literal["fp32", "bf16"] = "fp32",
+    ) -> None:
+        super().__init__(
+            dimensions=dimensions, conditions=conditions, solver=solver, steps=steps, tolerance=tolerance, batch=batch,
+            precision=precision,
+        )  # fmt: skip
+        if min(width, depth) < 1 or frequencies < 0:
+            raise ConfigError(
+                f"diffusion: width {width}, depth {depth}, frequencies {frequencies} given; at least 1 "
+                "(frequencies: 0) is needed"
+            )
+        if not (0 < sigma_min < sigma_max and rho > 0 and level_width > 0):
+            raise ConfigError(
+                f"diffusion: sigma_min {sigma_min}, sigma_max {sigma_max}, rho {rho}, level_width {level_width} given; "
+                "0 < sigma_min < sigma_max, and positive ones, are needed"
+            )
+        self.frequencies, self.schedule, self.rho = frequencies, schedule, rho
+        self.level_mean, self.level_width = level_mean, level_width
+        self.sigma_min, self.sigma_max = sigma_min, sigma_max
+        self.network = MLP(
+            dimensions + conditions + 1 + 2 * frequencies, dimensions, width=width, depth=depth, activation=activation
+        )
+
+    def loss(self, x: Tensor, condition: Tensor) -> Tensor:
+        """Squared error of F, mean over dimensions, (B, D), (B, C) -> (B,), at a random level each."""
+        # Shapes and not `rand_like`: under vmap the numbers are then shared by all members.
+        if self.schedule == "edm":
+            level = torch.randn(x.shape[0], 1, device=x.device, dtype=x.dtype)
+            phi = (self.level_mean + self.level_width * level).exp().atan()
+        else:
+            phi = 0.5 * math.pi * torch.rand(x.shape[0], 1, device=x.device, dtype=x.dtype)
+        noise = torch.randn(x.shape, device=x.device, dtype=x.dtype)
+        found = self._f(phi.cos() * x + phi.sin() * noise, phi, condition)
+        return (found - (phi.sin() * x - phi.cos() * noise)).square().mean(-1)
+
+    def velocity(self, x: Tensor, t: Tensor, condition: Tensor) -> Tensor:
+        """See `Transport`: dz / dt = -F dphi / dt."""
+        phi, speed = self.angle(t)
+        return -speed * self._f(x, phi, condition)
+
+    def angle(self, t: Tensor) -> tuple[Tensor, Tensor | float]:
+        """phi and dphi / dt at a time, shapes as of `t`."""
+        if self.schedule == "variance_preserving":
+            return 0.5 * math.pi * (1.0 - t), -0.5 * math.pi
+        first, last = (sigma ** (1.0 / self.rho) for sigma in (self.sigma_max, self.sigma_min))
+        root = first + t * (last - first)
+        sigma = root**self.rho
+        low = math.atan(self.sigma_min)
+        stretch = 0.5 * math.pi / (math.atan(self.sigma_max) - low)
+        slope = self.rho * root ** (self.rho - 1.0) * (last - first)
+        return stretch * (sigma.atan() - low), stretch * slope / (1.0 + sigma.square())
+
+    def _f(self, z: Tensor, phi: Tensor, condition: Tensor) -> Tensor:
+        time = 1.0 - phi / (0.5 * math.pi)
+        return self.network(torch.cat([z, condition, waves(time, self.frequencies)], dim=-1))
