@@ -17,18 +17,24 @@ import pytest
 
 from truthward.physics.generators.gaussian import Gaussian
 from truthward.unfold.base import NOMINAL, Inputs, Unfolder
+from truthward.unfold.generative import Generative
 from truthward.unfold.ibu import Ibu
 from truthward.unfold.omnifold import Omnifold
 
 LIMIT, FAILS = 4.0, 8.0
 EVENTS, SIMULATED = 8000, 24000
 DETECTOR = {"resolution": 0.25, "efficiency": [0.4, 0.9], "fakes": [0.0, 0.0]}
-METHODS = ("omnifold", "ibu")
+METHODS = ("omnifold", "generative", "ibu")
 
 
 def method(name: str, **options: Any) -> Unfolder:
     if name == "ibu":
         return Ibu(**options)
+    if name == "generative":
+        model = {"kind": "flow_matching", "width": 24, "depth": 2, "activation": "silu"}
+        small = {"model": model, "iterations": 4, "draws": 4, "epochs": 8, "later_epochs": 3, "ratio_epochs": 3,
+                 "side_epochs": 6, "width": 16, "learning_rate": 0.01, "later_rate": 0.002}  # fmt: skip
+        return Generative(**small | options)
     small = {"iterations": 3, "epochs": 6, "later_epochs": 3, "batch_size": 512, "learning_rate": 0.01,
              "width": 16, "depth": 2, "activation": "silu"}  # fmt: skip
     return Omnifold(**small | options)
@@ -57,7 +63,8 @@ def off(x: np.ndarray, w: np.ndarray, inputs: Inputs, nature: Gaussian, *, scale
     width, reco = nature.truth_width[0], np.hypot(nature.truth_width[0], nature.resolution[0])
     errors = relative * np.array([scale * truth, reco, reco**2 / (np.sqrt(2.0) * width)])
     mean = np.average(x, weights=w)
-    found = np.array([w.sum(), mean, np.sqrt(np.average((x - mean) ** 2, weights=w))])
+    # With too much subtracted the variance may be negative.
+    found = np.array([w.sum(), mean, np.sqrt(max(np.average((x - mean) ** 2, weights=w), 0.0))])
     return (found - [scale * truth, nature.truth_mean[0], width]) / errors
 
 
@@ -93,6 +100,10 @@ def make(toy: Toy) -> Toy:
 
 def mistakes(x: np.ndarray, w: np.ndarray, inputs: Inputs, nature: Gaussian) -> dict[str, np.ndarray]:
     """Deviations where the efficiency is dealt with otherwise than it should be, for a right result (x, w)."""
+    if len(w) != inputs.fiducial.sum():
+        # Drawn events: there are no misses among them.
+        eps = nature.efficiency_at(x)
+        return {"not at all": off(x, w * eps, inputs, nature), "twice": off(x, w / eps, inputs, nature)}
     missed, prior = ~inputs.pass_reco[inputs.fiducial], inputs.weight[inputs.fiducial]
     wrong = {
         "not at all": np.where(missed, 0.0, w),
@@ -142,12 +153,25 @@ def test_fakes(make: Toy, name: str, fakes: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("omnifold", {"background": b}) for b in ("expected", "subtract", "positive")] + [("ibu", {})],
-    ids=["expected", "subtract", "positive", "ibu"],
+    [(m, {"background": b}) for m in ("omnifold", "generative") for b in ("expected", "subtract", "positive")]
+    + [("generative", {"background": "expected", "fakes": "share"}), ("ibu", {})],
+    ids=lambda value: value if isinstance(value, str) else "-".join(value.values()),
 )
 def test_background(make: Toy, name: str, options: dict[str, str]) -> None:
     inputs, nature = make(background=0.25, background_mean=-1.0, background_width=1.0)
     once(name, inputs, inputs.background, nature, **options)
+
+
+@pytest.mark.parametrize("background", ["expected", "subtract", "positive"])
+@pytest.mark.parametrize("name", ["omnifold", "generative"])
+def test_fakes_that_go_with_the_signal_beside_a_background(make: Toy, name: str, background: str) -> None:
+    """The background is no part of what the share of fakes is a share of."""
+    inputs, nature = make(fakes=[0.35, 0.15], share=True, background=0.25, background_mean=-1.0, background_width=1.0)
+    right = unfolds(name, inputs, nature, fakes="share", background=background)
+    assert closes(right), right
+    for mask in (inputs.fakes, inputs.background):
+        wrong = unfolds(name, weighted(inputs, mask, 0.0), nature, fakes="share", background=background)
+        assert fails(wrong), wrong
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -176,11 +200,15 @@ def test_absolute_normalisation(make: Toy, name: str) -> None:
     normalised = unfolds(name, replace(inputs, data_weight=simulated * inputs.data_weight), nature)
     assert fails(normalised), normalised
     assert fails(off(x, 0.7 * w, inputs, nature))
-    # The history has the yield before and after each iteration.
-    assert history[0]["yield_before"] == pytest.approx(inputs.weight[inputs.fiducial].sum())
-    assert history[-1]["yield"] == pytest.approx(w.sum())
-    for before, after in pairwise(history):
+    # The history has the yield before and after each iteration, and of drawn events that of all draws.
+    entries = [h for h in history if "yield" in h]
+    last = history[-1]["yield_unfolded" if name == "generative" else "yield"]
+    assert last == pytest.approx(w.sum())
+    assert entries[0]["yield_before"] == pytest.approx(inputs.weight[inputs.fiducial].sum())
+    for before, after in pairwise(entries):
         assert after["yield_before"] == pytest.approx(before["yield"])
+    # By how much the networks were off (in logarithms or logits) before the sums were imposed: little, once trained.
     if name == "omnifold":
-        # By how much (logarithms) the networks were off before the sums were imposed: little, once they are trained.
         assert all(abs(h[f"normalisation_{step}"]) < 0.1 for h in history[1:] for step in ("reco", "truth"))
+    if name == "generative":
+        assert abs(history[0]["shift_efficiency"]) < 0.1

@@ -28,13 +28,17 @@ REACH = 30.0
 class Probability:
     """P(label | x) of E members, from absolute weights: with the classes as they are, nothing is balanced.
 
-    The mean is exact for each member: sum_i w_i P(x_i) = sum_i w_i label_i over the events it was trained with.
-    Where all events have the same label the probability is exactly 0 or 1 and no network is involved.
+    A sum is exact for each member over the events that it was trained with: sum_i w_i P(x_i) = sum_i w_i label_i, or
+    where 1 / P is what is needed, sum_i w_i label_i / P(x_i) = sum_i w_i.
+    Where all events of any weight have the same label the probability is exactly 0 or 1 and no network is involved.
     Signed weights are used as they are: the cross entropy is linear in them, so that its expectation, and with it the
     minimum, is that of the density they stand for.
 
     Args:
         inputs: D, scaled to order one; seeds: initial weights, one a member.
+
+    Attributes:
+        shift: (E,), by which all logits were moved to impose that sum: how much the trained networks were off.
     """
 
     def __init__(
@@ -42,7 +46,7 @@ class Probability:
     ) -> None:
         self.inputs, self.members = inputs, len(seeds)
         self.options = {"width": width, "depth": depth, "activation": activation}
-        self.offset = np.zeros(self.members)
+        self.offset, self.shift = np.zeros(self.members), np.zeros(self.members)
         self.constant: float | None = None
         self.stack = stack_of(Standardise(inputs), inputs, list(seeds), **self.options)
 
@@ -83,6 +87,7 @@ class Probability:
         seed: int,
         held_out: np.ndarray | None,
         name: str,
+        inverse: bool = False,
         state: Path | None = None,
         key: str = "",
     ) -> History | None:
@@ -92,12 +97,14 @@ class Probability:
             x: (N, D), or (N, E, D) where every member has its own inputs.
             label: (N,) bool; weights: (N, E), of any sign; held_out: (N,) bool, rows that choose the epoch;
                 None trains on all.
+            inverse: whether it is the sum of 1 / P that is exact.
 
         Raises:
             DivergedError: where the weights of either label do not sum to something positive.
         """
-        if label.all() or not label.any():
-            self.constant = float(label.any())
+        seen = label[(weights != 0).any(axis=1)]
+        if seen.all() or not seen.any():
+            self.constant, self.shift = float(seen.any()), np.zeros(self.members)
             return None
         self.constant = None
         yes, no = weights[label].sum(axis=0), weights[~label].sum(axis=0)
@@ -119,7 +126,11 @@ class Probability:
         held = None if held_out is None else torch.from_numpy(held_out)
         history = fit(self.stack, loss, (x, target), torch.from_numpy(weights), settings, seed=seed, validation=held,
                       label=name, state=state, state_key=key)  # fmt: skip
-        self._calibrate(_bounded(logits(self.stack, x, label=name)), weights, yes, name)
+        found = _bounded(logits(self.stack, x, label=name))
+        if inverse:
+            self._calibrate_inverse(found[label], weights[label], no, name)
+        else:
+            self._calibrate(found, weights, yes, name)
         return history
 
     def __call__(self, x: Tensor) -> np.ndarray:
@@ -141,7 +152,14 @@ class Probability:
             middle = 0.5 * (low + high)
             above = excess(middle) > 0
             low, high = np.where(above, low, middle), np.where(above, middle, high)
-        self.offset = 0.5 * (low + high)
+        self.shift, self.offset = 0.5 * (low + high) - self.offset, 0.5 * (low + high)
+
+    def _calibrate_inverse(self, found: np.ndarray, weights: np.ndarray, no: np.ndarray, name: str) -> None:
+        """Shift the offsets so that 1 / P = 1 + exp(-logit), over the labelled events, makes up for the others."""
+        odds = (weights * np.exp(-found)).sum(axis=0)
+        if not (odds > 0).all():
+            raise DivergedError(f"{name}: no shift of the logits gives 1 / P of the labelled events the yield of all")
+        self.shift, self.offset = np.log(odds / no) - self.offset, np.log(odds / no)
 
 
 def _bounded(logit: np.ndarray) -> np.ndarray:

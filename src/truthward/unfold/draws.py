@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -64,19 +65,43 @@ class Scaled:
         return torch.from_numpy(np.stack(columns, axis=1))
 
 
-def drawn(scaled: Scaled, flows: Stack, event_id: np.ndarray, count: int, given: Tensor) -> Tensor:
-    """`count` draws of each data event from each member, (count M, E, D), as classifiers see them.
+@dataclass(frozen=True)
+class Measured:
+    """What is unfolded for E members: the data, or the data and the background to be taken off.
 
-    given: (E, C - D), what the models are given beside the event.
+    event_id, held: (n,), held out in trainings; reco: (n, D), or (n, E, D) where members have their own, as networks
+    see it; weight: (n, E), negative for what is taken off.
+    """
+
+    event_id: np.ndarray
+    held: np.ndarray
+    reco: Tensor
+    weight: np.ndarray
+
+    def of(self, e: int) -> Tensor:
+        """Reco values (n, D) of a member."""
+        return self.reco if self.reco.ndim == 2 else self.reco[:, e]
+
+    def member(self, e: int) -> Measured:
+        """What one member unfolds, less what it leaves out: events of no weight."""
+        chosen = np.flatnonzero(self.weight[:, e])
+        return Measured(self.event_id[chosen], self.held[chosen], self.of(e)[torch.from_numpy(chosen)],
+                        self.weight[chosen, e : e + 1])  # fmt: skip
+
+
+def drawn(scaled: Scaled, flows: Stack, measured: Measured, count: int, given: Tensor) -> Tensor:
+    """`count` draws of each measured event (n) from each member, (count n, E, D), as classifiers see them.
+
+    given: (E, C - D), what the models are given beside the event. One member stands for all that nothing distinguishes.
     """
     flows.eval()
-    noise = [scaled.noise(event_id, k) for k in range(count)]
-    if not given.shape[1]:
-        events = torch.cat([flows.each("sample", scaled.data, n) for n in noise], dim=1)
-    else:
-        own = [(e if flows.members > 1 else 0, beside(scaled.data, g)) for e, g in enumerate(given)]
-        events = torch.stack([torch.cat([flows.one(m, "sample", x, n) for n in noise]) for m, x in own])
-    return torch.stack([shown(scaled.truth_map, scaled.truth_map.inverse(e)) for e in events], dim=1)
+    noise, found = [scaled.noise(measured.event_id, k) for k in range(count)], []
+    shared = measured.reco.ndim == 2 and not given.shape[1]
+    for e in range(flows.members if shared else len(given)):
+        condition, member = beside(measured.of(e), given[e]), e if flows.members > 1 else 0
+        events = scaled.truth_map.inverse(torch.cat([flows.one(member, "sample", condition, n) for n in noise]))
+        found.append(shown(scaled.truth_map, events))
+    return torch.stack(found, dim=1)
 
 
 def shown(transform: QuantileTransform, values: np.ndarray | Tensor) -> Tensor:

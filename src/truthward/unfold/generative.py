@@ -34,13 +34,18 @@ class Generative(Unfolder):
 
     Each data event of weight d gives K truth events t_k ~ p(t | r) of weight
 
-        d f(r) / (K eps(t_k)),    f(r) = matched / (matched + fakes + background),    eps(t) = P(reconstructed | t).
+        d f(r) / (K eps(t_k)),    f(r) = matched / (matched + others),    eps(t) = P(reconstructed | t).
+
+    The others are fakes and background, as far as `fakes` and `background` leave these in what is unfolded.
 
     p and f depend on the simulation's truth, the prior. A step of prior removal learns the ratio of the drawn events
     (before the efficiency) to the simulation's matched ones with a classifier, multiplies the weights of the matched
     events with it at absolute yields, and trains both networks on. In bins, a step is one more iteration of Bayesian
-    unfolding. Fakes and background keep their weights: they are an absolute component. eps does not depend on the
+    unfolding. What others are left keep their weights: they are an absolute component. eps does not depend on the
     prior: it is learned once, from the fiducial events, and applied once, at the end.
+
+    Two sums over the simulation are known exactly and are imposed: f makes the matched events of all that f is of, and
+    1 / eps of the matched events the fiducial ones. By how much (in the logit) the networks were off is in the history.
 
     Negative weights are used as they are in all losses, which are linear in them: the minimum is that of the density
     the signed events stand for. Weights that sum to something negative, in a class or in all, raise.
@@ -71,6 +76,11 @@ class Generative(Unfolder):
         condition: {median: an observable, by: a truth column of the simulation} for a simulation of several values of a
             parameter: the model is also given the median of the sample, see `conditions.Medians`. One iteration is then
             enough where the parameter is what data and simulation differ in.
+        fakes: "absolute", their simulated number at each r, in f whose matched events a step changes; or "share", their
+            simulated share of the signal at each r, which is right where their rate goes with that of the signal.
+        background: "expected", likewise an absolute part of f; "subtract", simulated events of it are unfolded along
+            with the data, with negative weights; "positive", taken from the data by weights between 0 and 1
+            (`ratio.positive`). All keep the yield. Where there may be more background than data, take "positive".
         patience: epochs without improvement on held-out events after which a training ends; 0 trains on all events, for
             all epochs.
         stack: replicas that are trained together; changes the speed, not the result.
@@ -99,6 +109,8 @@ class Generative(Unfolder):
         width: int = 48,
         depth: int = 2,
         condition: dict = {},  # noqa: B006
+        fakes: Literal["absolute", "share"] = "absolute",
+        background: Literal["expected", "subtract", "positive"] = "expected",
         patience: int = 0,
         stack: int = 10,
     ) -> None:
@@ -112,6 +124,8 @@ class Generative(Unfolder):
             raise ConfigError(
                 f"generative: condition has {', '.join(map(str, condition))}; `median` and `by` are needed"
             )
+        if condition and background == "subtract":
+            raise ConfigError("generative: condition takes a median of the data alone; set background: positive")
         check("models", model, "generative.model", given=("dimensions", "conditions"))
         self.model, self.rule, self.stack = dict(model), Rule(iterations, stop, tolerance), stack
         self.draws, self.replica_draws = draws, replica_draws
@@ -124,6 +138,8 @@ class Generative(Unfolder):
             side=Settings(side_epochs, classifier_batch, classifier_rate, patience=patience),
             draws=replica_draws,
             condition=dict(condition),
+            fakes=fakes,
+            background=background,
         )
 
     def unfold(
@@ -152,7 +168,7 @@ class Generative(Unfolder):
             if group == [NOMINAL]:
                 trained = first.arrays() | {"iterations": np.array([chosen])}
             given = these.given(networks)
-            learned |= {r: (*networks.member(e), given[e]) for e, r in enumerate(group)}
+            learned |= {r: (*networks.member(e), these.measured, e, given[e]) for e, r in enumerate(group)}
             history += these.history
             remaining = (time.monotonic() - started) / len(learned) * (len(replicas) - len(learned))
             log.info("generative: %d of %d unfoldings, about %.0f s remain", len(learned), len(replicas), remaining)
@@ -189,17 +205,15 @@ class Generative(Unfolder):
         last: int,
     ) -> Iterator[dict[str, np.ndarray]]:
         for block, replica in enumerate(replicas):
-            state, fraction, efficiency, given = learned[replica]
+            state, fraction, efficiency, group, e, given = learned[replica]
             generator = self.recipe.build(scaled.size, state)
-            weight = inputs.varied(replica).data_weight
-            # Events that a bootstrap leaves out weigh nothing.
-            chosen, count, sums = np.flatnonzero(weight), self._count(replica), _Sums()
-            for start in range(0, len(chosen), max(ROWS // count, 1)):
-                part = chosen[start : start + max(ROWS // count, 1)]
-                ids, data = inputs.data_id[part], scaled.data[torch.from_numpy(part)]
-                condition = beside(data, given)
+            measured, count, sums = group.member(e), self._count(replica), _Sums()
+            for start in range(0, len(measured.event_id), max(ROWS // count, 1)):
+                part = slice(start, start + max(ROWS // count, 1))
+                ids, reco = measured.event_id[part], measured.reco[part]
+                condition = beside(reco, given)
                 truth = torch.cat([scaled.draw(generator, condition, scaled.noise(ids, k)) for k in range(count)])
-                share = np.tile(weight[part] * fraction(data)[:, 0] / count, count)
+                share = np.tile(measured.weight[part, 0] * fraction(reco)[:, 0] / count, count)
                 # Here, and nowhere else, the efficiency enters.
                 weights = share / efficiency(shown(scaled.truth_map, truth))[:, 0]
                 sums.add(weights)

@@ -16,9 +16,8 @@ import torch
 from truthward.errors import ConfigError, DivergedError
 from truthward.learn.fit import Settings
 from truthward.learn.scaling import Standardise
-from truthward.ratio.positive import positive_weights
-from truthward.ratio.probability import Probability
 from truthward.seeds import seed_for, uniform
+from truthward.unfold.background import without_background
 from truthward.unfold.base import NOMINAL, Inputs, Replica, Result, Unfolder
 from truthward.unfold.omnifold_chain import Chain, Rules
 from truthward.unfold.omnifold_sample import Block, Sample, scaling_of
@@ -288,15 +287,11 @@ class _Job:
         if not levels[2].any():
             return {}
         x = torch.from_numpy(np.concatenate([inputs.data_reco, inputs.reco[levels[2]]]))
-        weights = np.concatenate([block.data_weight, -block.background_weight])
-        base = np.concatenate([block.data_weight, np.zeros_like(block.background_weight)])
-        model = Probability(x.shape[1], [seed_for(seed, "initial", "background")] * weights.shape[1])
         settings = Settings(recipe.epochs, recipe.batch_size, recipe.learning_rate)
-        found, checks = positive_weights(
-            model, Standardise(x.shape[1]).fit(x)(x), weights, base, settings, seed=seed_for(seed, "background"),
+        block.data_weight, checks = without_background(
+            Standardise(x.shape[1]).fit(x)(x), block.data_weight, block.background_weight, settings, seed=seed,
             name=f"{name}, background", state=state and state.with_name(f"{state.name}.background.pt"), key=self.key,
         )  # fmt: skip
-        block.data_weight = found[: len(block.data_weight)]
         block.background_weight = np.zeros_like(block.background_weight)
         return {f"background_{n}": v for n, v in checks.items()}
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -22,14 +22,18 @@ from truthward.ratio.probability import Probability
 from truthward.ratio.reweight import auc, normalise
 from truthward.seeds import seed_for
 from truthward.unfold.arrays import Inputs, Replica, effective_size, largest_over_mean
+from truthward.unfold.background import without_background
 from truthward.unfold.conditions import Medians
-from truthward.unfold.draws import Scaled, drawn, model_of
+from truthward.unfold.draws import Measured, Scaled, drawn, model_of
 from truthward.unfold.stopping import COARSE, Rule, Watch
+
+PROBABILITIES = ("signal", "rest", "efficiency")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Options of the trainings: model, classifiers, settings of each, draws of a data event for the ratio."""
+    """Options of the trainings: model, classifiers, settings of each, draws of a data event for the ratio; and what
+    else than the signal is in the data, see `generative.Generative`."""
 
     model: dict[str, Any]
     network: dict[str, Any]
@@ -38,6 +42,8 @@ class Recipe:
     ratio: Settings
     side: Settings
     draws: int
+    fakes: Literal["absolute", "share"]
+    background: Literal["expected", "subtract", "positive"]
     condition: dict[str, Any] = field(default_factory=dict)
 
     def build(self, size: int, state: dict[str, Tensor] | None = None) -> GenerativeModel:
@@ -49,25 +55,31 @@ class Recipe:
 class Networks:
     """What E members have learned; where nothing distinguishes them yet, one member stands for all.
 
-    flows: p(t | r); fraction: f(r) = matched / all that is reconstructed; efficiency: P(reconstructed | t).
+    flows: p(t | r); signal: the share of the matched events in what is reconstructed that no step touches; rest: their
+    share, with what they bring along, beside what keeps its absolute yield; efficiency: P(reconstructed | t).
     """
 
     flows: Stack
-    fraction: Probability
+    signal: Probability
+    rest: Probability
     efficiency: Probability
 
-    def member(self, e: int) -> tuple[dict[str, Tensor], Probability, Probability]:
+    def fraction(self, x: Tensor) -> np.ndarray:
+        """f(r), share of the matched events in what is unfolded: (n, D), or (n, E, D) -> (n, E)."""
+        return self.signal(x) * self.rest(x)
+
+    def member(self, e: int) -> tuple[dict[str, Tensor], Callable[[Tensor], np.ndarray], Probability]:
         """The state of one member's model, its f and its efficiency."""
-        parts = (self.flows, self.fraction, self.efficiency)
+        parts = (self.flows, self.signal, self.rest, self.efficiency)
         m = [e if part.members > 1 else 0 for part in parts]
-        return self.flows.state_of(m[0]), self.fraction.member(m[1]), self.efficiency.member(m[2])
+        signal, rest = self.signal.member(m[1]), self.rest.member(m[2])
+        return self.flows.state_of(m[0]), lambda x: signal(x) * rest(x), self.efficiency.member(m[3])
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What a single member has learned, as named arrays."""
-        flow, fraction, efficiency = self.member(0)
-        found = {f"model.{n}": t.numpy() for n, t in flow.items()}
-        for name, part in (("fraction", fraction), ("efficiency", efficiency)):
-            found |= {f"{name}.{n}": a for n, a in part.arrays().items()}
+        found = {f"model.{n}": t.numpy() for n, t in self.flows.state_of(0).items()}
+        for name in PROBABILITIES:
+            found |= {f"{name}.{n}": a for n, a in getattr(self, name).member(0).arrays().items()}
         return found
 
     @classmethod
@@ -79,15 +91,14 @@ class Networks:
 
         flows = Stack(lambda: recipe.build(size), [0])
         flows.load_member(0, {n: torch.from_numpy(a) for n, a in of("model").items()})
-        return cls(
-            flows, Probability.from_arrays(of("fraction"), size), Probability.from_arrays(of("efficiency"), size)
-        )
+        return cls(flows, *(Probability.from_arrays(of(name), size) for name in PROBABILITIES))
 
 
 class Members:
     """E replicas that are trained together: their weights and, for systematics, their own reco values.
 
-    Rows: n_r reconstructed events of the simulation (n_m of them matched), n_f fiducial, M of data.
+    Rows: n_r reconstructed events of the simulation (n_m of them matched), n_f fiducial, M of data, of what is measured
+    M or, where background is subtracted, also the B events of background.
     """
 
     def __init__(
@@ -113,48 +124,58 @@ class Members:
         weight = np.stack([v.weight for v in varied], axis=1)
         self.fiducial, self.reconstructed = weight[inputs.fiducial], weight[inputs.pass_reco]
         self.matched = weight[inputs.matched]
-        self.data = np.stack([v.data_weight for v in varied], axis=1)
         self.own = replicas[0].family.startswith("systematic:")
         self.reco = scaled.shifted(varied) if self.own else scaled.reco
         self.medians = Medians(inputs, recipe.condition, seed_for(inputs.seed, "medians"))
         self.matched_reco = np.stack([v.reco[inputs.matched] for v in (varied if self.own else varied[:1])])
         self._entries: dict[tuple[int, int], dict[str, Any]] = {}
+        self.checks: dict[str, np.ndarray] = {}
+        self.data = np.stack([v.data_weight for v in varied], axis=1)
+        self.measured = self._measured(self.data)
 
     def first(self) -> Networks:
         """Train on the simulation as it is."""
         inputs, size, recipe = self.inputs, self.scaled.size, self.recipe
         efficiency = Probability(size, self._initial("efficiency"))
-        efficiency.train(self.scaled.truth, self.scaled.matched_fiducial, self.fiducial, recipe.side,
+        # Its inverse is what is used: that the misses are made up for exactly, on the simulation, is imposed.
+        efficiency.train(self.scaled.truth, self.scaled.matched_fiducial, self.fiducial, recipe.side, inverse=True,
                          held_out=self._held(recipe.side, inputs.validation[inputs.fiducial]),
                          **self._common("efficiency", 0))  # fmt: skip
+        signal = Probability(size, self._initial("signal"))
+        self._learn_share(signal, self.recipe.fakes == "share", False, self.reconstructed, "signal", 0)
         networks = Networks(
             Stack(lambda: recipe.build(size), self._initial("model")),
+            signal,
             Probability(size, self._initial("fraction")),
             efficiency,
         )
-        self._train(networks, self.matched, 0, {})
+        self._train(networks, self.matched, 0, self.checks | {
+            "shift_efficiency": efficiency.shift, "shift_signal": signal.shift,
+        })  # fmt: skip
         return networks
 
     def given(self, networks: Networks) -> Tensor:
         """What the models are given beside the data events, (E, 0 or 1)."""
         if not self.medians.columns:
             return torch.zeros(len(self.replicas), 0)
-        return self.medians.measured(self.inputs.data_reco, networks.fraction(self.scaled.data) * self.data)
+        return self.medians.measured(
+            self.inputs.data_reco, networks.fraction(self.measured.reco) * self.measured.weight
+        )
 
     def remove_prior(self, before: Networks, rule: Rule) -> tuple[Networks, int]:
         """Iterate from the networks of the first training until the rule ends it, by what the first member did: draw,
         give the simulation the truth spectrum that was found, train on. Also the number of iterations, with the first.
         """
-        scaled, members = self.scaled, len(self.replicas)
+        scaled, measured, members = self.scaled, self.measured, len(self.replicas)
         ratio = stack_of(Standardise(scaled.size), scaled.size, self._initial("ratio"), **self.recipe.network)
         prior = scaled.truth.numpy()
         watch = Watch(prior, members)
         watch.start(prior, self.fiducial, scaled.matched_fiducial, self.matched, self.data)
         watch.add(prior, self.fiducial)
         for iteration in range(rule.iterations):
-            x = drawn(scaled, before.flows, self.inputs.data_id, self.recipe.draws, self.given(before))
+            x = drawn(scaled, before.flows, measured, self.recipe.draws, self.given(before))
             x = x[:, 0] if x.shape[1] == 1 else x
-            share = before.fraction(scaled.data) * self.data
+            share = before.fraction(measured.reco) * measured.weight
             found = np.tile(share, (self.recipe.draws, 1)) / self.recipe.draws
             previous = watch.contents
             watch.clear()
@@ -173,10 +194,11 @@ class Members:
             matched, diagnostics = self._reweighted(ratio, x, found, iteration + 1)
             after = Networks(
                 _continued(Stack(lambda: self.recipe.build(scaled.size), [0] * members), before.flows),
+                before.signal,
                 Probability(scaled.size, [0] * members),
                 before.efficiency,
             )
-            after.fraction.start_from(before.fraction)
+            after.rest.start_from(before.rest)
             self._train(after, matched, iteration + 1, diagnostics)
             before = after
         return before, iteration + 1
@@ -195,7 +217,7 @@ class Members:
         numerator = np.arange(len(x) + len(prior)) < len(x)
         x = torch.cat([x, prior if x.ndim == 2 else prior[:, None].expand(-1, x.shape[1], -1)])
         weights, yields = np.concatenate([found, self.matched]), found.sum(axis=0)
-        held = np.concatenate([np.tile(inputs.data_validation, recipe.draws), inputs.validation[inputs.matched]])
+        held = np.concatenate([np.tile(self.measured.held, recipe.draws), inputs.validation[inputs.matched]])
         common = self._common("ratio", step)
         train_ratio(ratio, x, numerator, weights, recipe.ratio, held_out=self._held(recipe.ratio, held),
                     seed=common["seed"], label=common["name"], state=common["state"], key=self.key)  # fmt: skip
@@ -215,16 +237,15 @@ class Members:
 
     def _train(self, networks: Networks, matched: np.ndarray, step: int, diagnostics: dict[str, np.ndarray]) -> None:
         """Train p(t | r) and f(r) with these weights (n_m, E) of the matched events; all others keep theirs."""
-        flows, inside, settings = (
-            networks.flows,
-            self.scaled.matched_reco,
-            self.recipe.later if step else self.recipe.first,
-        )
-        validation = self.inputs.validation[self.inputs.pass_reco]
+        flows, inside = networks.flows, self.scaled.matched_reco
+        settings, rules = self.recipe.later if step else self.recipe.first, self.recipe
         total = self.reconstructed.copy()
-        total[inside] = matched
-        networks.fraction.train(self.reco, inside, total, self.recipe.side, **self._common("fraction", step),
-                                held_out=self._held(self.recipe.side, validation))  # fmt: skip
+        # Fakes that go with the signal are in its share: what is compared with the rest is the signal with them.
+        total[inside] = matched / networks.signal(self.reco[torch.from_numpy(inside)])
+        self._learn_share(
+            networks.rest, rules.fakes == "absolute", rules.background == "expected", total, "fraction", step
+        )
+        diagnostics = {"shift_fraction": networks.rest.shift, **diagnostics}
 
         condition = self.reco[torch.from_numpy(inside)]
         if self.medians.columns:
@@ -236,7 +257,7 @@ class Members:
         def loss(x: Tensor, condition: Tensor) -> Tensor:
             return flows.call("loss", x, condition.transpose(0, 1) if own else condition, own=(False, own))
 
-        common, held = self._common("model", step), self._held(settings, validation[inside])
+        common, held = self._common("model", step), self._held(settings, self.inputs.validation[self.inputs.matched])
         fitted = fit(flows, loss, (self.scaled.target, condition), torch.from_numpy(matched),
                      settings, seed=common["seed"], validation=None if held is None else torch.from_numpy(held),
                      label=common["name"], state=common["state"], state_key=self.key)  # fmt: skip
@@ -252,6 +273,42 @@ class Members:
     def history(self) -> list[dict[str, Any]]:
         """One entry a replica and iteration; what the nominal's first networks are taken over from has no loss."""
         return list(self._entries.values())
+
+    def _learn_share(
+        self, model: Probability, fakes: bool, background: bool, weights: np.ndarray, what: str, step: int
+    ) -> None:
+        """Train the share of the matched events beside fakes, background, both or none, at reco level.
+
+        weights: (n_r, E).
+        """
+        inputs = self.inputs
+        used = inputs.matched | (inputs.fakes if fakes else False) | (inputs.background if background else False)
+        used = used[inputs.pass_reco]
+        model.train(self.reco[torch.from_numpy(used)], self.scaled.matched_reco[used], weights[used], self.recipe.side,
+                    held_out=self._held(self.recipe.side, inputs.validation[inputs.pass_reco][used]),
+                    **self._common(what, step))  # fmt: skip
+
+    def _measured(self, data: np.ndarray) -> Measured:
+        """The data with weights (M, E), with what is done about the background."""
+        inputs, recipe, away = self.inputs, self.recipe, self.inputs.background
+        both = Measured(inputs.data_id, inputs.data_validation, self.scaled.data, data)
+        if recipe.background == "expected" or not away.any():
+            return both
+        background = self.reconstructed[away[inputs.pass_reco]]
+        reco = self.reco[torch.from_numpy(away[inputs.pass_reco])]
+        first = both.reco[:, None].expand(-1, reco.shape[1], -1) if self.own else both.reco
+        ids, held = (
+            np.concatenate(p) for p in ((both.event_id, inputs.event_id[away]), (both.held, inputs.validation[away]))
+        )
+        x = torch.cat([first, reco])
+        if recipe.background == "subtract":
+            return Measured(ids, held, x, np.concatenate([data, -background]))
+        common = self._common("background", 0)
+        weight, self.checks = without_background(
+            x, data, background, recipe.side, seed=self.seed, held_out=self._held(recipe.side, held),
+            name=common["name"], state=common["state"], key=self.key,
+        )  # fmt: skip
+        return replace(both, weight=weight)
 
     def _initial(self, what: str) -> list[int]:
         return [seed_for(self.seed, "initial", what)] * len(self.replicas)
