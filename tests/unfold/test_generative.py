@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -120,6 +121,36 @@ def test_prior_removal_takes_the_bias_that_bayes_theorem_says() -> None:
     assert 25 * error < SHIFT
     assert SHIFT - means[0] > 5 * error
     assert abs(SHIFT - means[1]) < 0.55 * (SHIFT - means[0])
+
+
+def test_the_bias_falls_until_the_rule_ends_it_and_replicas_make_as_many_iterations() -> None:
+    inputs, replicas = toy(), [Replica("data_bootstrap", 0), Replica("initialisation", 0)]
+    ruled = Generative(**QUICK, iterations=6, stop="change", tolerance=1.2)
+    result = unfold_all(ruled, inputs, replicas, seed=3)
+    history = {str(r): [h for h in result.history if h["replica"] == str(r) and "contents" in h]
+               for r in (NOMINAL, *replicas)}  # fmt: skip
+    changes = [h["change"] for h in history["nominal:0"]]
+    assert 2 < len(changes) == result.iterations == result.extra["stopping"]["chosen"] < 6
+    assert changes[-1] < 1.2 < min(changes[1:-1])
+    assert result.extra["stopping"]["rule"] == "change"
+    for replica in replicas:
+        assert len(history[str(replica)]) == result.iterations
+    # The nominal's choice is what counts, also where a replica's own changes would have it go on.
+    strict = Generative(**SHORT, iterations=4, stop="change", tolerance=1e-6)
+    given = Generative(**SHORT, iterations=2).unfold(inputs, [NOMINAL], seed=3).trained
+    assert strict.unfold(inputs, replicas[:1], seed=3, nominal=given).iterations == 2
+    edges = [-np.inf, *result.extra["watched"]["x"], np.inf]
+    wanted = np.diff([0.5 * (1 + math.erf((e - SHIFT) / 2**0.5)) for e in edges]) * len(inputs.data_reco)
+    bias = [np.sqrt(((np.array(h["contents"]) - wanted) ** 2 / wanted).mean()) for h in history["nominal:0"]]
+    assert bias[0] > 1.5 * bias[1] > 1.5 * bias[2]
+
+
+def test_the_rule_ends_at_the_least_where_there_is_no_prior_to_remove() -> None:
+    """Data as simulated: two iterations, one to move and one to see that nothing did."""
+    options = {**QUICK, "iterations": 6, "stop": "change", "tolerance": 1.2}
+    same, other = (Generative(**options).unfold(toy(4000, shift=s), [NOMINAL], seed=3) for s in (0.0, 1.0))
+    assert same.iterations == 2 < other.iterations
+    assert "settled" in same.extra["stopping"]["limits"]
 
 
 def test_misses_and_fakes_enter_exactly_once() -> None:
@@ -263,14 +294,23 @@ def test_integers_and_atoms_come_back_exactly() -> None:
     assert not middle.any()
 
 
-def test_an_interrupted_training_is_taken_up(tmp_path) -> None:
-    inputs = toy(800)
-    unfolder = Generative(**SHORT)
+def test_an_interrupted_training_is_taken_up_in_every_iteration(tmp_path) -> None:
+    inputs, unfolder = toy(800), Generative(**SHORT, iterations=3)
     first = blocks(unfolder.unfold(inputs, [NOMINAL], seed=3, state=tmp_path, key="k"))
     states = sorted(p.name for p in tmp_path.iterdir())
-    again = blocks(unfolder.unfold(inputs, [NOMINAL], seed=3, state=tmp_path, key="k"))
-    assert len(states) == 3
-    np.testing.assert_array_equal(first[0], again[0])
+    # Without misses and fakes: a model an iteration, and a ratio between two.
+    assert [".".join(n.split(".")[1:3]) for n in states] == ["0.model", "1.model", "1.ratio", "2.model", "2.ratio"]
+    for last in (2, 1, 0):
+        # As though the job had died in this iteration, before its model was there.
+        for later in states:
+            if later.split(".")[1:3] >= [str(last), "model"]:
+                (tmp_path / later).unlink(missing_ok=True)
+        left = {p.name: p.stat().st_mtime_ns for p in tmp_path.iterdir()}
+        again = blocks(unfolder.unfold(inputs, [NOMINAL], seed=3, state=tmp_path, key="k"))
+        np.testing.assert_array_equal(first[0], again[0])
+        np.testing.assert_array_equal(first[1], again[1])
+        assert {n: (tmp_path / n).stat().st_mtime_ns for n in left} == left, "what was done is not done again"
+        assert sorted(p.name for p in tmp_path.iterdir()) == states
 
 
 @pytest.mark.parametrize("pairing", ["conditional", "paired", "unpaired"])
