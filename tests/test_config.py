@@ -65,6 +65,7 @@ def test_a_right_config_is_taken() -> None:
         ("observables.x0", {"range": [0, 1], "label": "a <!-- b"}, ["observables.x0.label", "valid: text without"]),
         ("observables.x0.range", ["a", 1], ["observables.x0.range", "'a' given", "number"]),
         ("surrogate", {"learning_rate": float("nan")}, ["surrogate.learning_rate", "finite numbers"]),
+        ("surrogate", {"correction": {"epoch": 3}}, ["surrogate.correction.epoch", "did you mean 'epochs'"]),
         ("study", "../escape", ["study", "../escape"]),
         ("samples.data.read", {"kind": "flat_tree", "files": ["x.root"]}, ["samples.data", "exactly one"]),
         ("samples.data.checksums", "SHA256SUMS", ["samples.data", "`checksums` is for samples that are read"]),

@@ -79,6 +79,25 @@ class Surrogate(nn.Module):
             self.residual.fit(truth[whole], reco[whole], weights[whole])
         return torch.cat([truth, torch.where(whole[:, None], self.residual(truth, reco), reco)], 1)
 
+    def shown(self, x: Tensor, category: Tensor) -> Tensor:
+        """What a classifier sees of events (N, 2 K): columns as the model has them with atoms at the middle of their
+        interval, 0 where a level is absent, and the category one-hot, (N, 2 K + categories)."""
+        seen = self.present(category)
+        z = self.transform(torch.where(seen, x, torch.zeros_like(x)), torch.full_like(x, 0.5))
+        truth, reco = z.chunk(2, 1)
+        reco = torch.where(seen.all(1, keepdim=True), self.residual(truth, reco), reco)
+        one_hot = nn.functional.one_hot(category, len(self.categories))
+        return torch.cat([torch.where(seen, torch.cat([truth, reco], 1), 0.0), one_hot], 1)
+
+    def read(self, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+        """Observables (N, 2 K) and categories (N,) of a batch of `draws`."""
+        category = np.zeros(len(batch["weight"]), dtype=np.int64)
+        for index, (process, pattern) in enumerate(self.categories):
+            truth, reco = PATTERNS[pattern]
+            same = (batch["pass_truth"] == truth) & (batch["pass_reco"] == reco) & (batch["process"] == process)
+            category[same] = index
+        return torch.from_numpy(np.stack([batch[c] for c in self.columns], 1)), torch.from_numpy(category)
+
     def draw(self, category: Tensor, noise: Tensor) -> Tensor:
         """Observables (B, 2 K), NaN where a level is absent, for categories (B,) from normal noise (B, 2 K)."""
         one_hot = nn.functional.one_hot(category, len(self.categories)).float()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from torch import Tensor, nn
 
 from truthward import plugins
 from truthward.artefact import write_json
-from truthward.config import Observable, Uncertainty
+from truthward.config import Correction, Observable, Uncertainty
+from truthward.correction import correct
 from truthward.errors import InputError
 from truthward.events.split import TEST, VALIDATION
 from truthward.events.table import EventTable
@@ -32,7 +34,7 @@ log = logging.getLogger("truthward.surrogate")
 
 @dataclass(frozen=True)
 class TrainingSample:
-    """Events of the simulation's training and validation parts that pass at a level.
+    """Events of some parts of the simulation that pass at a level.
 
     Attributes:
         values: (N, 2 K) observables, truth then reco, 0 where absent.
@@ -54,23 +56,24 @@ class TrainingSample:
     rows: int
 
     @classmethod
-    def read(cls, table: EventTable, names: Sequence[str]) -> TrainingSample:
-        """Read it from an event table; columns other than `names` are left alone."""
+    def read(cls, table: EventTable, names: Sequence[str], *, test: bool = False) -> TrainingSample:
+        """Read training and validation part from an event table, or the test part; columns other than `names` are left
+        alone."""
         truth, reco = (table.level(level, names) for level in LEVELS)
         rest = table.read(["weight", "event_id", "split", "process"])
         passing = truth[0] | reco[0]
-        keep = passing & (rest["split"] != TEST)
-        pattern = np.array(["fake", "miss", "both"])[np.where(truth[0], 1 + reco[0], 0)[keep]]
-        process = rest["process"][keep]
-        categories = sorted({(str(p), str(q)) for p, q in zip(process, pattern, strict=True)})
-        category = np.zeros(int(keep.sum()), dtype=np.int64)
+        keep = passing & ((rest["split"] == TEST) == test)
+        pattern = np.array(["fake", "miss", "both"])[np.where(truth[0], 1 + reco[0], 0)]
+        process = rest["process"]
+        categories = sorted({(str(p), str(q)) for p, q in zip(process[passing], pattern[passing], strict=True)})
+        category = np.zeros(len(process), dtype=np.int64)
         for index, (p, q) in enumerate(categories):
             category[(process == p) & (pattern == q)] = index
         values = np.concatenate([truth[1][keep], reco[1][keep]], 1)
         absent = ~np.repeat(np.stack([truth[0][keep], reco[0][keep]], 1), len(names), 1)
         return cls(
             values=torch.from_numpy(np.where(absent, np.float32(0), values)),
-            category=torch.from_numpy(category),
+            category=torch.from_numpy(category[keep]),
             categories=categories,
             weight=torch.from_numpy(rest["weight"][keep].astype(np.float64)),
             event_id=rest["event_id"][keep],
@@ -79,6 +82,16 @@ class TrainingSample:
             total=float(rest["weight"][passing].sum()),
             rows=int(passing.sum()),
         )
+
+
+def bootstraps(sample: TrainingSample, uncertainty: Uncertainty, seed: int) -> Tensor:
+    """How often each member has each event, (N, members) float64; all have all events of the validation part once."""
+    counts = torch.ones(len(sample.weight), uncertainty.members, dtype=torch.float64)
+    if uncertainty.bootstrap:
+        for m in range(uncertainty.members):
+            drawn = poisson_weights(sample.event_id, seed=seed, family="surrogate", index=m)
+            counts[:, m] = torch.where(sample.held, counts[:, m], torch.from_numpy(drawn).double())
+    return counts
 
 
 def train_surrogate(
@@ -128,11 +141,7 @@ def train_surrogate(
         "categories": [list(c) for c in sample.categories],
         "selection": dict(table.metadata.get("selection", {})),
     }
-    counts = torch.ones(len(train), uncertainty.members, dtype=torch.float64)
-    if uncertainty.bootstrap:
-        for m in range(uncertainty.members):
-            drawn = poisson_weights(sample.event_id, seed=seed, family="surrogate", index=m)
-            counts[:, m] = torch.where(train, torch.from_numpy(drawn).double(), counts[:, m])
+    counts = bootstraps(sample, uncertainty, seed)
     used = torch.where(train, sample.weight, torch.zeros_like(sample.weight))[:, None]
     yields = torch.zeros(len(sample.categories), uncertainty.members, dtype=torch.float64)
     yields.index_add_(0, sample.category, used * counts)
@@ -194,21 +203,37 @@ def train_surrogate(
 
 
 def sample_surrogate(
-    model: str | Path, events: int, *, seed: int, record: Record, output: str | Path
+    model: str | Path,
+    events: int,
+    *,
+    seed: int,
+    record: Record,
+    output: str | Path,
+    weigh: Callable[[list[Surrogate], list[dict[str, Any]]], dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Draw `events` events from a trained ensemble into an event table with the column `member`.
 
+    Args:
+        weigh: changes the weights of all batches in place before they are written, and says what it did.
+
     Returns:
-        Facts for the summary: events, sum of weights, events a second.
+        Facts for the summary: events, sum of weights, events a second; what `weigh` says as `correction`.
     """
     members, _ = load_members(model)
     started = time.perf_counter()
     batches = draws(members, events, seed=seed_for(seed, "surrogate", "sample"))
-    metadata = write_draws(output, members, batches, record=record, extra=lambda: {"members": len(members)})
+    correction = None
+    if weigh:
+        batches = list(batches)
+        waited = time.perf_counter()
+        correction = weigh(members, batches)
+        started += time.perf_counter() - waited
+    metadata = write_draws(output, members, iter(batches), record=record, extra=lambda: {"members": len(members)})
     return {
         "events": events,
         "sum_of_weights": metadata["provenance"]["sum_of_weights"],
         "events_per_second": round(events / (time.perf_counter() - started), 1),
+        "correction": correction,
     }
 
 
@@ -221,6 +246,7 @@ def surrogate_stage(
     epochs: int,
     batch_size: int,
     learning_rate: float,
+    correction: Correction | None = None,
     seed: int,
     record: Record,
     state: Path | None = None,
@@ -229,7 +255,8 @@ def surrogate_stage(
     samples_path: str | Path,
     summary_path: str | Path,
 ) -> dict[str, Any]:
-    """Train, draw as many events as the simulation has, and write the summary; returns it."""
+    """Train, draw as many events as the simulation has, correct their weights where `correction` is given, and write
+    the summary; returns it."""
     started = time.perf_counter()
     history, facts = train_surrogate(
         simulation, observables, model, uncertainty=uncertainty, epochs=epochs, batch_size=batch_size,
@@ -237,7 +264,21 @@ def surrogate_stage(
     )  # fmt: skip
     seconds = round(time.perf_counter() - started, 2)
     log.info("surrogate: trained in %.1f s; drawing %d events", seconds, facts["rows"])
-    samples = sample_surrogate(model_path, facts["rows"], seed=seed, record=record, output=samples_path)
+    weigh = None
+    if correction:
+        table, names = EventTable(simulation), [o.name for o in observables]
+        sample = TrainingSample.read(table, names)
+        weigh = partial(
+            correct,
+            training=sample,
+            weights=(sample.weight[:, None] * bootstraps(sample, uncertainty, seed)).numpy(),
+            test=TrainingSample.read(table, names, test=True),
+            settings=correction,
+            seed=seed_for(seed, "surrogate", "correction"),
+            state=state / "correction.pt" if state else None,
+            key=key,
+        )
+    samples = sample_surrogate(model_path, facts["rows"], seed=seed, record=record, output=samples_path, weigh=weigh)
     summary = {
         "kind": model["kind"],
         "members": uncertainty.members,

@@ -3,14 +3,16 @@
 from truthward.job import Job
 
 with Job(snakemake) as job:
-    from truthward.config import Uncertainty, observables_from
+    from truthward.config import Surrogate, observables_from
     from truthward.surrogate import surrogate_stage
 
+    training = dict(Surrogate(**job.spec["training"]))
+    del training["models"]
     surrogate_stage(
         job.input.simulation,
         observables_from(job.spec["observables"]),
         job.spec["model"],
-        **job.spec["training"] | {"uncertainty": Uncertainty(**job.spec["training"]["uncertainty"])},
+        **training,
         seed=job.seed,
         record=job.record,
         state=job.state,
