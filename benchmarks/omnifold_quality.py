@@ -13,40 +13,24 @@ apart; the floor is that of two samples of that truth, of the sizes of the truth
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import fields, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import _common as common
+import _quality as quality
 import numpy as np
 import torch
 
-from truthward.artefact import read_json, write_json
-from truthward.checks import load
-from truthward.config import observables_from
 from truthward.events.table import EventTable
 from truthward.fingerprint import code
 from truthward.plugins import build
-from truthward.seeds import uniform
 from truthward.unfold.base import NOMINAL, Inputs, Replica
-from truthward.validate.distances import Counts, discriminator, floor_of
 
-ROOT = common.HERE.parent
 PIECES = common.HERE / ".cache" / "omnifold_quality"
 SEEDS, SET_SEEDS = (2, 1) if common.QUICK else (8, 3)
-STUDIES = {
-    "zjets": ("own_data", ["workflow/studies/own_data.yaml", "workflow/studies/overlays/own_data_truth.yaml"]),
-    "hard": ("hard", ["workflow/studies/hard.yaml"]),
-}
 SHARES = {"zjets": ("zjets", 1.0), "hard": ("hard", 1.0), "hard, half": ("hard", 0.5)}
 """Case -> its study, and the share of the events of both samples that is unfolded."""
-QUICK_SHARE = 0.05
 MULTIFOLD: dict[str, Any] = {"kind": "omnifold"}
 SETS: dict[str, Any] = {"kind": "omnifold", "inputs": "constituents", "batch_size": 512}
 DEEP = {"network": "deep_sets", "width": 64, "activation": "relu", "learning_rate": 3e-3}
@@ -74,50 +58,11 @@ PLAN = {
 }  # fmt: skip
 
 
-def study(case: str) -> tuple[dict[str, Path], list]:
-    """Tables of a case, made by the workflow where they are missing, and its observables."""
-    name, configs = STUDIES[SHARES[case][0]]
-    config = load(ROOT / configs[0])
-    folder = ROOT / "results" / name / "ingest"
-    roles = {"simulation": config.sample("simulation"), "data": config.sample("data")}
-    paths = {role: folder / f"{sample}.parquet" for role, sample in roles.items()}
-    paths["truth"] = folder / f"{roles['data']}.closure_truth.parquet"
-    if not all(p.is_file() for p in paths.values()):
-        call = [
-            sys.executable,
-            "-m",
-            "snakemake",
-            "--cores",
-            str(os.cpu_count()),
-            "ingest_all",
-            "--configfile",
-            *configs,
-        ]
-        subprocess.run(call, cwd=ROOT, check=True)
-    return paths, observables_from(config.observable_list())
-
-
-def some(inputs: Inputs, share: float, start: float = 0.0) -> Inputs:
-    """That share of the events of both samples, by a hash of their ids; other starts give other events."""
-    if share >= 1.0:
-        return inputs
-    simulated, data = (
-        (u >= start) & (u < start + share) for u in (uniform(inputs.event_id, 1), uniform(inputs.data_id, 1))
-    )
-    arrays = {f.name: getattr(inputs, f.name) for f in fields(inputs)}
-    chosen = {
-        n: a[data if n.startswith("data_") else simulated] for n, a in arrays.items() if isinstance(a, np.ndarray)
-    }
-    carried = {n: a[simulated] for n, a in inputs.carried.items()}
-    sets = {n: a[data if n == "data" else simulated] for n, a in (inputs.constituents or {}).items()}
-    return replace(inputs, **chosen, carried=carried, constituents=sets)
-
-
 def run(case: str, method: str, seed: int) -> dict[str, Any]:
     """One method, once: observable -> triangular discriminator, with time and iterations."""
     torch.set_num_threads(1)
-    paths, observables = study(case)
-    share = SHARES[case][1] * (QUICK_SHARE if common.QUICK else 1.0)
+    paths, observables = quality.study(SHARES[case][0])
+    share = SHARES[case][1] * (quality.QUICK_SHARE if common.QUICK else 1.0)
     entry = dict(METHODS[method])
     each = entry.pop("each", False)
     choices = [[o.name] for o in observables] if each else [[]]
@@ -126,7 +71,7 @@ def run(case: str, method: str, seed: int) -> dict[str, Any]:
         unfolder = build("unfold", entry | ({"observables": names} if names else {}))
         chosen = [o for o in observables if o.name in (names or [o.name for o in observables])]
         tables = (EventTable(paths["data"]), EventTable(paths["simulation"]))
-        inputs = some(Inputs.load(*tables, chosen, seed=seed, constituents=unfolder.constituents), share)
+        inputs = quality.some(Inputs.load(*tables, chosen, seed=seed, constituents=unfolder.constituents), share)
         if not unfolder.joint and seed:
             inputs = inputs.varied(Replica("data_bootstrap", seed))
         started = time.process_time()
@@ -137,58 +82,19 @@ def run(case: str, method: str, seed: int) -> dict[str, Any]:
         for o in chosen:
             column = NOMINAL.column(None if unfolder.joint else o.name)
             x, w = (np.concatenate([r[c] for r in rows]) for c in (f"truth_{o.name}", column))
-            found["triangular"][o.name] = against_truth(paths["truth"], o, x, w)
-    return found
-
-
-def against_truth(path: Path, observable: Any, x: np.ndarray, weights: np.ndarray) -> dict[str, float]:
-    """Triangular discriminator of a weighted sample, its floor, and the excess over it."""
-    edges = np.asarray(observable.edges)
-    truth, tested = truth_of(path, observable), Counts.of(x, weights, edges)
-    stated = discriminator(tested.inner, tested.size, truth, seed=1)
-    return {"value": stated["value"], "floor": stated["floor"]["mean"], "excess": stated["excess"]}
-
-
-def truth_of(path: Path, observable: Any) -> Counts:
-    """Histogram of the truth that is set apart."""
-    table = EventTable(path).read([f"truth_{observable.name}", "pass_truth", "weight"])
-    inside = table["pass_truth"]
-    return Counts.of(table[f"truth_{observable.name}"][inside], table["weight"][inside], np.asarray(observable.edges))
-
-
-def before(case: str) -> dict[str, dict[str, float]]:
-    """Simulation and data before unfolding, and the floor of the truth against itself."""
-    paths, observables = study(case)
-    simulation, data, found = EventTable(paths["simulation"]), EventTable(paths["data"]), {}
-    for o in observables:
-        edges, truth = np.asarray(o.edges), truth_of(paths["truth"], o)
-        s = simulation.read([f"truth_{o.name}", "pass_truth", "weight"])
-        d = data.read([f"reco_{o.name}", "pass_reco", "weight"])
-        prior = Counts.of(s[f"truth_{o.name}"][s["pass_truth"]], s["weight"][s["pass_truth"]], edges)
-        raw = Counts.of(d[f"reco_{o.name}"][d["pass_reco"]], d["weight"][d["pass_reco"]], edges)
-        found[o.name] = {
-            "simulation": discriminator(prior.inner, prior.size, truth, seed=1)["value"],
-            "data": discriminator(raw.inner, raw.size, truth, seed=1)["value"],
-            "floor": floor_of(truth, truth.size, seed=1).mean,
-        }
+            found["triangular"][o.name] = quality.against_truth(paths["truth"], o, x, w)
     return found
 
 
 def piece(case: str, method: str, seed: int) -> dict[str, Any]:
-    """`run`, kept under the digest of the code and options it ran with: an interrupted benchmark goes on."""
-    kinds = [("unfold", METHODS[method]["kind"])]
-    digest = code(Path(__file__), kinds)["digest"]
-    name = "-".join("".join(c if c.isalnum() else "_" for c in part) for part in (case, method, str(seed), digest))
-    path = PIECES / f"{name}{'-quick' if common.QUICK else ''}.json"
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, run(case, method, seed))
-    return read_json(path)
+    """`run`, kept under the digest of the code and options it ran with."""
+    digest = code(Path(__file__), [("unfold", METHODS[method]["kind"])])["digest"]
+    return quality.kept(PIECES / quality.named(case, method, seed, digest), lambda: run(case, method, seed))
 
 
 def table(case: str, pieces: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """Print the table of one case; return its figures."""
-    start = before(case)
+    start = quality.before(SHARES[case][0])
     names = list(start)
     print(f"\n{case}: triangular discriminator x 10^3, mean over seeds +- spread (excess over the floor)")
     print(f"{'':22}" + "".join(f"{n:>22}" for n in names))
@@ -218,19 +124,9 @@ def table(case: str, pieces: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
 def main() -> dict[str, Any]:
     """All cases, their runs dealt to as many processes as there are cores."""
     todo = [(case, m, s) for case, methods in PLAN.items() for m, count in methods.items() for s in range(count)]
-    for case in PLAN:
-        study(case)
-    done: dict[tuple, dict[str, Any]] = {}
-    # A forked process would share the state of torch's threads.
-    with ProcessPoolExecutor(int(os.environ.get("PROCESSES", os.cpu_count())), mp_context=get_context("spawn")) as pool:
-        jobs = {pool.submit(piece, *task): task for task in todo}
-        for job in as_completed(jobs):
-            done[jobs[job]] = job.result()
-            case, method, seed = jobs[job]
-            print(
-                f"{len(done)} of {len(todo)}: {case}, {method}, seed {seed}: {job.result()['seconds']:.0f} s",
-                flush=True,
-            )
+    for name, _ in SHARES.values():
+        quality.study(name)
+    done = quality.dealt(piece, todo)
     return {
         case: table(case, {m: [done[case, m, s] for s in range(count)] for m, count in methods.items()})
         for case, methods in PLAN.items()
