@@ -16,7 +16,6 @@ from truthward.models.base import GenerativeModel
 from truthward.plugins import build
 from truthward.seeds import seed_for, uniform
 from truthward.unfold.arrays import Inputs
-from truthward.unfold.conditions import beside
 
 
 class Scaled:
@@ -89,19 +88,19 @@ class Measured:
                         self.weight[chosen, e : e + 1])  # fmt: skip
 
 
-def drawn(scaled: Scaled, flows: Stack, measured: Measured, count: int, given: Tensor) -> Tensor:
-    """`count` draws of each measured event (n) from each member, (count n, E, D), as classifiers see them.
+def drawn(scaled: Scaled, flows: Stack, condition: Tensor, event_id: np.ndarray, count: int) -> Tensor:
+    """`count` draws of each of n events from each member, (count n, E, D), as classifiers see them.
 
-    given: (E, C - D), what the models are given beside the event. One member stands for all that nothing distinguishes.
+    condition: (n, C), or (n, E, C) where members are given their own.
     """
     flows.eval()
-    noise, found = [scaled.noise(measured.event_id, k) for k in range(count)], []
-    shared = measured.reco.ndim == 2 and not given.shape[1]
-    for e in range(flows.members if shared else len(given)):
-        condition, member = beside(measured.of(e), given[e]), e if flows.members > 1 else 0
-        events = scaled.truth_map.inverse(torch.cat([flows.one(member, "sample", condition, n) for n in noise]))
-        found.append(shown(scaled.truth_map, events))
-    return torch.stack(found, dim=1)
+    noise = [scaled.noise(event_id, k) for k in range(count)]
+    if condition.ndim == 2:
+        events = torch.cat([flows.each("sample", condition, n) for n in noise], dim=1)
+    else:
+        own = [(e if flows.members > 1 else 0, c) for e, c in enumerate(condition.unbind(1))]
+        events = torch.stack([torch.cat([flows.one(m, "sample", c, n) for n in noise]) for m, c in own])
+    return torch.stack([shown(scaled.truth_map, scaled.truth_map.inverse(e)) for e in events], dim=1)
 
 
 def shown(transform: QuantileTransform, values: np.ndarray | Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from truthward.ratio.reweight import auc, normalise
 from truthward.seeds import seed_for
 from truthward.unfold.arrays import Inputs, Replica, effective_size, largest_over_mean
 from truthward.unfold.background import without_background
-from truthward.unfold.conditions import Medians
+from truthward.unfold.conditions import Medians, beside
 from truthward.unfold.draws import Measured, Scaled, drawn, model_of
 from truthward.unfold.stopping import COARSE, Rule, Watch
 
@@ -172,8 +172,9 @@ class Members:
         watch = Watch(prior, members)
         watch.start(prior, self.fiducial, scaled.matched_fiducial, self.matched, self.data)
         watch.add(prior, self.fiducial)
+        matched = self.matched
         for iteration in range(rule.iterations):
-            x = drawn(scaled, before.flows, measured, self.recipe.draws, self.given(before))
+            x = drawn(scaled, before.flows, self._data_condition(before), measured.event_id, self.recipe.draws)
             x = x[:, 0] if x.shape[1] == 1 else x
             share = before.fraction(measured.reco) * measured.weight
             found = np.tile(share, (self.recipe.draws, 1)) / self.recipe.draws
@@ -191,7 +192,7 @@ class Members:
                                    "contents": watch.contents})  # fmt: skip
             if rule.ends(iteration, change[0]):
                 break
-            matched, diagnostics = self._reweighted(ratio, x, found, iteration + 1)
+            matched, diagnostics = self._reweighted(ratio, before.flows, matched, x, found, iteration + 1)
             after = Networks(
                 _continued(Stack(lambda: self.recipe.build(scaled.size), [0] * members), before.flows),
                 before.signal,
@@ -204,27 +205,32 @@ class Members:
         return before, iteration + 1
 
     def _reweighted(
-        self, ratio: Stack, x: Tensor, found: np.ndarray, step: int
+        self, ratio: Stack, flows: Stack, matched: np.ndarray, x: Tensor, found: np.ndarray, step: int
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Weights (n_m, E) that give the matched events the spectrum of drawn ones, x (K M, D) or (K M, E, D) with
-        weights (K M, E); diagnostics.
+        """The weights `matched` (n_m, E) times the ratio of what is drawn for the data, x (K M, D) or (K M, E, D) with
+        weights `found` (K M, E), to what the same model draws for the simulation; diagnostics.
 
-        Both are spectra of what is reconstructed: the efficiency at t is the same in the two, and drops out. The ratio
-        is always one to the simulation as it was, so that errors of the classifiers do not add up over the iterations.
+        Were the model exact, the latter would be the matched events as they are. It is not, and where the detector
+        resolves little its errors would add up from one iteration to the next: here they drop out. The efficiency at t
+        is the same in both spectra, and drops out too.
         """
-        recipe, inputs = self.recipe, self.inputs
-        prior = self.scaled.truth[torch.from_numpy(self.scaled.matched_fiducial)]
-        numerator = np.arange(len(x) + len(prior)) < len(x)
-        x = torch.cat([x, prior if x.ndim == 2 else prior[:, None].expand(-1, x.shape[1], -1)])
-        weights, yields = np.concatenate([found, self.matched]), found.sum(axis=0)
-        held = np.concatenate([np.tile(self.measured.held, recipe.draws), inputs.validation[inputs.matched]])
+        recipe, inputs, scaled = self.recipe, self.inputs, self.scaled
+        prior, own = scaled.truth[torch.from_numpy(scaled.matched_fiducial)], inputs.event_id[inputs.matched]
+        simulated = drawn(scaled, flows, self._condition(matched), own, recipe.draws)
+        simulated = simulated[:, 0] if simulated.shape[1] == 1 else simulated
+        numerator = np.arange(len(x) + len(simulated)) < len(x)
+        x = torch.cat(_alike(x, simulated, len(self.replicas)))
+        weights = np.concatenate([found, np.tile(matched, (recipe.draws, 1)) / recipe.draws])
+        yields = found.sum(axis=0)
+        both = (self.measured.held, inputs.validation[inputs.matched])
+        held = np.concatenate([np.tile(h, recipe.draws) for h in both])
         common = self._common("ratio", step)
         train_ratio(ratio, x, numerator, weights, recipe.ratio, held_out=self._held(recipe.ratio, held),
                     seed=common["seed"], label=common["name"], state=common["state"], key=self.key)  # fmt: skip
         score = logits(ratio, x, label=common["name"])
-        offset = np.log(yields / self.matched.sum(axis=0))
-        factor, off = normalise(score[~numerator] + offset, self.matched, yields)
-        matched = self.matched * factor
+        offset = np.log(yields / matched.sum(axis=0))
+        factor, off = normalise(logits(ratio, prior, label=common["name"]) + offset, matched, yields)
+        matched = matched * factor
         judged = held if recipe.ratio.patience else np.ones(len(x), dtype=bool)
         members = range(len(self.replicas))
         return matched, {
@@ -247,11 +253,7 @@ class Members:
         )
         diagnostics = {"shift_fraction": networks.rest.shift, **diagnostics}
 
-        condition = self.reco[torch.from_numpy(inside)]
-        if self.medians.columns:
-            found = self.medians.simulated(self.matched_reco, matched)
-            each = condition if self.own else condition[:, None].expand(-1, found.shape[1], -1)
-            condition = torch.cat([each, found], dim=-1)
+        condition = self._condition(matched)
         own = condition.ndim == 3
 
         def loss(x: Tensor, condition: Tensor) -> Tensor:
@@ -262,6 +264,21 @@ class Members:
                      settings, seed=common["seed"], validation=None if held is None else torch.from_numpy(held),
                      label=common["name"], state=common["state"], state_key=self.key)  # fmt: skip
         self._note(step, {**_losses(fitted, held is not None), **diagnostics})
+
+    def _condition(self, matched: np.ndarray) -> Tensor:
+        """What the models are given for the matched events of weights (n_m, E): (n_m, C), or (n_m, E, C)."""
+        condition = self.reco[torch.from_numpy(self.scaled.matched_reco)]
+        if not self.medians.columns:
+            return condition
+        found = self.medians.simulated(self.matched_reco, matched)
+        each = condition if self.own else condition[:, None].expand(-1, found.shape[1], -1)
+        return torch.cat([each, found], dim=-1)
+
+    def _data_condition(self, networks: Networks) -> Tensor:
+        """What the models are given for the measured events: (n, C), or (n, E, C)."""
+        if not self.medians.columns:
+            return self.measured.reco
+        return torch.stack([beside(self.measured.of(e), g) for e, g in enumerate(self.given(networks))], dim=1)
 
     def _note(self, iteration: int, columns: Mapping[str, np.ndarray]) -> None:
         """Keep diagnostics, (E,) or (n, E) each, for the history."""
@@ -339,6 +356,13 @@ def _losses(fitted: History, held_out: bool) -> dict[str, np.ndarray]:
     best = [(epoch, member) for member, epoch in enumerate(fitted.best)]
     found = {"loss": np.array([fitted.train[epoch][member] for epoch, member in best])}
     return found | ({"held_out_loss": np.array([fitted.validation[e][m] for e, m in best])} if held_out else {})
+
+
+def _alike(x: Tensor, y: Tensor, members: int) -> list[Tensor]:
+    """Both (n, D), or both (n, E, D): what is shared by all members goes beside what is each one's own."""
+    if x.ndim == y.ndim:
+        return [x, y]
+    return [z if z.ndim == 3 else z[:, None].expand(-1, members, -1) for z in (x, y)]
 
 
 def _at(probability: Probability, x: Tensor) -> np.ndarray:
