@@ -39,8 +39,9 @@ class Generative(Unfolder):
     The others are fakes and background, as far as `fakes` and `background` leave these in what is unfolded.
 
     p and f depend on the simulation's truth, the prior. A step of prior removal learns the ratio of the drawn events
-    (before the efficiency) to the simulation's matched ones with a classifier, multiplies the weights of the matched
-    events with it at absolute yields, and trains both networks on. In bins, a step is one more iteration of Bayesian
+    (before the efficiency) to those that the same model draws for the simulation's matched ones with a classifier,
+    multiplies the weights of the matched events with it at absolute yields, and trains both networks on. What the model
+    has learned wrongly is in both, and does not add up over the steps. In bins, a step is one more iteration of Bayesian
     unfolding. What others are left keep their weights: they are an absolute component. eps does not depend on the
     prior: it is learned once, from the fiducial events, and applied once, at the end.
 
