@@ -41,9 +41,9 @@ class Generative(Unfolder):
     p and f depend on the simulation's truth, the prior. A step of prior removal learns the ratio of the drawn events
     (before the efficiency) to those that the same model draws for the simulation's matched ones with a classifier,
     multiplies the weights of the matched events with it at absolute yields, and trains both networks on. What the model
-    has learned wrongly is in both, and does not add up over the steps. In bins, a step is one more iteration of Bayesian
-    unfolding. What others are left keep their weights: they are an absolute component. eps does not depend on the
-    prior: it is learned once, from the fiducial events, and applied once, at the end.
+    has learned wrongly is in both, and does not add up over the steps. In bins, a step is one more iteration of
+    Bayesian unfolding. What others are left keep their weights: they are an absolute component. eps does not depend on
+    the prior: it is learned once, from the fiducial events, and applied once, at the end.
 
     Two sums over the simulation are known exactly and are imposed: f makes the matched events of all that f is of, and
     1 / eps of the matched events the fiducial ones. By how much (in the logit) the networks were off is in the history.
@@ -84,6 +84,8 @@ class Generative(Unfolder):
             (`ratio.positive`). All keep the yield. Where there may be more background than data, take "positive".
         patience: epochs without improvement on held-out events after which a training ends; 0 trains on all events, for
             all epochs.
+        precision: of the generative model's trainings; bf16 is the faster one where the processor computes in it and
+            the model is wide.
         stack: replicas that are trained together; changes the speed, not the result.
     """
 
@@ -113,6 +115,7 @@ class Generative(Unfolder):
         fakes: Literal["absolute", "share"] = "absolute",
         background: Literal["expected", "subtract", "positive"] = "expected",
         patience: int = 0,
+        precision: Literal["fp32", "bf16"] = "fp32",
         stack: int = 10,
     ) -> None:
         positive = {"draws": draws, "replica_draws": replica_draws, "epochs": epochs, "later_epochs": later_epochs,
@@ -133,8 +136,8 @@ class Generative(Unfolder):
         self.recipe = Recipe(
             model=self.model,
             network={"width": width, "depth": depth},
-            first=Settings(epochs, batch_size, learning_rate, patience=patience),
-            later=Settings(later_epochs, batch_size, later_rate, patience=patience),
+            first=Settings(epochs, batch_size, learning_rate, patience=patience, precision=precision),
+            later=Settings(later_epochs, batch_size, later_rate, patience=patience, precision=precision),
             ratio=Settings(ratio_epochs, classifier_batch, classifier_rate, patience=patience),
             side=Settings(side_epochs, classifier_batch, classifier_rate, patience=patience),
             draws=replica_draws,
