@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import cache
 
 import pytest
@@ -59,6 +60,22 @@ def test_every_parameter_has_a_gradient(kind):
     model.loss(*toy(256, seed=2)).mean().backward()
     idle = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().any()]
     assert not idle
+
+
+def test_mixed_precision_gives_nearly_the_same_loss(kind):
+    """`fit` may run the loss under autocast: what cannot bear eight bits has to say so."""
+    x, c = toy(2000, seed=7)
+    losses = []
+    for mixed in (False, True):
+        model = copy.deepcopy(trained(kind))
+        torch.manual_seed(4)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=mixed):
+            losses.append(model.loss(x, c).float())
+        losses[-1].mean().backward()
+        assert all(torch.isfinite(p.grad).all() for p in model.parameters())
+    exact, rounded = (loss.detach() for loss in losses)
+    assert abs(float(rounded.mean() - exact.mean())) < 0.02
+    assert float((rounded - exact).abs().median()) < 0.05
 
 
 def test_save_and_load_is_the_identity(kind, tmp_path):

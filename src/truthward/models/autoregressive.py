@@ -90,8 +90,8 @@ class Autoregressive(GenerativeModel):
 
     def _mixtures(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits of the shares, means and widths, (B, D, K) each; those of column d know the columns before it."""
-        found = self.network(torch.cat([x, condition], -1)).unflatten(-1, (self.dimensions, 3, self.components))
-        share, mean, width = found.unbind(-2)
+        found = self.network(torch.cat([x, condition], -1)).to(x.dtype)
+        share, mean, width = found.unflatten(-1, (self.dimensions, 3, self.components)).unbind(-2)
         # Components that start at one place would move as one.
         start = torch.linspace(-2.0, 2.0, self.components, device=x.device, dtype=x.dtype)
         return share, mean + start, softplus(width) + 1e-3

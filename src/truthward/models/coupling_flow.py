@@ -124,10 +124,12 @@ class Coupling(nn.Module):
     def _spline(self, columns: list[Tensor], given: tuple[Tensor, ...]) -> Spline:
         # Without anything to depend on, the network sees a constant.
         seen = [*(columns[d] for d in self.kept), *given] or [torch.ones_like(columns[0])]
-        found = self.network(torch.stack(seen, -1)).unflatten(-1, (len(self.moved), -1))
+        found = self.network(torch.stack(seen, -1)).to(columns[0].dtype).unflatten(-1, (len(self.moved), -1))
         positive = (LIMIT * torch.tanh(found / LIMIT)).exp()
         weight, bias = (t.to(found) for t in self.knots)
-        return Spline(linear(positive, weight, bias).unflatten(-1, (3, -1)))
+        # Sums of eight bits would not rise from knot to knot.
+        with torch.autocast(found.device.type, enabled=False):
+            return Spline(linear(positive, weight, bias).unflatten(-1, (3, -1)))
 
     def _with(self, columns: list[Tensor], y: Tensor) -> list[Tensor]:
         new = dict(zip(self.moved, y.unbind(-1), strict=True))
