@@ -16,22 +16,21 @@ standard deviation (MultiFold's excess may be none); a model closes where four o
 
 from __future__ import annotations
 
-import tempfile
-import time
+import hashlib
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import _closure as closures
 import _common as common
+import _landscape as runs
 import _quality as quality
 import numpy as np
-import torch
+from _closure import closure
+from _landscape import run, truth_against_truth
 
-from truthward.events.table import EventTable
 from truthward.fingerprint import code
-from truthward.plugins import build
-from truthward.seeds import seed_for
-from truthward.unfold.base import NOMINAL, Inputs, Replica
-from truthward.validate.two_sample import floor_test, two_sample_test
 
 PIECES = common.HERE / ".cache" / "landscape"
 FIRST_SEED, SEEDS = 1, 1 if common.QUICK else 4
@@ -67,99 +66,33 @@ TUNING_SEED, TUNING_SHARE = 101, 0.5
 REMEDIES: dict[str, dict[str, Any]] = {}
 """Tried where a model fell short, each a change of the flow matching above; half of the events, the seed it was tuned
 on."""
+CLOSURES = closures.REMEDIES
+"""Likewise, of the density model alone; see `_closure`."""
 if common.QUICK:
     METHODS = {name: METHODS[name] for name in ("MultiFold", "IBU", "flow matching")}
-    REMEDIES = {}
-
-
-def run(method: str, seed: int, entry: dict[str, Any], share: float) -> dict[str, Any]:
-    """One method, once: a result of each number of iterations that is looked at."""
-    torch.set_num_threads(1)
-    paths, observables = quality.study("zjets")
-    tables = (EventTable(paths["data"]), EventTable(paths["simulation"]))
-    inputs = quality.some(Inputs.load(*tables, observables, seed=seed), share)
-    if entry["kind"] == "ibu" and seed > FIRST_SEED:
-        inputs = inputs.varied(Replica("data_bootstrap", seed))
-    steps = {"prior left": {"iterations": 1}, "prior removed": {}} if entry["kind"] == "generative" else {"": {}}
-    found: dict[str, Any] = {"results": {}, "seconds": 0.0}
-    with tempfile.TemporaryDirectory() as state:
-        for what, change in steps.items():
-            unfolder = build("unfold", entry | change)
-            cpu, wall = time.process_time(), time.perf_counter()
-            result = unfolder.unfold(inputs, [NOMINAL], seed=seed, state=Path(state), key="landscape")
-            found["seconds"] += time.process_time() - cpu
-            trained = {"cpu": found["seconds"], "wall": time.perf_counter() - wall}
-            cpu, rows = time.process_time(), list(result.rows)
-            drawing = time.process_time() - cpu
-            columns = {n: np.concatenate([r[n] for r in rows]) for n in rows[0]}
-            draws = entry.get("draws", 1)
-            found["results"][what] = {
-                "train": trained,
-                "events_per_second": len(columns["event_id"]) / drawing if drawing else None,
-                "iterations": result.iterations,
-                "triangular": {
-                    o.name: quality.against_truth(
-                        paths["truth"], o, columns[f"truth_{o.name}"], weights_of(columns, o.name), draws
-                    )
-                    for o in observables
-                },
-                "test": test(paths["truth"], [o.name for o in observables], columns, seed)
-                if NOMINAL.column() in columns
-                else None,
-            }
-    return found
-
-
-def weights_of(columns: dict[str, np.ndarray], name: str) -> np.ndarray:
-    """The nominal weights of one observable, which has its own where they are not joint."""
-    return columns.get(NOMINAL.column(), columns.get(NOMINAL.column(name)))
-
-
-def test(path: Path, names: list[str], columns: dict[str, np.ndarray], seed: int) -> dict[str, float]:
-    """Classifiers of the truth against one draw of each event, in as many events of either."""
-    truth = truth_values(path, names)
-    unfolded = np.stack([columns[f"truth_{n}"] for n in names], axis=1)
-    weight = columns[NOMINAL.column()]
-    # The draws of an event come one after the other, its block of rows after block.
-    _, first = np.unique(columns["event_id"], return_index=True)
-    random = np.random.default_rng(seed_for(seed, "tested"))
-    chosen = random.permutation(first)[:TESTED]
-    reference = random.permutation(len(truth))[:TESTED]
-    found = two_sample_test(
-        truth[reference], np.ones(len(reference)), unfolded[chosen], weight[chosen], seeds=1, epochs=TEST_EPOCHS,
-        seed=seed, label="unfolded and truth",
-    )  # fmt: skip
-    return {"auc": found["auc"]["mean"], "jsd": found["jsd"]["mean"]}
-
-
-def truth_values(path: Path, names: list[str]) -> np.ndarray:
-    """The truth that is set apart, (N, D)."""
-    table = EventTable(path).read([*(f"truth_{n}" for n in names), "pass_truth"])
-    return np.stack([table[f"truth_{n}"][table["pass_truth"]] for n in names], axis=1)
-
-
-def truth_against_truth(seed: int) -> dict[str, Any]:
-    """The classifier test of two parts of the truth of the sizes tested."""
-    torch.set_num_threads(1)
-    paths, observables = quality.study("zjets")
-    started = time.process_time()
-    truth = truth_values(paths["truth"], [o.name for o in observables])
-    some = np.random.default_rng(seed_for(seed, "tested")).permutation(len(truth))[: 2 * TESTED]
-    found = floor_test(truth[some], np.ones(len(some)), seeds=1, epochs=TEST_EPOCHS, seed=seed, label="truth")
-    figures = {"auc": found["auc"]["mean"], "jsd": found["jsd"]["mean"]}
-    return {"test": figures, "seconds": time.process_time() - started}
+    REMEDIES, CLOSURES = {}, ()
 
 
 def piece(method: str, seed: int) -> dict[str, Any]:
-    """One run, kept under the digest of the code and options it ran with."""
-    entry = METHODS.get(method) or COMMON | MODELS["flow matching"] | REMEDIES.get(method, {})
-    kinds = [("unfold", entry["kind"]), *([("models", entry["model"]["kind"])] if "model" in entry else [])]
-    path = PIECES / quality.named(method, seed, code(Path(__file__), kinds)["digest"])
+    """One run, kept under the digest of the code and the options it ran with."""
     if method == "truth":
-        return quality.kept(path, lambda: truth_against_truth(seed))
-    share = 1.0 if method in METHODS else TUNING_SHARE
-    share *= quality.QUICK_SHARE if common.QUICK else 1.0
-    return quality.kept(path, lambda: run(method, seed, entry, share))
+        return kept((method, seed, TESTED, TEST_EPOCHS), [], lambda: truth_against_truth(seed, TESTED, TEST_EPOCHS))
+    entry = METHODS.get(method) or METHODS["flow matching"] | REMEDIES.get(method, {})
+    kinds = [("unfold", entry["kind"]), *([("models", entry["model"]["kind"])] if "model" in entry else [])]
+    share = (1.0 if method in METHODS else TUNING_SHARE) * (quality.QUICK_SHARE if common.QUICK else 1.0)
+    if method in CLOSURES:
+        return kept((method, seed, entry, share), kinds, lambda: closure(method, entry, share, seed))
+    bootstrap = seed if entry["kind"] == "ibu" and seed > FIRST_SEED else 0
+    given = (entry, seed, bootstrap, share, TESTED, TEST_EPOCHS)
+    return kept((method, *given), kinds, lambda: run(*given))
+
+
+def kept(given: tuple, kinds: list[tuple[str, str]], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """`make()`, or what it was for the same code and what it was given."""
+    script = closures.__file__ if given[0] in CLOSURES else runs.__file__
+    text = json.dumps([given, code(Path(script), kinds)["digest"]], sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return quality.kept(PIECES / quality.named(given[0], digest), make)
 
 
 def summary(pieces: list[dict[str, Any]], names: list[str], own: slice) -> dict[str, Any]:
@@ -218,7 +151,7 @@ def main() -> dict[str, Any]:
     quality.study("zjets")
     seeds = range(FIRST_SEED, FIRST_SEED + SEEDS)
     # Seed by seed, so that what an interrupted run has is of all methods.
-    todo = [(m, s) for s in seeds for m in ("truth", *METHODS)] + [(r, TUNING_SEED) for r in REMEDIES]
+    todo = [(m, s) for s in seeds for m in ("truth", *METHODS)] + [(r, TUNING_SEED) for r in (*REMEDIES, *CLOSURES)]
     done = quality.dealt(piece, todo)
     start = quality.before("zjets")
     names = list(start)
@@ -231,14 +164,17 @@ def main() -> dict[str, Any]:
     show("zjets", methods, names)
     if remedies:
         show("remedies, half of the events", remedies, names)
+    closing = {r: done[r, TUNING_SEED]["triangular"] for r in CLOSURES}
+    for remedy, f in closing.items():
+        print(f"{remedy:34}" + "".join(f"{f[n]['value']:16.2f} ({f[n]['excess']:+.2f})" for n in names))
     truth = {k: [done["truth", s]["test"][k] for s in seeds] for k in ("auc", "jsd")}
     floor = {k: {"mean": float(np.mean(v)), "sd": float(np.std(v, ddof=len(v) > 1))} for k, v in truth.items()}
     found = verdicts(methods, names)
     print(f"truth against truth: AUC {floor['auc']['mean']:.4f}, JSD {floor['jsd']['mean']:.5f}")
     print(f"limits {found['limits']}; closing: {found['closing']}")
     return {
-        "methods": methods, "before": start, "truth": floor, "verdict": found, "remedies": remedies,
-        "tested": TESTED, "options": METHODS, "remedy_options": REMEDIES,
+        "methods": methods, "before": start, "truth": floor, "verdict": found, "remedies": remedies, "closure": closing,
+        "tested": TESTED, "options": METHODS, "remedy_options": REMEDIES, "remedy_share": TUNING_SHARE,
     }  # fmt: skip
 
 
