@@ -11,6 +11,7 @@ import pytest
 from truthward.config import Observable
 from truthward.errors import ConfigError, DivergedError
 from truthward.events.unfolded import Unfolded, family, gather
+from truthward.models.flow_matching import FlowMatching
 from truthward.plugins import build
 from truthward.provenance import Record
 from truthward.unfold.arrays import Inputs
@@ -105,6 +106,16 @@ def blocks(result: Result, replica: Replica = NOMINAL) -> tuple[np.ndarray, np.n
 
 def nominal(inputs: Inputs, **options: object) -> tuple[np.ndarray, np.ndarray]:
     return blocks(Generative(**QUICK, **options).unfold(inputs, [NOMINAL], seed=3))
+
+
+def test_what_the_model_has_wrong_does_not_enter_the_prior(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data like the simulation and a model that draws all events off by half a sigma: there is nothing to remove."""
+    sample = FlowMatching.sample
+    monkeypatch.setattr(FlowMatching, "sample", lambda self, given, noise: sample(self, given, noise) + 0.5)
+    result = Generative(**QUICK, iterations=2).unfold(toy(shift=0.0), [NOMINAL], seed=3)
+    (entry,) = [h for h in result.history if "effective_size" in h]
+    # A ratio to the simulation's own truth would leave exp(-0.5^2) = 0.78 of the events.
+    assert entry["effective_size"] > 0.97 * 8000
 
 
 def test_prior_removal_takes_the_bias_that_bayes_theorem_says() -> None:
