@@ -28,7 +28,7 @@ from truthward.validate.distances import Counts, discriminator
 DRAWS = 2
 GAP, WIDTH = 1.25, 0.25
 """Where an atom at an end is set apart: that far beyond its border, in a normal distribution of that width."""
-REMEDIES = ("as configured", "linear residual", "atoms set apart", "classifier correction")
+REMEDIES = ("closure as configured", "linear residual", "atoms set apart", "classifier correction")
 
 
 def closure(remedy: str, entry: dict[str, Any], share: float, seed: int) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def closure(remedy: str, entry: dict[str, Any], share: float, seed: int) -> dict
         target = apart(target, scaled.truth_map, WIDTH * torch.randn(target.shape, generator=random))
     size = {"dimensions": scaled.size, "conditions": scaled.size}
     model = seeded(seed, lambda: build("models", entry["model"], **size))
-    settings = Settings(entry["epochs"], entry["batch_size"], entry["learning_rate"])
+    settings = Settings(entry["epochs"], entry["batch_size"], entry["learning_rate"], precision=entry["precision"])
     weight = torch.from_numpy(inputs.weight[inputs.matched])
     fit(model, model.loss, (residual(given, target), given), weight, settings, seed=seed, label=f"closure, {remedy}")
     model.eval()

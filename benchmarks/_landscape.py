@@ -34,20 +34,22 @@ def run(entry: dict[str, Any], seed: int, bootstrap: int, share: float, tested: 
         inputs = inputs.varied(Replica("data_bootstrap", bootstrap))
     steps = {"prior left": {"iterations": 1}, "prior removed": {}} if entry["kind"] == "generative" else {"": {}}
     found: dict[str, Any] = {"results": {}, "seconds": 0.0}
+    trained = {"cpu": 0.0, "wall": 0.0}
     with tempfile.TemporaryDirectory() as state:
         for what, change in steps.items():
             unfolder = build("unfold", entry | change)
             cpu, wall = time.process_time(), time.perf_counter()
             result = unfolder.unfold(inputs, [NOMINAL], seed=seed, state=Path(state), key="landscape")
-            found["seconds"] += time.process_time() - cpu
-            trained = {"cpu": found["seconds"], "wall": time.perf_counter() - wall}
+            spent = {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall}
+            trained = {clock: before + spent[clock] for clock, before in trained.items()}
             cpu, rows = time.process_time(), list(result.rows)
             drawing = time.process_time() - cpu
+            found["seconds"] = trained["cpu"]
             columns = {n: np.concatenate([r[n] for r in rows]) for n in rows[0]}
             draws = entry.get("draws", 1)
             found["results"][what] = {
                 "train": trained,
-                "events_per_second": len(columns["event_id"]) / drawing if drawing else None,
+                "events_per_second": len(columns["event_id"]) / drawing if "draws" in entry else None,
                 "iterations": result.iterations,
                 "triangular": {
                     o.name: quality.against_truth(
