@@ -128,7 +128,7 @@ class Uncertainty(Strict):
 
     ensemble: trainings from initial weights of their own, each on a Poisson `bootstrap` of the events or all on the
     same ones, with a `repulsion` between them. variational: draws from a posterior of the weights of `layers`, for a
-    `prior` width and a `temperature` of the KL divergence (1 is Bayes).
+    `prior` width (in units of 1 / sqrt(inputs of a layer)) and a `temperature` of the KL divergence (1 is Bayes).
     """
 
     kind: Literal["ensemble", "variational"] = "ensemble"
@@ -136,7 +136,7 @@ class Uncertainty(Strict):
     bootstrap: bool = True
     repulsion: float = Field(0.0, ge=0)
     layers: Literal["all", "last"] = "last"
-    prior: float = Field(1.0, gt=0)
+    prior: float = Field(5.0, gt=0)
     temperature: float = Field(1.0, gt=0)
 
     @property

@@ -17,7 +17,7 @@ Layers = Literal["all", "last"]
 class Variational(nn.Module):
     """A model whose linear layers have normal weights, q(w) = prod N(mean, sigma^2), learned with
 
-        loss per event = E_q[loss of the model] + KL(q, prior) / (nats N),    prior = prod N(0, prior^2),
+        loss per event = E_q[loss of the model] + KL(q, prior) / (nats N),    prior = prod N(0, width^2),
 
     for N effective training events (Bayes by backprop 1505.05424; for generative networks 2104.04543, eq. 6). The KL
     term is in the loss of each event and hence counted once in the sum over N, whatever the batch. With a loss that is
@@ -35,7 +35,8 @@ class Variational(nn.Module):
         module: has `loss(x, condition) -> (B,)`.
         events: N, sum(w)^2 / sum(w^2) of the training weights.
         layers: all linear layers, or the last one of the module and of each chain (`nn.Sequential`) in it.
-        prior: standard deviation of each weight.
+        prior: standard deviation of each constant, and of each weight in units of 1 / sqrt(inputs of its layer): a layer's
+            prior does not depend on its width.
         initial: sigma of each weight at the start, in units of 1 / sqrt(inputs of its layer).
         nats: negative log-likelihood per unit of the loss.
 
@@ -49,7 +50,7 @@ class Variational(nn.Module):
         *,
         events: float,
         layers: Layers = "all",
-        prior: float = 1.0,
+        prior: float = 5.0,
         initial: float = 0.1,
         nats: float = 1.0,
     ) -> None:
@@ -122,7 +123,8 @@ class Variational(nn.Module):
             self._reached.add(name)
             (x,) = inputs
             draw = {
-                f"module.{leaf}": self.log_sigma[i].exp() * torch.randn(self.log_sigma[i].shape, device=x.device)
+                f"module.{leaf}": self.log_sigma[i].exp()
+                * torch.randn(self.log_sigma[i].shape, device=x.device, dtype=x.dtype)
                 for leaf, i in slots
             }
             return output + torch.func.functional_call(plain, draw, (x * _signs(x),)) * _signs(output)
