@@ -35,8 +35,7 @@ class Variational(nn.Module):
         module: has `loss(x, condition) -> (B,)`.
         events: N, sum(w)^2 / sum(w^2) of the training weights.
         layers: all linear layers, or the last one of the module and of each chain (`nn.Sequential`) in it.
-        prior: standard deviation of each constant, and of each weight in units of 1 / sqrt(inputs of its layer): a layer's
-            prior does not depend on its width.
+        prior: standard deviation of each constant, and of each weight in units of 1 / sqrt(inputs of its layer).
         initial: sigma of each weight at the start, in units of 1 / sqrt(inputs of its layer).
         nats: negative log-likelihood per unit of the loss.
 
