@@ -52,15 +52,15 @@ COMMON: dict[str, Any] = {
 }
 DENSE = {"width": 128, "depth": 3, "activation": "silu"}
 WIDE = DENSE | {"width": 256, "precision": "bf16"}
+LARGE = {"learning_rate": 3e-3, "precision": "bf16"}
+LIKELIHOOD = {"learning_rate": 2e-3, "later_epochs": 4, "later_rate": 1e-3}
 MODELS: dict[str, dict[str, Any]] = {
-    "flow matching": {"model": {"kind": "flow_matching"} | WIDE, "learning_rate": 3e-3, "precision": "bf16"},
-    "bridge": {"model": {"kind": "bridge"} | DENSE},
+    "flow matching": {"model": {"kind": "flow_matching"} | WIDE} | LARGE,
+    "bridge": {"model": {"kind": "bridge"} | WIDE} | LARGE,
+    "coupling flow": {"model": {"kind": "coupling_flow"}, "epochs": 25} | LIKELIHOOD | {"learning_rate": 3e-3},
     "diffusion": {"model": {"kind": "diffusion"} | DENSE},
-    "coupling flow": {"model": {"kind": "coupling_flow"}, "epochs": 20, "later_epochs": 4, "learning_rate": 2e-3,
-                      "later_rate": 1e-3},
-    "autoregressive": {"model": {"kind": "autoregressive"}, "epochs": 20, "later_epochs": 4, "learning_rate": 2e-3,
-                       "later_rate": 1e-3},
-}  # fmt: skip
+    "autoregressive": {"model": {"kind": "autoregressive"}, "epochs": 30} | LIKELIHOOD,
+}
 METHODS: dict[str, dict[str, Any]] = {
     "MultiFold": {"kind": "omnifold"},
     "IBU": {"kind": "ibu"},
