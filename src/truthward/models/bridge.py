@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from truthward.errors import ConfigError
-from truthward.learn.nets import MLP
+from truthward.learn.nets import MLP, waves
 from truthward.models.base import Transport
 
 
@@ -43,8 +43,8 @@ class Bridge(Transport):
         width: of each hidden layer.
         depth: number of hidden layers.
         activation: between them.
-        frequencies: sines and cosines of pi k t, k = 1 ... frequencies, beside t itself.
-        solver, steps, tolerance, batch: see `Transport`.
+        frequencies: see `learn.nets.waves`.
+        solver, steps, tolerance, batch, precision: see `Transport`.
     """
 
     def __init__(
@@ -62,10 +62,12 @@ class Bridge(Transport):
         steps: int = 6,
         tolerance: float = 1e-4,
         batch: int = 2048,
+        precision: Literal["fp32", "bf16"] = "fp32",
     ) -> None:
         super().__init__(
-            dimensions=dimensions, conditions=conditions, solver=solver, steps=steps, tolerance=tolerance, batch=batch
-        )
+            dimensions=dimensions, conditions=conditions, solver=solver, steps=steps, tolerance=tolerance, batch=batch,
+            precision=precision,
+        )  # fmt: skip
         self.CONDITIONAL = self.LIKELIHOOD = pairing == "conditional"
         if noise < 0 or (noise == 0 and self.CONDITIONAL):
             raise ConfigError(
@@ -94,11 +96,9 @@ class Bridge(Transport):
 
     def velocity(self, x: Tensor, t: Tensor, condition: Tensor) -> Tensor:
         """See `Transport`."""
-        angles = t * (math.pi * torch.arange(1, self.frequencies + 1, device=x.device, dtype=x.dtype))
         seen = [x, condition] if self.CONDITIONAL else [x]
-        return self.network(torch.cat([*seen, t, angles.sin(), angles.cos()], dim=-1))
+        return self.network(torch.cat([*seen, waves(t, self.frequencies)], dim=-1))
 
-    @torch.no_grad()
     def sample(self, condition: Tensor, noise: Tensor | None = None) -> Tensor:
         """(B, C) -> (B, D); e is `noise` (B, D)."""
         if noise is None:
