@@ -56,7 +56,7 @@ LARGE = {"learning_rate": 3e-3, "precision": "bf16"}
 LIKELIHOOD = {"learning_rate": 2e-3, "later_epochs": 4, "later_rate": 1e-3}
 MODELS: dict[str, dict[str, Any]] = {
     "flow matching": {"model": {"kind": "flow_matching"} | WIDE} | LARGE,
-    "bridge": {"model": {"kind": "bridge"} | WIDE} | LARGE,
+    "bridge": {"model": {"kind": "bridge"} | DENSE | {"width": 256}} | LARGE,
     "coupling flow": {"model": {"kind": "coupling_flow"}, "epochs": 25} | LIKELIHOOD | {"learning_rate": 3e-3},
     "diffusion": {"model": {"kind": "diffusion"} | DENSE},
     "autoregressive": {"model": {"kind": "autoregressive"}, "epochs": 30} | LIKELIHOOD,
