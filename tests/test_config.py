@@ -64,6 +64,8 @@ def test_a_right_config_is_taken() -> None:
         ("publish.licence", "</SCRIPT ><script>alert(1)", ["publish.licence", "valid: text without"]),
         ("observables.x0", {"range": [0, 1], "label": "a <!-- b"}, ["observables.x0.label", "valid: text without"]),
         ("observables.x0.range", ["a", 1], ["observables.x0.range", "'a' given", "number"]),
+        ("surrogate", {"uncertainty": {"kind": "ensemble", "layers": "all"}}, ["surrogate.uncertainty", "no `layers`"]),
+        ("surrogate", {"uncertainty": {"membrs": 3}}, ["uncertainty.membrs", "did you mean 'members'"]),
         ("surrogate", {"learning_rate": float("nan")}, ["surrogate.learning_rate", "finite numbers"]),
         ("surrogate", {"correction": {"epoch": 3}}, ["surrogate.correction.epoch", "did you mean 'epochs'"]),
         ("study", "../escape", ["study", "../escape"]),

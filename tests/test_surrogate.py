@@ -11,7 +11,7 @@ from truthward.config import Observable, Uncertainty
 from truthward.errors import InputError, StaleError
 from truthward.events.table import EventTable, write_table
 from truthward.provenance import Record
-from truthward.sampling import draws, load_members
+from truthward.sampling import Surrogate, density, draws, load_members
 from truthward.surrogate import sample_surrogate, surrogate_stage, train_surrogate
 
 OBSERVABLES = [
@@ -211,3 +211,54 @@ def test_a_finished_training_is_taken_up_and_a_stale_one_refused(tmp_path):
     assert all(torch.equal(one[k], two[k]) for k in one)
     with pytest.raises(StaleError):
         train_surrogate(tmp_path / "s.parquet", OBSERVABLES, MODEL, **options, key="b", output=tmp_path / "c")
+
+
+def test_a_posterior_gives_members_of_one_training_with_yields_of_their_own(tmp_path):
+    write_simulation(tmp_path / "s.parquet", 800)
+    options = SHORT | {
+        "uncertainty": Uncertainty(kind="variational", members=3),
+        "seed": 1,
+        "record": Record.for_tests(),
+    }
+    history, facts = train_surrogate(
+        tmp_path / "s.parquet", OBSERVABLES, MODEL, **options, output=tmp_path / "m.safetensors"
+    )
+    assert len(history.train[0]) == 1
+    members, _ = load_members(tmp_path / "m.safetensors")
+    assert len(members) == 3
+    shared, own = "model.network.layers.0.weight", "model.network.layers.4.weight"
+    states = [m.state_dict() for m in members]
+    assert torch.equal(states[0][shared], states[1][shared])
+    assert not torch.equal(states[0][own], states[1][own])
+    assert torch.equal(states[0]["transform.x_knots"], states[1]["transform.x_knots"])
+    assert len(set(facts["member_yields"]["signal/both"])) == 3
+    sample_surrogate(
+        tmp_path / "m.safetensors", 300, seed=1, record=Record.for_tests(), output=tmp_path / "drawn.parquet"
+    )
+    assert EventTable(tmp_path / "drawn.parquet").read(["weight"])["weight"].sum() == pytest.approx(facts["yield"])
+
+
+def test_density_is_normalised_and_has_the_spread_of_the_members():
+    g = torch.Generator().manual_seed(1)
+    truth = torch.randn(2000, 1, generator=g).exp()
+    x = torch.cat([truth, truth + 0.3 * torch.randn(2000, 1, generator=g)], 1)
+    members = []
+    for seed in range(3):
+        torch.manual_seed(seed)
+        member = Surrogate(
+            model=MODEL | {"solver": "rk4"},
+            observables=[OBSERVABLES[0].model_dump(mode="json")],
+            categories=[["signal", "both"], ["signal", "miss"]],
+            selection={},
+        ).eval()
+        member.prepare(x, torch.zeros(2000, dtype=torch.long), torch.ones(2000), g)
+        members.append(member)
+    axes = torch.linspace(-2, 14, 161), torch.linspace(-4, 16, 201)
+    grid = torch.cartesian_prod(*axes)
+    found, sigma = density(members, grid, torch.zeros(len(grid), dtype=torch.long))
+    # Untrained, the networks are any density: what is tested is the change of variables.
+    assert float(found.sum() * 0.1 * 0.1) == pytest.approx(1.0, abs=0.05)
+    each = torch.stack([m.log_prob(grid[:5000], torch.zeros(5000, dtype=torch.long)).exp() for m in members]).detach()
+    torch.testing.assert_close(sigma[:5000].float(), each.std(0) * (4 / 3) ** 0.5, rtol=1e-3, atol=1e-7)
+    with pytest.raises(InputError, match="events of both levels"):
+        density(members, grid[:1], torch.ones(1, dtype=torch.long))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -98,6 +99,21 @@ class Surrogate(nn.Module):
             category[same] = index
         return torch.from_numpy(np.stack([batch[c] for c in self.columns], 1)), torch.from_numpy(category)
 
+    def log_prob(self, x: Tensor, category: Tensor) -> Tensor:
+        """ln p(x | category) of observables x (B, 2 K) in their own units, for categories (B,) -> (B,).
+
+        Raises:
+            ConfigError: the model has no tractable density.
+            InputError: a category lacks a level; a value is an integer or an atom, which has no density.
+        """
+        if not self.present(category).all():
+            raise InputError("surrogate: a density is stated for events of both levels; select their category")
+        slope = self.transform.log_slope(x).sum(1)
+        truth, reco = self.transform(x, torch.zeros_like(x)).chunk(2, 1)
+        z = torch.cat([truth, self.residual(truth, reco)], 1)
+        one_hot = nn.functional.one_hot(category, len(self.categories)).float()
+        return self.model.log_prob(z, one_hot) - self.residual.sigma.log().sum() + slope
+
     def draw(self, category: Tensor, noise: Tensor) -> Tensor:
         """Observables (B, 2 K), NaN where a level is absent, for categories (B,) from normal noise (B, 2 K)."""
         one_hot = nn.functional.one_hot(category, len(self.categories)).float()
@@ -112,6 +128,20 @@ def load_members(path: str | Path) -> tuple[list[Surrogate], dict[str, Any]]:
     """Members of a trained ensemble, and the provenance of the training."""
     modules, _, provenance = checkpoint.load(path)
     return [modules[f"member{m}"] for m in range(len(modules))], provenance
+
+
+@torch.no_grad()
+def density(members: Sequence[Surrogate], x: Tensor, category: Tensor) -> tuple[Tensor, Tensor]:
+    """Density at x (B, 2 K) for categories (B,): mean over the members and its sigma, (B,) each, in inverse units of x.
+
+    sigma is the members' spread s (ddof 1) times sqrt(1 + 1/E), as in `amplify.member_covariance`: each member stands
+    for a repeated training, and the mean of E has 1/E of their variance beside that of the training events.
+
+    Raises:
+        As `Surrogate.log_prob`.
+    """
+    each = torch.stack([member.log_prob(x, category) for member in members]).double().exp()
+    return each.mean(0), each.std(0) * math.sqrt(1.0 + 1.0 / len(members))
 
 
 def draws(

@@ -162,3 +162,18 @@ def test_bad_options_and_values_are_refused(fitted):
         QuantileTransform(2, atoms=[[0.0]])
     with pytest.raises(InputError, match="1 of 4 values not finite"):
         fitted(torch.tensor([[0.0, 1.0, torch.inf, 0.0]]), torch.zeros(1, 4))
+
+
+def test_the_slope_is_that_of_the_map_where_there_is_a_density(fitted):
+    x = torch.tensor([[0.7, 3.0, 0.3, 1.2], [9.9, 3.0, 0.2, -6.0]])
+    keep = [0, 2, 3]
+    one = QuantileTransform(3, atoms=[[], [0.0], [0.25]]).fit(events()[:, keep])
+    h, u = 1e-3, torch.zeros(2, 3)
+    by_steps = (one(x[:, keep] + h, u) - one(x[:, keep] - h, u)) / (2 * h)
+    torch.testing.assert_close(one.log_slope(x[:, keep]).exp(), by_steps, rtol=2e-2, atol=1e-4)
+    # Within the gap between atom and stretch nothing ever comes.
+    assert float(one.log_slope(torch.tensor([[0.7, 0.05, 1.2]]))[0, 1]) == -torch.inf
+    with pytest.raises(InputError, match="column 1: 2 of 2 values are integers or atoms"):
+        fitted.log_slope(x)
+    with pytest.raises(InputError, match="column 2: 1 of 1"):
+        one.log_slope(torch.tensor([[0.7, 0.3, 0.25]]))

@@ -22,8 +22,9 @@ def member_covariance(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Histogram of a drawn sample and its covariance from the spread of the members, for any binning.
 
-    Each member stands for a repeated training on a bootstrap of the data; the mean of E of them has the covariance
-    C (1 + 1/E), with C the one between members (ddof 1, which holds their sampling noise too), times the calibration.
+    Each member stands for a repeated training (on a bootstrap of the data, or as a draw from a posterior); the mean of
+    E of them has the covariance C (1 + 1/E), with C the one between members (ddof 1, which holds their sampling noise
+    too), times the calibration.
 
     Args:
         table: a sample with the column `member`.

@@ -129,6 +129,30 @@ class QuantileTransform(nn.Module):
         z = torch.where(v > highest, (zk[:, -1:] + (v - highest) / up).float(), z)
         return z.clamp(-LIMIT, LIMIT).T.contiguous()
 
+    def log_slope(self, x: Tensor) -> Tensor:
+        """ln dz/dx at x, (N, D) -> (N, D): what a density in z is multiplied by; piecewise constant.
+
+        Raises:
+            InputError: a value is an atom or an integer, which has a probability and no density.
+        """
+        xk, zk = self.x_knots.double(), self.z_knots.double()
+        v = x.float().double().T.contiguous()
+        first = torch.searchsorted(xk, v).clamp(max=xk.shape[1] - 1)
+        after = torch.searchsorted(xk, v, right=True)
+        atom = (xk.gather(1, first) == v) & (zk.gather(1, (after - 1).clamp(min=0)) > zk.gather(1, first))
+        after = after.clamp(1, xk.shape[1] - 1)
+        dx, dz = (k.gather(1, after) - k.gather(1, after - 1) for k in (xk, zk))
+        end = torch.where(v < xk[:, :1], self.slopes[:, :1], self.slopes[:, 1:]).double()
+        beyond = (v < xk[:, :1]) | (v >= xk[:, -1:])
+        odd = atom | (beyond & (end == 0)) | torch.tensor(self.integer, device=x.device)[:, None]
+        if odd.any():
+            column = int(odd.any(1).nonzero()[0])
+            raise InputError(
+                f"quantile transform: column {column}: {int(odd[column].sum())} of {len(x)} values are integers or "
+                "atoms, which have a probability and no density; histogram a sample"
+            )
+        return torch.where(beyond, -end.log(), dz.log() - dx.log()).float().T.contiguous()
+
     def inverse(self, z: Tensor) -> Tensor:
         """(N, D) -> (N, D) in the units of the data; atoms and integers exactly."""
         xk, zk, slopes = self.x_knots.double(), self.z_knots.double(), self.slopes.double()
