@@ -9,7 +9,7 @@ Toys are independent samples of data and simulation, each with initial weights o
 observable, of equal truth t, the bias is that of the mean over toys and the spread that of the toys, as root mean
 squares over the bins in units of sqrt(t), what counting the true events would give; the bias' own error from the finite
 number of toys is taken off. Iteration 1 is the first inversion, with the simulation's prior. The rule and all options
-were settled on other toys.
+were settled on other toys; it is the same for both joint methods, IBU has its own.
 """
 
 from __future__ import annotations
@@ -30,23 +30,26 @@ from omnifold_quality import some, study
 from truthward.events.table import EventTable
 from truthward.plugins import build
 from truthward.unfold.base import NOMINAL, Inputs
-from truthward.validate.distances import Counts, discriminator
+from truthward.unfold.stopping import Rule
+from truthward.validate.distances import Counts
+from truthward.validate.metrics import triangular_discriminator
 
-TOYS = 2 if common.QUICK else 5
-ITERATIONS = 3 if common.QUICK else 8
+TOYS = 2 if common.QUICK else 4
+ITERATIONS = (1, 2, 3) if common.QUICK else (1, 2, 3, 4, 6)
+TOLERANCE = 0.1
 BINS = 10
 FIRST_TOY = 500
 SHORT = {"epochs": 3, "later_epochs": 2, "ratio_epochs": 2, "side_epochs": 2} if common.QUICK else {}
 METHODS: dict[str, dict[str, Any]] = {
-    "generative": {"kind": "generative", "stop": "change"} | SHORT,
-    "MultiFold": {"kind": "omnifold", "stop": "change"},
+    "generative": {"kind": "generative"} | SHORT,
+    "MultiFold": {"kind": "omnifold"},
     "IBU": {"kind": "ibu"},
 }
-EVENTS = (4_000, 4_000) if common.QUICK else (20_000, 40_000)
+EVENTS = (4_000, 4_000) if common.QUICK else (15_000, 30_000)
 """Of data and simulation in a Gaussian toy."""
 FAR = {"mean": [0.8, 0.4], "width": [0.8, 1.2]}
 DETECTOR = {"dimensions": 2, "resolution": 0.8, "efficiency": [0.6, 0.95], "fakes": [0.0, 0.0]}
-SLICES, STRENGTH = (100 if common.QUICK else 5), 0.7
+SLICES, STRENGTH = (100 if common.QUICK else 6), 0.7
 
 
 @dataclass(frozen=True)
@@ -94,21 +97,36 @@ def zjets(toy: int) -> Toy:
     return Toy(inputs, truth, moments)
 
 
-def iterations_of(entry: dict[str, Any], toy: Toy, seed: int) -> tuple[int, list[dict[str, Any]]]:
-    """What the rule chooses, and `measured` after each iteration and at the end by the rule, the last.
+def iterations_of(entry: dict[str, Any], toy: Toy, seed: int) -> tuple[int, list[float], list[dict[str, Any]]]:
+    """What the rule chooses; the changes that it looks at, of a joint method; and `measured` after each of ITERATIONS
+    and at the end by the rule, the last.
 
-    What one unfolding has trained the next takes up: all are parts of the same chain.
+    What one unfolding has trained the next takes up: all are parts of the same chain, and the choice of a joint method
+    is that of its changes.
     """
-    limit = "max_iterations" if entry["kind"] == "ibu" else "iterations"
-    ruled = {} if limit == "max_iterations" else {limit: ITERATIONS}
-    fixed = {"tolerance": 1e-9} if limit == "max_iterations" else {"stop": "fixed"}
-    found = []
+    binned = entry["kind"] == "ibu"
+    found: dict[int, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for options in (*(fixed | {limit: n} for n in range(1, ITERATIONS + 1)), ruled):
+
+        def unfold(options: dict[str, Any]) -> Any:
             unfolder = build("unfold", entry | options)
             result = unfolder.unfold(toy.inputs, [NOMINAL], seed=seed, state=Path(folder))
-            found.append(measured(toy, unfolder, list(result.rows)))
-    return result.iterations, found
+            found[result.iterations] = measured(toy, unfolder, list(result.rows))
+            return result
+
+        for number in ITERATIONS:
+            cut = {"max_iterations": number, "tolerance": 1e-9} if binned else {"iterations": number, "stop": "fixed"}
+            result = unfold(cut)
+        changes = [h["change"] for h in result.history if "change" in h]
+        each = [found[n] for n in ITERATIONS]
+        if binned:
+            chosen = unfold({}).iterations
+        else:
+            rule = Rule(ITERATIONS[-1], "change", TOLERANCE)
+            chosen = next(i + 1 for i, change in enumerate(changes) if rule.ends(i, change))
+            if chosen not in found:
+                unfold({"iterations": chosen, "stop": "fixed"})
+    return chosen, changes, [*each, found[chosen]]
 
 
 def measured(toy: Toy, unfolder: Any, rows: list) -> dict[str, Any]:
@@ -121,8 +139,7 @@ def measured(toy: Toy, unfolder: Any, rows: list) -> dict[str, Any]:
         mean = np.average(x, weights=w)
         width = np.sqrt(np.average((x - mean) ** 2, weights=w))
         contents = Counts.of(x, w, edges).contents
-        truth = Counts(edges, toy.truth[o.name], toy.truth[o.name])
-        triangular = discriminator(contents[1:-1], 1.0, truth, seed=1)["value"]
+        triangular = triangular_discriminator(contents[1:-1], toy.truth[o.name][1:-1], edges)
         found[o.name] = {"contents": contents, "mean": mean, "width": width, "yield": w.sum(), "triangular": triangular}
     return found
 
@@ -161,6 +178,8 @@ def summary(toys: list[Toy], found: list[dict[str, Any]]) -> dict[str, Any]:
             "width_spread": widths.std(ddof=1) / (counting / np.sqrt(2)),
             "triangular": np.mean([f[name]["triangular"] for f in found]),
             "triangular_spread": np.std([f[name]["triangular"] for f in found], ddof=1),
+            # Counting the true events: (p - q)^2 of variance p / (width N) in each filled bin, against p + q = 2 p.
+            "floor": 250.0 * (truth[1:-1] > 0).sum() / truth.sum(),
         }
     yields = np.array([f[name]["yield"] for f in found]) / truth.sum()
     bias, spread = _root(np.concatenate(biases)), _root(np.concatenate(variances))
@@ -175,6 +194,37 @@ def _root(squares: np.ndarray) -> float:
     return float(np.sqrt(max(squares.mean(), 0.0)))
 
 
+def exact() -> list[dict[str, float]]:
+    """Bias of the Gaussian problem after 0, 1, ... inversions by Bayes' theorem, of infinite samples, on a fine grid.
+
+    Both observables are independent of each other in all that enters, so that each is inverted by itself.
+    """
+    x = np.linspace(-7.0, 7.0, 701)
+    step, toy, totals, parts = x[1] - x[0], gaussian(FIRST_TOY), [], []
+    for d, o in enumerate(toy.inputs.observables):
+        efficiency = common.Gaussian(**DETECTOR).efficiency_at(x) if d == 0 else np.ones_like(x)
+        response = _normal(x[:, None], x, DETECTOR["resolution"]) * step
+        data = response @ (efficiency * _normal(x, FAR["mean"][d], FAR["width"][d]))
+        matched = [efficiency * _normal(x, 0.0, 1.0)]
+        for _ in range(ITERATIONS[-1]):
+            matched.append(matched[-1] * (response * (data / (response @ matched[-1]))[:, None]).sum(axis=0))
+        found = np.array(matched) / efficiency * step
+        below = np.pad(found.cumsum(axis=1), ((0, 0), (1, 0)))
+        edges = np.array([-7.1, *o.edges, 7.1])
+        parts.append(np.diff([np.interp(edges, np.append(x, x[-1] + step) - step / 2, b) for b in below], axis=1))
+        totals.append(found.sum(axis=1))
+    squares = []
+    for part, other, truth in zip(parts, totals[::-1], toy.truth.values(), strict=True):
+        t = coarse(truth, truth)
+        squares.append((coarse(part * other[:, None] * truth.sum(), truth) - t) ** 2 / t)
+    biases, yields = np.sqrt(np.concatenate(squares, axis=1).mean(axis=1)), np.prod(totals, axis=0)
+    return [{"bias": round(float(b), 4), "yield": round(float(y), 4)} for b, y in zip(biases, yields, strict=True)]
+
+
+def _normal(x: np.ndarray, mean: Any, width: float) -> np.ndarray:
+    return np.exp(-0.5 * ((x - mean) / width) ** 2) / (width * np.sqrt(2 * np.pi))
+
+
 def problem(name: str, make: Callable[[int], Toy], toys: int = TOYS, first: int = FIRST_TOY) -> dict[str, Any]:
     """Print a line for each method and iteration; return the figures."""
     samples = [make(first + k) for k in range(toys)]
@@ -183,13 +233,16 @@ def problem(name: str, make: Callable[[int], Toy], toys: int = TOYS, first: int 
     _line("simulation", 0, result["prior"])
     for method, entry in METHODS.items():
         started = time.process_time()
-        chosen, found = zip(*(iterations_of(entry, t, first + k) for k, t in enumerate(samples)), strict=True)
+        chosen, changes, found = zip(*(iterations_of(entry, t, first + k) for k, t in enumerate(samples)), strict=True)
         *each, ended = (summary(samples, list(runs)) for runs in zip(*found, strict=True))
         seconds = round((time.process_time() - started) / toys, 1)
-        result["methods"][method] = {"iterations": each, "ruled": ended, "chosen": chosen, "seconds": seconds}
-        for number, line in enumerate(each, 1):
+        moved = np.mean(changes, axis=0).round(4).tolist()
+        own = {"iterations": each, "ruled": ended, "chosen": chosen, "changes": moved, "seconds": seconds}
+        result["methods"][method] = own
+        for number, line in zip(ITERATIONS, each, strict=True):
             _line(method, number, line)
         _line(f"{method}, by the rule", chosen, ended)
+        print(f"{'':24} mean change {' '.join(f'{c:.3f}' for c in moved)}; {seconds} s a toy", flush=True)
     return result
 
 
@@ -204,9 +257,12 @@ def main() -> dict[str, Any]:
     torch.set_num_threads(1)
     # That fixed numbers of iterations have not converged is the point.
     logging.getLogger("truthward.unfold").setLevel(logging.ERROR)
-    return {"problems": {"gaussian": problem("gaussian", gaussian), "zjets": problem("zjets", zjets)},
-            "toys": TOYS, "events": EVENTS, "far": FAR, "detector": DETECTOR, "slices": SLICES, "strength": STRENGTH,
-            "options": METHODS}  # fmt: skip
+    ideal = exact()
+    print("Bayes' theorem on infinite Gaussian samples: bias", " ".join(f"{i['bias']:.2f}" for i in ideal))
+    problems = {"gaussian": problem("gaussian", gaussian), "zjets": problem("zjets", zjets)}
+    settings = {"toys": TOYS, "numbers": ITERATIONS, "tolerance": TOLERANCE, "events": EVENTS, "far": FAR,
+                "detector": DETECTOR, "slices": SLICES, "strength": STRENGTH, "options": METHODS}  # fmt: skip
+    return {"problems": problems, "exact": ideal} | settings
 
 
 if __name__ == "__main__":
