@@ -25,7 +25,7 @@ from typing import Any
 import _common as common
 import numpy as np
 import torch
-from omnifold_quality import some, study
+from _quality import some, study
 
 from truthward.events.table import EventTable
 from truthward.plugins import build
