@@ -21,6 +21,7 @@ from truthward.unfold.conditions import beside
 from truthward.unfold.draws import Scaled, shown
 from truthward.unfold.held_out import held_out_draws
 from truthward.unfold.posterior import Members, Networks, Recipe
+from truthward.unfold.prior_removal import remove_prior
 from truthward.unfold.stopping import Rule, watched
 
 log = logging.getLogger("truthward.unfold")
@@ -168,7 +169,7 @@ class Generative(Unfolder):
             these = Members(self.recipe, scaled, inputs, group, seed=own, state=state, key=key)
             # What a bootstrap of the data leaves as it is, is not trained again.
             first = handed if handed and group[0].family == "data_bootstrap" else these.first()
-            networks, chosen = these.remove_prior(first, rule)
+            networks, chosen = remove_prior(these, first, rule)
             if group == [NOMINAL]:
                 trained = first.arrays() | {"iterations": np.array([chosen])}
             given = these.given(networks)

@@ -1,4 +1,4 @@
-"""The trainings behind a generative unfolding: p(truth | reco), the share of signal, efficiency, prior's ratio."""
+"""The trainings behind a generative unfolding: p(truth | reco), the shares of signal, the efficiency."""
 
 from __future__ import annotations
 
@@ -12,20 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from truthward.errors import ConfigError, DivergedError
+from truthward.errors import ConfigError
 from truthward.learn.fit import History, Settings, fit
 from truthward.learn.replicas import Stack
-from truthward.learn.scaling import Standardise
 from truthward.models.base import GenerativeModel
-from truthward.ratio.classifier import logits, stack_of, train_ratio
 from truthward.ratio.probability import Probability
-from truthward.ratio.reweight import auc, normalise
 from truthward.seeds import seed_for
-from truthward.unfold.arrays import Inputs, Replica, effective_size, largest_over_mean
+from truthward.unfold.arrays import Inputs, Replica
 from truthward.unfold.background import without_background
 from truthward.unfold.conditions import Medians, beside
-from truthward.unfold.draws import Measured, Scaled, drawn, model_of
-from truthward.unfold.stopping import COARSE, Rule, Watch
+from truthward.unfold.draws import Measured, Scaled, model_of
 
 PROBABILITIES = ("signal", "rest", "efficiency")
 
@@ -136,20 +132,20 @@ class Members:
     def first(self) -> Networks:
         """Train on the simulation as it is."""
         inputs, size, recipe = self.inputs, self.scaled.size, self.recipe
-        efficiency = Probability(size, self._initial("efficiency"))
+        efficiency = Probability(size, self.initial("efficiency"))
         # Its inverse is what is used: that the misses are made up for exactly, on the simulation, is imposed.
         efficiency.train(self.scaled.truth, self.scaled.matched_fiducial, self.fiducial, recipe.side, inverse=True,
-                         held_out=self._held(recipe.side, inputs.validation[inputs.fiducial]),
-                         **self._common("efficiency", 0))  # fmt: skip
-        signal = Probability(size, self._initial("signal"))
+                         held_out=self.held(recipe.side, inputs.validation[inputs.fiducial]),
+                         **self.common("efficiency", 0))  # fmt: skip
+        signal = Probability(size, self.initial("signal"))
         self._learn_share(signal, self.recipe.fakes == "share", False, self.reconstructed, "signal", 0)
         networks = Networks(
-            Stack(lambda: recipe.build(size), self._initial("model")),
+            Stack(lambda: recipe.build(size), self.initial("model")),
             signal,
-            Probability(size, self._initial("fraction")),
+            Probability(size, self.initial("fraction")),
             efficiency,
         )
-        self._train(networks, self.matched, 0, self.checks | {
+        self.train(networks, self.matched, 0, self.checks | {
             "shift_efficiency": efficiency.shift, "shift_signal": signal.shift,
         })  # fmt: skip
         return networks
@@ -162,86 +158,7 @@ class Members:
             self.inputs.data_reco, networks.fraction(self.measured.reco) * self.measured.weight
         )
 
-    def remove_prior(self, before: Networks, rule: Rule) -> tuple[Networks, int]:
-        """Iterate from the networks of the first training until the rule ends it, by what the first member did: draw,
-        give the simulation the truth spectrum that was found, train on. Also the number of iterations, with the first.
-        """
-        scaled, measured, members = self.scaled, self.measured, len(self.replicas)
-        ratio = stack_of(Standardise(scaled.size), scaled.size, self._initial("ratio"), **self.recipe.network)
-        prior = scaled.truth.numpy()
-        watch = Watch(prior, members)
-        watch.start(prior, self.fiducial, scaled.matched_fiducial, self.matched, self.data)
-        watch.add(prior, self.fiducial)
-        matched = self.matched
-        for iteration in range(rule.iterations):
-            x = drawn(scaled, before.flows, self._data_condition(before), measured.event_id, self.recipe.draws)
-            x = x[:, 0] if x.shape[1] == 1 else x
-            share = before.fraction(measured.reco) * measured.weight
-            found = np.tile(share, (self.recipe.draws, 1)) / self.recipe.draws
-            previous = watch.contents
-            watch.clear()
-            watch.add(x.numpy(), found / _at(before.efficiency, x))
-            # Each observable's bins hold all events.
-            yields = [c[:COARSE].sum(axis=0) for c in (previous, watch.contents)]
-            if not (yields[1] > 0).all():
-                raise DivergedError(
-                    f"generative: iteration {iteration + 1}: a yield of {yields[1].min():.3g} was unfolded"
-                )
-            change = watch.change(previous)
-            self._note(iteration, {"yield_before": yields[0], "yield": yields[1], "change": change,
-                                   "contents": watch.contents})  # fmt: skip
-            if rule.ends(iteration, change[0]):
-                break
-            matched, diagnostics = self._reweighted(ratio, before.flows, matched, x, found, iteration + 1)
-            after = Networks(
-                _continued(Stack(lambda: self.recipe.build(scaled.size), [0] * members), before.flows),
-                before.signal,
-                Probability(scaled.size, [0] * members),
-                before.efficiency,
-            )
-            after.rest.start_from(before.rest)
-            self._train(after, matched, iteration + 1, diagnostics)
-            before = after
-        return before, iteration + 1
-
-    def _reweighted(
-        self, ratio: Stack, flows: Stack, matched: np.ndarray, x: Tensor, found: np.ndarray, step: int
-    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """The weights `matched` (n_m, E) times the ratio of what is drawn for the data, x (K M, D) or (K M, E, D) with
-        weights `found` (K M, E), to what the same model draws for the simulation; diagnostics.
-
-        Were the model exact, the latter would be the matched events as they are. It is not, and where the detector
-        resolves little its errors would add up from one iteration to the next: here they drop out. The efficiency at t
-        is the same in both spectra, and drops out too.
-        """
-        recipe, inputs, scaled = self.recipe, self.inputs, self.scaled
-        prior, own = scaled.truth[torch.from_numpy(scaled.matched_fiducial)], inputs.event_id[inputs.matched]
-        simulated = drawn(scaled, flows, self._condition(matched), own, recipe.draws)
-        simulated = simulated[:, 0] if simulated.shape[1] == 1 else simulated
-        numerator = np.arange(len(x) + len(simulated)) < len(x)
-        x = torch.cat(_alike(x, simulated, len(self.replicas)))
-        weights = np.concatenate([found, np.tile(matched, (recipe.draws, 1)) / recipe.draws])
-        yields = found.sum(axis=0)
-        both = (self.measured.held, inputs.validation[inputs.matched])
-        held = np.concatenate([np.tile(h, recipe.draws) for h in both])
-        common = self._common("ratio", step)
-        train_ratio(ratio, x, numerator, weights, recipe.ratio, held_out=self._held(recipe.ratio, held),
-                    seed=common["seed"], label=common["name"], state=common["state"], key=self.key)  # fmt: skip
-        score = logits(ratio, x, label=common["name"])
-        offset = np.log(yields / matched.sum(axis=0))
-        factor, off = normalise(logits(ratio, prior, label=common["name"]) + offset, matched, yields)
-        matched = matched * factor
-        judged = held if recipe.ratio.patience else np.ones(len(x), dtype=bool)
-        members = range(len(self.replicas))
-        return matched, {
-            "yield_matched": yields,
-            "normalisation_ratio": off,
-            "auc": np.array([auc(score[judged, e], numerator[judged], weights[judged, e]) for e in members]),
-            "effective_size": effective_size(matched),
-            "largest_over_mean": largest_over_mean(matched),
-        }
-
-    def _train(self, networks: Networks, matched: np.ndarray, step: int, diagnostics: dict[str, np.ndarray]) -> None:
+    def train(self, networks: Networks, matched: np.ndarray, step: int, diagnostics: dict[str, np.ndarray]) -> None:
         """Train p(t | r) and f(r) with these weights (n_m, E) of the matched events; all others keep theirs."""
         flows, inside = networks.flows, self.scaled.matched_reco
         settings, rules = self.recipe.later if step else self.recipe.first, self.recipe
@@ -253,19 +170,19 @@ class Members:
         )
         diagnostics = {"shift_fraction": networks.rest.shift, **diagnostics}
 
-        condition = self._condition(matched)
+        condition = self.condition(matched)
         own = condition.ndim == 3
 
         def loss(x: Tensor, condition: Tensor) -> Tensor:
             return flows.call("loss", x, condition.transpose(0, 1) if own else condition, own=(False, own))
 
-        common, held = self._common("model", step), self._held(settings, self.inputs.validation[self.inputs.matched])
+        common, held = self.common("model", step), self.held(settings, self.inputs.validation[self.inputs.matched])
         fitted = fit(flows, loss, (self.scaled.target, condition), torch.from_numpy(matched),
                      settings, seed=common["seed"], validation=None if held is None else torch.from_numpy(held),
                      label=common["name"], state=common["state"], state_key=self.key)  # fmt: skip
-        self._note(step, {**_losses(fitted, held is not None), **diagnostics})
+        self.note(step, {**_losses(fitted, held is not None), **diagnostics})
 
-    def _condition(self, matched: np.ndarray) -> Tensor:
+    def condition(self, matched: np.ndarray) -> Tensor:
         """What the models are given for the matched events of weights (n_m, E): (n_m, C), or (n_m, E, C)."""
         condition = self.reco[torch.from_numpy(self.scaled.matched_reco)]
         if not self.medians.columns:
@@ -274,13 +191,13 @@ class Members:
         each = condition if self.own else condition[:, None].expand(-1, found.shape[1], -1)
         return torch.cat([each, found], dim=-1)
 
-    def _data_condition(self, networks: Networks) -> Tensor:
+    def data_condition(self, networks: Networks) -> Tensor:
         """What the models are given for the measured events: (n, C), or (n, E, C)."""
         if not self.medians.columns:
             return self.measured.reco
         return torch.stack([beside(self.measured.of(e), g) for e, g in enumerate(self.given(networks))], dim=1)
 
-    def _note(self, iteration: int, columns: Mapping[str, np.ndarray]) -> None:
+    def note(self, iteration: int, columns: Mapping[str, np.ndarray]) -> None:
         """Keep diagnostics, (E,) or (n, E) each, for the history."""
         for e, replica in enumerate(self.replicas):
             entry = self._entries.setdefault((iteration, e), {"replica": str(replica), "iteration": iteration})
@@ -302,8 +219,8 @@ class Members:
         used = inputs.matched | (inputs.fakes if fakes else False) | (inputs.background if background else False)
         used = used[inputs.pass_reco]
         model.train(self.reco[torch.from_numpy(used)], self.scaled.matched_reco[used], weights[used], self.recipe.side,
-                    held_out=self._held(self.recipe.side, inputs.validation[inputs.pass_reco][used]),
-                    **self._common(what, step))  # fmt: skip
+                    held_out=self.held(self.recipe.side, inputs.validation[inputs.pass_reco][used]),
+                    **self.common(what, step))  # fmt: skip
 
     def _measured(self, data: np.ndarray) -> Measured:
         """The data with weights (M, E), with what is done about the background."""
@@ -320,17 +237,17 @@ class Members:
         x = torch.cat([first, reco])
         if recipe.background == "subtract":
             return Measured(ids, held, x, np.concatenate([data, -background]))
-        common = self._common("background", 0)
+        common = self.common("background", 0)
         weight, self.checks = without_background(
-            x, data, background, recipe.side, seed=self.seed, held_out=self._held(recipe.side, held),
+            x, data, background, recipe.side, seed=self.seed, held_out=self.held(recipe.side, held),
             name=common["name"], state=common["state"], key=self.key,
         )  # fmt: skip
         return replace(both, weight=weight)
 
-    def _initial(self, what: str) -> list[int]:
+    def initial(self, what: str) -> list[int]:
         return [seed_for(self.seed, "initial", what)] * len(self.replicas)
 
-    def _common(self, what: str, step: int) -> dict[str, Any]:
+    def common(self, what: str, step: int) -> dict[str, Any]:
         others = f" and {len(self.replicas) - 1} more" if len(self.replicas) > 1 else ""
         tag = hashlib.sha256(" ".join(map(str, self.replicas)).encode()).hexdigest()[:12]
         return {
@@ -341,14 +258,8 @@ class Members:
         }
 
     @staticmethod
-    def _held(settings: Settings, validation: np.ndarray) -> np.ndarray | None:
+    def held(settings: Settings, validation: np.ndarray) -> np.ndarray | None:
         return validation if settings.patience else None
-
-
-def _continued(stack: Stack, before: Stack) -> Stack:
-    for m in range(stack.members):
-        stack.load_member(m, before.state_of(m if before.members > 1 else 0))
-    return stack
 
 
 def _losses(fitted: History, held_out: bool) -> dict[str, np.ndarray]:
@@ -356,17 +267,3 @@ def _losses(fitted: History, held_out: bool) -> dict[str, np.ndarray]:
     best = [(epoch, member) for member, epoch in enumerate(fitted.best)]
     found = {"loss": np.array([fitted.train[epoch][member] for epoch, member in best])}
     return found | ({"held_out_loss": np.array([fitted.validation[e][m] for e, m in best])} if held_out else {})
-
-
-def _alike(x: Tensor, y: Tensor, members: int) -> list[Tensor]:
-    """Both (n, D), or both (n, E, D): what is shared by all members goes beside what is each one's own."""
-    if x.ndim == y.ndim:
-        return [x, y]
-    return [z if z.ndim == 3 else z[:, None].expand(-1, members, -1) for z in (x, y)]
-
-
-def _at(probability: Probability, x: Tensor) -> np.ndarray:
-    """Probabilities (n, E) at x (n, D), or (n, E, D), where one member may stand for all."""
-    if x.ndim == 3 and probability.members == 1:
-        return probability(x.flatten(0, 1)).reshape(x.shape[:2])
-    return probability(x)
