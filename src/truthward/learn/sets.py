@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from truthward.learn.attention import Block
 from truthward.learn.nets import ACTIVATIONS, MLP, Activation
 
 TYPICAL = 16.0
@@ -62,7 +63,7 @@ class ParticleAttention(nn.Module):
         self.embedding = nn.Linear(features, width)
         # No constant: a softmax does not see it.
         self.bias = nn.Linear(pairs, heads, bias=False)
-        self.blocks = nn.ModuleList(_Block(width, heads, activation) for _ in range(depth))
+        self.blocks = nn.ModuleList(Block(width, heads, activation) for _ in range(depth))
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.whole = MLP(width + context, 1, width=2 * width, depth=1, activation=activation, zero_last=True)
 
@@ -73,31 +74,8 @@ class ParticleAttention(nn.Module):
         bias = (self.bias.weight @ pairs.flatten(2)).unflatten(2, pairs.shape[2:]) + closed
         x = self.embedding(elements)
         for block in self.blocks:
-            x = block(x, bias)
+            x = block(x, bias=bias)
         return self.whole(torch.cat([_sum(self.norm(x), mask), context], dim=-1)).squeeze(-1)
-
-
-class _Block(nn.Module):
-    """Pre-norm attention and dense layer, each added to its input."""
-
-    def __init__(self, width: int, heads: int, activation: Activation) -> None:
-        super().__init__()
-        self.heads = heads
-        # The layers that follow it are affine already.
-        self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.project = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
-        self.dense = MLP(width, width, width=2 * width, depth=1, activation=activation)
-
-    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
-        """(B, P, W) and (B, H, P, P) -> (B, P, W)."""
-        b, p, width = x.shape
-        split = self.project(self.norm(x)).reshape(b, p, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        query, key, value = split.unbind(0)
-        scores = (query * (width // self.heads) ** -0.5) @ key.transpose(-1, -2) + bias
-        mixed = (scores.softmax(-1) @ value).transpose(1, 2).reshape(b, p, width)
-        x = x + self.out(mixed)
-        return x + self.dense(self.norm(x))
 
 
 def _sum(elements: Tensor, mask: Tensor) -> Tensor:

@@ -112,7 +112,11 @@ class Transport(GenerativeModel):
 
     @abstractmethod
     def velocity(self, x: Tensor, t: Tensor, condition: Tensor) -> Tensor:
-        """v(x, t, condition): (B, D), (B, 1) and (B, C) -> (B, D)."""
+        """v(x, t, condition): (B, D), (B, 1) and what `encode` makes of (B, C) -> (B, D)."""
+
+    def encode(self, condition: Tensor) -> Tensor:
+        """What a velocity needs of the condition, (B, C) -> (B, ...): done once for all steps of an event."""
+        return condition
 
     def sample(self, condition: Tensor, noise: Tensor | None = None) -> Tensor:
         """(B, C) -> (B, D); `noise` (B, D) is where the events start."""
@@ -138,12 +142,13 @@ class Transport(GenerativeModel):
 
     def _log_prob(self, x: Tensor, condition: Tensor) -> Tensor:
         basis = torch.eye(self.dimensions, device=x.device, dtype=x.dtype)
+        encoded = self.encode(condition)
 
         def with_trace(state: Tensor, t: float | Tensor) -> Tensor:
             at = self._at(t, state)
 
             def v(x: Tensor) -> Tensor:
-                return self.velocity(x, at, condition)
+                return self.velocity(x, at, encoded)
 
             value, pull = torch.func.vjp(v, state[:, :-1])
             # One pull-back for each dimension gives a row of dv/dx of every event.
@@ -164,8 +169,9 @@ class Transport(GenerativeModel):
     def _carried(self, x: Tensor, condition: Tensor, start: float, end: float) -> Tensor:
         if not len(x):
             return x
+        encoded = self.encode(condition)
         return integrate(
-            lambda x, t: self.velocity(x, self._at(t, x), condition).to(x.dtype),
+            lambda x, t: self.velocity(x, self._at(t, x), encoded).to(x.dtype),
             x, solver=self.solver, steps=self.steps, tolerance=self.tolerance, start=start, end=end,
         )  # fmt: skip
 

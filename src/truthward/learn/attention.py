@@ -1,0 +1,51 @@
+"""Attention."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from truthward.learn.nets import MLP, Activation
+
+
+class Block(nn.Module):
+    """A pre-norm transformer block: attention and a dense layer, each added to its input (1706.03762, 2002.04745).
+
+    Elements attend to one another and, in one softmax with that, to others whose keys and values are given.
+
+    Args:
+        width: W, of the elements' representation, a multiple of `heads`, H.
+        others: whether there are others; `keys` makes their keys and values.
+    """
+
+    def __init__(self, width: int, heads: int, activation: Activation, *, others: bool = False) -> None:
+        super().__init__()
+        self.heads = heads
+        # The layers that follow it are affine already.
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.project = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.dense = MLP(width, width, width=2 * width, depth=1, activation=activation)
+        self.keys = nn.Linear(width, 2 * width) if others else None
+
+    def forward(self, x: Tensor, *, bias: Tensor | None = None, others: Tensor | None = None) -> Tensor:
+        """(B, P, W) -> (B, P, W).
+
+        Args:
+            bias: (B, H, P, P), added to the scores.
+            others: (B, Q, 2 W), what `keys` says of Q other elements (B, Q, W).
+        """
+        query, seen = self.project(self.norm(x)).tensor_split([x.shape[-1]], -1)
+        if others is not None:
+            seen = torch.cat([seen, others], dim=-2)
+        query, key, value = (
+            part.unflatten(-1, (self.heads, -1)).transpose(-2, -3) for part in (query, *seen.chunk(2, -1))
+        )
+        # Not torch's scaled_dot_product_attention, which does not run under vmap, nor its softmax, which takes three
+        # times as long where rows are short.
+        scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+        scores = scores if bias is None else scores + bias
+        shares = (scores - scores.detach().amax(-1, keepdim=True)).exp()
+        mixed = (shares @ value) / shares.sum(-1, keepdim=True)
+        x = x + self.out(mixed.transpose(-2, -3).flatten(-2))
+        return x + self.dense(self.norm(x))
