@@ -356,7 +356,12 @@ def test_bridges_unfold_the_distribution_where_prior_and_data_agree(pairing) -> 
 
 @pytest.mark.parametrize(
     ("option", "message"),
-    [({"draws": 0}, "draws is 0"), ({"replica_draws": 9}, "replica_draws 9"), ({"iterations": 0}, "iterations is 0")],
+    [
+        ({"draws": 0}, "draws is 0"),
+        ({"replica_draws": 9}, "replica_draws 9"),
+        ({"iterations": 0}, "iterations is 0"),
+        ({"model": {"kind": "bridge", "pairing": "unpaired"}}, "bridge pairs the events anew"),
+    ],
 )
 def test_bad_options_are_refused(option: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):

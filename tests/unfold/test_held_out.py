@@ -15,7 +15,8 @@ from truthward.provenance import Record
 from truthward.validate.posterior import validate_posterior
 
 MODEL = {"kind": "flow_matching", "width": 32, "depth": 2}
-SHORT = {"kind": "generative", "model": MODEL, "epochs": 2, "side_epochs": 1, "width": 16, "depth": 1}
+SHORT = {"kind": "generative", "model": MODEL, "epochs": 2, "side_epochs": 1, "width": 16, "depth": 1,
+         "iterations": 1}  # fmt: skip
 
 
 def drawn(inputs, *, entry: dict = SHORT, events: int = 500, draws: int = 19, **options) -> dict[str, np.ndarray]:

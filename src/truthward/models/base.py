@@ -25,10 +25,13 @@ class GenerativeModel(nn.Module, ABC):
         conditions: C.
         LIKELIHOOD: whether `log_prob` is tractable.
         CONDITIONAL: whether it is p(x | condition) event by event; false where it maps distributions alone.
+        PAIRED: whether `loss` takes x and condition as a pair, to which the event's weight belongs; false where it
+            pairs anew, and weights reach x alone.
     """
 
     LIKELIHOOD: bool = False
     CONDITIONAL: bool = True
+    PAIRED: bool = True
 
     def __init__(self, *, dimensions: int, conditions: int) -> None:
         super().__init__()

@@ -30,7 +30,8 @@ class Bridge(Transport):
       the map a short one. sigma = 0 is direct diffusion (2411.02495). Where sigma > 0 it is no Brownian
       bridge, whose marginals in between are others.
     - unpaired: as paired, each x_1 with x_0 of another event of the batch, for samples that have no common events. The
-      loss does not know the weights of that other event: p(x_0) is that of the events without weights.
+      loss does not know the weight of that other event: p(x_0) is that of the events without weights, and prior removal
+      by weights, which would reach the truth alone, is refused.
 
     A map of distributions states no p(x_1 | x_0) for an event and has no density. With sigma = 0 it cannot spread an
     atom of x_0 (an integer) over what follows it.
@@ -69,6 +70,7 @@ class Bridge(Transport):
             precision=precision,
         )  # fmt: skip
         self.CONDITIONAL = self.LIKELIHOOD = pairing == "conditional"
+        self.PAIRED = pairing != "unpaired"
         if noise < 0 or (noise == 0 and self.CONDITIONAL):
             raise ConfigError(
                 f"bridge: noise is {noise}; 0 at least is needed, and above 0 for pairing: conditional, where one reco "
@@ -86,7 +88,7 @@ class Bridge(Transport):
 
     def loss(self, x: Tensor, condition: Tensor) -> Tensor:
         """Squared error of the velocity, mean over dimensions, (B, D), (B, C) -> (B,), at a random time each."""
-        if self.pairing == "unpaired":
+        if not self.PAIRED:
             # Batches are in random order: the neighbour is any other event.
             condition = condition.roll(1, 0)
         t = torch.rand(x.shape[0], 1, device=x.device, dtype=x.dtype)

@@ -14,6 +14,7 @@ import torch
 from truthward.errors import ConfigError
 from truthward.events.families import family
 from truthward.learn.fit import Settings
+from truthward.learn.nets import seeded
 from truthward.plugins import check
 from truthward.seeds import seed_for
 from truthward.unfold.base import NOMINAL, Inputs, Replica, Result, Unfolder
@@ -146,6 +147,11 @@ class Generative(Unfolder):
             fakes=fakes,
             background=background,
         )
+        if iterations > 1 and not seeded(0, self.recipe.build, 1).PAIRED:
+            raise ConfigError(
+                f"generative: {model['kind']} pairs the events anew: the weights that remove the prior would reach the "
+                "truth alone, and overshoot; set iterations: 1"
+            )
 
     def unfold(
         self,
