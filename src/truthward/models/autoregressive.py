@@ -20,8 +20,8 @@ FARTHEST, HALVINGS = 16.0, 28
 class Autoregressive(GenerativeModel):
     """p(x | c) = prod_d p(x_d | x_1 ... x_{d-1}, c), each a mixture of Gaussians (as JetGPT, 2305.10475, sec. 2.3).
 
-    One masked network (MADE, 1502.03509, eqs. 8 and 9) gives all mixtures at once for the density; a draw needs it once
-    for each column. x_d is the quantile of Phi(noise_d), found by bisection.
+    One masked network with direct connections from input to output (MADE, 1502.03509, secs. 3 and 4) gives all mixtures
+    at once for the density; a draw needs it once for each column. x_d is the quantile of Phi(noise_d), by bisection.
 
     Args:
         dimensions: D, given by the program.
@@ -52,14 +52,15 @@ class Autoregressive(GenerativeModel):
             )
         self.components, self.batch = components, batch
         # A unit sees those of at most its own degree; the d-th column has degree d, and its mixture degree d - 1.
-        seen = torch.cat([torch.arange(1, dimensions + 1), torch.zeros(conditions, dtype=torch.long)])
+        given = torch.cat([torch.arange(1, dimensions + 1), torch.zeros(conditions, dtype=torch.long)])
+        asked = torch.arange(dimensions).repeat_interleave(3 * components)
         layers: list[nn.Module] = []
+        seen = given
         for _ in range(depth):
             own = torch.arange(width) % dimensions
             layers += [Masked(seen, own), ACTIVATIONS[activation]()]
             seen = own
-        last = Masked(seen, torch.arange(dimensions).repeat_interleave(3 * components))
-        self.network = nn.Sequential(*layers, last)
+        self.network, self.direct = nn.Sequential(*layers, Masked(seen, asked)), Masked(given, asked)
 
     def loss(self, x: Tensor, condition: Tensor) -> Tensor:
         """-log p(x | condition), (B, D), (B, C) -> (B,)."""
@@ -90,7 +91,8 @@ class Autoregressive(GenerativeModel):
 
     def _mixtures(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits of the shares, means and widths, (B, D, K) each; those of column d know the columns before it."""
-        found = self.network(torch.cat([x, condition], -1)).to(x.dtype)
+        given = torch.cat([x, condition], -1)
+        found = (self.network(given) + self.direct(given)).to(x.dtype)
         share, mean, width = found.unflatten(-1, (self.dimensions, 3, self.components)).unbind(-2)
         # Components that start at one place would move as one.
         start = torch.linspace(-2.0, 2.0, self.components, device=x.device, dtype=x.dtype)
