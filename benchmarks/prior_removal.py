@@ -2,14 +2,14 @@
 
 Two problems in which the simulation's truth is far from that of the data. `gaussian`: two observables of analytic
 truth, smeared by 0.8 of the simulation's width, with misses. `zjets`: slices of the sample of
-`workflow/studies/own_data.yaml`, whose simulation is re-weighted away from the data, by exp(-strength tanh u) along the
+`workflow/studies/own_data.yaml`, whose simulation is re-weighted away from the data, by exp(strength tanh u) along the
 difference of the two in all six observables (the prior swap of `validate.scenarios`, the wrong way round).
 
-Toys are independent samples of data and simulation, each with initial weights of its own. In ten bins of each
-observable, of equal truth t, the bias is that of the mean over toys and the spread that of the toys, as root mean
-squares over the bins in units of sqrt(t), what counting the true events would give; the bias' own error from the finite
-number of toys is taken off. Iteration 1 is the first inversion, with the simulation's prior. The rule and all options
-were settled on other toys; it is the same for both joint methods, IBU has its own.
+Toys are independent samples of data and simulation, each with initial weights of its own. Bias and spread are those of
+the coarse bins that joint methods watch and keep of each iteration (`unfold.stopping`), of contents t in truth: root
+mean squares over the bins of the mean deviation over toys and of their standard deviation, in units of sqrt(t), what
+counting the true events would give; the bias' own error from the finite number of toys is taken off. Iteration 1 is the
+first inversion, with the simulation's prior. Options and rules are the methods' own, settled on other toys.
 """
 
 from __future__ import annotations
@@ -30,19 +30,17 @@ from _quality import some, study
 from truthward.events.table import EventTable
 from truthward.plugins import build
 from truthward.unfold.base import NOMINAL, Inputs
-from truthward.unfold.stopping import Rule
+from truthward.unfold.stopping import COARSE, Bins, Rule
 from truthward.validate.distances import Counts
 from truthward.validate.metrics import triangular_discriminator
 
 TOYS = 2 if common.QUICK else 4
-ITERATIONS = (1, 2, 3) if common.QUICK else (1, 2, 3, 4, 6)
-TOLERANCE = 0.1
-BINS = 10
+ITERATIONS = 3 if common.QUICK else 6
 FIRST_TOY = 500
 SHORT = {"epochs": 3, "later_epochs": 2, "ratio_epochs": 2, "side_epochs": 2} if common.QUICK else {}
 METHODS: dict[str, dict[str, Any]] = {
-    "generative": {"kind": "generative"} | SHORT,
-    "MultiFold": {"kind": "omnifold"},
+    "generative": {"kind": "generative", "iterations": ITERATIONS, "stop": "change", "tolerance": 0.5} | SHORT,
+    "MultiFold": {"kind": "omnifold", "iterations": ITERATIONS, "stop": "change", "tolerance": 0.1},
     "IBU": {"kind": "ibu"},
 }
 EVENTS = (4_000, 4_000) if common.QUICK else (15_000, 30_000)
@@ -54,10 +52,12 @@ SLICES, STRENGTH = (100 if common.QUICK else 6), 0.7
 
 @dataclass(frozen=True)
 class Toy:
-    """One pair of samples, and the true contents of the fine bins of each observable, with those of under- and overflow
-    first and last, (B + 2,), and its mean and width."""
+    """One pair of samples; bins: the coarse ones; coarse: the true contents of these, (D B,); by observable truth:
+    those of the fine bins (B,), and moments: mean and width."""
 
     inputs: Inputs
+    bins: Bins
+    coarse: np.ndarray
     truth: dict[str, np.ndarray]
     moments: dict[str, tuple[float, float]]
 
@@ -70,11 +70,19 @@ def gaussian(toy: int) -> Toy:
     observables = [common.Observable(name=f"x{d}", range=(-4.0, 4.0), bins=80) for d in range(2)]
     inputs = common.toy(simulation, nature, simulated=simulated, events=data, rng=np.random.default_rng(toy),
                         observables=observables, seed=toy)  # fmt: skip
-    total = nature.fiducial_yield(data)
-    edges = [np.array([-np.inf, *o.edges, np.inf]) for o in observables]
-    truth = {o.name: total * nature.truth_probability(e, dimension=d)
-             for d, (o, e) in enumerate(zip(observables, edges, strict=True))}  # fmt: skip
-    return Toy(inputs, truth, {o.name: (FAR["mean"][d], FAR["width"][d]) for d, o in enumerate(observables)})
+    total, bins = nature.fiducial_yield(data), bins_of(inputs)
+    truth = {o.name: total * nature.truth_probability(np.asarray(o.edges), dimension=d)
+             for d, o in enumerate(observables)}  # fmt: skip
+    parts = np.zeros((2, COARSE))
+    for d, inner in enumerate(bins.inner):
+        parts[d, : len(inner) + 1] = total * nature.truth_probability(np.array([-np.inf, *inner, np.inf]), dimension=d)
+    moments = {o.name: (FAR["mean"][d], FAR["width"][d]) for d, o in enumerate(observables)}
+    return Toy(inputs, bins, parts.ravel(), truth, moments)
+
+
+def bins_of(inputs: Inputs) -> Bins:
+    """The bins that methods watch."""
+    return Bins(inputs.truth[inputs.fiducial])
 
 
 def zjets(toy: int) -> Toy:
@@ -92,56 +100,62 @@ def zjets(toy: int) -> Toy:
     tilt = np.exp(STRENGTH * np.tanh(along / along.std()))
     before = inputs.weight[fiducial]
     inputs.weight[fiducial] = before * tilt * before.sum() / (before * tilt).sum()
-    truth = {o.name: Counts.of(wanted[:, d], weight, np.asarray(o.edges)).contents for d, o in enumerate(observables)}
+    truth = {o.name: Counts.of(wanted[:, d], weight, np.asarray(o.edges)).inner for d, o in enumerate(observables)}
     moments = {n: (float(c.mean()), float(c.std())) for n, c in zip(inputs.names, wanted.T.astype(float), strict=True)}
-    return Toy(inputs, truth, moments)
+    bins = bins_of(inputs)
+    return Toy(inputs, bins, bins.filled(wanted, weight[:, None])[:, 0], truth, moments)
 
 
-def iterations_of(entry: dict[str, Any], toy: Toy, seed: int) -> tuple[int, list[float], list[dict[str, Any]]]:
-    """What the rule chooses; the changes that it looks at, of a joint method; and `measured` after each of ITERATIONS
-    and at the end by the rule, the last.
+@dataclass(frozen=True)
+class Run:
+    """One method on one toy. contents: coarse ones after each iteration, (I, D B); changes: what the rule looks at, of
+    a joint method, (I,); chosen: its choice; first, ruled: `measured` after the first iteration, and at the end."""
 
-    What one unfolding has trained the next takes up: all are parts of the same chain, and the choice of a joint method
-    is that of its changes.
-    """
-    binned = entry["kind"] == "ibu"
-    found: dict[int, Any] = {}
+    contents: np.ndarray
+    changes: list[float]
+    chosen: int
+    first: dict[str, Any]
+    ruled: dict[str, Any]
+
+
+def run(entry: dict[str, Any], toy: Toy, seed: int) -> Run:
+    """The iterations of a method. What one unfolding has trained the next takes up: all are parts of the same chain."""
     with tempfile.TemporaryDirectory() as folder:
 
-        def unfold(options: dict[str, Any]) -> Any:
+        def unfold(**options: Any) -> tuple[Any, dict[str, Any]]:
             unfolder = build("unfold", entry | options)
             result = unfolder.unfold(toy.inputs, [NOMINAL], seed=seed, state=Path(folder))
-            found[result.iterations] = measured(toy, unfolder, list(result.rows))
-            return result
+            return result, measured(toy, unfolder, list(result.rows))
 
-        for number in ITERATIONS:
-            cut = {"max_iterations": number, "tolerance": 1e-9} if binned else {"iterations": number, "stop": "fixed"}
-            result = unfold(cut)
-        changes = [h["change"] for h in result.history if "change" in h]
-        each = [found[n] for n in ITERATIONS]
-        if binned:
-            chosen = unfold({}).iterations
-        else:
-            rule = Rule(ITERATIONS[-1], "change", TOLERANCE)
-            chosen = next(i + 1 for i, change in enumerate(changes) if rule.ends(i, change))
-            if chosen not in found:
-                unfold({"iterations": chosen, "stop": "fixed"})
-    return chosen, changes, [*each, found[chosen]]
+        if entry["kind"] == "ibu":
+            cut = [unfold(max_iterations=n, tolerance=1e-9)[1] for n in range(1, ITERATIONS + 1)]
+            result, ruled = unfold()
+            contents = np.stack([c["contents"] for c in cut])
+            return Run(contents, [], result.iterations, cut[0], ruled)
+        result, last = unfold(stop="fixed")
+        kept = [h for h in result.history if "contents" in h]
+        changes = [h["change"] for h in kept]
+        rule = Rule(ITERATIONS, "change", entry["tolerance"])
+        chosen = next(i + 1 for i, change in enumerate(changes) if rule.ends(i, change))
+        ruled = last if chosen == ITERATIONS else unfold(stop="fixed", iterations=chosen)[1]
+        return Run(
+            np.array([h["contents"] for h in kept]), changes, chosen, unfold(stop="fixed", iterations=1)[1], ruled
+        )
 
 
 def measured(toy: Toy, unfolder: Any, rows: list) -> dict[str, Any]:
-    """Contents of fine bins, yield, mean and width of each observable, by name."""
-    found = {}
-    for o in toy.inputs.observables:
+    """Contents of the coarse bins (D B,), and of each observable yield, mean, width and triangular discriminator."""
+    found, contents = {}, []
+    for d, o in enumerate(toy.inputs.observables):
         column = NOMINAL.column(None if unfolder.joint else o.name)
         x, w = (np.concatenate([r[c] for r in rows]) for c in (f"truth_{o.name}", column))
+        contents.append(np.bincount(np.searchsorted(toy.bins.inner[d], x, side="right"), w, minlength=COARSE))
         x, edges = x.astype(float), np.asarray(o.edges)
         mean = np.average(x, weights=w)
         width = np.sqrt(np.average((x - mean) ** 2, weights=w))
-        contents = Counts.of(x, w, edges).contents
-        triangular = triangular_discriminator(contents[1:-1], toy.truth[o.name][1:-1], edges)
-        found[o.name] = {"contents": contents, "mean": mean, "width": width, "yield": w.sum(), "triangular": triangular}
-    return found
+        triangular = triangular_discriminator(Counts.of(x, w, edges).inner, toy.truth[o.name], edges)
+        found[o.name] = {"mean": mean, "width": width, "yield": w.sum(), "triangular": triangular}
+    return {"contents": np.concatenate(contents), "observables": found}
 
 
 def prior_of(toy: Toy) -> dict[str, Any]:
@@ -151,47 +165,47 @@ def prior_of(toy: Toy) -> dict[str, Any]:
     return measured(toy, build("unfold", {"kind": "generative"}), rows)
 
 
-def coarse(contents: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Contents (..., B + 2) of fine bins in at most BINS bins of nearly equal truth (B + 2,)."""
-    place = np.minimum((truth.cumsum() - 0.5 * truth) / truth.sum() * BINS, BINS - 1).astype(int)
-    return np.add.reduceat(contents, np.unique(place, return_index=True)[1], axis=-1)
+def coarse(toys: list[Toy], contents: list[np.ndarray]) -> dict[str, Any]:
+    """Bias and spread over toys of coarse contents (D B,) each; of all observables, and of each."""
+    names = toys[0].inputs.names
+    t = np.stack([toy.coarse for toy in toys])
+    pulls = np.divide(np.stack(contents) - t, np.sqrt(t), out=np.zeros_like(t), where=t > 0)
+    filled, variance = (t > 0).all(axis=0), pulls.var(axis=0, ddof=1)
+    bias = pulls.mean(axis=0) ** 2 - variance / len(toys)
+
+    def root(squares: np.ndarray, chosen: np.ndarray) -> float:
+        # Where their expected noise is larger than the squares, there is nothing to be seen.
+        return round(float(np.sqrt(max(squares[chosen].mean(), 0.0))), 4)
+
+    place = np.arange(filled.size) // COARSE
+    totals = np.stack(contents)[:, :COARSE].sum(axis=1) / t[:, :COARSE].sum(axis=1)
+    return {
+        "bias": root(bias, filled),
+        "spread": root(variance, filled),
+        "yield": round(float(totals.mean()), 4),
+        "yield_spread": round(float(totals.std(ddof=1)), 4),
+        "observables": {
+            n: {"bias": root(bias, filled & (place == d)), "spread": root(variance, filled & (place == d))}
+            for d, n in enumerate(names)
+        },
+    }
 
 
 def summary(toys: list[Toy], found: list[dict[str, Any]]) -> dict[str, Any]:
-    """Bias and spread over toys of one method after one iteration."""
-    biases, variances, per = [], [], {}
-    for name, truth in toys[0].truth.items():
-        t = coarse(truth, truth)
-        runs = coarse(np.stack([f[name]["contents"] for f in found]), truth)
-        variance = runs.var(axis=0, ddof=1)
-        biases.append(((runs.mean(axis=0) - t) ** 2 - variance / len(runs)) / t)
-        variances.append(variance / t)
+    """`coarse` of results, with their pulls of mean and width, and triangular discriminators."""
+    result = coarse(toys, [f["contents"] for f in found])
+    for name, own in result["observables"].items():
         mean, width = toys[0].moments[name]
-        means, widths = (np.array([f[name][what] for f in found]) for what in ("mean", "width"))
-        counting = width / np.sqrt(truth.sum())
-        per[name] = {
-            "bias": _root(biases[-1]),
-            "spread": _root(variances[-1]),
-            "mean": (means.mean() - mean) / counting,
-            "mean_spread": means.std(ddof=1) / counting,
-            "width": (widths.mean() - width) / (counting / np.sqrt(2)),
-            "width_spread": widths.std(ddof=1) / (counting / np.sqrt(2)),
-            "triangular": np.mean([f[name]["triangular"] for f in found]),
-            "triangular_spread": np.std([f[name]["triangular"] for f in found], ddof=1),
-            # Counting the true events: (p - q)^2 of variance p / (width N) in each filled bin, against p + q = 2 p.
-            "floor": 250.0 * (truth[1:-1] > 0).sum() / truth.sum(),
-        }
-    yields = np.array([f[name]["yield"] for f in found]) / truth.sum()
-    bias, spread = _root(np.concatenate(biases)), _root(np.concatenate(variances))
-    overall = {"bias": bias, "spread": spread, "both": np.hypot(bias, spread), "yield": yields.mean(),
-               "yield_spread": yields.std(ddof=1)}  # fmt: skip
-    rounded = {n: {k: round(float(v), 4) for k, v in values.items()} for n, values in per.items()}
-    return {k: round(float(v), 4) for k, v in overall.items()} | {"observables": rounded}
-
-
-def _root(squares: np.ndarray) -> float:
-    """Root of the mean of squares from which their expected noise is taken off; none of it is left below zero."""
-    return float(np.sqrt(max(squares.mean(), 0.0)))
+        events = toys[0].truth[name].sum()
+        seen = {w: np.array([f["observables"][name][w] for f in found]) for w in ("mean", "width", "triangular")}
+        for what, true, error in (("mean", mean, 1.0), ("width", width, 0.5**0.5)):
+            pulls = (seen[what] - true) / (error * width / np.sqrt(events))
+            own |= {what: round(float(pulls.mean()), 3), f"{what}_spread": round(float(pulls.std(ddof=1)), 3)}
+        own |= {"triangular": round(float(seen["triangular"].mean()), 3),
+                "triangular_spread": round(float(seen["triangular"].std(ddof=1)), 3)}  # fmt: skip
+        # Counting the true events: (p - q)^2 of variance p / (width N) in each filled bin, against p + q = 2 p.
+        own["floor"] = round(float(250.0 * (toys[0].truth[name] > 0).sum() / events), 3)
+    return result
 
 
 def exact() -> list[dict[str, float]]:
@@ -201,23 +215,22 @@ def exact() -> list[dict[str, float]]:
     """
     x = np.linspace(-7.0, 7.0, 701)
     step, toy, totals, parts = x[1] - x[0], gaussian(FIRST_TOY), [], []
-    for d, o in enumerate(toy.inputs.observables):
+    for d, inner in enumerate(toy.bins.inner):
         efficiency = common.Gaussian(**DETECTOR).efficiency_at(x) if d == 0 else np.ones_like(x)
         response = _normal(x[:, None], x, DETECTOR["resolution"]) * step
         data = response @ (efficiency * _normal(x, FAR["mean"][d], FAR["width"][d]))
         matched = [efficiency * _normal(x, 0.0, 1.0)]
-        for _ in range(ITERATIONS[-1]):
+        for _ in range(ITERATIONS):
             matched.append(matched[-1] * (response * (data / (response @ matched[-1]))[:, None]).sum(axis=0))
         found = np.array(matched) / efficiency * step
         below = np.pad(found.cumsum(axis=1), ((0, 0), (1, 0)))
-        edges = np.array([-7.1, *o.edges, 7.1])
+        edges = np.array([-7.1, *inner, 7.1])
         parts.append(np.diff([np.interp(edges, np.append(x, x[-1] + step) - step / 2, b) for b in below], axis=1))
         totals.append(found.sum(axis=1))
-    squares = []
-    for part, other, truth in zip(parts, totals[::-1], toy.truth.values(), strict=True):
-        t = coarse(truth, truth)
-        squares.append((coarse(part * other[:, None] * truth.sum(), truth) - t) ** 2 / t)
-    biases, yields = np.sqrt(np.concatenate(squares, axis=1).mean(axis=1)), np.prod(totals, axis=0)
+    t = toy.coarse
+    both = [part * other[:, None] for part, other in zip(parts, totals[::-1], strict=True)]
+    deviations = (np.concatenate(both, axis=1) * t[:COARSE].sum() - t) / np.sqrt(t)
+    biases, yields = np.sqrt((deviations**2).mean(axis=1)), np.prod(totals, axis=0)
     return [{"bias": round(float(b), 4), "yield": round(float(y), 4)} for b, y in zip(biases, yields, strict=True)]
 
 
@@ -233,23 +246,24 @@ def problem(name: str, make: Callable[[int], Toy], toys: int = TOYS, first: int 
     _line("simulation", 0, result["prior"])
     for method, entry in METHODS.items():
         started = time.process_time()
-        chosen, changes, found = zip(*(iterations_of(entry, t, first + k) for k, t in enumerate(samples)), strict=True)
-        *each, ended = (summary(samples, list(runs)) for runs in zip(*found, strict=True))
+        runs = [run(entry, toy, first + k) for k, toy in enumerate(samples)]
         seconds = round((time.process_time() - started) / toys, 1)
-        moved = np.mean(changes, axis=0).round(4).tolist()
-        own = {"iterations": each, "ruled": ended, "chosen": chosen, "changes": moved, "seconds": seconds}
+        each = [coarse(samples, list(c)) for c in zip(*(r.contents for r in runs), strict=True)]
+        own = {"iterations": each, "first": summary(samples, [r.first for r in runs]),
+               "ruled": summary(samples, [r.ruled for r in runs]), "chosen": [r.chosen for r in runs],
+               "changes": [np.round(r.changes, 4).tolist() for r in runs], "seconds": seconds}  # fmt: skip
         result["methods"][method] = own
-        for number, line in zip(ITERATIONS, each, strict=True):
+        for number, line in enumerate(each, 1):
             _line(method, number, line)
-        _line(f"{method}, by the rule", chosen, ended)
-        print(f"{'':24} mean change {' '.join(f'{c:.3f}' for c in moved)}; {seconds} s a toy", flush=True)
+        _line(f"{method}, by the rule", own["chosen"], own["ruled"])
+        print(f"{'':24} changes {own['changes']}; {seconds} s a toy", flush=True)
     return result
 
 
 def _line(what: str, number: Any, line: dict[str, Any]) -> None:
-    each = "  ".join(f"{n} {v['triangular']:.2f}" for n, v in line["observables"].items())
+    each = "  ".join(f"{n} {v['triangular']:.2f}" for n, v in line["observables"].items() if "triangular" in v)
     print(f"{what:24} {number!s:18} bias {line['bias']:6.2f}  spread {line['spread']:5.2f}  yield {line['yield']:.4f}"
-          f"  triangular: {each}", flush=True)  # fmt: skip
+          + f"  triangular: {each}" * bool(each), flush=True)  # fmt: skip
 
 
 def main() -> dict[str, Any]:
@@ -260,7 +274,7 @@ def main() -> dict[str, Any]:
     ideal = exact()
     print("Bayes' theorem on infinite Gaussian samples: bias", " ".join(f"{i['bias']:.2f}" for i in ideal))
     problems = {"gaussian": problem("gaussian", gaussian), "zjets": problem("zjets", zjets)}
-    settings = {"toys": TOYS, "numbers": ITERATIONS, "tolerance": TOLERANCE, "events": EVENTS, "far": FAR,
+    settings = {"toys": TOYS, "events": EVENTS, "far": FAR,
                 "detector": DETECTOR, "slices": SLICES, "strength": STRENGTH, "options": METHODS}  # fmt: skip
     return {"problems": problems, "exact": ideal} | settings
 

@@ -278,7 +278,8 @@ def prior_removal(figures: dict[str, Any]) -> tuple[str, Rows]:
         return ", ".join(f"{n} {o['triangular']:.2f}" for n, o in line["observables"].items())
 
     for problem, found in figures["problems"].items():
-        numbers, prior = figures["numbers"], found["prior"]
+        prior = found["prior"]
+        numbers = range(1, 1 + max(len(f["iterations"]) for f in found["methods"].values()))
         first = {"before": f"{prior['bias']:.1f}"}
         floor = ", ".join(f"{n} {o['floor']:.2f}" for n, o in prior["observables"].items())
         empty = {str(n): "" for n in numbers} | {"by the rule": ""}
