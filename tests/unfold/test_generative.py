@@ -182,7 +182,15 @@ def test_misses_and_fakes_enter_exactly_once() -> None:
 def test_the_share_of_fakes_follows_the_removal_of_the_prior() -> None:
     """The signal is 1.4 times what was simulated, the fakes are what was simulated."""
     inputs = toy(fakes=0.25, strength=1.4, shift=0.0)
-    short = {**QUICK, "epochs": 2, "later_epochs": 1, "ratio_epochs": 2, "side_epochs": 8, "draws": 2}
+    short = {
+        **QUICK,
+        "epochs": 2,
+        "later_epochs": 1,
+        "ratio_epochs": 2,
+        "side_epochs": 8,
+        "draws": 2,
+        "replica_draws": 2,
+    }
     before, after = (
         blocks(Generative(**short, iterations=n).unfold(inputs, [NOMINAL], seed=3))[1].sum() for n in (1, 3)
     )
@@ -217,7 +225,7 @@ def test_weights_that_sum_to_nothing_are_refused() -> None:
         Generative(**QUICK).unfold(inputs, [NOMINAL], seed=3)
 
 
-FAMILIES = {"data_bootstrap": 3, "mc_bootstrap": 2, "initialisation": 2, "systematic:calibration": 2}
+FAMILIES = {"data_bootstrap": 3, "mc_bootstrap": 2, "initialisation": 2, "combined": 2, "systematic:calibration": 2}
 SHORT = {**QUICK, "epochs": 2, "later_epochs": 1, "ratio_epochs": 2, "side_epochs": 2}
 
 
@@ -256,7 +264,7 @@ def test_a_replica_depends_neither_on_its_job_nor_on_its_stack(tmp_path) -> None
 def test_replicas_share_the_noise_of_sampling() -> None:
     """A bootstrap of the data does not touch the first network: without prior removal its draws stay."""
     inputs, replica = toy(2000), Replica("data_bootstrap", 1)
-    unfolder = Generative(**SHORT, iterations=1, draws=2)
+    unfolder = Generative(**SHORT, iterations=1, draws=2, replica_draws=2)
     rows = list(unfold_all(unfolder, inputs, [replica], seed=3).rows)
     (x, w), (y, v) = (blocks(Result(rows, []), r) for r in (NOMINAL, replica))
     counts = np.tile(inputs.varied(replica).data_weight, 2)
@@ -358,7 +366,7 @@ def test_bridges_unfold_the_distribution_where_prior_and_data_agree(pairing) -> 
     ("option", "message"),
     [
         ({"draws": 0}, "draws is 0"),
-        ({"replica_draws": 9}, "replica_draws 9"),
+        ({"replica_draws": 17}, "replica_draws 17"),
         ({"iterations": 0}, "iterations is 0"),
         ({"model": {"kind": "bridge", "pairing": "unpaired"}}, "bridge pairs the events anew"),
     ],

@@ -19,7 +19,7 @@ from truthward.unfold.arrays import Inputs
 
 
 class Scaled:
-    """Truth and reco values as standard normal columns, by transforms fitted to the nominal simulation.
+    """Truth and reco values as standard normal columns, by transforms fitted to the simulation, or those of `like`.
 
     What a model generates places the value of an atom (an integer, a failed splitting) at random within the atom's
     interval of probability, so that it comes back exactly. What a network is only shown has it at the middle of it.
@@ -31,15 +31,17 @@ class Scaled:
         matched_fiducial, matched_reco: masks of the matched events among the fiducial and the reconstructed ones.
     """
 
-    def __init__(self, inputs: Inputs, seed: int) -> None:
+    def __init__(self, inputs: Inputs, seed: int, *, like: Scaled | None = None) -> None:
         self.seed, self.size = seed, len(inputs.names)
         kinds = {
             "atoms": [o.atoms for o in inputs.observables],
             "integer": [o.integer for o in inputs.observables],
         }
         fiducial, matched, passed = inputs.fiducial, inputs.matched, inputs.pass_reco
-        self.truth_map = QuantileTransform(self.size, **kinds).fit(*_weighted(inputs.truth, inputs.weight, fiducial))
-        self.reco_map = QuantileTransform(self.size, **kinds).fit(*_weighted(inputs.reco, inputs.weight, passed))
+        if like is None:
+            levels = ((inputs.truth, fiducial), (inputs.reco, passed))
+            found = [QuantileTransform(self.size, **kinds).fit(*_weighted(x, inputs.weight, m)) for x, m in levels]
+        self.truth_map, self.reco_map = found if like is None else (like.truth_map, like.reco_map)
         place = self._uniform(inputs.event_id[matched], "place").float().clamp(max=1.0 - 2.0**-24)
         self.target = self.truth_map(torch.from_numpy(inputs.truth[matched]), place)
         self.truth = shown(self.truth_map, inputs.truth[fiducial])
@@ -51,9 +53,20 @@ class Scaled:
         """Reco values (n_r, E, D) of members that each have their own."""
         return torch.stack([shown(self.reco_map, m.reco[m.pass_reco]) for m in members], dim=1)
 
-    def noise(self, event_id: np.ndarray, draw: int) -> Tensor:
-        """Standard normal numbers (n, D) of a draw: a function of the data event alone, so that replicas share them."""
-        return torch.special.ndtri(self._uniform(event_id, "draw", draw) + 2.0**-54).float()
+    def noise(self, event_id: np.ndarray, draw: int, *, even: bool = False) -> Tensor:
+        """Standard normal numbers (n, D) of a draw: a function of the data event alone, so that replicas share them.
+
+        even: spread those of an event evenly, which makes the noise of sampling smaller (randomly shifted points of a
+        Kronecker sequence, with the steps of the largest minimal distance by Roberts 2018). The draws of even number
+        and those of odd number are then two such sets, independent of each other.
+        """
+        u = self._uniform(event_id, "draw", draw % 2 if even else draw)
+        if even:
+            ratio = 2.0
+            for _ in range(60):
+                ratio = (1.0 + ratio) ** (1.0 / (self.size + 1))
+            u = (u + draw // 2 * ratio ** -torch.arange(1.0, self.size + 1.0, dtype=u.dtype)) % 1.0
+        return torch.special.ndtri((u + 2.0**-54).clamp(max=1.0 - 2.0**-53)).float()
 
     def draw(self, generator: GenerativeModel, data: Tensor, noise: Tensor) -> Tensor:
         """Truth events (n, D) in their own units for data events (n, D) as in `data`."""
@@ -94,7 +107,7 @@ def drawn(scaled: Scaled, flows: Stack, condition: Tensor, event_id: np.ndarray,
     condition: (n, C), or (n, E, C) where members are given their own.
     """
     flows.eval()
-    noise = [scaled.noise(event_id, k) for k in range(count)]
+    noise = [scaled.noise(event_id, k, even=True) for k in range(count)]
     if condition.ndim == 2:
         events = torch.cat([flows.each("sample", condition, n) for n in noise], dim=1)
     else:

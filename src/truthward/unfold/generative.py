@@ -23,7 +23,8 @@ from truthward.unfold.draws import Scaled, shown
 from truthward.unfold.held_out import held_out_draws
 from truthward.unfold.posterior import Members, Networks, Recipe
 from truthward.unfold.prior_removal import remove_prior
-from truthward.unfold.stopping import Rule, watched
+from truthward.unfold.sampling import Sums
+from truthward.unfold.stopping import Bins, Rule, watched
 
 log = logging.getLogger("truthward.unfold")
 
@@ -59,7 +60,12 @@ class Generative(Unfolder):
     Only the unfolded observables are drawn: the result has no others. Every replica is a block of draws of its own,
     with the same noise for the same data event, so that what sampling adds is common to nominal and replicas. Sizes: M
     `draws` rows for the nominal and for each systematic, M `replica_draws` for each other replica, less the events that
-    a bootstrap leaves out. Fewer draws in the replicas overstate the error a little, by the noise of sampling.
+    a bootstrap leaves out. The draws of an event are spread evenly (`draws.Scaled.noise`): they are right as a sample
+    of all events, and no independent draws from p(t | r).
+
+    Noise of sampling: what K draws add to the variance of coarse bins is measured (`sampling.Sums`) and stands in the
+    history, for nominal and replicas: it is a part of the bootstraps' variance, and as `replica_draws` are fewer they
+    overstate it a little. What the draws of the classifier add is no part of it.
 
     Bootstraps share initial weights and batches with the nominal trainings. What a family leaves as it is, it does not
     train again: the first networks of a data bootstrap are the nominal ones. A replica of `initialisation` or
@@ -71,7 +77,8 @@ class Generative(Unfolder):
             other removes it once more. stop: "fixed" makes them all; "change" ends after the first, from the second on,
             that moves coarse truth bins (`stopping.Watch`) by less than `tolerance` of the data's statistical error in
             the root mean square, for the nominal; replicas make as many.
-        draws: K of the nominal; replica_draws: that of replicas, and of the classifier between draws and simulation.
+        draws: K of the nominal; replica_draws: that of replicas; ratio_draws: that of the classifier between draws and
+            simulation.
         epochs, batch_size, learning_rate: of the first training of the generative model; later_epochs, later_rate: of
             those after a step.
         ratio_epochs: of the classifier of a step; side_epochs: of those for f and eps.
@@ -100,8 +107,9 @@ class Generative(Unfolder):
         iterations: int = 2,
         stop: Literal["fixed", "change"] = "fixed",
         tolerance: float = 0.1,
-        draws: int = 4,
-        replica_draws: int = 2,
+        draws: int = 16,
+        replica_draws: int = 8,
+        ratio_draws: int = 4,
         epochs: int = 30,
         later_epochs: int = 10,
         batch_size: int = 512,
@@ -120,8 +128,9 @@ class Generative(Unfolder):
         precision: Literal["fp32", "bf16"] = "fp32",
         stack: int = 10,
     ) -> None:
-        positive = {"draws": draws, "replica_draws": replica_draws, "epochs": epochs, "later_epochs": later_epochs,
-                    "ratio_epochs": ratio_epochs, "side_epochs": side_epochs, "stack": stack}  # fmt: skip
+        positive = {"draws": draws, "replica_draws": replica_draws, "ratio_draws": ratio_draws, "epochs": epochs,
+                    "later_epochs": later_epochs, "ratio_epochs": ratio_epochs, "side_epochs": side_epochs,
+                    "stack": stack}  # fmt: skip
         if low := [n for n, v in positive.items() if v < 1]:
             raise ConfigError(f"generative: {low[0]} is {positive[low[0]]}; at least 1 is needed")
         if replica_draws > draws:
@@ -142,7 +151,7 @@ class Generative(Unfolder):
             later=Settings(later_epochs, batch_size, later_rate, patience=patience, precision=precision),
             ratio=Settings(ratio_epochs, classifier_batch, classifier_rate, patience=patience),
             side=Settings(side_epochs, classifier_batch, classifier_rate, patience=patience),
-            draws=replica_draws,
+            draws=ratio_draws,
             condition=dict(condition),
             fakes=fakes,
             background=background,
@@ -170,9 +179,13 @@ class Generative(Unfolder):
         rule = self.rule if nominal is None else self.rule.exactly(int(nominal["iterations"][0]))
         trained: dict[str, np.ndarray] = {}
         learned: dict[Replica, tuple] = {}
-        for group in self._groups(replicas):
+        for group in self._groups(replicas, inputs):
             own = seed_for(seed, str(group[0])) if group[0].anew else seed
-            these = Members(self.recipe, scaled, inputs, group, seed=own, state=state, key=key)
+            varied = inputs.varied(group[0])
+            moved = not np.array_equal(varied.pass_reco, inputs.pass_reco)
+            # Other events are reconstructed: rows of their own, in the nominal's scale.
+            sample = (Scaled(varied, seed, like=scaled), varied) if moved else (scaled, inputs)
+            these = Members(self.recipe, *sample, group, seed=own, state=state, key=key)
             # What a bootstrap of the data leaves as it is, is not trained again.
             first = handed if handed and group[0].family == "data_bootstrap" else these.first()
             networks, chosen = remove_prior(these, first, rule)
@@ -193,13 +206,15 @@ class Generative(Unfolder):
         """See `Unfolder.posterior`: of the first training, before any removal of the prior."""
         return held_out_draws(self.recipe, inputs, events=events, draws=draws, seed=seed, state=state, key=key)
 
-    def _groups(self, replicas: Sequence[Replica]) -> list[list[Replica]]:
-        """Replicas that may share a stack: the same order of batches, and the same kind of inputs."""
+    def _groups(self, replicas: Sequence[Replica], inputs: Inputs) -> list[list[Replica]]:
+        """Replicas that may share a stack: the same order of batches, the same kind of inputs, the same acceptance."""
+        systematics = [r for r in replicas if r.family.startswith("systematic:")]
+        moved = [r for r in systematics if not np.array_equal(inputs.varied(r).pass_reco, inputs.pass_reco)]
         groups: list[list[Replica]] = []
-        for kinds in (("nominal",), ("data_bootstrap",), ("mc_bootstrap",), ("systematic",)):
-            same = [r for r in replicas if r.family.partition(":")[0] in kinds]
+        for kind in ("nominal", "data_bootstrap", "mc_bootstrap", "systematic"):
+            same = [r for r in replicas if r.family.partition(":")[0] == kind and r not in moved]
             groups += [same[i : i + self.stack] for i in range(0, len(same), self.stack)]
-        return groups + [[r] for r in replicas if r.anew]
+        return groups + [[r] for r in replicas if r.anew or r in moved]
 
     def _count(self, replica: Replica) -> int:
         # What is measured from the nominal must have its draws, or their noise would not cancel.
@@ -215,38 +230,26 @@ class Generative(Unfolder):
         history: list[dict[str, Any]],
         last: int,
     ) -> Iterator[dict[str, np.ndarray]]:
+        bins = Bins(inputs.truth[inputs.fiducial])
         for block, replica in enumerate(replicas):
             state, fraction, efficiency, group, e, given = learned[replica]
             generator = self.recipe.build(scaled.size, state)
-            measured, count, sums = group.member(e), self._count(replica), _Sums()
+            measured, count = group.member(e), self._count(replica)
+            sums = Sums(bins, count)
             for start in range(0, len(measured.event_id), max(ROWS // count, 1)):
                 part = slice(start, start + max(ROWS // count, 1))
                 ids, reco = measured.event_id[part], measured.reco[part]
                 condition = beside(reco, given)
-                truth = torch.cat([scaled.draw(generator, condition, scaled.noise(ids, k)) for k in range(count)])
+                truth = torch.cat(
+                    [scaled.draw(generator, condition, scaled.noise(ids, k, even=True)) for k in range(count)]
+                )
                 share = np.tile(measured.weight[part, 0] * fraction(reco)[:, 0] / count, count)
                 # Here, and nowhere else, the efficiency enters.
                 weights = share / efficiency(shown(scaled.truth_map, truth))[:, 0]
-                sums.add(weights)
+                sums.add(truth.numpy(), weights)
                 yield (
                     {f"truth_{n}": c for n, c in zip(inputs.names, truth.numpy().T, strict=True)}
                     | {"event_id": np.tile(ids, count), "block": np.full(len(weights), block, dtype=np.int32)}
                     | {replica.column(): weights}
                 )
-            history.append({"replica": str(replica), "iteration": last, "events_drawn": sums.count,
-                            "yield_unfolded": sums.first, "effective_size_unfolded": sums.first**2 / sums.second,
-                            "largest_over_mean_unfolded": sums.largest * sums.count / sums.magnitude})  # fmt: skip
-
-
-class _Sums:
-    """Sums over weights that come in parts."""
-
-    def __init__(self) -> None:
-        self.count, self.first, self.second, self.magnitude, self.largest = 0, 0.0, 0.0, 0.0, 0.0
-
-    def add(self, weights: np.ndarray) -> None:
-        self.count += len(weights)
-        self.first += float(weights.sum())
-        self.second += float((weights**2).sum())
-        self.magnitude += float(np.abs(weights).sum())
-        self.largest = max(self.largest, float(np.abs(weights).max()))
+            history.append({"replica": str(replica), "iteration": last} | sums.entry())

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from truthward.errors import ConfigError
 from truthward.learn.fit import History, Settings, fit
 from truthward.learn.replicas import Stack
 from truthward.models.base import GenerativeModel
@@ -91,7 +90,8 @@ class Networks:
 
 
 class Members:
-    """E replicas that are trained together: their weights and, for systematics, their own reco values.
+    """E replicas that are trained together: their weights and, for systematics, their own reco values. All have the
+    acceptance of `inputs`.
 
     Rows: n_r reconstructed events of the simulation (n_m of them matched), n_f fiducial, M of data, of what is measured
     M or, where background is subtracted, also the B events of background.
@@ -111,12 +111,6 @@ class Members:
         self.recipe, self.scaled, self.inputs, self.replicas = recipe, scaled, inputs, replicas
         self.seed, self.state, self.key = seed, state, key
         varied = [inputs.varied(r) for r in replicas]
-        for replica, own in zip(replicas, varied, strict=True):
-            if not np.array_equal(own.pass_reco, inputs.pass_reco):
-                raise ConfigError(
-                    f"generative: {replica} has an acceptance of its own, which this method does not follow; leave its "
-                    f"columns pass_reco:... (or `selection.reco`) away, or take omnifold or ibu"
-                )
         weight = np.stack([v.weight for v in varied], axis=1)
         self.fiducial, self.reconstructed = weight[inputs.fiducial], weight[inputs.pass_reco]
         self.matched = weight[inputs.matched]

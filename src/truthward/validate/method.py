@@ -23,6 +23,7 @@ from truthward.validate.events import Events
 from truthward.validate.flags import flags_of_method
 from truthward.validate.progress import progress
 from truthward.validate.refold import Response, compare_refolded
+from truthward.validate.sampling import sampling
 from truthward.validate.two_sample import floor_test, ratio_of, two_sample_test
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("truthward.validate")
 
 NO_TRUTH = "the truth behind the data is not known"
+BY_BIN = ("contents", "sampling_variance", "counting_variance")
+"""Entries of the history that are not repeated: `progress` and `sampling` say what they mean."""
+
 NOT_JOINT = "the method unfolds one observable at a time: there is no joint sample to test"
 
 
@@ -64,10 +68,10 @@ def validate_method(
 
     Returns:
         What was written. Top level: method, kind, joint, names (in order), observables, yield, weights, two_sample,
-        used (sample -> {events, used}, of unbinned figures), history, progress (see there), flags, provenance. Per
-        observable: triangular,
-        wasserstein1 (unfolded, prior, data, each {value, floor, excess, significance}), chi2 (unfolded, prior), pulls,
-        yield, distance_to_prior, refold (unfolded; marginal and prior with their chi2 alone), histogram (`curves`).
+        used (sample -> {events, used}, of unbinned figures), history, progress and sampling (see there), flags,
+        provenance. Per observable: triangular, wasserstein1 (unfolded, prior, data, each {value, floor, excess,
+        significance}), chi2 (unfolded, prior), pulls, yield, distance_to_prior, refold (unfolded; marginal and prior
+        with their chi2 alone), histogram (`curves`).
         Refolding: see `refold.Response`; `marginal` has the simulation's own distribution of the other observables,
         `unfolded` that of the result where it is joint.
     """
@@ -91,7 +95,7 @@ def validate_method(
         "closure": truth is not None,
         "families": {n: f.count for n, f in result.families.items()},
         "history": [
-            {k: v for k, v in h.items() if k != "contents"} for h in result.metadata["history"] if _is_nominal(h)
+            {k: v for k, v in h.items() if k not in BY_BIN} for h in result.metadata["history"] if _is_nominal(h)
         ],
         "observables": {},
         "used": {},
@@ -119,6 +123,7 @@ def validate_method(
     )
     behind = None if closure_truth is None else EventTable(closure_truth)
     content["progress"] = progress(result.metadata, result.families, simulated, behind)
+    content["sampling"] = sampling(result)
     content["two_sample"] = _two_sample(joint, prior, truth, settings)
     content["flags"] = flags_of_method(content)
     content["provenance"] = record.finish(

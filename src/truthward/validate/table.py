@@ -23,6 +23,9 @@ number of events of the weights.
 """
 
 
+WORDS = {"data_bootstrap": "the bootstraps of the data", "counting": "counting the data"}
+
+
 def compare(
     validated: Mapping[str, str | Path],
     *,
@@ -42,8 +45,8 @@ def compare(
 
     Returns:
         {observables, rows: [row...], better_than_prior: {method: count}, used (events of each sample in unbinned
-        figures, None where those are of all), surrogates: [row...], posteriors: [row...],
-        provenance}.
+        figures, None where those are of all), sampling: {method: `sampling.sampling`} of methods that draw events,
+        surrogates: [row...], posteriors: [row...], provenance}.
         A row: name, kind, triangular: {observable: {value, spread, excess}}, auc, jsd, yield_ratio ({value, spread}),
         chi2_p, refold_p, effective_sample_size; whatever is not defined for it is None.
     """
@@ -65,6 +68,7 @@ def compare(
         "rows": rows,
         "better_than_prior": {r["name"]: _better(r["triangular"], prior) for r in rows[: len(found)]},
         "used": max(map(_used, found.values()), default=None, key=lambda used: used or 0),
+        "sampling": {name: c["sampling"] for name, c in found.items() if c.get("sampling")},
         "surrogates": [_surrogate(name, read_json(path)) for name, path in (surrogates or {}).items()],
         "posteriors": [_posterior(name, read_json(path)) for name, path in (posteriors or {}).items()],
         "provenance": record.finish(events_in=len(found), events_out=len(rows)),
@@ -215,6 +219,12 @@ def _markdown(content: dict[str, Any]) -> str:
     if content["used"] is not None:
         text += (
             f"\nAUC and JSD are of {content['used']} events of each larger sample, drawn by a hash; all else of all.\n"
+        )
+    for name, noise in content["sampling"].items():
+        largest = max(noise["observables"], key=noise["observables"].__getitem__)
+        text += (
+            f"\nNoise of drawing in {name}: {noise['share']:.1%} of the variance of {WORDS[noise['statistical']]}, "
+            f"most in {largest} ({noise['observables'][largest]:.1%}), in coarse bins.\n"
         )
     for row in content["surrogates"]:
         auc = ", ".join(f"{w} {_cell(row[f'auc_{w}'], '{:.4f}')} (floor {_cell(row[f'floor_auc_{w}'], '{:.4f}')})"

@@ -1,0 +1,36 @@
+"""How much of a drawn result's statistical variance is the noise of drawing it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from truthward.events.unfolded import Unfolded
+
+
+def sampling(unfolded: Unfolded) -> dict[str, Any] | None:
+    """The variance that a finite number of draws adds, over the statistical one; None of a result that was not drawn.
+
+    The statistical variance is that of the bootstraps of the data in the coarse bins that the method watched, or where
+    there are fewer than two, of counting alone.
+
+    Returns:
+        statistical: "data_bootstrap" or "counting"; share: ratio of the sums over all bins of all observables;
+        observables: name -> the same of its bins.
+    """
+    found = [h for h in unfolded.metadata["history"] if h["replica"] == "nominal:0" and "sampling_variance" in h]
+    if not found:
+        return None
+    inner: dict[str, list[float]] = unfolded.metadata["watched"]
+    drawn, data = (np.reshape(found[0][f"{name}_variance"], (len(inner), -1)).sum(axis=1)
+                   for name in ("sampling", "counting"))  # fmt: skip
+    family = unfolded.families.get("data_bootstrap")
+    if family and family.count > 1:
+        whole = [unfolded.histogram(name, np.array([-np.inf, *edges, np.inf])) for name, edges in inner.items()]
+        data = np.array([h.breakdown()["data_bootstrap"].sum() for h in whole])
+    return {
+        "statistical": "data_bootstrap" if family and family.count > 1 else "counting",
+        "share": float(drawn.sum() / data.sum()),
+        "observables": {name: float(s / d) for name, s, d in zip(inner, drawn, data, strict=True)},
+    }
