@@ -264,7 +264,7 @@ def test_a_replica_depends_neither_on_its_job_nor_on_its_stack(tmp_path) -> None
 def test_replicas_share_the_noise_of_sampling() -> None:
     """A bootstrap of the data does not touch the first network: without prior removal its draws stay."""
     inputs, replica = toy(2000), Replica("data_bootstrap", 1)
-    unfolder = Generative(**SHORT, iterations=1, draws=2, replica_draws=2)
+    unfolder = Generative(**SHORT, iterations=1, draws=2)
     rows = list(unfold_all(unfolder, inputs, [replica], seed=3).rows)
     (x, w), (y, v) = (blocks(Result(rows, []), r) for r in (NOMINAL, replica))
     counts = np.tile(inputs.varied(replica).data_weight, 2)
@@ -366,7 +366,7 @@ def test_bridges_unfold_the_distribution_where_prior_and_data_agree(pairing) -> 
     ("option", "message"),
     [
         ({"draws": 0}, "draws is 0"),
-        ({"replica_draws": 17}, "replica_draws 17"),
+        ({"replica_draws": 0}, "replica_draws is 0"),
         ({"iterations": 0}, "iterations is 0"),
         ({"model": {"kind": "bridge", "pairing": "unpaired"}}, "bridge pairs the events anew"),
     ],

@@ -77,8 +77,8 @@ class Generative(Unfolder):
             other removes it once more. stop: "fixed" makes them all; "change" ends after the first, from the second on,
             that moves coarse truth bins (`stopping.Watch`) by less than `tolerance` of the data's statistical error in
             the root mean square, for the nominal; replicas make as many.
-        draws: K of the nominal; replica_draws: that of replicas; ratio_draws: that of the classifier between draws and
-            simulation.
+        draws: K of the nominal; replica_draws: that of replicas, at most as many; ratio_draws: that of the classifier
+            of a step.
         epochs, batch_size, learning_rate: of the first training of the generative model; later_epochs, later_rate: of
             those after a step.
         ratio_epochs: of the classifier of a step; side_epochs: of those for f and eps.
@@ -109,7 +109,7 @@ class Generative(Unfolder):
         tolerance: float = 0.1,
         draws: int = 16,
         replica_draws: int = 8,
-        ratio_draws: int = 4,
+        ratio_draws: int = 2,
         epochs: int = 30,
         later_epochs: int = 10,
         batch_size: int = 512,
@@ -133,8 +133,6 @@ class Generative(Unfolder):
                     "stack": stack}  # fmt: skip
         if low := [n for n, v in positive.items() if v < 1]:
             raise ConfigError(f"generative: {low[0]} is {positive[low[0]]}; at least 1 is needed")
-        if replica_draws > draws:
-            raise ConfigError(f"generative: replica_draws {replica_draws} must not be more than draws {draws}")
         if condition and set(condition) != {"median", "by"}:
             raise ConfigError(
                 f"generative: condition has {', '.join(map(str, condition))}; `median` and `by` are needed"
@@ -143,7 +141,7 @@ class Generative(Unfolder):
             raise ConfigError("generative: condition takes a median of the data alone; set background: positive")
         check("models", model, "generative.model", given=("dimensions", "conditions"))
         self.model, self.rule, self.stack = dict(model), Rule(iterations, stop, tolerance), stack
-        self.draws, self.replica_draws = draws, replica_draws
+        self.draws, self.replica_draws = draws, min(draws, replica_draws)
         self.recipe = Recipe(
             model=self.model,
             network={"width": width, "depth": depth},
