@@ -304,8 +304,29 @@ def prior_removal(figures: dict[str, Any]) -> tuple[str, Rows]:
     return f"{text}; `floor`: that of the true events, counted. Iteration 1 has the simulation's prior.", rows
 
 
+def density_uncertainty(figures: dict[str, Any]) -> tuple[str, Rows]:
+    """Pulls of bin probabilities, method by method, and the remedies tried."""
+    rows = [
+        {
+            "seeds": seeds,
+            "uncertainty": name,
+            "width of pulls": f"{f['width']:.2f} ± {f['width_error']:.2f}",
+            "at best": f"{f['ideal']:.2f}",
+            "mean pull": f"{f['mean']:+.2f} ± {f['mean_error']:.2f}",
+            "true error / counting": f"{f['error_over_counting']:.2f}",
+            "stated / counting": f"{f['sigma_over_counting']:.2f}",
+            "sets x members": f"{f['sets']} x {f['members']}",
+        }
+        for seeds, part in (("quoted", "methods"), ("tuning", "remedies"))
+        for name, f in figures[part].items()
+    ]
+    text = f"Probabilities of 9 quantile bins of a known density, learned from {figures['events']:,} events: mean over"
+    return f"{text} members, less the truth, over sigma. Counting: the error of the events' own fractions.", rows
+
+
 TABLES = {
     "coverage": coverage,
+    "density_uncertainty": density_uncertainty,
     "faults": faults,
     "fuzz": fuzz,
     "gaussian_closure": gaussian_closure,

@@ -108,8 +108,9 @@ class Transport(GenerativeModel):
                 f"{type(self).__name__}: steps {steps}, batch {batch}, tolerance {tolerance} given; at least 1, 1 and "
                 "above 0 is needed"
             )
-        # One observation of D velocities of unit variance for each event; their loss is a mean over D.
-        self.nats = 0.5 * dimensions
+        # A normal likelihood of D velocities x - e, each with the variance that no network removes: for standard normal
+        # x and e it is 2 - (2t - 1)^2 / (t^2 + (1 - t)^2), or pi / 2 on average over t. The loss is a mean over D.
+        self.nats = dimensions / math.pi
         self.solver: Solver = solver
         self.steps, self.tolerance, self.batch, self.precision = steps, tolerance, batch, precision
 
