@@ -184,8 +184,8 @@ class Generative(Unfolder):
             # Other events are reconstructed: rows of their own, in the nominal's scale.
             sample = (Scaled(varied, seed, like=scaled), varied) if moved else (scaled, inputs)
             these = Members(self.recipe, *sample, group, seed=own, state=state, key=key)
-            # What a bootstrap of the data leaves as it is, is not trained again.
-            first = handed if handed and group[0].family == "data_bootstrap" else these.first()
+            # What other data leave as it is, is not trained again.
+            first = handed if handed and group[0].family in ("nominal", "data_bootstrap") else these.first()
             networks, chosen = remove_prior(these, first, rule)
             if group == [NOMINAL]:
                 trained = first.arrays() | {"iterations": np.array([chosen])}
