@@ -38,7 +38,8 @@ def closure(remedy: str, entry: dict[str, Any], share: float, seed: int) -> dict
     tables = (EventTable(paths["data"]), EventTable(paths["simulation"]))
     inputs = quality.some(Inputs.load(*tables, observables, seed=seed), share)
     scaled, started = Scaled(inputs, seed), time.process_time()
-    given, target = scaled.reco[torch.from_numpy(scaled.matched_reco)], scaled.target
+    given = scaled.reco[torch.from_numpy(scaled.matched_reco)]
+    target = scaled.target(given)
     residual = Residual(scaled.size, scaled.size)
     if remedy == "linear residual":
         residual.fit(given, target)

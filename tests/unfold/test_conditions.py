@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from truthward.config import Observable
 from truthward.errors import ConfigError, DivergedError
 from truthward.unfold.arrays import Inputs
 from truthward.unfold.base import NOMINAL, Replica, unfold_all
 from truthward.unfold.conditions import SUBSETS, Medians, weighted_median
+from truthward.unfold.draws import Scaled
 from truthward.unfold.generative import Generative
 
 MEANS = (-1.0, 0.0, 1.0)
@@ -99,7 +101,7 @@ def test_replicas_have_medians_of_their_own_weights() -> None:
     np.testing.assert_array_equal(given[:, 1], alone)
     replicas = [NOMINAL, *(Replica("data_bootstrap", i) for i in range(100))]
     data = np.stack([inputs.varied(r).data_weight for r in replicas], axis=1)
-    measured = condition.measured(inputs.data_reco, data).numpy()[:, 0] * condition.scale
+    measured = condition.measured(inputs.data_reco[None], data).numpy()[:, 0] * condition.scale
     error = 1.2533 * np.hypot(0.5, SMEAR) / np.sqrt(len(inputs.data_reco))
     assert measured[1:].std() == pytest.approx(error, rel=0.3)
     first = np.arange(len(inputs.weight))[inputs.carried["mean"] == MEANS[0]]
@@ -164,6 +166,25 @@ def test_a_condition_without_a_parameter_is_refused(option: dict[str, str], word
     inputs.carried = {**inputs.carried, "x2": np.ones(30, dtype=np.float32)}
     with pytest.raises(ConfigError, match=words):
         Medians(inputs, option, 1)
+
+
+def test_truth_values_are_drawn_relative_to_the_median() -> None:
+    """A model that heeds nothing moves the peak along; what is drawn comes back in its own units, within its range."""
+    inputs = toy()
+    scaled = Scaled(inputs, 1, OPTION)
+    condition = scaled.medians
+    assert float(condition.steps[0]) == pytest.approx(condition.scale, rel=0.2)
+    given = condition.simulated(inputs.reco[None], inputs.weight[:, None])
+    target = scaled.target(torch.cat([scaled.reco[:, None], given], dim=-1))[:, 0]
+    # Relative to the median the three peaks are one, of the width of each.
+    relative = scaled.target_map.inverse(target)[:, 0]
+    assert float(relative.std()) == pytest.approx(0.5, abs=0.05)
+    back = scaled.truth_of(target, torch.cat([scaled.reco, given[:, 0]], dim=-1))
+    np.testing.assert_allclose(back.numpy(), inputs.truth, atol=1e-3)
+    far = scaled.truth_of(target, torch.cat([scaled.reco, given[:, 0] + 9.0], dim=-1))
+    assert float(far.max()) <= inputs.truth.max()
+    discrete = replace(inputs, observables=[Observable(name="x", range=(-5.0, 5.0), atoms=(0.0,))])
+    assert float(medians(discrete).steps.abs().max()) == 0.0
 
 
 def test_options_are_checked() -> None:

@@ -27,19 +27,26 @@ class Medians:
     events: data events count with their expected share of these. They are computed anew for each replica, with the
     replica's weights and reco values.
 
+    A spectrum whose peak goes with the parameter is hard to learn as a function of a single number. So the model draws
+    truth values of that observable relative to `steps` times the median, which is added afterwards: a model that does
+    not heed what it is told is then one that moves the peak along. The share is the one that makes the spectrum of all
+    values sharpest, which lays the peaks upon one another. It is 0 for an observable that is discrete.
+
     Args:
         inputs: of the nominal unfolding. seed: of the subsets.
+        like: of the nominal unfolding, where `inputs` are of a replica of another acceptance: what is told keeps its scale.
         option: {"median": an unfolded observable, "by": truth column that holds the parameter}; empty for no condition.
 
     Raises:
         ConfigError: an unknown observable or column, or a column of a single value.
 
     Attributes:
+        steps: (D,), by how much the truth values go with one unit of what is given.
         columns: 1; 0 without a condition, and nothing else is then to be asked of it.
     """
 
-    def __init__(self, inputs: Inputs, option: Mapping[str, Any], seed: int) -> None:
-        self.columns = len(option) // 2
+    def __init__(self, inputs: Inputs, option: Mapping[str, Any], seed: int, *, like: Medians | None = None) -> None:
+        self.columns, self.steps = len(option) // 2, torch.zeros(len(inputs.names))
         if not option:
             return
         for name, known in ((option["median"], inputs.names), (option["by"], list(inputs.carried))):
@@ -56,9 +63,17 @@ class Medians:
         self.seed, self.weight = seed, inputs.weight[matched]
         self.size = float(effective_size(inputs.data_weight))
         self.subset = (uniform(ids, seed_for(seed, "subset")) * SUBSETS).astype(np.int64)
+        if like is not None:
+            self.centre, self.scale, self.steps = like.centre, like.scale, like.steps
+            return
         nominal = inputs.reco[matched, self.place]
         medians = [weighted_median(nominal[g], self.weight[g, None])[0] for g in self._groups()]
         self.centre, self.scale = float(np.mean(medians)), float(np.std(medians))
+        observable = inputs.observables[self.place]
+        if not (observable.integer or observable.atoms):
+            distance = (np.array(medians) - self.centre)[self.group]
+            share = sharpest(inputs.truth[matched, self.place], distance, self.weight)
+            self.steps[self.place] = share * self.scale
 
     def simulated(self, reco: np.ndarray, weight: np.ndarray) -> Tensor:
         """What the matched events are given, (n_m, E, 1), scaled to order one.
@@ -78,18 +93,29 @@ class Medians:
         return self._scaled(found)
 
     def measured(self, reco: np.ndarray, weight: np.ndarray) -> Tensor:
-        """What the data events of each member are given, (E, 1).
+        """What the measured events of each member are given, (E, 1).
 
         Args:
-            reco: (M, D); weight: (M, E), of what is matched.
+            reco: (E or 1, n, D), in their own units; weight: (n, E), of what is matched.
         """
-        return self._scaled(weighted_median(reco[:, self.place], weight)[:, None])
+        found = [weighted_median(reco[e if len(reco) > 1 else 0, :, self.place], weight[:, e : e + 1])
+                 for e in range(weight.shape[1])]  # fmt: skip
+        return self._scaled(np.stack(found))
 
     def _groups(self) -> list[np.ndarray]:
         return [np.flatnonzero(self.group == g) for g in range(self.group.max() + 1)]
 
     def _scaled(self, medians: np.ndarray) -> Tensor:
         return torch.from_numpy(((medians - self.centre) / self.scale).astype(np.float32))
+
+
+def sharpest(values: np.ndarray, distance: np.ndarray, weight: np.ndarray) -> float:
+    """The share s in [0, 2] that makes the density of values - s distance sharpest, in the integral of its square:
+    (N,) each."""
+    edges = np.linspace(*np.quantile(values, [0.02, 0.98]), 81)
+    shares = np.linspace(0.0, 2.0, 41)
+    peaked = [(np.histogram(values - s * distance, edges, weights=weight)[0] ** 2).sum() for s in shares]
+    return float(shares[np.argmax(peaked)])
 
 
 def beside(events: Tensor, found: Tensor) -> Tensor:

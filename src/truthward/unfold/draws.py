@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from truthward.models.base import GenerativeModel
 from truthward.plugins import build
 from truthward.seeds import seed_for, uniform
 from truthward.unfold.arrays import Inputs
+from truthward.unfold.conditions import Medians
 
 
 class Scaled:
@@ -26,13 +27,21 @@ class Scaled:
     Rows are those of the inputs' masks, n_m matched events, n_f fiducial, n_r reconstructed, M data.
 
     Attributes:
-        target: (n_m, D), matched truth, to be generated; truth: (n_f, D), fiducial truth, as classifiers see it;
-        reco: (n_r, D); data: (M, D);
+        truth: (n_f, D), fiducial truth, as classifiers see it; reco: (n_r, D); data: (M, D);
+        medians: what models are given beside the reco values;
         matched_fiducial, matched_reco: masks of the matched events among the fiducial and the reconstructed ones.
     """
 
-    def __init__(self, inputs: Inputs, seed: int, *, like: Scaled | None = None) -> None:
+    def __init__(
+        self,
+        inputs: Inputs,
+        seed: int,
+        condition: Mapping[str, Any] | None = None,
+        *,
+        like: Scaled | None = None,
+    ) -> None:
         self.seed, self.size = seed, len(inputs.names)
+        self.medians = Medians(inputs, condition or {}, seed_for(inputs.seed, "medians"), like=like and like.medians)
         kinds = {
             "atoms": [o.atoms for o in inputs.observables],
             "integer": [o.integer for o in inputs.observables],
@@ -42,8 +51,13 @@ class Scaled:
             levels = ((inputs.truth, fiducial), (inputs.reco, passed))
             found = [QuantileTransform(self.size, **kinds).fit(*_weighted(x, inputs.weight, m)) for x, m in levels]
         self.truth_map, self.reco_map = found if like is None else (like.truth_map, like.reco_map)
-        place = self._uniform(inputs.event_id[matched], "place").float().clamp(max=1.0 - 2.0**-24)
-        self.target = self.truth_map(torch.from_numpy(inputs.truth[matched]), place)
+        self.place = self._uniform(inputs.event_id[matched], "place").float().clamp(max=1.0 - 2.0**-24)
+        self.matched_truth = torch.from_numpy(inputs.truth[matched])
+        self.target_map = self.truth_map if like is None else like.target_map
+        if self.medians.columns and like is None:
+            given = self.medians.simulated(inputs.reco[None, matched], inputs.weight[matched, None])[:, 0]
+            weight = torch.from_numpy(inputs.weight[matched])
+            self.target_map = QuantileTransform(self.size, **kinds).fit(self._relative(given), weight)
         self.truth = shown(self.truth_map, inputs.truth[fiducial])
         self.reco = shown(self.reco_map, inputs.reco[passed])
         self.data = shown(self.reco_map, inputs.data_reco)
@@ -52,6 +66,25 @@ class Scaled:
     def shifted(self, members: Sequence[Inputs]) -> Tensor:
         """Reco values (n_r, E, D) of members that each have their own."""
         return torch.stack([shown(self.reco_map, m.reco[m.pass_reco]) for m in members], dim=1)
+
+    def target(self, condition: Tensor) -> Tensor:
+        """What models generate for the matched events: (n_m, D), or (n_m, E, D) where members are given their own."""
+        if condition.ndim == 2:
+            return self.target_map(self._relative(condition[:, self.size :]), self.place)
+        own = [self.target_map(self._relative(c[:, self.size :]), self.place) for c in condition.unbind(1)]
+        return torch.stack(own, dim=1)
+
+    def truth_of(self, events: Tensor, condition: Tensor) -> Tensor:
+        """What models have generated (n, D) given (n, C), in its own units, within the range of the simulation."""
+        found, given = self.target_map.inverse(events), condition[:, self.size :]
+        if not self.medians.columns:
+            return found
+        # Beyond the fiducial region, where a median may move an event by a little, there is no efficiency.
+        low, high = self.matched_truth.amin(dim=0), self.matched_truth.amax(dim=0)
+        return (found + given * self.medians.steps).clamp(low, high)
+
+    def _relative(self, given: Tensor) -> Tensor:
+        return self.matched_truth - given * self.medians.steps if self.medians.columns else self.matched_truth
 
     def noise(self, event_id: np.ndarray, draw: int, *, even: bool = False) -> Tensor:
         """Standard normal numbers (n, D) of a draw: a function of the data event alone, so that replicas share them.
@@ -70,7 +103,7 @@ class Scaled:
 
     def draw(self, generator: GenerativeModel, data: Tensor, noise: Tensor) -> Tensor:
         """Truth events (n, D) in their own units for data events (n, D) as in `data`."""
-        return self.truth_map.inverse(generator.sample(data, noise))
+        return self.truth_of(generator.sample(data, noise), data)
 
     def _uniform(self, event_id: np.ndarray, *labels: object) -> Tensor:
         columns = [uniform(event_id, seed_for(self.seed, *labels, c)) for c in range(self.size)]
@@ -113,7 +146,9 @@ def drawn(scaled: Scaled, flows: Stack, condition: Tensor, event_id: np.ndarray,
     else:
         own = [(e if flows.members > 1 else 0, c) for e, c in enumerate(condition.unbind(1))]
         events = torch.stack([torch.cat([flows.one(m, "sample", c, n) for n in noise]) for m, c in own])
-    return torch.stack([shown(scaled.truth_map, scaled.truth_map.inverse(e)) for e in events], dim=1)
+    each = [condition] * len(events) if condition.ndim == 2 else condition.unbind(1)
+    given = [torch.cat([c] * count) for c in each]
+    return torch.stack([shown(scaled.truth_map, scaled.truth_of(e, c)) for e, c in zip(events, given, strict=True)], 1)
 
 
 def shown(transform: QuantileTransform, values: np.ndarray | Tensor) -> Tensor:

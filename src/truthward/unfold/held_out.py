@@ -38,7 +38,7 @@ def held_out_draws(
     chosen = np.flatnonzero(test & inputs.matched & (inputs.weight != 0))
     if not len(chosen):
         raise InputError("posterior: no reconstructed signal event in the test split; nothing was held out to judge by")
-    scaled = Scaled(rest, seed)
+    scaled = Scaled(rest, seed, recipe.condition)
     members = Members(recipe, scaled, rest, [NOMINAL], seed=seed, state=state, key=key)
     model = recipe.build(scaled.size, members.first().flows.state_of(0))
     rank = uniform(inputs.event_id[chosen], seed_for(seed, "posterior", "events"))

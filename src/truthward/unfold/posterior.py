@@ -19,7 +19,7 @@ from truthward.ratio.probability import Probability
 from truthward.seeds import seed_for
 from truthward.unfold.arrays import Inputs, Replica
 from truthward.unfold.background import without_background
-from truthward.unfold.conditions import Medians, beside
+from truthward.unfold.conditions import beside
 from truthward.unfold.draws import Measured, Scaled, model_of
 
 PROBABILITIES = ("signal", "rest", "efficiency")
@@ -116,7 +116,7 @@ class Members:
         self.matched = weight[inputs.matched]
         self.own = replicas[0].family.startswith("systematic:")
         self.reco = scaled.shifted(varied) if self.own else scaled.reco
-        self.medians = Medians(inputs, recipe.condition, seed_for(inputs.seed, "medians"))
+        self.medians = scaled.medians
         self.matched_reco = np.stack([v.reco[inputs.matched] for v in (varied if self.own else varied[:1])])
         self._entries: dict[tuple[int, int], dict[str, Any]] = {}
         self.checks: dict[str, np.ndarray] = {}
@@ -148,9 +148,10 @@ class Members:
         """What the models are given beside the data events, (E, 0 or 1)."""
         if not self.medians.columns:
             return torch.zeros(len(self.replicas), 0)
-        return self.medians.measured(
-            self.inputs.data_reco, networks.fraction(self.measured.reco) * self.measured.weight
-        )
+        reco, weight = self.measured.reco, self.measured.weight
+        each = [reco] if reco.ndim == 2 else reco.unbind(1)
+        values = np.stack([self.scaled.reco_map.inverse(r).numpy() for r in each])
+        return self.medians.measured(values, networks.fraction(reco) * weight)
 
     def train(self, networks: Networks, matched: np.ndarray, step: int, diagnostics: dict[str, np.ndarray]) -> None:
         """Train p(t | r) and f(r) with these weights (n_m, E) of the matched events; all others keep theirs."""
@@ -167,11 +168,15 @@ class Members:
         condition = self.condition(matched)
         own = condition.ndim == 3
 
+        target = self.scaled.target(condition)
+        moved = target.ndim == 3
+
         def loss(x: Tensor, condition: Tensor) -> Tensor:
-            return flows.call("loss", x, condition.transpose(0, 1) if own else condition, own=(False, own))
+            each = (a.transpose(0, 1) if o else a for a, o in ((x, moved), (condition, own)))
+            return flows.call("loss", *each, own=(moved, own))
 
         common, held = self.common("model", step), self.held(settings, self.inputs.validation[self.inputs.matched])
-        fitted = fit(flows, loss, (self.scaled.target, condition), torch.from_numpy(matched),
+        fitted = fit(flows, loss, (target, condition), torch.from_numpy(matched),
                      settings, seed=common["seed"], validation=None if held is None else torch.from_numpy(held),
                      label=common["name"], state=common["state"], state_key=self.key)  # fmt: skip
         self.note(step, {**_losses(fitted, held is not None), **diagnostics})
