@@ -36,8 +36,8 @@ CENTRE = 172.5
 BLOCKS = {"range": 2, "fixed": 1, "data": 1} if common.QUICK else {"range": 44, "fixed": 9, "data": 8}
 EVENTS = 500 if common.QUICK else 1000
 TESTED = [169.5, 175.5] if common.QUICK else MASSES
-EXPERIMENTS = 1 if common.QUICK else 4
-BOOTSTRAPS, SIMULATIONS, TRAININGS = (20, 2, 2) if common.QUICK else (50, 6, 4)
+EXPERIMENTS = 1 if common.QUICK else 3
+BOOTSTRAPS, SIMULATIONS, TRAININGS = (20, 2, 2) if common.QUICK else (40, 4, 3)
 SEED = 1
 OBSERVABLES = [
     Observable(name="m_jjj", range=(130.0, 215.0), bins=17),

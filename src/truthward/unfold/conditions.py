@@ -34,7 +34,7 @@ class Medians:
 
     Args:
         inputs: of the nominal unfolding. seed: of the subsets.
-        like: of the nominal unfolding, where `inputs` are of a replica of another acceptance: what is told keeps its scale.
+        like: that of the nominal, where `inputs` are of a replica of another acceptance: the scale of what is told stays.
         option: {"median": an unfolded observable, "by": truth column that holds the parameter}; empty for no condition.
 
     Raises:
