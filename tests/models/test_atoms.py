@@ -44,7 +44,7 @@ def drawn(kind: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     data = to_normal(truth, place), shown(reco, torch.full_like(reco, 0.5))
     settings = Settings(epochs=40, batch_size=250, learning_rate=4e-3)
     fit(model, model.loss, data, torch.ones(EVENTS), settings, seed=5, label=kind)
-    expected, condition = events(20_000, seed=6)
+    expected, condition = events(8000, seed=6)
     noise = torch.randn(expected.shape, generator=torch.Generator().manual_seed(7))
     found = to_normal.inverse(model.sample(shown(condition, torch.full_like(condition, 0.5)), noise))
     return truth, found, expected, condition
