@@ -17,10 +17,9 @@ from matplotlib.figure import Figure
 
 from truthward.config import Observable
 from truthward.errors import InputError
-from truthward.plots import inputs, models, page, posterior, progress, results, style
+from truthward.plots import inputs, models, page, progress, results, style
 from truthward.provenance import Record
 from truthward.validate import metrics
-from truthward.validate.posterior import uniformity
 
 OBSERVABLES = [
     Observable(name="m", label="jet mass $m$", unit="GeV", range=(0.0, 75.0)),
@@ -203,15 +202,6 @@ def summary_page(truth: bool = True, **changes) -> Figure:
     return page.summary_page("zjets", note="leading jet of Z+jets at 14 TeV", **given)
 
 
-def posteriors(conditional: bool = True) -> dict:
-    """Draws too narrow, so that the ranks pile up at both ends."""
-    u = np.random.default_rng(1).beta(0.93, 0.93, (7, 5000))
-    each = [uniformity((100 * v).astype(int), 99, np.ones(5000), seed=1) for v in u]
-    ranks = dict(zip((o.name for o in OBSERVABLES), each, strict=False))
-    used = {"events": 40_000, "used": 5000}
-    return {"conditional": conditional, "draws": 99, "ranks": ranks, "tarp": each[-1], "used": used}
-
-
 def covariances() -> dict:
     random = np.random.default_rng(1)
     factors = random.normal(size=(40, 3)) + 0.4
@@ -241,8 +231,6 @@ FIGURES = {
     "marginals": lambda: models.marginals("flow_matching", surrogate(), OBSERVABLES),
     "amplification": lambda: models.amplification(amplified()),
     "agreement": lambda: results.agreement(validated(), OBSERVABLES),
-    "posterior": lambda: posterior.calibration("generative", posteriors(), OBSERVABLES),
-    "posterior_of_a_map": lambda: posterior.calibration("bridge", posteriors(False), OBSERVABLES[:1]),
     "correlation": lambda: results.correlation(covariances(), OBSERVABLES),
     "summary_page": summary_page,
     "summary_page_without_truth": lambda: summary_page(truth=False),
@@ -278,7 +266,7 @@ def test_every_figure_is_drawn_and_saved_with_its_provenance(tmp_path, name, ass
     assert_nothing_is_covered(figure)
 
 
-@pytest.mark.parametrize("name", ["data_over_simulation", "correlation", "posterior", "summary_page"])
+@pytest.mark.parametrize("name", ["data_over_simulation", "correlation", "summary_page"])
 def test_a_label_that_is_no_mathematics_is_drawn_as_it_is_written(tmp_path, monkeypatch, name):
     broken = [r"$\nothing{m}$", r"$\frac{1$ and $}$", "<b>$_$</b>", "100$ of 200$", "$", r"\$\$"]
     odd = [o.model_copy(update={"label": b, "unit": b}) for o, b in zip(OBSERVABLES, broken, strict=True)]
