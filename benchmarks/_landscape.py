@@ -17,6 +17,9 @@ from truthward.seeds import seed_for
 from truthward.unfold.base import NOMINAL, Inputs, Replica
 from truthward.validate.two_sample import floor_test, two_sample_test
 
+FIRST_DRAWS = 4
+"""Draws of each event, at most, of what the first training gives: its prior's bias is far above their noise."""
+
 
 def run(entry: dict[str, Any], seed: int, bootstrap: int, share: float, tested: int, epochs: int) -> dict[str, Any]:
     """One unfolding, and of a generative method also the one that its first training gives.
@@ -32,7 +35,9 @@ def run(entry: dict[str, Any], seed: int, bootstrap: int, share: float, tested: 
     inputs = quality.some(Inputs.load(*tables, observables, seed=seed), share)
     if bootstrap:
         inputs = inputs.varied(Replica("data_bootstrap", bootstrap))
-    steps = {"prior left": {"iterations": 1}, "prior removed": {}} if entry["kind"] == "generative" else {"": {}}
+    steps: dict[str, dict[str, Any]] = {"": {}}
+    if entry["kind"] == "generative":
+        steps = {"prior left": {"iterations": 1, "draws": min(entry["draws"], FIRST_DRAWS)}, "prior removed": {}}
     found: dict[str, Any] = {"results": {}, "seconds": 0.0}
     trained = {"cpu": 0.0, "wall": 0.0}
     with tempfile.TemporaryDirectory() as state:
@@ -46,7 +51,7 @@ def run(entry: dict[str, Any], seed: int, bootstrap: int, share: float, tested: 
             drawing = time.process_time() - cpu
             found["seconds"] = trained["cpu"]
             columns = {n: np.concatenate([r[n] for r in rows]) for n in rows[0]}
-            draws = entry.get("draws", 1)
+            draws = (entry | change).get("draws", 1)
             found["results"][what] = {
                 "train": trained,
                 "events_per_second": len(columns["event_id"]) / drawing if "draws" in entry else None,
