@@ -35,12 +35,10 @@ class Block(nn.Module):
             bias: (B, H, P, P), added to the scores.
             others: (B, Q, 2 W), what `keys` says of Q other elements (B, Q, W).
         """
-        query, seen = self.project(self.norm(x)).tensor_split([x.shape[-1]], -1)
+        query, *seen = self._heads(self.project(self.norm(x)))
         if others is not None:
-            seen = torch.cat([seen, others], dim=-2)
-        query, key, value = (
-            part.unflatten(-1, (self.heads, -1)).transpose(-2, -3) for part in (query, *seen.chunk(2, -1))
-        )
+            seen = [torch.cat(pair, dim=-2) for pair in zip(seen, self._heads(others), strict=True)]
+        key, value = seen
         # Not torch's scaled_dot_product_attention, which does not run under vmap, nor its softmax, which takes three
         # times as long where rows are short.
         scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
@@ -49,3 +47,9 @@ class Block(nn.Module):
         mixed = (shares @ value) / shares.sum(-1, keepdim=True)
         x = x + self.out(mixed.transpose(-2, -3).flatten(-2))
         return x + self.dense(self.norm(x))
+
+    def _heads(self, parts: Tensor) -> tuple[Tensor, ...]:
+        """(B, P, K W) -> K of (B, H, P, W / H)."""
+        return (
+            parts.unflatten(-1, (-1, self.heads, self.out.in_features // self.heads)).permute(2, 0, 3, 1, 4).unbind(0)
+        )
