@@ -10,6 +10,8 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "src"))
 
+from _tables_sampling import sampling_speed  # noqa: E402
+
 from truthward.artefact import read_json, write_text  # noqa: E402
 
 START, END = "<!-- tables -->", "<!-- /tables -->"
@@ -359,6 +361,7 @@ TABLES = {
     "overhead": overhead,
     "prior_removal": prior_removal,
     "replica_spread": replica_spread,
+    "sampling_speed": sampling_speed,
     "scale": scale,
     "stress": stress,
 }
