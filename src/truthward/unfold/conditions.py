@@ -34,7 +34,7 @@ class Medians:
 
     Args:
         inputs: of the nominal unfolding. seed: of the subsets.
-        like: that of the nominal, where `inputs` are of a replica of another acceptance: the scale of what is told stays.
+        like: that of the nominal, where `inputs` are of a replica of another acceptance: its scale is kept.
         option: {"median": an unfolded observable, "by": truth column that holds the parameter}; empty for no condition.
 
     Raises:
