@@ -217,6 +217,25 @@ def replica_spread(figures: dict[str, Any]) -> tuple[str, Rows]:
     return f"{text} {cost['over_nominal']:.1f} times a nominal unfolding of {cost['events']:,} events.", rows
 
 
+def top_mass(figures: dict[str, Any]) -> tuple[str, Rows]:
+    """The fitted mass against the true one for each training, and the pulls."""
+    rows = []
+    for method, f in figures["methods"].items():
+        cells = {f"data of {m} GeV": f"{g['value']:.2f} ± {g['sigma']:.2f}" for m, g in f["fits"].items()}
+        slope, offset = (f"{f[n]:{sign}.2f} ± {f[f'{n}_error']:.2f}" for n, sign in (("slope", ""), ("offset", "+")))
+        rows.append({"trained on": method, **cells, "slope": slope, "offset at 172.5 [GeV]": offset})
+    errors = next(reversed(figures["methods"].values()))["fits"]
+    parts = {n: [f["parts"][n] for f in errors.values()] for n in next(iter(errors.values()))["parts"]}
+    stated = ", ".join(f"{n} {min(v):.2f} to {max(v):.2f} GeV" for n, v in parts.items())
+    caption = (
+        f"Top mass [GeV] fitted to unfolded m_jjj, {figures['simulated']:,} simulated events of five masses and "
+        f"{figures['events']:,} independent ones of each mass as data; errors of the last row: {stated}, those of the "
+        f"others are statistical. {figures['experiments']} experiments of parts of the data: pulls of mean "
+        f"{figures['pull_mean']:+.2f} and width {figures['pull_width']:.2f}"
+    )
+    return f"{caption}.", rows
+
+
 def faults(figures: dict[str, Any]) -> tuple[str, Rows]:
     """What was done to a study, what it said, what it lost, and how long the call after that took."""
     rows = [
@@ -364,6 +383,7 @@ TABLES = {
     "sampling_speed": sampling_speed,
     "scale": scale,
     "stress": stress,
+    "top_mass": top_mass,
 }
 
 
