@@ -189,7 +189,8 @@ def landscape(figures: dict[str, Any]) -> tuple[str, Rows]:
     limits = ", ".join(f"{n} {figures['verdict']['limits'][n]:.2f}" for n in names)
     text = (
         "Z+jets, 200,000 events each of simulation and data: triangular discriminator x 10^3 against the truth, mean ± "
-        "spread over seeds, in brackets the excess over the floor; AUC and JSD of a classifier of unfolded events and "
+        "spread over seeds, in brackets the excess over the floor, in which draws of one data event count as one; for "
+        "IBU the spread is that of the data. AUC and JSD: of a classifier of unfolded events and "
         f"truth, {figures['tested']:,} of each. An observable closes where its excess is at most 1.5 times the larger "
         f"of MultiFold's and the floor's own standard deviation ({limits})."
     )
