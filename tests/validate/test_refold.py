@@ -26,6 +26,22 @@ def test_by_hand():
     assert lost == 7.0
 
 
+def test_fakes_that_go_with_the_signal_by_hand():
+    signal = np.array([True, True, True, False])
+    for share, expected in ((False, [0.0, 6.0, 0.5, 0.0, 0.0]), (True, [0.0, 8.0, 0.5, 0.0, 0.0])):
+        response = Response(EDGES, share=share)
+        # One matched event, which a result of three makes as many; two fakes beside it; background in the next bin.
+        response.add(
+            np.array([0.5, np.nan, np.nan, np.nan]), np.array([0.5, 0.5, 0.5, 1.5]), np.arange(4) == 0,
+            np.ones(4, dtype=bool), np.array([6.0, 1.0, 1.0, 0.5]), signal=signal,
+            simulated=np.array([2.0, 1.0, 1.0, 0.5]),
+        )  # fmt: skip
+        folded, covariance, _ = response.fold(np.array([0.0, 4.0, 0.0, 0.0, 0.0]))
+        assert folded.tolist() == expected
+        # Fakes in proportion have their own error, in proportion.
+        assert np.diag(covariance)[1:3].tolist() == [2.0 * (4.0 if share else 1.0), 0.25]
+
+
 def test_folding_the_simulation_itself_gives_its_reco_spectrum(study, observables):
     path = study.simulation()
     table = EventTable(path)

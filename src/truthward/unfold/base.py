@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -63,12 +63,14 @@ class Unfolder(ABC):
     """A method of unfolding. Options are keyword-only constructor arguments with literal defaults.
 
     `joint`: one set of weights for all observables, or one for each of them. `observables`: names of those that it
-    unfolds, empty for all of the study. `constituents`: how many constituents of each level it looks at, hardest first.
+    unfolds, empty for all of the study. `fakes`: taken as an absolute number, or as a share of the signal.
+    `constituents`: how many constituents of each level it looks at, hardest first.
     `buffer`: rows of both tables that it holds in memory at once, where it can do with less than all.
     """
 
     joint: bool
     observables: Sequence[str] = ()
+    fakes: Literal["absolute", "share"] = "absolute"
     constituents: int = 0
     buffer: int = 0
 
@@ -184,7 +186,7 @@ def write_part(
         part={name: [r.index for r in replicas if r.family == name] for name in families},
         nominal=NOMINAL in replicas,
         iterations=result.iterations,
-        extra=result.extra,
+        extra=result.extra | {"fakes": unfolder.fakes},
     )
 
 

@@ -98,7 +98,7 @@ class FeatureFit(Unfolder):
         self.observables = tuple(observables)
         self.settings = Settings(epochs, batch_size, learning_rate, precision=precision)
         self.network = {"width": width, "depth": depth, "activation": activation}
-        self.passes, self.penalty, self.share = passes, penalty, fakes == "share"
+        self.fakes, self.passes, self.penalty, self.share = fakes, passes, penalty, fakes == "share"
 
     def unfold(
         self,

@@ -140,6 +140,7 @@ class Generative(Unfolder):
         if condition and background == "subtract":
             raise ConfigError("generative: condition takes a median of the data alone; set background: positive")
         check("models", model, "generative.model", given=("dimensions", "conditions"))
+        self.fakes = fakes
         self.model, self.rule, self.stack = dict(model), Rule(iterations, stop, tolerance), stack
         self.draws, self.replica_draws = draws, min(draws, replica_draws)
         self.recipe = Recipe(

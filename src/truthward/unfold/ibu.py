@@ -61,7 +61,7 @@ class Ibu(Unfolder):
         if not 0 < purity < 1 or min(events, tolerance) <= 0 or max_iterations < 1:
             raise ConfigError("ibu: purity lies in (0, 1); events, tolerance and max_iterations are positive")
         self.purity, self.events, self.tolerance, self.max_iterations = purity, events, tolerance, max_iterations
-        self.share = fakes == "share"
+        self.fakes, self.share = fakes, fakes == "share"
 
     def unfold(
         self,

@@ -123,6 +123,7 @@ class Omnifold(Unfolder):
         if self.sets != (network != "dense"):
             raise ConfigError(f"omnifold: network {network} does not take {inputs}; deep_sets and attention take "
                               "constituents, dense takes observables")  # fmt: skip
+        self.fakes = fakes
         self.observables, self.constituents = tuple(observables), constituents if self.sets else 0
         self.rules = Rules(Rule(iterations, stop, tolerance), fakes, background)
         self.recipe = Recipe(

@@ -101,10 +101,13 @@ def validate_method(
         "used": {},
     }
     settings: dict[str, Any] = {"seeds": seeds, "epochs": epochs, "seed": seed_for(seed, "validate"), "state": state}
-    marginal = Response.of(simulated, edges)
+    share = result.metadata.get("fakes") == "share"
+    marginal = Response.of(simulated, edges, share=share)
     reweighted = marginal
     if joint is not None:
-        reweighted = Response.of(simulated, edges, ratio=ratio_of(joint, prior, label="refold", **settings))
+        reweighted = Response.of(
+            simulated, edges, ratio=ratio_of(joint, prior, label="refold", **settings), share=share
+        )
     weights = {}
     samples = {"prior": prior, "data": reco} | ({} if truth is None else {"truth": truth})
     for observable in chosen:

@@ -25,7 +25,8 @@ class Response:
     """P(reco bin | truth bin) of one observable, efficiency included, under- and overflow at both levels.
 
     The simulation's fiducial events (`pass_truth`, signal) give the response; everything else that is reconstructed
-    (fakes, background) is added as it stands, absolute. Events stream through `add`.
+    (fakes, background) is added as it stands, absolute. With `share`, as an unfolding with `fakes: share` has it, fakes
+    are added in their simulated proportion to the matched events of each reco bin. Events stream through `add`.
 
     What it can show: that the result, the response and the data do not fit together. What it cannot: the unfolded
     histogram was fitted to these very data, so a chi2 as small as the number of bins proves nothing, and many truth
@@ -35,16 +36,23 @@ class Response:
     and has errors that the chi2 does not know. For what is wrong within a bin all of it is blind.
     """
 
-    def __init__(self, edges: np.ndarray) -> None:
-        self.edges = np.asarray(edges, dtype=float)
+    def __init__(self, edges: np.ndarray, *, share: bool = False) -> None:
+        self.edges, self.share = np.asarray(edges, dtype=float), share
         bins = self.edges.size + 1
         self.matched, self.matched2 = np.zeros((bins, bins)), np.zeros((bins, bins))
         self.fiducial, self.fiducial2 = np.zeros(bins), np.zeros(bins)
         self.fixed, self.fixed2 = np.zeros(bins), np.zeros(bins)
+        # With `share`: fakes, which are then no part of `fixed`, and the matched events that they are in proportion to.
+        self.fakes, self.fakes2, self.simulated = np.zeros(bins), np.zeros(bins), np.zeros(bins)
 
     @classmethod
     def of(
-        cls, simulation: EventTable, edges: Mapping[str, np.ndarray], *, ratio: Ratio | None = None
+        cls,
+        simulation: EventTable,
+        edges: Mapping[str, np.ndarray],
+        *,
+        ratio: Ratio | None = None,
+        share: bool = False,
     ) -> dict[str, Response]:
         """The responses of some observables, name -> edges, in an event table of simulation, batch by batch.
 
@@ -52,8 +60,9 @@ class Response:
             ratio: factor on the weight of each fiducial event, from its id (n,) and its truth values (n, D) of the
                 observables in their order: unfolded over simulated truth, all observables jointly; then the others are
                 distributed as in the result, not as in the prior.
+            share: see the class.
         """
-        responses = {name: cls(own) for name, own in edges.items()}
+        responses = {name: cls(own, share=share) for name, own in edges.items()}
         columns = [f"{level}_{name}" for level in ("truth", "reco") for name in edges]
         for batch in simulation.batches([*columns, "pass_truth", "pass_reco", "weight", "process", "event_id"]):
             fiducial = batch["pass_truth"] & (batch["process"] == SIGNAL)
@@ -62,16 +71,35 @@ class Response:
                 truth = np.stack([batch[f"truth_{name}"][fiducial] for name in edges], axis=1)
                 weight[fiducial] *= ratio(batch["event_id"][fiducial], truth)
             for name, response in responses.items():
-                response.add(batch[f"truth_{name}"], batch[f"reco_{name}"], fiducial, batch["pass_reco"], weight)
+                response.add(batch[f"truth_{name}"], batch[f"reco_{name}"], fiducial, batch["pass_reco"], weight,
+                             signal=batch["process"] == SIGNAL, simulated=batch["weight"])  # fmt: skip
         return responses
 
     def add(
-        self, truth: np.ndarray, reco: np.ndarray, fiducial: np.ndarray, pass_reco: np.ndarray, weight: np.ndarray
+        self,
+        truth: np.ndarray,
+        reco: np.ndarray,
+        fiducial: np.ndarray,
+        pass_reco: np.ndarray,
+        weight: np.ndarray,
+        *,
+        signal: np.ndarray | None = None,
+        simulated: np.ndarray | None = None,
     ) -> None:
-        """Count events: all (n,); truth values matter where `fiducial`, reco values where `pass_reco`."""
+        """Count events: all (n,); truth values matter where `fiducial`, reco values where `pass_reco`.
+
+        signal: which are of the signal, None: all. simulated: weights as simulated, where `weight` is another.
+        """
         bins = self.fiducial.size
         t, r = bin_of(truth, self.edges), bin_of(reco, self.edges)
         both, fixed = fiducial & pass_reco, pass_reco & ~fiducial
+        if self.share:
+            fakes = fixed if signal is None else fixed & signal
+            fixed = fixed & ~fakes
+            own = weight if simulated is None else simulated
+            self.simulated += np.bincount(r[both], weights=own[both], minlength=bins)
+            self.fakes += np.bincount(r[fakes], weights=weight[fakes], minlength=bins)
+            self.fakes2 += np.bincount(r[fakes], weights=weight[fakes] ** 2, minlength=bins)
         cell = t[both] * bins + r[both]
         for power, matched, total, other in (
             (1, self.matched, self.fiducial, self.fixed),
@@ -86,7 +114,7 @@ class Response:
         """Expected reco contents (B + 2,) of truth contents (B + 2,), their covariance, and the yield without response.
 
         The covariance is that of the finite simulation: that of the probabilities in each truth bin, sum of weight^2
-        (indicator - probability)(indicator - probability), and of the fixed part. Truth bins that the simulation does
+        (indicator - probability)(indicator - probability), and of what is added. Truth bins that the simulation does
         not fill fold to nothing; their yield is returned.
         """
         known = self.fiducial > 0
@@ -94,9 +122,11 @@ class Response:
         p = np.divide(self.matched, self.fiducial[:, None], out=np.zeros_like(self.matched), where=known[:, None])
         s2 = scale**2
         cross = (s2[:, None] * p).T @ self.matched2
-        covariance = np.diag(s2 @ self.matched2 + self.fixed2) - cross - cross.T
+        signal = truth @ p
+        rate = np.divide(signal, self.simulated, out=np.zeros_like(signal), where=self.simulated > 0)
+        covariance = np.diag(s2 @ self.matched2 + self.fixed2 + rate**2 * self.fakes2) - cross - cross.T
         covariance += (p * (s2 * self.fiducial2)[:, None]).T @ p
-        return truth @ p + self.fixed, covariance, float(np.sum(truth[~known]))
+        return signal + rate * self.fakes + self.fixed, covariance, float(np.sum(truth[~known]))
 
 
 def compare_refolded(response: Response, truth: np.ndarray, data: Counts) -> dict[str, Any]:
