@@ -20,8 +20,9 @@ from truthward.unfold.base import NOMINAL, Inputs, Replica, replicas_of, unfold_
 SMALL = {
     "omnifold": {"iterations": 2, "epochs": 2, "later_epochs": 1, "width": 8, "depth": 1, "stack": 3},
     "feature_fit": {"epochs": 3, "width": 8, "depth": 1, "batch_size": 256},
-    "generative": {"model": {"kind": "flow_matching", "width": 8, "depth": 1}, "epochs": 2, "later_epochs": 1,
-                   "ratio_epochs": 1, "side_epochs": 1, "draws": 2, "replica_draws": 1, "width": 8, "depth": 1},
+    "generative": {"model": {"kind": "flow_matching", "width": 8, "depth": 1}, "iterations": 2, "epochs": 2,
+                   "later_epochs": 1, "ratio_epochs": 1, "side_epochs": 1, "draws": 2, "replica_draws": 1,
+                   "width": 8, "depth": 1},
 }  # fmt: skip
 FAMILIES = {
     "data_bootstrap": 2, "mc_bootstrap": 2, "initialisation": 2, "combined": 2, "systematic:calibration": 2

@@ -21,8 +21,8 @@ from truthward.unfold.generative import Generative
 SHIFT, SMEAR = 0.5, 0.7
 # What one Bayesian inversion with a Gaussian prior of unit width leaves of a shift of the mean (the width is exact).
 REMAINS = SMEAR**2 / (1 + SMEAR**2)
-QUICK = {"model": {"kind": "flow_matching", "width": 32, "depth": 2}, "epochs": 12, "later_epochs": 6, "width": 24,
-         "classifier_batch": 256}  # fmt: skip
+QUICK = {"model": {"kind": "flow_matching", "width": 32, "depth": 2}, "iterations": 2, "stop": "fixed",
+         "epochs": 12, "later_epochs": 6, "width": 24, "classifier_batch": 256}  # fmt: skip
 
 
 def efficiency(x: np.ndarray) -> np.ndarray:
@@ -105,14 +105,14 @@ def blocks(result: Result, replica: Replica = NOMINAL) -> tuple[np.ndarray, np.n
 
 
 def nominal(inputs: Inputs, **options: object) -> tuple[np.ndarray, np.ndarray]:
-    return blocks(Generative(**QUICK, **options).unfold(inputs, [NOMINAL], seed=3))
+    return blocks(Generative(**QUICK | options).unfold(inputs, [NOMINAL], seed=3))
 
 
 def test_what_the_model_has_wrong_does_not_enter_the_prior(monkeypatch: pytest.MonkeyPatch) -> None:
     """Data like the simulation and a model that draws all events off by half a sigma: there is nothing to remove."""
     sample = FlowMatching.sample
     monkeypatch.setattr(FlowMatching, "sample", lambda self, given, noise: sample(self, given, noise) + 0.5)
-    result = Generative(**QUICK, iterations=2).unfold(toy(shift=0.0), [NOMINAL], seed=3)
+    result = Generative(**QUICK).unfold(toy(shift=0.0), [NOMINAL], seed=3)
     (entry,) = [h for h in result.history if "effective_size" in h]
     # A ratio to the simulation's own truth would leave exp(-0.5^2) = 0.78 of the events.
     assert entry["effective_size"] > 0.97 * 8000
@@ -136,7 +136,7 @@ def test_prior_removal_takes_the_bias_that_bayes_theorem_says() -> None:
 
 def test_the_bias_falls_until_the_rule_ends_it_and_replicas_make_as_many_iterations() -> None:
     inputs, replicas = toy(), [Replica("data_bootstrap", 0), Replica("initialisation", 0)]
-    ruled = Generative(**QUICK, iterations=6, stop="change", tolerance=1.2)
+    ruled = Generative(**QUICK | {"iterations": 6, "stop": "change", "tolerance": 1.2})
     result = unfold_all(ruled, inputs, replicas, seed=3)
     history = {str(r): [h for h in result.history if h["replica"] == str(r) and "contents" in h]
                for r in (NOMINAL, *replicas)}  # fmt: skip
@@ -147,8 +147,8 @@ def test_the_bias_falls_until_the_rule_ends_it_and_replicas_make_as_many_iterati
     for replica in replicas:
         assert len(history[str(replica)]) == result.iterations
     # The nominal's choice is what counts, also where a replica's own changes would have it go on.
-    strict = Generative(**SHORT, iterations=4, stop="change", tolerance=1e-6)
-    given = Generative(**SHORT, iterations=2).unfold(inputs, [NOMINAL], seed=3).trained
+    strict = Generative(**SHORT | {"iterations": 4, "stop": "change", "tolerance": 1e-6})
+    given = Generative(**SHORT).unfold(inputs, [NOMINAL], seed=3).trained
     assert strict.unfold(inputs, replicas[:1], seed=3, nominal=given).iterations == 2
     edges = [-np.inf, *result.extra["watched"]["x"], np.inf]
     wanted = np.diff([0.5 * (1 + math.erf((e - SHIFT) / 2**0.5)) for e in edges]) * len(inputs.data_reco)
@@ -192,7 +192,7 @@ def test_the_share_of_fakes_follows_the_removal_of_the_prior() -> None:
         "replica_draws": 2,
     }
     before, after = (
-        blocks(Generative(**short, iterations=n).unfold(inputs, [NOMINAL], seed=3))[1].sum() for n in (1, 3)
+        blocks(Generative(**short | {"iterations": n}).unfold(inputs, [NOMINAL], seed=3))[1].sum() for n in (1, 3)
     )
     expected = len(inputs.data_reco) - 0.25 * 8000
     assert before == pytest.approx(len(inputs.data_reco) / 1.25, rel=0.01)
@@ -264,7 +264,7 @@ def test_a_replica_depends_neither_on_its_job_nor_on_its_stack(tmp_path) -> None
 def test_replicas_share_the_noise_of_sampling() -> None:
     """A bootstrap of the data does not touch the first network: without prior removal its draws stay."""
     inputs, replica = toy(2000), Replica("data_bootstrap", 1)
-    unfolder = Generative(**SHORT, iterations=1, draws=2)
+    unfolder = Generative(**SHORT | {"iterations": 1}, draws=2)
     rows = list(unfold_all(unfolder, inputs, [replica], seed=3).rows)
     (x, w), (y, v) = (blocks(Result(rows, []), r) for r in (NOMINAL, replica))
     counts = np.tile(inputs.varied(replica).data_weight, 2)
@@ -314,7 +314,7 @@ def test_integers_and_atoms_come_back_exactly() -> None:
 
 
 def test_an_interrupted_training_is_taken_up_in_every_iteration(tmp_path) -> None:
-    inputs, unfolder = toy(800), Generative(**SHORT, iterations=3)
+    inputs, unfolder = toy(800), Generative(**SHORT | {"iterations": 3})
     first = blocks(unfolder.unfold(inputs, [NOMINAL], seed=3, state=tmp_path, key="k"))
     states = sorted(p.name for p in tmp_path.iterdir())
     # Without misses and fakes: a model an iteration, and a ratio between two.

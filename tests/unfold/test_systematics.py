@@ -111,6 +111,7 @@ METHODS = {
     "omnifold": {"iterations": 3, "epochs": 4, "later_epochs": 2, "width": 16, "depth": 1},
     "generative": {
         "model": {"kind": "flow_matching", "width": 24, "depth": 2},
+        "iterations": 2,
         "epochs": 6,
         "later_epochs": 3,
         "ratio_epochs": 4,

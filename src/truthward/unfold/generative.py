@@ -76,7 +76,8 @@ class Generative(Unfolder):
         iterations: at most, the first training being one of them: 1 leaves the simulation's prior in the result, each
             other removes it once more. stop: "fixed" makes them all; "change" ends after the first, from the second on,
             that moves coarse truth bins (`stopping.Watch`) by less than `tolerance` of the data's statistical error in
-            the root mean square, for the nominal; replicas make as many.
+            the root mean square, for the nominal; replicas make as many. Training on moves them by itself, by 0.45 for
+            30,000 events of Z+jets: a tolerance below that would make all iterations.
         draws: K of the nominal; replica_draws: that of replicas, at most as many; ratio_draws: that of the classifier
             of a step.
         epochs, batch_size, learning_rate: of the first training of the generative model; later_epochs, later_rate: of
@@ -104,9 +105,9 @@ class Generative(Unfolder):
         self,
         *,
         model: dict = {"kind": "flow_matching", "width": 64, "depth": 3},  # noqa: B006 (schemas are literals; only read)
-        iterations: int = 2,
-        stop: Literal["fixed", "change"] = "fixed",
-        tolerance: float = 0.1,
+        iterations: int = 5,
+        stop: Literal["fixed", "change"] = "change",
+        tolerance: float = 0.5,
         draws: int = 16,
         replica_draws: int = 8,
         ratio_draws: int = 2,
