@@ -103,8 +103,8 @@ def methods(background: str) -> dict[str, Unfolder]:
         "omnifold": Omnifold(iterations=5, epochs=6, later_epochs=3, batch_size=512, learning_rate=0.01,
                              activation="silu", **small),
         "generative": Generative(
-            model={"kind": "flow_matching", "width": 32, "depth": 2, "activation": "silu"}, iterations=4, epochs=12,
-            later_epochs=4, ratio_epochs=4, side_epochs=8, learning_rate=0.01, later_rate=0.002, **small,
+            model={"kind": "flow_matching", "width": 32, "depth": 2, "activation": "silu"}, iterations=4, stop="fixed",
+            epochs=12, later_epochs=4, ratio_epochs=4, side_epochs=8, learning_rate=0.01, later_rate=0.002, **small,
         ),
     }  # fmt: skip
 

@@ -40,6 +40,7 @@ CLOSES, OBSERVABLES = 1.5, 4
 COMMON: dict[str, Any] = {
     "kind": "generative",
     "iterations": 3,
+    "stop": "fixed",
     "draws": 16,
     "epochs": 60,
     "later_epochs": 10,
