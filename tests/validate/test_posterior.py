@@ -93,13 +93,20 @@ def test_signed_weights_stand_for_the_density_they_sum_to(tmp_path) -> None:
 
 
 def test_p_values_are_uniform_for_weights_that_go_with_the_ranks() -> None:
-    """What the multipliers are for: Pearson's chi2 at the effective size would be too small or too large."""
+    """What the multipliers are for: errors that are not the same for all ranks."""
     found = {"chi2": [], "ks": []}
+    fractions, errors = [], []
     for seed in range(80):
-        truth, draws, weights = toy(600, 100 + seed, prior=0.8, shift=0.0)
-        figures = uniformity(ranks(truth[:, 0], draws[:, :, 0], np.zeros(600)), DRAWS, weights, seed=seed)
+        u = np.random.default_rng(seed).random(1000)
+        # Ranks of density exp(-4 u) with weights exp(4 u) are uniform.
+        u = -np.log1p(-u * (1 - np.exp(-4))) / 4
+        figures = uniformity((100 * u).astype(int), DRAWS, np.exp(4 * u), seed=seed)
+        fractions.append(figures["fractions"])
+        errors.append(figures["error"])
         for name in found:
             found[name].append(figures[name]["p"])
+    ratio = np.std(fractions, axis=0, ddof=1) / np.mean(errors, axis=0)
+    np.testing.assert_allclose([ratio[:10].mean(), ratio[10:].mean()], 1.0, atol=0.12)
     for name, p in found.items():
         assert np.mean(p) == pytest.approx(0.5, abs=4 * 12**-0.5 / 80**0.5), name
         assert np.mean(np.array(p) < 0.1) < 0.24, name
