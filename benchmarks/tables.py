@@ -355,6 +355,7 @@ def density_uncertainty(figures: dict[str, Any]) -> tuple[str, Rows]:
         {
             "seeds": seeds,
             "uncertainty": name,
+            "options": ", ".join(f"{k} {v}" for k, v in f["uncertainty"].items() if k not in ("kind", "members")),
             "width of pulls": f"{f['width']:.2f} ± {f['width_error']:.2f}",
             "at best": f"{f['ideal']:.2f}",
             "mean pull": f"{f['mean']:+.2f} ± {f['mean_error']:.2f}",

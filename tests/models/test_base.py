@@ -66,3 +66,15 @@ def test_members_of_a_stack_draw_one_after_the_other(solver):
             stack.call("sample", nothing, noise)
     else:
         torch.testing.assert_close(found, stack.call("sample", nothing, noise))
+
+
+def test_a_unit_of_the_loss_is_that_of_a_normal_likelihood_with_the_velocity_s_own_variance():
+    model, g = flow(), torch.Generator().manual_seed(1)
+    x, noise = (torch.randn(200_000, 2, generator=g) for _ in range(2))
+    t = torch.rand(200_000, 1, generator=g)
+    x_t = (1 - t) * noise + t * x
+    # The best velocity between normal noise and normal data is linear in x_t.
+    best = (2 * t - 1) / (t**2 + (1 - t) ** 2) * x_t
+    variance = float((x - noise - best).square().mean())
+    # -ln likelihood is the sum over dimensions of squares / (2 variance), the loss their mean.
+    assert model.nats == pytest.approx(model.dimensions / (2 * variance), rel=0.01)
