@@ -53,7 +53,8 @@ def gaussian_closure(figures: dict[str, Any]) -> tuple[str, Rows]:
     ]
     largest = figures["largest_yield_error"]
     caption = f"{figures['seeds']} Gaussian toys of {figures['events']} data events with misses and fakes, unfolded"
-    caption += f" with OmniFold; the yield is never off by more than {largest:.2%}."
+    caption += f" with OmniFold; the yield is never off by more than {largest:.2%}"
+    caption += f" (commit {figures['commit'][:10]})." if "commit" in figures else "."
     rows = [{"sample": "OmniFold alone"} | row for row in rows]
     if found := figures.get("beside"):
         rows += [
