@@ -9,6 +9,8 @@ Errors, by family: `data_bootstrap`; `mc_bootstrap`, trained anew and fitted wit
 `initialisation`, trained with other initial weights and batches. Networks of one iteration do not depend on the data:
 each is trained once and applied to all samples. Pulls are of experiments of a part of the data each. They share
 simulation and training, so that their mean has but one number of that error.
+
+The recipe was developed on these same events, simulation and data: what is seen here is no blind test of it.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import pytest
 
 from truthward.errors import InputError
 from truthward.events.families import Histogram, family
-from truthward.validate.templates import Templates, fit_parameter
+from truthward.validate.templates import Templates, _minimum, fit_parameter
 
 EDGES = np.linspace(0.0, 6.0, 7)
 SHAPE = np.array([0.1, 0.2, 0.3, 0.2, 0.15, 0.05])
@@ -89,6 +89,20 @@ def test_templates_follow_the_parameter_between_the_points() -> None:
     expected = np.histogram(inside, EDGES)[0] / np.histogram(inside, EDGES)[0].sum()
     np.testing.assert_allclose(found.at(2.7), expected, atol=0.006)
     assert abs(found.at(3.0) - expected).max() > 0.05
+
+
+def test_curved_templates_far_from_the_data_have_their_minimum() -> None:
+    """Full steps go to and fro where the curvature counts; the minimum is that of a scan."""
+    curved = Templates(10.0, np.stack([SHAPE, TILT, -1.5 * TILT[::-1]]))
+    metric = np.diag(1.0 / (YIELD * SHAPE))
+    rng = np.random.default_rng(5)
+    for _ in range(300):
+        h = YIELD * SHAPE + 5.0 * np.sqrt(YIELD * SHAPE) * rng.standard_normal(6)
+        value, chi2 = _minimum(h, curved, metric, 10.0)
+        near = np.linspace(value - 0.05, value + 0.05, 11)
+        scan = [(h - n * curved.at(p)) @ metric @ (h - n * curved.at(p)) for p in near
+                for n in [(h @ metric @ curved.at(p)) / (curved.at(p) @ metric @ curved.at(p))]]  # fmt: skip
+        assert chi2 <= min(scan) + 1e-3
 
 
 def test_what_cannot_be_fitted_is_refused() -> None:

@@ -12,7 +12,7 @@ from scipy.stats import f as f_of
 from truthward.errors import DivergedError, InputError
 from truthward.events.families import Histogram
 
-STEPS = 100
+STEPS = 500
 FITTED = 2
 """The parameter and the normalisation."""
 
@@ -142,15 +142,22 @@ def fit_parameter(
 
 
 def _minimum(h: np.ndarray, templates: Templates, metric: np.ndarray, start: float) -> tuple[float, float]:
-    """The parameter at the minimum and chi2 there, by Gauss and Newton's steps."""
+    """The parameter at the minimum and chi2 there, by Gauss and Newton's steps, halved until they lead down."""
+
+    def distance(at: np.ndarray) -> float:
+        left = h - at[1] * templates.at(at[0])
+        return float(left @ metric @ left)
+
     at = np.array([start, h.sum()])
+    now = distance(at)
     for _ in range(STEPS):
         shape = templates.at(at[0])
         jacobian = np.stack([at[1] * templates.slope(at[0]), shape], axis=1)
-        left = h - at[1] * shape
-        step = np.linalg.solve(jacobian.T @ metric @ jacobian, jacobian.T @ metric @ left)
-        at = at + step
-        if abs(step[0]) < 1e-6 * max(abs(at[0]), 1.0) and abs(step[1]) < 1e-6 * abs(at[1]):
-            left = h - at[1] * templates.at(at[0])
-            return float(at[0]), float(left @ metric @ left)
+        step = np.linalg.solve(jacobian.T @ metric @ jacobian, jacobian.T @ metric @ (h - at[1] * shape))
+        while abs(step[0]) > 1e-6 * max(abs(at[0]), 1.0) and distance(at + step) > now:
+            step = 0.5 * step
+        at, before, now = at + step, now, distance(at + step)
+        # Where the templates are curved the steps become small slowly, long after chi2 has settled.
+        if abs(step[0]) <= 1e-6 * max(abs(at[0]), 1.0) or 0.0 <= before - now < 1e-9 * (1.0 + now):
+            return float(at[0]), now
     raise DivergedError(f"fit: no minimum after {STEPS} steps, last at {at[0]:.4g}; are the bins sensitive to it?")
