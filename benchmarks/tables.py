@@ -10,7 +10,13 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "src"))
 
-from _tables_sampling import sampling_speed  # noqa: E402
+from _tables_generative import (  # noqa: E402
+    density_uncertainty,
+    landscape,
+    prior_removal,
+    sampling_speed,
+    top_mass,
+)
 
 from truthward.artefact import read_json, write_text  # noqa: E402
 
@@ -162,42 +168,6 @@ def omnifold_quality(figures: dict[str, Any]) -> tuple[str, Rows]:
     )
 
 
-def landscape(figures: dict[str, Any]) -> tuple[str, Rows]:
-    """All models as unfolders, with and without removal of the prior, beside OmniFold and IBU."""
-    names, rows = ("m", "M", "w", "ln_rho", "tau21", "zg"), []
-    closing = figures["verdict"]["closing"]
-
-    def row(method: str, cells: dict[str, str], f: dict[str, Any]) -> dict[str, Any]:
-        rate = f.get("events_per_second")
-        return {
-            "method": method,
-            **cells,
-            "close": f"{len(f['closing'])} of {len(names)}" if "closing" in f else "",
-            **{k.upper(): f"{f[k]['mean']:.{d}f} ± {f[k]['sd']:.{d}f}" if k in f else "" for k, d in
-               (("auc", 4), ("jsd", 5))},
-            "training (CPU)": f"{f['train_cpu']:.0f} s" if "train_cpu" in f else "",
-            "events drawn / s": f"{rate:,.0f}" if rate else "",
-        }  # fmt: skip
-
-    for method, results in figures["methods"].items():
-        for what, f in results.items():
-            cells = {n: f"{f['value'][n]:.2f} ± {f['spread'][n]:.2f} ({f['excess'][n]:+.2f})" for n in names}
-            judged = {"closing": closing[method]} if what == "prior removed" else {}
-            rows.append(row(f"{method}, {what}" if what else method, cells, f | judged))
-    for what, name in (("simulation", "simulation before"), ("data", "data before"), ("floor", "truth against truth")):
-        cells = {n: f"{figures['before'][n][what]:.2f}" for n in names}
-        rows.append(row(name, cells, figures["truth"] if what == "floor" else {}))
-    limits = ", ".join(f"{n} {figures['verdict']['limits'][n]:.2f}" for n in names)
-    text = (
-        "Z+jets, 200,000 events each of simulation and data: triangular discriminator x 10^3 against the truth, mean ± "
-        "spread over seeds, in brackets the excess over the floor, in which draws of one data event count as one; for "
-        "IBU the spread is that of the data. AUC and JSD: of a classifier of unfolded events and "
-        f"truth, {figures['tested']:,} of each. An observable closes where its excess is at most 1.5 times the larger "
-        f"of MultiFold's and the floor's own standard deviation ({limits})."
-    )
-    return text, rows
-
-
 def replica_spread(figures: dict[str, Any]) -> tuple[str, Rows]:
     """Bootstraps that respond against bootstraps that are trained."""
     rows = [
@@ -217,25 +187,6 @@ def replica_spread(figures: dict[str, Any]) -> tuple[str, Rows]:
     cost = figures["cost"]
     text = f"Bootstraps as responses of the nominal's networks against trainings; {cost['replicas']} of them take"
     return f"{text} {cost['over_nominal']:.1f} times a nominal unfolding of {cost['events']:,} events.", rows
-
-
-def top_mass(figures: dict[str, Any]) -> tuple[str, Rows]:
-    """The fitted mass against the true one for each training, and the pulls."""
-    rows = []
-    for method, f in figures["methods"].items():
-        cells = {f"data of {m} GeV": f"{g['value']:.2f} ± {g['sigma']:.2f}" for m, g in f["fits"].items()}
-        slope, offset = (f"{f[n]:{sign}.2f} ± {f[f'{n}_error']:.2f}" for n, sign in (("slope", ""), ("offset", "+")))
-        rows.append({"trained on": method, **cells, "slope": slope, "offset at 172.5 [GeV]": offset})
-    errors = next(reversed(figures["methods"].values()))["fits"]
-    parts = {n: [f["parts"][n] for f in errors.values()] for n in next(iter(errors.values()))["parts"]}
-    stated = ", ".join(f"{n} {min(v):.2f} to {max(v):.2f} GeV" for n, v in parts.items())
-    caption = (
-        f"Top mass [GeV] fitted to unfolded m_jjj, {figures['simulated']:,} simulated events of five masses and "
-        f"{figures['events']:,} independent ones of each mass as data; errors of the last row: {stated}, those of the "
-        f"others are statistical. {figures['experiments']} experiments of parts of the data: pulls of mean "
-        f"{figures['pull_mean']:+.2f} and width {figures['pull_width']:.2f}"
-    )
-    return f"{caption}.", rows
 
 
 def faults(figures: dict[str, Any]) -> tuple[str, Rows]:
@@ -314,61 +265,6 @@ def overhead(figures: dict[str, Any]) -> tuple[str, Rows]:
     text = "What Snakemake, Python's start and SLURM cost, in seconds of wall time; jobs of the measurement do next to"
     where = f"; no SLURM here: {slurm['absent']}" if "absent" in slurm else ""
     return f"{text} nothing{where}.", [{"what": what, "seconds": f"{value:.1f}"} for what, value in costs]
-
-
-def prior_removal(figures: dict[str, Any]) -> tuple[str, Rows]:
-    """Bias and spread after each iteration, and triangular discriminators before, and where the rule ends it."""
-    rows: Rows = []
-
-    def triangular(line: dict[str, Any]) -> str:
-        return ", ".join(f"{n} {o['triangular']:.2f}" for n, o in line["observables"].items())
-
-    for problem, found in figures["problems"].items():
-        prior = found["prior"]
-        numbers = range(1, 1 + max(len(f["iterations"]) for f in found["methods"].values()))
-        first = {"before": f"{prior['bias']:.1f}"}
-        floor = ", ".join(f"{n} {o['floor']:.2f}" for n, o in prior["observables"].items())
-        empty = {str(n): "" for n in numbers} | {"by the rule": ""}
-        both = f"{triangular(prior)}; floor {floor}"
-        rows.append({"problem": problem, "method": "simulation", **first, **empty, "triangular": both})
-        if problem == "gaussian":
-            ideal = {str(n): f"{figures['exact'][n]['bias']:.2f}" for n in numbers}
-            rows.append({"problem": problem, "method": "Bayes' theorem", **first, **ideal, "by the rule": "",
-                         "triangular": ""})  # fmt: skip
-        for method, f in found["methods"].items():
-            lines = zip(numbers, f["iterations"], strict=True)
-            cells = {str(n): f"{line['bias']:.2f} ± {line['spread']:.2f}" for n, line in lines}
-            chosen, ruled = "/".join(map(str, f["chosen"])), f["ruled"]
-            end = f"{ruled['bias']:.2f} ± {ruled['spread']:.2f} ({chosen})"
-            rows.append({"problem": problem, "method": method, **first, **cells, "by the rule": end,
-                         "triangular": triangular(ruled)})  # fmt: skip
-    text = (
-        f"Bias ± spread over {figures['toys']} toys in ten bins of each observable, in units of the square root of the "
-        "true events, before unfolding, after each iteration and where the rule ends them (after how many), with the "
-        "triangular discriminator x 10^3 there"
-    )
-    return f"{text}; `floor`: that of the true events, counted. Iteration 1 has the simulation's prior.", rows
-
-
-def density_uncertainty(figures: dict[str, Any]) -> tuple[str, Rows]:
-    """Pulls of bin probabilities, method by method, and the remedies tried."""
-    rows = [
-        {
-            "seeds": seeds,
-            "uncertainty": name,
-            "options": ", ".join(f"{k} {v}" for k, v in f["uncertainty"].items() if k not in ("kind", "members")),
-            "width of pulls": f"{f['width']:.2f} ± {f['width_error']:.2f}",
-            "at best": f"{f['ideal']:.2f}",
-            "mean pull": f"{f['mean']:+.2f} ± {f['mean_error']:.2f}",
-            "true error / counting": f"{f['error_over_counting']:.2f}",
-            "stated / counting": f"{f['sigma_over_counting']:.2f}",
-            "sets x members": f"{f['sets']} x {f['members']}",
-        }
-        for seeds, part in (("quoted", "methods"), ("tuning", "remedies"))
-        for name, f in figures[part].items()
-    ]
-    text = f"Probabilities of 9 quantile bins of a known density, learned from {figures['events']:,} events: mean over"
-    return f"{text} members, less the truth, over sigma. Counting: the error of the events' own fractions.", rows
 
 
 TABLES = {

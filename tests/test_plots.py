@@ -388,18 +388,3 @@ def test_symbols_and_colours():
     assert results.short(Observable(name="x", range=(0.0, 1.0))) == "x"
     colours = results.colours_of(["omnifold", "simulation", "ibu"])
     assert len(set(colours.values())) == 4
-
-
-def test_bias_and_variance_are_those_of_the_iterations():
-    figure = progress.bias_and_variance(progressed(), OBSERVABLES)
-    assert len(figure.axes) == 5
-    lines = {line.get_color(): line.get_xydata() for line in figure.axes[1].lines if len(line.get_xdata()) > 2}
-    np.testing.assert_allclose(lines[style.PRIOR][:, 1], 40 * 0.5 ** np.arange(6))
-    np.testing.assert_allclose(lines[style.DATA][:, 0], np.arange(1, 6))
-    np.testing.assert_allclose(lines[style.DATA][-1, 1], 100 * np.hypot(0.010, 0.004) * np.sqrt(5))
-    assert "distance from the truth" in texts(figure)
-    without = texts(progress.bias_and_variance(progressed(truth=False), OBSERVABLES))
-    assert "distance from the truth" not in without
-    assert "total uncertainty" in without
-    none = progress.bias_and_variance({"method": "ibu", "progress": None}, OBSERVABLES)
-    assert "this method keeps no iterations" in texts(none)
