@@ -20,7 +20,6 @@ def branch(method: str, jobs: int = 2) -> set[str]:
         f"unfold/{method}/figures/iterations.png",
         f"validate/{method}.json",
         f"validate/figures/{method}.png",
-        f"validate/figures/{method}.iterations.png",
         "validate/methods.json",
         "report/summary.png",
     }
