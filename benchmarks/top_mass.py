@@ -36,16 +36,17 @@ from truthward.validate.templates import Templates, fit_parameter
 MASSES = [169.5, 171.5, 172.5, 173.5, 175.5]
 CENTRE = 172.5
 BLOCKS = {"range": 2, "fixed": 1, "data": 1} if common.QUICK else {"range": 44, "fixed": 9, "data": 8}
-EVENTS = 500 if common.QUICK else 1000
+EVENTS = 300 if common.QUICK else 1000
 TESTED = [169.5, 175.5] if common.QUICK else MASSES
 EXPERIMENTS = 1 if common.QUICK else 3
-BOOTSTRAPS, SIMULATIONS, TRAININGS = (20, 2, 2) if common.QUICK else (40, 4, 3)
+BOOTSTRAPS, SIMULATIONS, TRAININGS = (20, 10, 3) if common.QUICK else (40, 4, 3)
 SEED = 1
 OBSERVABLES = [
     Observable(name="m_jjj", range=(130.0, 215.0), bins=17),
     *(Observable(name=f"m_{pair}", range=(0.0, 200.0), bins=20) for pair in ("12", "13", "23")),
 ]
-EDGES = np.array([130.0, 150.0, 162.0, 168.0, 172.0, 177.0, 187.0, 215.0])
+FINE = [130.0, 150.0, 162.0, 168.0, 172.0, 177.0, 187.0, 215.0]
+EDGES = np.array([130.0, 162.0, 172.0, 182.0, 215.0] if common.QUICK else FINE)
 OPTIONS: dict[str, Any] = {"iterations": 1, "draws": 3, "replica_draws": 1, "epochs": 10 if common.QUICK else 30}
 TOLD = {"condition": {"median": "m_jjj", "by": "top_mass"}}
 CACHE = common.HERE / ".cache" / "top_mass"
