@@ -41,7 +41,8 @@ class Top(Generator):
         multiparton: multiparton interactions, which make generation three times slower. Without them jets hold no
             underlying event.
         tune, energy: see `pythia`; energy in GeV.
-        pt_hat_min: cut on the hard process, GeV.
+        pt_hat_min: cut on the hard process, GeV. The default lacks about a fifth of the accepted events: 219 fb against
+            267 at 200 GeV (500 events each).
         lepton_pt_min, jet_pt_min, subjet_pt_min, mass_window: acceptance, GeV.
         radius, subjet_radius: of the jet and of its subjets.
         luminosity: per fb; weights are sigma * luminosity / generated, 0: every event weighs 1, as data do.
