@@ -51,7 +51,7 @@ def toy(nature: float = 1.0, *, means: tuple[float, ...] = MEANS, events: int = 
 
 
 def medians(inputs: Inputs) -> Medians:
-    return Medians(inputs, OPTION, 5)
+    return Medians(inputs, OPTION, inputs.fixed, 5)
 
 
 def test_weighted_median_is_that_of_repeated_values() -> None:
@@ -89,6 +89,34 @@ def test_an_event_is_given_a_median_of_a_subset_of_its_own_group() -> None:
     other = other + condition.centre
     np.testing.assert_array_equal(other[group < 2].astype(np.float32), given[group < 2].astype(np.float32))
     np.testing.assert_allclose(other[group == 2], given[group == 2] + 3.0, atol=1e-4)
+
+
+def test_a_sample_of_one_value_has_the_fakes_that_the_data_have() -> None:
+    """As many in proportion as the whole simulation; without them it would be another median than that of the data."""
+    signal, rng = toy(events=4000, data=16000), np.random.default_rng(3)
+    n, fakes, share = len(signal.weight), 4000, 0.25
+    data = signal.data_reco.copy()
+    data[: int(share * len(data)), 0] = rng.normal(-3.0, 0.3, int(share * len(data)))
+    inputs = replace(
+        signal,
+        truth=np.concatenate([signal.truth, np.full((fakes, 1), np.nan, dtype=np.float32)]),
+        reco=np.concatenate([signal.reco, rng.normal(-3.0, 0.3, (fakes, 1)).astype(np.float32)]),
+        pass_truth=np.arange(n + fakes) < n,
+        pass_reco=np.ones(n + fakes, dtype=bool),
+        weight=np.concatenate([np.ones(n), np.full(fakes, n / fakes * share / (1.0 - share))]),
+        event_id=np.concatenate([signal.event_id, np.arange(n, n + fakes, dtype=np.uint64)]),
+        signal=np.ones(n + fakes, dtype=bool),
+        split=np.concatenate([signal.split, np.zeros(fakes, dtype=np.uint8)]),
+        carried={"x": np.zeros(n + fakes), "mean": np.concatenate([signal.carried["mean"], np.full(fakes, np.nan)])},
+        data_reco=data,
+    )
+    group = np.searchsorted(MEANS, signal.carried["mean"])
+    error = 1.2533 * np.hypot(0.5, SMEAR) / np.sqrt(4000)
+    for others, right in ((inputs.fixed, True), (np.zeros(n + fakes, dtype=bool), False)):
+        condition = Medians(inputs, OPTION, others, 5)
+        given = condition.simulated(inputs.reco[None], inputs.weight[:, None]).numpy()[group == 2, 0, 0].mean()
+        measured = condition.measured(data[None], np.ones((len(data), 1))).numpy()[0, 0]
+        assert (abs(given - measured) * condition.scale < 4 * error) == right
 
 
 def test_replicas_have_medians_of_their_own_weights() -> None:
@@ -165,7 +193,7 @@ def test_a_condition_without_a_parameter_is_refused(option: dict[str, str], word
     inputs = toy(data=10, events=10)
     inputs.carried = {**inputs.carried, "x2": np.ones(30, dtype=np.float32)}
     with pytest.raises(ConfigError, match=words):
-        Medians(inputs, option, 1)
+        Medians(inputs, option, inputs.fixed, 1)
 
 
 def test_truth_values_are_drawn_relative_to_the_median() -> None:

@@ -24,7 +24,8 @@ class Scaled:
 
     What a model generates places the value of an atom (an integer, a failed splitting) at random within the atom's
     interval of probability, so that it comes back exactly. What a network is only shown has it at the middle of it.
-    Rows are those of the inputs' masks, n_m matched events, n_f fiducial, n_r reconstructed, M data.
+    Rows are those of the inputs' masks, n_m matched events, n_f fiducial, n_r reconstructed, M data. others: mask (N,) of
+    the fakes and background among what is measured; where it is not given, all that are reconstructed.
 
     Attributes:
         truth: (n_f, D), fiducial truth, as classifiers see it; reco: (n_r, D); data: (M, D);
@@ -38,10 +39,12 @@ class Scaled:
         seed: int,
         condition: Mapping[str, Any] | None = None,
         *,
+        others: np.ndarray | None = None,
         like: Scaled | None = None,
     ) -> None:
         self.seed, self.size = seed, len(inputs.names)
-        self.medians = Medians(inputs, condition or {}, seed_for(inputs.seed, "medians"), like=like and like.medians)
+        self.medians = Medians(inputs, condition or {}, inputs.fixed if others is None else others,
+                               seed_for(inputs.seed, "medians"), like=like and like.medians)  # fmt: skip
         kinds = {
             "atoms": [o.atoms for o in inputs.observables],
             "integer": [o.integer for o in inputs.observables],
@@ -55,7 +58,7 @@ class Scaled:
         self.matched_truth = torch.from_numpy(inputs.truth[matched])
         self.target_map = self.truth_map if like is None else like.target_map
         if self.medians.columns and like is None:
-            given = self.medians.simulated(inputs.reco[None, matched], inputs.weight[matched, None])[:, 0]
+            given = self.medians.simulated(inputs.reco[None, passed], inputs.weight[passed, None])[:, 0]
             weight = torch.from_numpy(inputs.weight[matched])
             self.target_map = QuantileTransform(self.size, **kinds).fit(self._relative(given), weight)
         self.truth = shown(self.truth_map, inputs.truth[fiducial])

@@ -174,7 +174,7 @@ class Generative(Unfolder):
     ) -> Result:
         """See `Unfolder.unfold`. The events are drawn as the rows are read, which then add the sum, effective size and
         largest value of each replica's weights to the history. `block` is a replica's place in `replicas`."""
-        scaled, started, history = Scaled(inputs, seed, self.recipe.condition), time.monotonic(), []
+        scaled, started, history = self.recipe.scaled(inputs, seed), time.monotonic(), []
         handed = None if nominal is None else Networks.from_arrays(nominal, self.recipe, scaled.size)
         rule = self.rule if nominal is None else self.rule.exactly(int(nominal["iterations"][0]))
         trained: dict[str, np.ndarray] = {}
@@ -184,14 +184,14 @@ class Generative(Unfolder):
             varied = inputs.varied(group[0])
             moved = not np.array_equal(varied.pass_reco, inputs.pass_reco)
             # Other events are reconstructed: rows of their own, in the nominal's scale.
-            sample = (Scaled(varied, seed, self.recipe.condition, like=scaled), varied) if moved else (scaled, inputs)
+            sample = (self.recipe.scaled(varied, seed, like=scaled), varied) if moved else (scaled, inputs)
             these = Members(self.recipe, *sample, group, seed=own, state=state, key=key)
             # What other data leave as it is, is not trained again.
             first = handed if handed and group[0].family in ("nominal", "data_bootstrap") else these.first()
             networks, chosen = remove_prior(these, first, rule)
             if group == [NOMINAL]:
                 trained = first.arrays() | {"iterations": np.array([chosen])}
-            given = these.given(networks)
+            given = these.given()
             learned |= {r: (*networks.member(e), these.measured, e, given[e]) for e, r in enumerate(group)}
             history += these.history
             remaining = (time.monotonic() - started) / len(learned) * (len(replicas) - len(learned))

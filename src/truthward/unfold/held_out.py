@@ -12,7 +12,7 @@ from truthward.errors import InputError
 from truthward.events.split import TEST
 from truthward.seeds import seed_for, uniform
 from truthward.unfold.arrays import NOMINAL, Inputs
-from truthward.unfold.draws import Scaled, shown
+from truthward.unfold.draws import shown
 from truthward.unfold.posterior import Members, Recipe
 
 
@@ -38,7 +38,7 @@ def held_out_draws(
     chosen = np.flatnonzero(test & inputs.matched & (inputs.weight != 0))
     if not len(chosen):
         raise InputError("posterior: no reconstructed signal event in the test split; nothing was held out to judge by")
-    scaled = Scaled(rest, seed, recipe.condition)
+    scaled = recipe.scaled(rest, seed)
     members = Members(recipe, scaled, rest, [NOMINAL], seed=seed, state=state, key=key)
     model = recipe.build(scaled.size, members.first().flows.state_of(0))
     rank = uniform(inputs.event_id[chosen], seed_for(seed, "posterior", "events"))
@@ -46,7 +46,7 @@ def held_out_draws(
     ids, condition = inputs.event_id[picked], shown(scaled.reco_map, inputs.reco[picked])
     if members.medians.columns:
         # Those of the other events of the same parameter: what the event would be given in a sample like theirs.
-        given = members.medians.simulated(members.matched_reco, members.matched)[:, 0]
+        given = members.medians.simulated(members.passed, members.reconstructed)[:, 0]
         condition = torch.cat([condition, given[np.searchsorted(np.flatnonzero(inputs.matched), picked)]], dim=-1)
     drawn = torch.stack([scaled.draw(model, condition, scaled.noise(ids, k)) for k in range(draws)], dim=1).numpy()
     return {

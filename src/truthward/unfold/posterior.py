@@ -45,6 +45,11 @@ class Recipe:
         """The model of `size` observables with what it is given beside them, to be trained or as it was."""
         return model_of(self.model, size, state, columns=1 if self.condition else 0)
 
+    def scaled(self, inputs: Inputs, seed: int, *, like: Scaled | None = None) -> Scaled:
+        """Inputs as the networks see them."""
+        others = inputs.fixed if self.background == "expected" else inputs.fakes
+        return Scaled(inputs, seed, self.condition, others=others, like=like)
+
 
 @dataclass(frozen=True)
 class Networks:
@@ -117,7 +122,7 @@ class Members:
         self.own = replicas[0].family.startswith("systematic:")
         self.reco = scaled.shifted(varied) if self.own else scaled.reco
         self.medians = scaled.medians
-        self.matched_reco = np.stack([v.reco[inputs.matched] for v in (varied if self.own else varied[:1])])
+        self.passed = np.stack([v.reco[inputs.pass_reco] for v in (varied if self.own else varied[:1])])
         self._entries: dict[tuple[int, int], dict[str, Any]] = {}
         self.checks: dict[str, np.ndarray] = {}
         self.data = np.stack([v.data_weight for v in varied], axis=1)
@@ -144,14 +149,14 @@ class Members:
         })  # fmt: skip
         return networks
 
-    def given(self, networks: Networks) -> Tensor:
+    def given(self) -> Tensor:
         """What the models are given beside the data events, (E, 0 or 1)."""
         if not self.medians.columns:
             return torch.zeros(len(self.replicas), 0)
         reco, weight = self.measured.reco, self.measured.weight
         each = [reco] if reco.ndim == 2 else reco.unbind(1)
         values = np.stack([self.scaled.reco_map.inverse(r).numpy() for r in each])
-        return self.medians.measured(values, networks.fraction(reco) * weight)
+        return self.medians.measured(values, weight)
 
     def train(self, networks: Networks, matched: np.ndarray, step: int, diagnostics: dict[str, np.ndarray]) -> None:
         """Train p(t | r) and f(r) with these weights (n_m, E) of the matched events; all others keep theirs."""
@@ -186,15 +191,17 @@ class Members:
         condition = self.reco[torch.from_numpy(self.scaled.matched_reco)]
         if not self.medians.columns:
             return condition
-        found = self.medians.simulated(self.matched_reco, matched)
+        weight = self.reconstructed.copy()
+        weight[self.scaled.matched_reco] = matched
+        found = self.medians.simulated(self.passed, weight)
         each = condition if self.own else condition[:, None].expand(-1, found.shape[1], -1)
         return torch.cat([each, found], dim=-1)
 
-    def data_condition(self, networks: Networks) -> Tensor:
+    def data_condition(self) -> Tensor:
         """What the models are given for the measured events: (n, C), or (n, E, C)."""
         if not self.medians.columns:
             return self.measured.reco
-        return torch.stack([beside(self.measured.of(e), g) for e, g in enumerate(self.given(networks))], dim=1)
+        return torch.stack([beside(self.measured.of(e), g) for e, g in enumerate(self.given())], dim=1)
 
     def note(self, iteration: int, columns: Mapping[str, np.ndarray]) -> None:
         """Keep diagnostics, (E,) or (n, E) each, for the history."""

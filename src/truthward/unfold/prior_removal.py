@@ -30,7 +30,7 @@ def remove_prior(group: Members, before: Networks, rule: Rule) -> tuple[Networks
     watch.add(prior, group.fiducial)
     matched = group.matched
     for iteration in range(rule.iterations):
-        x = drawn(scaled, before.flows, group.data_condition(before), measured.event_id, group.recipe.draws)
+        x = drawn(scaled, before.flows, group.data_condition(), measured.event_id, group.recipe.draws)
         x = x[:, 0] if x.shape[1] == 1 else x
         share = before.fraction(measured.reco) * measured.weight
         found = np.tile(share, (group.recipe.draws, 1)) / group.recipe.draws
