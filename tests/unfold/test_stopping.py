@@ -13,7 +13,8 @@ from truthward.unfold.stopping import COARSE, Bins, Rule, Watch
 SMALL = {
     "omnifold": {"epochs": 2, "later_epochs": 1, "width": 8, "depth": 1},
     "generative": {"model": {"kind": "flow_matching", "width": 8, "depth": 1}, "epochs": 2, "later_epochs": 1,
-                   "ratio_epochs": 1, "side_epochs": 1, "draws": 2, "replica_draws": 2, "width": 8, "depth": 1},
+                   "ratio_epochs": 1, "side_epochs": 1, "draws": 2, "replica_draws": 2, "ratio_draws": 2,
+                   "later_rate": 0.003, "width": 8, "depth": 1},
 }  # fmt: skip
 
 

@@ -24,8 +24,8 @@ class Scaled:
 
     What a model generates places the value of an atom (an integer, a failed splitting) at random within the atom's
     interval of probability, so that it comes back exactly. What a network is only shown has it at the middle of it.
-    Rows are those of the inputs' masks, n_m matched events, n_f fiducial, n_r reconstructed, M data. others: mask (N,) of
-    the fakes and background among what is measured; where it is not given, all that are reconstructed.
+    Rows are those of the inputs' masks, n_m matched events, n_f fiducial, n_r reconstructed, M data. others: mask (N,)
+    of the fakes and background among what is measured; where it is not given, all that are reconstructed.
 
     Attributes:
         truth: (n_f, D), fiducial truth, as classifiers see it; reco: (n_r, D); data: (M, D);

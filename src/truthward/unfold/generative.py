@@ -76,8 +76,8 @@ class Generative(Unfolder):
         iterations: at most, the first training being one of them: 1 leaves the simulation's prior in the result, each
             other removes it once more. stop: "fixed" makes them all; "change" ends after the first, from the second on,
             that moves coarse truth bins (`stopping.Watch`) by less than `tolerance` of the data's statistical error in
-            the root mean square, for the nominal; replicas make as many. Training on moves them by itself, by 0.45 for
-            30,000 events of Z+jets: a tolerance below that would make all iterations.
+            the root mean square, for the nominal; replicas make as many. Training on moves them by itself, by 0.35 for
+            20,000 events of Z+jets: a tolerance below that would make all iterations.
         draws: K of the nominal; replica_draws: that of replicas, at most as many; ratio_draws: that of the classifier
             of a step.
         epochs, batch_size, learning_rate: of the first training of the generative model; later_epochs, later_rate: of
@@ -110,12 +110,12 @@ class Generative(Unfolder):
         tolerance: float = 0.5,
         draws: int = 16,
         replica_draws: int = 8,
-        ratio_draws: int = 2,
-        epochs: int = 30,
+        ratio_draws: int = 4,
+        epochs: int = 60,
         later_epochs: int = 10,
         batch_size: int = 512,
         learning_rate: float = 5e-3,
-        later_rate: float = 1e-3,
+        later_rate: float = 3e-4,
         ratio_epochs: int = 6,
         side_epochs: int = 15,
         classifier_batch: int = 512,
