@@ -42,6 +42,7 @@ COMMON: dict[str, Any] = {
     "iterations": 3,
     "stop": "fixed",
     "draws": 16,
+    "ratio_draws": 2,
     "epochs": 60,
     "later_epochs": 10,
     "batch_size": 1024,
