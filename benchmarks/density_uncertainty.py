@@ -27,7 +27,7 @@ from truthward.config import Uncertainty
 from truthward.learn.fit import Settings
 from truthward.seeds import seed_for
 
-SETS, EVENTS, MEMBERS = (4, 1000, 5) if common.QUICK else (12, 1000, 12)
+SETS, EVENTS, MEMBERS = (4, 1000, 5) if common.QUICK else (40, 1000, 12)
 DRAWS, POINTS, BATCH = 30, 4096, 125
 SEED, TUNING = 910_000, 12
 FLOW = {"kind": "coupling_flow", "transforms": 3, "bins": 5, "width": 12, "depth": 2}

@@ -88,7 +88,7 @@ def main(seeds: int = SEEDS, first_seed: int = FIRST_SEED) -> dict:
 BESIDE_SEEDS, SPREAD_SEEDS, TREATED_SEEDS = (2, 1, 1) if common.QUICK else (20, 3, 6)
 """Seeds of the nominal results, of those with replicas, and of all treatments of the background."""
 BESIDE_FAMILIES = {"data_bootstrap": 4, "mc_bootstrap": 4} if common.QUICK else {
-    "data_bootstrap": 10, "mc_bootstrap": 10, "initialisation": 3}  # fmt: skip
+    "data_bootstrap": 40, "mc_bootstrap": 40, "initialisation": 5}  # fmt: skip
 BESIDE_EVENTS, BESIDE_SIMULATED = (4_000, 8_000) if common.QUICK else (10_000, 20_000)
 PIECES = common.HERE / ".cache" / "gaussian_closure"
 BACKGROUND = 0.15
