@@ -1,9 +1,16 @@
 """Every result against what is known, beside its floor. The only rules that read the closure truth.
 
 INPUTS:  unfolded and event tables, results/<study>/ingest/<data>.closure_truth.parquet where there is one
-OUTPUTS: results/<study>/validate/<method>.json, posterior.<method>.json, surrogate.<model>.json, calibrate.json,
-         methods.{json,csv,md}, figures/
+OUTPUTS: results/<study>/validate/<method>.json, posterior.<method>.json, fit.<method>.json, surrogate.<model>.json,
+         calibrate.json, methods.{json,csv,md}, figures/
 """
+
+FIT = STUDY.validate_.fit.model_dump(mode="json") if STUDY.validate_.fit else {}
+FITTED = [
+    n
+    for n, entry in STUDY.unfold.methods.items()
+    if FIT and FIT["observable"] in entry.get("observables", [FIT["observable"]])
+]
 
 
 rule validate_all:
@@ -13,6 +20,7 @@ rule validate_all:
         expand("{results}/validate/figures/posterior.{method}.png", results=RESULTS, method=GENERATIVE),
         expand("{results}/validate/surrogate.{model}.json", results=RESULTS, model=MODELS),
         f"{RESULTS}/validate/calibrate.json" if STUDY.calibrate else [],
+        f"{RESULTS}/validate/figures/fit.png" if FITTED else [],
 
 
 rule validate:
@@ -47,6 +55,22 @@ rule validate_posterior:
         code=code("validate_posterior"),
     script:
         "../workflow/scripts/validate_posterior.py"
+
+
+rule validate_fit:
+    input:
+        unfolded="results/{study}/unfold/{method}/unfolded.parquet",
+        simulation=events(SIMULATION),
+        closure=CLOSURE,
+    output:
+        "results/{study}/validate/fit.{method}.json",
+    log:
+        "results/{study}/logs/validate_fit/{method}.log",
+    params:
+        spec=spec(fit=FIT),
+        code=code("validate_fit"),
+    script:
+        "../workflow/scripts/validate_fit.py"
 
 
 rule validate_surrogate:
@@ -146,6 +170,25 @@ rule posterior_figures:
         code=code("posterior_figures"),
     script:
         "../workflow/scripts/posterior_figures.py"
+
+
+rule fit_figures:
+    input:
+        expand("results/{{study}}/validate/fit.{method}.json", method=FITTED),
+    output:
+        report(
+            "results/{study}/validate/figures/fit.png",
+            caption=caption("fit"),
+            category="5 Validate",
+            labels={"method": "all", "figure": "fitted parameter"},
+        ),
+    log:
+        "results/{study}/logs/fit_figures.log",
+    params:
+        spec=spec(observables=STUDY.observable_list()),
+        code=code("fit_figures"),
+    script:
+        "../workflow/scripts/fit_figures.py"
 
 
 rule surrogate_figures:

@@ -42,6 +42,9 @@ def test_a_right_config_is_taken() -> None:
     assert len(observable.edges) == 21
 
 
+FIT = {"parameter": "mass", "observable": "x0", "edges": [0, 1, 2, 3]}
+
+
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
@@ -73,6 +76,10 @@ def test_a_right_config_is_taken() -> None:
         ("samples.data.checksums", "SHA256SUMS", ["samples.data", "`checksums` is for samples that are read"]),
         ("samples.data.chunks", 21, ["samples.data", "21 chunks", "at most 20"]),
         ("calibrate", {"kind": "repulsive", "membrs": 3}, ["calibrate.membrs", "did you mean 'members'"]),
+        ("validate", {"fit": FIT | {"observable": "x"}}, ["validate.fit.observable", "'x' is not one of", "x0"]),
+        ("validate", {"fit": FIT | {"edges": [0, 1, 2]}}, ["validate.fit.edges", "three bins"]),
+        ("validate", {"fit": FIT | {"edges": [0, 1, 1, 2]}}, ["validate.fit.edges", "rise"]),
+        ("validate", {"fit": FIT | {"edges": ["a", 1, 1, 2]}}, ["validate.fit.edges", "'a' given", "number"]),
         ("unfold.replicas", {"data_bootstrap": -1}, ["unfold.replicas.data_bootstrap", "-1 given"]),
     ],
 )

@@ -170,6 +170,13 @@ def check(config: Config) -> None:
                     )
             if option == "model":
                 plugins.check("models", value, f"unfold.methods.{name}.model", given=("dimensions", "conditions"))
+    fit = config.validate_.fit
+    if fit is not None and fit.observable not in config.observables:
+        known = ", ".join(config.observables)
+        raise ConfigError(
+            f"validate.fit.observable: {fit.observable!r} is not one of observables: "
+            f"{known}{plugins.nearest(fit.observable, config.observables)}"
+        )
     if config.publish.method not in config.unfold.methods:
         raise ConfigError(
             f"publish.method: {config.publish.method!r} is not one of unfold.methods: "

@@ -1,0 +1,13 @@
+"""The fitted parameter of all methods, and the spectra that it was fitted to."""
+
+from truthward.job import Job
+
+with Job(snakemake) as job:
+    from truthward.artefact import read_json
+    from truthward.config import observables_from
+    from truthward.plots.fit import fitted
+    from truthward.plots.style import save
+
+    observables = {o.name: o for o in observables_from(job.spec["observables"])}
+    found = [read_json(path) for path in job.input]
+    save(fitted(found, observables[found[0]["observable"]]), job.output[0], job.record)

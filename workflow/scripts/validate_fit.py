@@ -1,0 +1,16 @@
+"""A parameter of the simulation, fitted to an unfolded observable of a method."""
+
+from truthward.job import Job
+
+with Job(snakemake) as job:
+    from truthward.validate.fit import validate_fit
+
+    validate_fit(
+        job.input.unfolded,
+        simulation=job.input.simulation,
+        closure_truth=job.input.get("closure") or None,
+        **job.spec["fit"],
+        seed=job.seed,
+        record=job.record,
+        output=job.output[0],
+    )
