@@ -78,7 +78,7 @@ def test_the_mean_is_measured_with_the_errors_of_data_and_templates(tmp_path: Pa
     assert np.sum(found["contents"]["fitted"]) == pytest.approx(np.sum(found["contents"]["unfolded"]))
     assert json.loads((tmp_path / "fit.json").read_text())["value"] == found["value"]
     figure = fitted([found], Observable(name="x", range=(-4.0, 4.0)))
-    assert {"fit", "mean -0.5", "mean 0.5"} <= {label for a in figure.axes for label in a.get_legend_handles_labels()[1]}
+    assert {"fit", "mean -0.5", "mean 0.5"} <= {t for a in figure.axes for t in a.get_legend_handles_labels()[1]}
 
 
 def test_without_the_truth_there_is_no_pull(tmp_path: Path) -> None:
