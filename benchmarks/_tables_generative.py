@@ -90,7 +90,7 @@ def top_mass(figures: dict[str, Any]) -> tuple[str, Rows]:
         f"Top mass [GeV] fitted to unfolded m_jjj, {figures['simulated']:,} simulated events of five masses and "
         f"{figures['events']:,} independent ones of each mass as data; errors of the last row: {stated}, those of the "
         f"others are statistical. {figures['experiments']} experiments of parts of the data: pulls of mean "
-        f"{figures['pull_mean']:+.2f} and width {figures['pull_width']:.2f}. The recipe was developed on these same "
+        f"{figures['pull_mean']:+.2f} and width {figures['pull_width']:.2f}. The recipe was developed on other "
         "events"
     )
     return f"{caption}.", rows

@@ -10,7 +10,7 @@ Errors, by family: `data_bootstrap`; `mc_bootstrap`, trained anew and fitted wit
 each is trained once and applied to all samples. Pulls are of experiments of a part of the data each. They share
 simulation and training, so that their mean has but one number of that error.
 
-The recipe was developed on these same events, simulation and data: what is seen here is no blind test of it.
+The recipe was developed on events of another seed.
 """
 
 from __future__ import annotations
