@@ -29,7 +29,8 @@ class Probability:
     """P(label | x) of E members, from absolute weights: with the classes as they are, nothing is balanced.
 
     A sum is exact for each member over the events that it was trained with: sum_i w_i P(x_i) = sum_i w_i label_i, or
-    where 1 / P is what is needed, sum_i w_i label_i / P(x_i) = sum_i w_i.
+    where 1 / P is what is needed, sum_i w_i label_i / P(x_i) = sum_i w_i. 1 / P is then at most the largest one of
+    these labelled events: where none was seen a network extrapolates, and its inverse may be anything.
     Where all events of any weight have the same label the probability is exactly 0 or 1 and no network is involved.
     Signed weights are used as they are: the cross entropy is linear in them, so that its expectation, and with it the
     minimum, is that of the density they stand for.
@@ -39,6 +40,7 @@ class Probability:
 
     Attributes:
         shift: (E,), by which all logits were moved to impose that sum: how much the trained networks were off.
+        lowest: (E,), the bound on P where 1 / P is what is needed; 0 otherwise.
     """
 
     def __init__(
@@ -46,7 +48,7 @@ class Probability:
     ) -> None:
         self.inputs, self.members = inputs, len(seeds)
         self.options = {"width": width, "depth": depth, "activation": activation}
-        self.offset, self.shift = np.zeros(self.members), np.zeros(self.members)
+        self.offset, self.shift, self.lowest = np.zeros(self.members), np.zeros(self.members), np.zeros(self.members)
         self.constant: float | None = None
         self.stack = stack_of(Standardise(inputs), inputs, list(seeds), **self.options)
 
@@ -60,11 +62,13 @@ class Probability:
         single = Probability(self.inputs, [0], **self.options)
         single.stack.load_member(0, self.stack.state_of(m))
         single.offset, single.constant = self.offset[m : m + 1].copy(), self.constant
+        single.lowest = self.lowest[m : m + 1].copy()
         return single
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The only member as named arrays; NaN for a constant that is none."""
-        own = {"|offset": self.offset, "|constant": np.array([np.nan if self.constant is None else self.constant])}
+        constant = np.array([np.nan if self.constant is None else self.constant])
+        own = {"|offset": self.offset, "|lowest": self.lowest, "|constant": constant}
         return {n: t.numpy() for n, t in self.stack.state_of(0).items()} | own
 
     @classmethod
@@ -74,7 +78,8 @@ class Probability:
         state = {n: torch.from_numpy(a) for n, a in arrays.items() if not n.startswith("|")}
         found.stack.load_member(0, state)
         constant = float(arrays["|constant"][0])
-        found.offset, found.constant = arrays["|offset"], None if np.isnan(constant) else constant
+        found.offset, found.lowest = arrays["|offset"], arrays["|lowest"]
+        found.constant = None if np.isnan(constant) else constant
         return found
 
     def train(
@@ -106,7 +111,7 @@ class Probability:
         if seen.all() or not seen.any():
             self.constant, self.shift = float(seen.any()), np.zeros(self.members)
             return None
-        self.constant = None
+        self.constant, self.lowest = None, np.zeros(self.members)
         yes, no = weights[label].sum(axis=0), weights[~label].sum(axis=0)
         if not ((yes > 0) & (no > 0)).all():
             raise DivergedError(
@@ -137,7 +142,7 @@ class Probability:
         """(N, D), or (N, E, D) -> (N, E) float64."""
         if self.constant is not None:
             return np.full((len(x), self.members), self.constant)
-        return _sigmoid(_bounded(logits(self.stack, x)) + self.offset)
+        return np.maximum(_sigmoid(_bounded(logits(self.stack, x)) + self.offset), self.lowest)
 
     def _calibrate(self, found: np.ndarray, weights: np.ndarray, yes: np.ndarray, name: str) -> None:
         """Shift the offsets so that the mean is exact, by bisection."""
@@ -160,6 +165,7 @@ class Probability:
         if not (odds > 0).all():
             raise DivergedError(f"{name}: no shift of the logits gives 1 / P of the labelled events the yield of all")
         self.shift, self.offset = np.log(odds / no) - self.offset, np.log(odds / no)
+        self.lowest = _sigmoid(np.where(weights != 0, found, np.inf).min(axis=0) + self.offset)
 
 
 def _bounded(logit: np.ndarray) -> np.ndarray:

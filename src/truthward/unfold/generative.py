@@ -46,7 +46,8 @@ class Generative(Unfolder):
     multiplies the weights of the matched events with it at absolute yields, and trains both networks on. What the model
     has learned wrongly is in both, and does not add up over the steps. In bins, a step is one more iteration of
     Bayesian unfolding. What others are left keep their weights: they are an absolute component. eps does not depend on
-    the prior: it is learned once, from the fiducial events, and applied once, at the end.
+    the prior: it is learned once, from the fiducial events, and applied once, at the end; nowhere is it taken to be
+    less than at any matched event, and the history says how many draws that concerns.
 
     Two sums over the simulation are known exactly and are imposed: f makes the matched events of all that f is of, and
     1 / eps of the matched events the fiducial ones. By how much (in the logit) the networks were off is in the history.
@@ -235,7 +236,7 @@ class Generative(Unfolder):
             state, fraction, efficiency, group, e, given = learned[replica]
             generator = self.recipe.build(scaled.size, state)
             measured, count = group.member(e), self._count(replica)
-            sums = Sums(bins, count)
+            sums, beyond = Sums(bins, count), 0
             for start in range(0, len(measured.event_id), max(ROWS // count, 1)):
                 part = slice(start, start + max(ROWS // count, 1))
                 ids, reco = measured.event_id[part], measured.reco[part]
@@ -245,11 +246,14 @@ class Generative(Unfolder):
                 )
                 share = np.tile(measured.weight[part, 0] * fraction(reco)[:, 0] / count, count)
                 # Here, and nowhere else, the efficiency enters.
-                weights = share / efficiency(shown(scaled.truth_map, truth))[:, 0]
+                accepted = efficiency(shown(scaled.truth_map, truth))[:, 0]
+                beyond += int((accepted <= efficiency.lowest).sum())
+                weights = share / accepted
                 sums.add(truth.numpy(), weights)
                 yield (
                     {f"truth_{n}": c for n, c in zip(inputs.names, truth.numpy().T, strict=True)}
                     | {"event_id": np.tile(ids, count), "block": np.full(len(weights), block, dtype=np.int32)}
                     | {replica.column(): weights}
                 )
-            history.append({"replica": str(replica), "iteration": last} | sums.entry())
+            history.append({"replica": str(replica), "iteration": last, "draws_at_lowest_efficiency": beyond}
+                           | sums.entry())  # fmt: skip
