@@ -83,3 +83,24 @@ def test_a_ratio_is_known_at_events_that_no_classifier_saw(study, observables):
             assert np.corrcoef(far[limit][chosen], values[inside][chosen, 0])[0, 1] > 0.9
             assert np.average(np.exp(far[limit][chosen])) == pytest.approx(1, abs=0.05)
     assert np.corrcoef(far[3000], far[10**6])[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("limit", [10**6, 3000])
+def test_draws_of_an_event_count_as_one_event(observables, limit):
+    """Each of 2000 events four times, in pieces: sizes are those of the events, and one draw of each is single."""
+    rng = np.random.default_rng(2)
+    ids, values, weights = np.arange(2000, dtype=np.uint64), rng.normal(size=(2000, 2)), 1.0 + rng.random(2000)
+    once = Events.of([(ids, values, weights)], observables, limit=limit, key=3)
+    pieces = [(np.tile(i, 4), np.tile(v, (4, 1)), np.tile(w, 4) / 4)
+              for i, v, w in zip(*(np.array_split(a, 5) for a in (ids, values, weights)), strict=True)]  # fmt: skip
+    drawn = Events.of(pieces, observables, limit=limit, key=3)
+    assert once.rows_an_event == 1.0
+    assert drawn.rows_an_event == 4.0
+    for o in observables:
+        assert drawn.size(o.name) == pytest.approx(once.size(o.name))
+    assert drawn.weight_summary()["effective_sample_size"] == pytest.approx(
+        once.sums.summary()["effective_sample_size"]
+    )
+    singles, w = drawn.singles()
+    assert len(singles) == len(w) == min(2000, limit // 4)
+    assert len(np.unique(singles[:, 0])) == len(singles)

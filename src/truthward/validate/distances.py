@@ -154,10 +154,17 @@ def bootstrapped_counts(tested: Counts, truth: Counts, *, seed: int) -> dict[str
 
 
 def transport(
-    values: np.ndarray, weights: np.ndarray, truth: np.ndarray, truth_weights: np.ndarray, *, seed: int
+    values: np.ndarray,
+    weights: np.ndarray,
+    truth: np.ndarray,
+    truth_weights: np.ndarray,
+    *,
+    rows: float = 1.0,
+    seed: int,
 ) -> dict[str, Any]:
-    """Wasserstein-1 distance of two samples (n,), (N,), in units of the observable, with its floor as above."""
-    sizes = tuple(metrics.effective_sample_size(w) for w in (weights, truth_weights))
+    """Wasserstein-1 distance of two samples (n,), (N,), in units of the observable, with its floor as above; so many
+    `rows` of the first are one event."""
+    sizes = (metrics.effective_sample_size(weights) / rows, metrics.effective_sample_size(truth_weights))
     return _with_floor(
         lambda: metrics.wasserstein1(values, truth, weights, truth_weights),
         lambda: transport_floor(truth, truth_weights, sizes=sizes, seed=seed),

@@ -155,6 +155,26 @@ class Events:
         """Events there are, and those that unbinned figures use."""
         return {"events": self.total, "used": len(self.weights)}
 
+    @property
+    def rows_an_event(self) -> float:
+        """Rows that share an id: draws of an event say no more of the data than the event does, and count as one."""
+        return len(self.ids) / len(np.unique(self.ids))
+
+    def size(self, name: str) -> float:
+        """Effective number of events in the histogram of an observable."""
+        return self.histograms[name].size / self.rows_an_event
+
+    def singles(self) -> tuple[np.ndarray, np.ndarray]:
+        """Values (n, D) and weights (n,) of one row of each event: those of independent events."""
+        _, first = np.unique(self.ids, return_index=True)
+        first = np.sort(first)
+        return self.values[first], self.weights[first]
+
+    def weight_summary(self) -> dict[str, float]:
+        """`WeightSums.summary`, the effective size being that of events, with `rows_an_event`."""
+        found, rows = self.sums.summary(), self.rows_an_event
+        return found | {"effective_sample_size": found["effective_sample_size"] / rows, "rows_an_event": rows}
+
     def column(self, name: str) -> np.ndarray:
         """(n,) values of one observable."""
         return self.values[:, self.names.index(name)]

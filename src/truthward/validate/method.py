@@ -57,7 +57,8 @@ def validate_method(
 
     All samples are read in pieces. Histograms, and all that is made of them (triangular discriminators, chi2, pulls,
     yields, refolding), and the sums of weights are of all events. Wasserstein-1 distances and two-sample tests are of
-    `events` events of each sample at most, drawn by a hash of their ids, beside the floor of as many.
+    `events` events of each sample at most, drawn by a hash of their ids, beside the floor of as many. Draws of one
+    event count as one event in all floors and effective sizes, and two-sample tests take one of them.
 
     Args:
         unfolded: the method's result; simulation, data: the tables it was unfolded with; closure_truth: the truth
@@ -114,7 +115,7 @@ def validate_method(
         name = observable.name
         log.info("%s: %s", content["method"], name)
         own = joint or Events.nominal(result, [observable], weights_of=name, **thin)
-        weights[name] = own.sums.summary()
+        weights[name] = own.weight_summary()
         content["used"] |= {"unfolded": own.counted}
         content["observables"][name] = _observable(
             result, observable, own, samples, (marginal[name], reweighted[name]), seed_for(seed, "validate", name)
@@ -171,9 +172,9 @@ def _observable(
     }
     if truth is not None:
         target, tested = counts["truth"], {"unfolded": own, "prior": prior, "data": samples["data"]}
-        binned = {what: events.histograms[name] for what, events in tested.items()}
         result["triangular"] = {
-            what: distances.discriminator(c.inner, c.size, target, seed=seed) for what, c in binned.items()
+            what: distances.discriminator(events.histograms[name].inner, events.size(name), target, seed=seed)
+            for what, events in tested.items()
         }
         result["triangular"]["unfolded"]["replicas"] = distances.replica_discriminators(histogram, target)
         for what in ("prior", "data"):
@@ -183,7 +184,14 @@ def _observable(
             "size": target.size
         }
         result["wasserstein1"] = {
-            what: distances.transport(events.column(name), events.weights, truth.column(name), truth.weights, seed=seed)
+            what: distances.transport(
+                events.column(name),
+                events.weights,
+                truth.column(name),
+                truth.weights,
+                rows=events.rows_an_event,
+                seed=seed,
+            )
             for what, events in tested.items()
         }
         result["chi2"] = {
@@ -215,6 +223,6 @@ def _two_sample(joint: Events | None, prior: Events, truth: Events | None, setti
         result: dict[str, Any] = {"unfolded": None, "prior": None, "floor": None}
         return result | {"reason": NO_TRUTH if truth is None else NOT_JOINT}
     return {
-        name: two_sample_test(truth.values, truth.weights, events.values, events.weights, label=name, **settings)
+        name: two_sample_test(truth.values, truth.weights, *events.singles(), label=name, **settings)
         for name, events in (("unfolded", joint), ("prior", prior))
     } | {"floor": floor_test(truth.values, truth.weights, label="floor", **settings), "reason": None}

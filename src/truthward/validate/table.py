@@ -19,7 +19,7 @@ Triangular discriminator (arXiv:2503.09720) against the truth for each observabl
 without randomness, over bootstraps of the data; before unfolding, of the sample); floor: of two samples of the truth.
 In brackets the excess over the floor at the row's own effective size. AUC and JSD of a classifier of all observables
 jointly against the truth. chi2 p and refolded p: the smallest over observables. Yield: over the truth's. ESS: effective
-number of events of the weights.
+number of events of the weights, draws of one event counting as one.
 """
 
 
