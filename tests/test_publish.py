@@ -19,6 +19,7 @@ from truthward.errors import ConfigError, CorruptError, InputError
 from truthward.events.unfolded import Unfolded, family, weight_columns, write_unfolded
 from truthward.provenance import Record
 from truthward.publish import FILES, SUMS, publish, verify
+from truthward.publish.example import choose_example
 
 STOPPING = {"rule": "change", "tolerance": 0.2, "chosen": 4, "largest": 9, "limits": "finer bins go unseen"}
 STOPPED = "- **Iterations**: 4 of at most 9, by the rule `change` with tolerance 0.2; finer bins go unseen."
@@ -88,6 +89,24 @@ def test_published_events_are_still_an_unfolded_sample(unfolded, tmp_path):
     before, after = (Unfolded(p).histogram("m", edges) for p in (unfolded, folder / "events.parquet"))
     assert np.array_equal(before.nominal, after.nominal)
     assert np.array_equal(before.sigma, after.sigma)
+
+
+def test_the_range_of_the_example_is_that_of_nominal_events(tmp_path):
+    """Of draws in blocks, the first of which is a replica's: its rows have no nominal weight."""
+    random = np.random.default_rng(2)
+    families = {"data_bootstrap": family("data_bootstrap", 8)}
+    columns = {name: np.zeros(500) for name in weight_columns(families)}
+    rows = {"truth_m": random.gamma(4, 5, 500), "event_id": np.arange(500)}
+    replicas = (
+        {**rows, "truth_jet_pt": np.full(500, 9e4)} | columns | {n: np.ones(500) for n in columns if n != "weight"}
+    )
+    nominal = {**rows, "truth_jet_pt": random.uniform(200, 300, 500)} | columns | {"weight": np.ones(500)}
+    options = {"method": "drawn", "kind": "generative", "history": [], "iterations": 1, "observables": ["m"]}
+    declared = {o.name: o for o in OBSERVABLES}
+    path = tmp_path / "drawn.parquet"
+    write_unfolded(path, [replicas, nominal], joint=True, families=families, record=Record.for_tests(), **options)
+    example = choose_example(Unfolded(path), "jet_pt", declared)
+    assert (example.low, example.high) == (pytest.approx(200, abs=10), pytest.approx(300, abs=10))
 
 
 @pytest.mark.parametrize("example", ["jet_pt", "sqrt(m ** 2 + jet_pt ** 2) / -jet_pt"])

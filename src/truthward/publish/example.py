@@ -140,12 +140,13 @@ def _formula(expression: str, known: list[str]) -> tuple[str, list[str]]:
 
 
 def _range(sample: Unfolded, expression: Expression, weight: str) -> tuple[float, float]:
-    """Rounded range of the bulk, from the first rows of the sample: enough to choose bins by."""
-    first = next(sample.batches([*(f"truth_{name}" for name in sorted(expression.names)), weight]))
+    """Rounded range of the bulk, from the first rows with a weight: enough to choose bins by."""
+    batches = sample.batches([*(f"truth_{name}" for name in sorted(expression.names)), weight])
+    # Of stacked blocks of draws the first may be a replica's; no sample is written without a nominal yield.
+    first = next(b for b in batches if (b[weight] != 0).any())
     x = expression.evaluate({name: first[f"truth_{name}"] for name in expression.names}).astype(float)
     x = x[first[weight] != 0]
-    if x.size == 0 or not np.isfinite(x).all():
-        bad = int((~np.isfinite(x)).sum())
+    if bad := int((~np.isfinite(x)).sum()):
         raise InputError(f"{sample.path}: publish.example is not finite for {bad} of {x.size} events")
     low, high = np.quantile(x, [0.005, 0.98])
     if not high > low:
