@@ -51,8 +51,8 @@ def landscape(figures: dict[str, Any]) -> tuple[str, Rows]:
             "method": method,
             **cells,
             "close": f"{len(f['closing'])} of {len(names)}" if "closing" in f else "",
-            **{k.upper(): f"{f[k]['mean']:.{d}f} ± {f[k]['sd']:.{d}f}" if k in f else "" for k, d in
-               (("auc", 4), ("jsd", 5))},
+            **{k.upper(): f"{f[k]['mean']:.{d}f}" + (f" ± {f[k]['sd']:.{d}f}" if f.get("seeds") != 1 else "")
+               if k in f else "" for k, d in (("auc", 4), ("jsd", 5))},
             "training (CPU)": f"{f['train_cpu']:.0f} s" if "train_cpu" in f else "",
             "events drawn / s": f"{rate:,.0f}" if rate else "",
         }  # fmt: skip
@@ -65,13 +65,21 @@ def landscape(figures: dict[str, Any]) -> tuple[str, Rows]:
     for what, name in (("simulation", "simulation before"), ("data", "data before"), ("floor", "truth against truth")):
         cells = {n: f"{figures['before'][n][what]:.2f}" for n in names}
         rows.append(row(name, cells, figures["truth"] if what == "floor" else {}))
-    limits = ", ".join(f"{n} {figures['verdict']['limits'][n]:.2f}" for n in names)
+    for remedy, results in figures["remedies"].items():
+        f = results["prior removed"]
+        cells = {n: f"{f['value'][n]:.2f} ({f['excess'][n]:+.2f})" for n in names}
+        rows.append(row(f"remedy, flow matching: {remedy}", cells, f))
+    for remedy, found in figures["closure"].items():
+        cells = {n: f"{found[n]['value']:.2f} ({found[n]['excess']:+.2f})" for n in names}
+        rows.append(row(f"remedy, no data: {remedy}", cells, {}))
+    limits = ", ".join(f"{n} {figures['verdict']['limits'][n]:.3f}" for n in names)
     text = (
         "Z+jets, 200,000 events each of simulation and data: triangular discriminator x 10^3 against the truth, mean ± "
         "spread over seeds, in brackets the excess over the floor, in which draws of one data event count as one; for "
         "IBU the spread is that of the data. AUC and JSD: of a classifier of unfolded events and "
         f"truth, {figures['tested']:,} of each. An observable closes where its excess is at most 1.5 times the larger "
-        f"of MultiFold's and the floor's own standard deviation ({limits})."
+        f"of MultiFold's and the floor's own standard deviation ({limits}). Remedies for ln_rho and zg: of half of the "
+        "events and one seed, that of the tuning; no data: drawn for the simulation itself, there is no prior."
     )
     return text, rows
 
