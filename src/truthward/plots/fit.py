@@ -45,7 +45,9 @@ def _values(axes: Axes, found: Sequence[Mapping[str, Any]]) -> None:
         statistical = entry["parts"].get("data_bootstrap", 0.0)
         axes.errorbar(value, -k, xerr=entry["sigma"], fmt="o", color=colour, markersize=4, linewidth=1.4)
         axes.errorbar(value, -k, xerr=statistical, fmt="none", color=colour, linewidth=0, elinewidth=3.5, alpha=0.5)
-        text = f"{entry['method']}: {value:.2f} ± {entry['sigma']:.2f}"
+        # Two digits of the error, whatever the size of the parameter.
+        digits = max(0, 1 - int(np.floor(np.log10(entry["sigma"]))))
+        text = f"{entry['method']}: {value:.{digits}f} ± {entry['sigma']:.{digits}f}"
         if entry["pull"] is not None:
             text += f",  pull {entry['pull']:+.1f}"
         axes.annotate(text, (value, -k), (0, 8), textcoords="offset points", ha="center", fontsize=7.5, color=colour)
