@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -155,7 +156,7 @@ class Events:
         """Events there are, and those that unbinned figures use."""
         return {"events": self.total, "used": len(self.weights)}
 
-    @property
+    @cached_property
     def rows_an_event(self) -> float:
         """Rows that share an id: draws of an event say no more of the data than the event does, and count as one."""
         return len(self.ids) / len(np.unique(self.ids))
