@@ -108,6 +108,7 @@ def test_a_data_map_must_not_carry_truth() -> None:
 
 READ = {"kind": "flat_tree", "files": ["x.root"], "branches": {"truth_x0": "t", "reco_x0": "r", "reco_x0:jes:0": "u"}}
 
+HIDDEN = READ | {"branches": {"truth_x0": "t", "reco_x0": "r", "truth_soft": "s"}}
 MADE = {"herwig": {"generate": {"kind": "gaussian"}}}
 
 
@@ -131,6 +132,32 @@ def test_systematics_are_families() -> None:
     assert config.sample("simulation") == "simulation"
 
 
+def test_what_covers_a_wrong_simulation_is_known_from_the_config() -> None:
+    entries = {
+        "norm": {"kind": "weight", "replicas": 1},
+        "shower": {"kind": "alternative", "sample": "herwig"},
+        "closure": {"kind": "closure"},
+        "composition": {"kind": "hidden", "columns": ["pt", "eta", "truth_soft", "truth_em"]},
+        "regularisation": {"kind": "regularisation"},
+    }
+    gaussian = {"generate": {"kind": "gaussian", "systematics": {"norm": {"background": 0.1}}}}
+    config = parse(with_systematics(gaussian, entries, MADE))
+    counts = {name: n for name, n in config.families().items() if name.startswith("systematic")}
+    # Columns that the detector sees are one whole shift together; each tilted one is a pair of its own.
+    assert counts == {
+        "systematic:norm": 1,
+        "systematic:shower": 1,
+        "systematic:closure": 1,
+        "systematic:composition": 1,
+        "systematic:composition_truth_soft": 2,
+        "systematic:composition_truth_em": 2,
+        "systematic:regularisation": 2,
+    }
+    assert config.model_families() == [name for name in counts if name != "systematic:norm"]
+    assert config.variations() == {"norm": {"kind": "weight", "replicas": 1}}
+    assert parse(STUDY).model_families() == []
+
+
 @pytest.mark.parametrize(
     ("simulation", "systematics", "others", "said"),
     [
@@ -149,6 +176,16 @@ def test_systematics_are_families() -> None:
         ({"read": READ}, {"s": {"kind": "alternative", "sample": "herwig"}}, {"herwig": {"read": READ}},
          ["samples.herwig.read.branches.reco_x0:jes:0", "only the simulation is varied"]),
         ({"read": READ}, {"calibration": {"kind": "shifted", "replicas": 1}}, {}, ["systematics.calibration"]),
+        ({"read": READ}, {"c": {"kind": "closure", "replicas": 2}}, {}, ["systematics.c", "no `replicas`"]),
+        ({"read": READ}, {"c": {"kind": "closure"}, "d": {"kind": "closure"}}, {}, ["systematics.d", "c is of kind"]),
+        ({"read": READ}, {"h": {"kind": "hidden"}}, {}, ["systematics.h", "needs `columns`"]),
+        ({"read": READ}, {"h": {"kind": "hidden", "columns": ["reco_pt"]}}, {}, ["reco_pt is of the reco level"]),
+        ({"read": READ}, {"h": {"kind": "hidden", "columns": ["x0"]}}, {}, ["'x0' is unfolded"]),
+        ({"read": HIDDEN}, {"h": {"kind": "hidden", "columns": ["soft"]}}, {}, ["write truth_soft"]),
+        ({"read": HIDDEN}, {"h": {"kind": "hidden", "columns": ["truth_hard"]}}, {}, ["provide truth_hard"]),
+        ({"read": HIDDEN}, {"h": {"kind": "hidden", "columns": ["pt"], "size": 0.1}}, {}, ["systematics.h", "`size`"]),
+        ({"read": HIDDEN}, {"h": {"kind": "hidden", "columns": ["truth_soft"]}, "h_truth_soft": {"kind": "closure"}},
+         {}, ["systematics.h_truth_soft", "tilted column"]),
     ],
 )  # fmt: skip
 def test_a_mistaken_systematic_is_named(simulation, systematics, others, said) -> None:

@@ -15,7 +15,8 @@ from pydantic import BaseModel, ValidationError
 from truthward import plugins
 from truthward.config import Config, Sample
 from truthward.errors import ConfigError
-from truthward.variations import missing, variation_of
+from truthward.sources import check_sources
+from truthward.variations import variation_of
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 """A name is part of paths: it cannot leave `results/`, and fits into a file name with all that is put around it."""
@@ -148,7 +149,7 @@ def check(config: Config) -> None:
         raise ConfigError("observables: at least one is needed")
     for name, sample in config.samples.items():
         _check_sample(f"samples.{name}", sample, list(config.observables))
-    _check_systematics(config)
+    check_sources(config)
     if config.calibrate is not None:
         plugins.check("calibrate", config.calibrate, "calibrate")
         _check_calibrated(config)
@@ -192,37 +193,6 @@ def _check_calibrated(config: Config) -> None:
             f"calibrate.scales: none of {', '.join(scaled)} is unfolded, so the calibration would change nothing; "
             "add one to `observables` or set `calibrate: null`"
         )
-
-
-def _check_systematics(config: Config) -> None:
-    others = {n for n, s in config.samples.items() if s.role == "alternative"}
-    for name, sample in config.alternatives().items():
-        if sample not in others:
-            raise ConfigError(
-                f"systematics.{name}.sample: {sample!r} is not a sample with role alternative: "
-                f"{', '.join(sorted(others)) or 'there is none'}{plugins.nearest(sample, others)}"
-            )
-    if unused := sorted(others - set(config.alternatives().values())):
-        raise ConfigError(
-            f"samples.{unused[0]}: role alternative, but no systematic uses it; add "
-            f"systematics.<name>: {{kind: alternative, sample: {unused[0]}}}"
-        )
-    if "calibration" in config.systematics:
-        raise ConfigError("systematics.calibration: this name is that of the calibrator's members; take another")
-    name = config.sample("simulation")
-    entry, where = config.samples[name].generate, f"samples.{name}.generate"
-    if entry is not None:
-        made = entry.get("systematics", {})
-        if absent := [n for n in config.variations() if n not in made]:
-            makes = "systematics" in plugins.schema("physics.generators", entry["kind"]).options
-            way = f"add it to {where}.systematics" if makes else f"{entry['kind']} makes none"
-            raise ConfigError(f"systematics.{absent[0]}: {where} does not make this variation; {way}")
-        if large := [n for n, s in config.variations().items() if s["replicas"] > 2]:
-            raise ConfigError(f"systematics.{large[0]}.replicas: {where} makes two variations, up and down")
-        return
-    mapped = config.samples[name].read.get("branches")
-    if mapped and (lack := missing(config.variations(), mapped)):
-        raise ConfigError(f"samples.{name}.read.branches: {lack}; map it, or ask for fewer replicas")
 
 
 def _check_sample(where: str, sample: Sample, observables: list[str]) -> None:

@@ -6,20 +6,16 @@ import math
 from itertools import pairwise
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serializer, model_validator
+from pydantic import Field, field_validator, model_serializer, model_validator
 
 from truthward import plugins
+from truthward.sources import MODEL_KINDS, Systematic
+from truthward.strict import Strict
 
 Plugin = dict[str, Any]
 
 BLOCK = 1000
 """Events of a generated sample that share a seed; a chunk is one block at least."""
-
-
-class Strict(BaseModel):
-    """Base of all sections: no unknown key, no silent change of type, immutable."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Observable(Strict):
@@ -99,31 +95,6 @@ class Selection(Strict):
     reco: str | None = None
 
 
-class Systematic(Strict):
-    """One source of uncertainty: variations of the simulation, in columns `<what>:<name>:<0 ... replicas - 1>`.
-
-    kind: "shifted" for reco columns and acceptance, "weight" for weights, "alternative" for another simulation, whose
-    density the simulation is given by weights that are learned. replicas: 2 is a pair, up and down.
-    """
-
-    kind: Literal["shifted", "weight", "alternative"]
-    replicas: int = Field(2, ge=1, le=1000)
-    sample: str | None = None
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> Systematic:
-        if (self.kind == "alternative") != (self.sample is not None):
-            raise ValueError("`sample` is given with kind alternative, and with no other")
-        if self.kind == "alternative" and "replicas" in self.model_fields_set:
-            raise ValueError("kind alternative is one replica; take `replicas` away")
-        return self
-
-    @property
-    def count(self) -> int:
-        """Replicas of its family."""
-        return 1 if self.kind == "alternative" else self.replicas
-
-
 class Uncertainty(Strict):
     """Where the members of a generative model come from, whose spread is its uncertainty.
 
@@ -175,7 +146,7 @@ class Correction(Strict):
 class Surrogate(Strict):
     """Generative models of (truth, reco), each a name and a kind. `correction`: None for events of equal weight."""
 
-    models: dict[str, Plugin] = {}
+    models: dict[str, Plugin] = Field({})
     uncertainty: Uncertainty = Uncertainty()
     epochs: int = Field(60, ge=1)
     batch_size: int = Field(256, ge=1)
@@ -302,7 +273,7 @@ class Config(Strict):
     selection: Selection = Selection()
     observables: dict[str, Observable]
     calibrate: Plugin | None = None
-    systematics: dict[str, Systematic] = {}
+    systematics: dict[str, Systematic] = Field({})
     surrogate: Surrogate = Surrogate()
     amplify: Amplify | None = None
     unfold: Unfold
@@ -321,12 +292,20 @@ class Config(Strict):
 
     def alternatives(self) -> dict[str, str]:
         """Systematics that are another simulation, name -> sample."""
-        return {name: s.sample for name, s in self.systematics.items() if s.sample is not None}
+        return {name: s.sample for name, s in self.systematics.items() if s.kind == "alternative"}
 
     def variations(self) -> dict[str, dict[str, Any]]:
         """Systematics that are columns of the simulation's own files, name -> {"kind", "replicas"}."""
-        columns = {name: s for name, s in self.systematics.items() if s.sample is None}
+        columns = {name: s for name, s in self.systematics.items() if s.kind not in MODEL_KINDS}
         return {name: {"kind": s.kind, "replicas": s.replicas} for name, s in columns.items()}
+
+    def sources(self) -> dict[str, Systematic]:
+        """Source of uncertainty -> its systematic; `systematic:<source>` is its family."""
+        return {source: s for name, s in self.systematics.items() for source in s.sources(name)}
+
+    def model_families(self) -> list[str]:
+        """Families that cover what the simulation may have wrong; none: all bands are statistical."""
+        return [f"systematic:{source}" for source, s in self.sources().items() if s.kind in MODEL_KINDS]
 
     def families(self) -> dict[str, int]:
         """Replica families of the study with the number of replicas of each, empty ones left out."""
@@ -334,7 +313,8 @@ class Config(Strict):
         if self.calibrate is not None:
             schema = plugins.schema("calibrate", self.calibrate["kind"])
             counts["systematic:calibration"] = self.calibrate.get("members", schema.options["members"][1])
-        counts |= {f"systematic:{name}": s.count for name, s in self.systematics.items()}
+        for name, systematic in self.systematics.items():
+            counts |= {f"systematic:{source}": n for source, n in systematic.sources(name).items()}
         return {name: n for name, n in counts.items() if n}
 
     def observable_list(self) -> list[dict[str, Any]]:

@@ -27,6 +27,8 @@ INFRASTRUCTURE = {
     "array_task",
     "config",
     "checks",
+    "sources",
+    "strict",
     "plugins",
     "errors",
     "artefact",
