@@ -9,6 +9,7 @@ import pytest
 
 from truthward.config import Observable, Stress, StressReplicas
 from truthward.errors import ConfigError
+from truthward.events.bins import bin_of
 from truthward.events.table import write_table
 from truthward.events.unfolded import FAMILIES, family
 from truthward.physics.generators.gaussian import Gaussian
@@ -18,7 +19,6 @@ from truthward.provenance import Record
 from truthward.unfold.base import NOMINAL, Replica, Result
 from truthward.unfold.ibu import Ibu
 from truthward.validate import scenarios as made
-from truthward.validate.distances import extended
 from truthward.validate.stress import run, stress
 from truthward.validate.stress_table import summarise
 from truthward.validate.verdict import SIGMAS, Sums, edges_of, judge, significance
@@ -144,7 +144,7 @@ def test_a_method_that_keeps_its_prior_fails_and_refolding_objects() -> None:
 
 def test_a_better_known_truth_takes_the_place_of_the_events() -> None:
     def twice(scenario, observable):
-        place = np.searchsorted(extended(observable.edges)[1:-1], scenario.truth[observable.name], side="right")
+        place = bin_of(scenario.truth[observable.name], observable.edges)
         return 2.0 * np.bincount(place, scenario.weight, minlength=observable.bins + 2)
 
     found = run(Ibu(), sample(8000, 1), data(), OBSERVABLES, replicas=REPLICAS, seeds=1, epochs=2, seed=3,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from truthward.errors import InputError
+from truthward.events.bins import binned
 from truthward.events.families import RankWarning
 from truthward.events.table import EventTable
 
@@ -55,7 +56,7 @@ def member_covariance(
         values = batch[f"{level}_{observable}"]
         for m in np.unique(batch["member"]):
             own = (batch["member"] == m) & np.isfinite(values)
-            histograms[m] += np.histogram(values[own], edges, weights=batch["weight"][own])[0]
+            histograms[m] += binned(values[own], edges, batch["weight"][own])
     if members - 1 < len(edges) - 1:
         warnings.warn(
             f"{table.path}: {observable}: a covariance from {members} members has rank {members - 1}, fewer than "

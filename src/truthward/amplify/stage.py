@@ -12,6 +12,7 @@ import numpy as np
 from truthward.amplify.worth import multinomial, predicted_mse
 from truthward.artefact import read_json, write_json
 from truthward.errors import IncompleteError, InputError
+from truthward.events.bins import cell_of
 from truthward.events.split import TEST, TRAIN
 from truthward.events.table import EventTable, write_table
 from truthward.provenance import Record
@@ -63,7 +64,7 @@ class Cells:
 
     def counts(self, column: str, values: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
         """Sum of weights in each cell, (Q,), for values (N,)."""
-        cell = np.searchsorted(self.edges[column], values, side="right")
+        cell = cell_of(values, self.edges[column])
         return np.bincount(cell, weight, minlength=len(self.edges[column]) + 1)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from truthward.config import Observable
+from truthward.events.bins import bin_of
 from truthward.events.families import Histogram
 from truthward.events.unfolded import Unfolded
 from truthward.validate.metrics import merge_bins
@@ -45,7 +46,7 @@ def coarse_edges(histogram: Histogram, atoms: Sequence[float] = ()) -> np.ndarra
     edges, apart = histogram.edges, np.zeros(histogram.nominal.size, dtype=bool)
     for value in atoms:
         if edges[0] <= value <= edges[-1]:
-            apart[min(int(np.searchsorted(edges, value, side="right")), apart.size) - 1] = True
+            apart[bin_of(np.array([value]), edges)[0] - 1] = True
     limit = min((f.count // 3 for name, f in histogram.families.items() if name in BOOTSTRAPS), default=apart.size)
     if apart.size <= limit:
         return edges

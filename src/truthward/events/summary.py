@@ -9,6 +9,7 @@ import numpy as np
 
 from truthward.config import Observable
 from truthward.errors import InputError
+from truthward.events.bins import bin_of
 from truthward.events.contract import SIGNAL
 from truthward.events.table import ROW_GROUP, EventTable
 
@@ -26,9 +27,8 @@ class _Sums:
         self.response = np.zeros((full, full))
 
     def bin(self, values: np.ndarray) -> np.ndarray:
-        """Bin of each value, (N,); the last bin includes its upper edge, as numpy.histogram has it."""
-        place = np.searchsorted(self.edges, values, side="right")
-        return np.where(values == self.edges[-1], len(self.edges) - 1, place)
+        """Bin of each value, (N,)."""
+        return bin_of(values, self.edges)
 
     @staticmethod
     def fill(sums: np.ndarray, place: np.ndarray, weight: np.ndarray) -> None:

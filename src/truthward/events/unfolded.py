@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from truthward.errors import IncompleteError, InputError
+from truthward.events.bins import bin_of, single
 from truthward.events.families import FAMILIES, Family, Histogram, RankWarning, family, weight_columns
 from truthward.events.parquet import Parquet
 from truthward.events.unfolded_gather import gather
@@ -109,8 +110,8 @@ class Unfolded:
                 are not finite, or an observable that the method did not unfold and has no weights for.
         """
         edges = np.asarray(edges, dtype=float)
-        if edges.ndim != 1 or edges.size < 2 or not (np.diff(edges) > 0).all():
-            raise InputError("the edges of a histogram must be at least two increasing numbers")
+        if edges.ndim != 1 or edges.size < 2 or not (single(edges[1:]) > single(edges[:-1])).all():
+            raise InputError("the edges of a histogram must be at least two increasing numbers (in float32)")
         if isinstance(values, np.ndarray) and values.shape != (self.num_rows,):
             raise InputError(f"{self.path}: values of shape {values.shape} for {self.num_rows} events")
         named = values if isinstance(values, str) else None
@@ -119,8 +120,7 @@ class Unfolded:
         for number, start in enumerate(self._starts()):
             x = self._values(values, number, start)
             # Contents beyond the edges go to two bins of their own, which are cut off.
-            index = np.searchsorted(edges, x, side="right")
-            index[x == edges[-1]] = edges.size - 1
+            index = bin_of(x, edges)
             for name, weights in self._group(number, self._nonzero(number, names)).items():
                 counts = np.bincount(index, weights=weights, minlength=edges.size + 1)
                 sums[names.index(name)] += counts[1:-1]

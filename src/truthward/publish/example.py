@@ -178,7 +178,8 @@ HERE = Path(__file__).resolve().parent
 COLUMNS = $columns
 WEIGHT, REPLICA = $weight, $replica
 LABEL, UNIT = $label, $unit
-EDGES = np.linspace($low, $high, $bins + 1)
+# In the precision of the events: a value on an edge is then in the bin above it.
+EDGES = np.linspace($low, $high, $bins + 1).astype(np.float32)
 
 
 def observable(t):
@@ -194,7 +195,7 @@ events = pq.ParquetFile(HERE / "events.parquet")
 contents = {name: np.zeros(len(EDGES) - 1) for name in names}
 for group in range(events.num_row_groups):
     table = events.read_row_group(group, columns=COLUMNS + names).to_pandas()
-    x = np.asarray(observable(table), dtype=float)
+    x = np.asarray(observable(table), dtype=np.float32)
     for name in names:
         contents[name] += np.histogram(x, EDGES, weights=table[name].to_numpy(dtype=float))[0]
 

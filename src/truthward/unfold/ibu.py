@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from truthward.errors import ConfigError, DivergedError
+from truthward.events.bins import cell_of
 from truthward.unfold.arrays import effective_size, largest_over_mean
 from truthward.unfold.base import NOMINAL, Inputs, Replica, Result, Unfolder
 
@@ -84,7 +85,7 @@ class Ibu(Unfolder):
             bins = self.binning(inputs, d)
             inner = bins.truth
             changes = self._converge(_Counts.fill([inputs], d, bins, self.share))
-            truth_bin = np.searchsorted(inner, inputs.truth[fiducial, d], side="right")
+            truth_bin = cell_of(inputs.truth[fiducial, d], inner)
             counts = _Counts.fill(varied, d, bins, self.share)
             unfolded = counts.truth
             for _ in changes:
@@ -194,12 +195,12 @@ class _Counts:
         """Fill them; with `share` the data are those without background and fakes, and nothing else is expected."""
         size, first = len(bins.truth) + 1, varied[0]
         fiducial = first.fiducial
-        truth_bin = np.searchsorted(bins.truth, first.truth[:, column], side="right")
-        data_bin = np.searchsorted(bins.reco, first.data_reco[:, column], side="right")
+        truth_bin = cell_of(first.truth[:, column], bins.truth)
+        data_bin = cell_of(first.data_reco[:, column], bins.reco)
         parts: list[tuple[np.ndarray, ...]] = []
         for v in varied:
             matched = v.matched  # A systematic may have an acceptance of its own.
-            reco_bin = np.searchsorted(bins.reco, v.reco[:, column], side="right")
+            reco_bin = cell_of(v.reco[:, column], bins.reco)
             both = truth_bin[matched] * size + reco_bin[matched]
             response = np.bincount(both, v.weight[matched], minlength=size * size).reshape(size, size)
             truth = np.bincount(truth_bin[fiducial], v.weight[fiducial], minlength=size)
@@ -241,5 +242,5 @@ class _Counts:
 
 def _sums(inputs: Inputs, mask: np.ndarray, values: np.ndarray, inner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Sums of w and w^2 in fine bins, (B,) each."""
-    index, w = np.searchsorted(inner, values[mask], side="right"), inputs.weight[mask]
+    index, w = cell_of(values[mask], inner), inputs.weight[mask]
     return tuple(np.bincount(index, power, minlength=len(inner) + 1) for power in (w, w**2))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from truthward.events.bins import cell_of
 from truthward.unfold.stopping import Bins
 
 
@@ -35,7 +36,7 @@ class Sums:
         for d, inner in enumerate(self.bins.inner):
             size = self.bins.size // len(self.bins.inner)
             event = np.arange(len(weights)) % (len(weights) // self.count)
-            place = event * size + np.searchsorted(inner, truth[:, d], side="right")
+            place = event * size + cell_of(truth[:, d], inner)
             differences = np.bincount(place, signed, minlength=size * (event[-1] + 1)).reshape(-1, size)
             self._halves[d * size : (d + 1) * size] += (differences**2).sum(axis=0)
 

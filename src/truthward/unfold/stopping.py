@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from truthward.errors import ConfigError
+from truthward.events.bins import cell_of
 from truthward.unfold.arrays import Inputs
 
 Stop = Literal["fixed", "change"]
@@ -73,9 +74,9 @@ class Bins:
         """Sums of weight (N, E) in the bins of each column of x (N, D), or (N, E, D), laid end to end, (D B, E)."""
         found = np.empty((len(self.inner), COARSE, weight.shape[1]))
         for d, inner in enumerate(self.inner):
-            shared = None if x.ndim == 3 else np.searchsorted(inner, x[:, d], side="right")
+            shared = None if x.ndim == 3 else cell_of(x[:, d], inner)
             for e, w in enumerate(weight.T):
-                place = np.searchsorted(inner, x[:, e, d], side="right") if shared is None else shared
+                place = cell_of(x[:, e, d], inner) if shared is None else shared
                 found[d, :, e] = np.bincount(place, w, minlength=COARSE)
         return found.reshape(self.size, -1)
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from truthward.errors import InputError
+from truthward.events.bins import bin_of, extended
 from truthward.events.families import Histogram
 from truthward.events.unfolded import Unfolded
 from truthward.validate import metrics
@@ -18,18 +19,6 @@ CELLS = 1000
 
 BOOTSTRAPS = 50
 """Poisson bootstraps that state the spread of a figure of an event sample without replicas of its own."""
-
-
-def extended(edges: np.ndarray) -> np.ndarray:
-    """Edges (B + 3,) of B + 2 bins: underflow, `edges`, overflow. The last inner bin keeps its upper edge."""
-    inner = np.array(edges, dtype=float)
-    inner[-1] = np.nextafter(inner[-1], np.inf)
-    return np.concatenate([[-np.inf], inner, [np.inf]])
-
-
-def bin_of(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Bin (N,) of each value in `extended(edges)`: 0 underflow, B + 1 overflow."""
-    return np.searchsorted(extended(edges)[1:-1], values, side="right")
 
 
 @dataclass(frozen=True)

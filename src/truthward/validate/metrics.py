@@ -13,6 +13,7 @@ import numpy as np
 from scipy import linalg, stats
 
 from truthward.errors import InputError
+from truthward.events.bins import binned
 from truthward.events.families import Histogram
 
 RATIO_EDGES = np.linspace(-4.0, 4.0, 81)
@@ -91,7 +92,7 @@ def floor(
         sizes: numbers of events of the two samples; for a weighted sample its effective size.
         repeats: pairs to draw.
     """
-    counts = _contents(np.histogram(values, edges, weights=_weights(weights, values))[0], len(edges) - 1)
+    counts = _contents(binned(values, edges, _weights(weights, values)), len(edges) - 1)
     random = np.random.default_rng(seed)
     # Drawing events with replacement makes bin contents multinomial: no event has to be touched.
     pairs = [random.multinomial(max(1, round(n)), counts / counts.sum(), size=repeats) for n in sizes]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from truthward.events.bins import cell_of
 from truthward.events.contract import SIGNAL
 from truthward.events.families import Family
 from truthward.events.table import EventTable
@@ -83,7 +84,7 @@ def _filled(table: EventTable, bins: Bins, size: int) -> tuple[np.ndarray, np.nd
         inside = batch["pass_truth"] & (batch["process"] == SIGNAL)
         weight = batch["weight"][inside]
         for d, (column, inner) in enumerate(zip(columns, bins.values(), strict=True)):
-            place = np.searchsorted(np.asarray(inner), batch[column][inside], side="right")
+            place = cell_of(batch[column][inside], inner)
             contents[d] += np.bincount(place, weight, minlength=size)
             squares[d] += np.bincount(place, weight**2, minlength=size)
     return contents, squares

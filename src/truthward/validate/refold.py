@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from truthward.errors import InputError
+from truthward.events.bins import bin_of, extended
 from truthward.events.contract import SIGNAL
 from truthward.events.table import EventTable
 from truthward.validate import metrics
 from truthward.validate.closure import stated
-from truthward.validate.distances import Counts, bin_of, extended
+from truthward.validate.distances import Counts
 
 EVENTS = 25
 """Data events a bin at least, on average: below, a Gaussian chi2 has no meaning."""

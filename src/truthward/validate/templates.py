@@ -10,6 +10,7 @@ import numpy as np
 from scipy.stats import f as f_of
 
 from truthward.errors import DivergedError, InputError
+from truthward.events.bins import binned
 from truthward.events.families import Histogram
 
 STEPS = 500
@@ -46,13 +47,13 @@ class Templates:
                              f"{degree + 1} finite ones")  # fmt: skip
         shares, sizes = np.empty((len(points), len(edges) - 1)), np.empty(len(points))
         for k in range(len(points)):
-            contents = np.histogram(values[group == k], edges, weights=weights[group == k])[0]
-            if not contents.sum() > 0.0:
+            found = binned(values[group == k], edges, weights[group == k])
+            if not found.sum() > 0.0:
                 raise InputError(
                     f"templates: the events of {points[k]:g} have weights of no positive sum within the bins"
                 )
-            shares[k] = contents / contents.sum()
-            sizes[k] = contents.sum() ** 2 / (weights[group == k] ** 2).sum()
+            shares[k] = found / found.sum()
+            sizes[k] = found.sum() ** 2 / (weights[group == k] ** 2).sum()
         centre = float(points.mean())
         # All bins have the same weights, so that the polynomials sum to one.
         root = np.sqrt(sizes)[:, None]

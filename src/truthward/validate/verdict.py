@@ -9,11 +9,12 @@ import numpy as np
 from scipy import stats
 
 from truthward.errors import InputError
+from truthward.events.bins import bin_of, extended
 from truthward.events.families import Family, Histogram
 from truthward.unfold.base import NOMINAL, Inputs, Replica, Result
 from truthward.validate import metrics
 from truthward.validate.closure import stated
-from truthward.validate.distances import Counts, bin_of, discriminator, extended
+from truthward.validate.distances import Counts, discriminator
 from truthward.validate.refold import Response, compare_refolded
 from truthward.validate.scenarios import MISMATCH, STARVED
 
