@@ -89,20 +89,21 @@ class Histograms:
         self.families = {name: family(name, count) for name, count in families.items()}
         replicas = [Replica(name, i) for name, count in families.items() for i in range(count)]
         self.result: Result = unfold_all(unfolder, inputs, replicas, seed=seed)
-        rows = list(self.result.rows)
-        self.columns = {name: np.concatenate([r[name] for r in rows]) for name in rows[0]}
+        self._rows = list(self.result.rows)
         self.joint = unfolder.joint
 
-    def weights(self, replica: Replica, observable: str) -> np.ndarray:
-        """Weights of one replica, (n,)."""
-        return self.columns[replica.column(None if self.joint else observable)]
+    def weighted(self, replica: Replica, observable: str) -> tuple[np.ndarray, np.ndarray]:
+        """Truth values and weights of one replica, (n,) each: of drawn events every replica has its own."""
+        column = replica.column(None if self.joint else observable)
+        own = [(r[f"truth_{observable}"].astype(np.float64), r[column]) for r in self._rows if column in r]
+        x, weights = (np.concatenate(part) for part in zip(*own, strict=True))
+        return x, weights
 
     def measure(self, observable: str, statistic: Any) -> tuple[np.ndarray, np.ndarray]:
         """Nominal value and total standard deviation of statistic(values (n,), weights (n,)) -> (K,)."""
-        x = self.columns[f"truth_{observable}"].astype(np.float64)
-        nominal = statistic(x, self.weights(NOMINAL, observable))
+        nominal = statistic(*self.weighted(NOMINAL, observable))
         variance = np.zeros_like(nominal)
         for name, f in self.families.items():
-            members = [statistic(x, self.weights(Replica(name, i), observable)) for i in range(f.count)]
+            members = [statistic(*self.weighted(Replica(name, i), observable)) for i in range(f.count)]
             variance += f.variance(np.array(members), nominal)
         return nominal, np.sqrt(variance)

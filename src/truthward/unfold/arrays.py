@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from truthward.config import Observable
 
 ROWS = 65536
+
+Features = Mapping[str, Sequence[str]]
+"""Level, "reco" or "truth" -> columns of that level that networks are shown beside the unfolded observables."""
+
+NONE: Features = {}
 
 
 @dataclass(frozen=True)
@@ -56,9 +61,12 @@ class Inputs:
     yield; signal: (N,) bool, False for the processes that are background; validation: (N,) bool, events held out in
     trainings; carried: every truth observable of the simulation, name -> (N,) float32, unfolded or not.
     data_*: the M data events that pass at reco level. variations: systematic name -> function of the replica's index
-    that returns what it replaces: `reco` (N, D), `pass_reco` (N,) and `weight` (N,), or some of them. seed: that of the
-    study; bootstraps are the same for all methods. constituents: where they were asked for, "truth" and "reco"
-    (N, P, 4) and "data" (M, P, 4), see `events.constituents.hardest`; no variation moves them.
+    that returns what it replaces: `reco` (N, D), `features` (N, F) at reco level, `pass_reco` (N,) and `weight` (N,),
+    or some of them. seed: that of the study; bootstraps are the same for all methods. constituents: where they were
+    asked for, "truth" and "reco" (N, P, 4) and "data" (M, P, 4), see `events.constituents.hardest`; no variation moves
+    them. features: what networks are shown beside the observables, and is not unfolded: "truth" and "reco" (N, F) and
+    "data" (M, F) float32, F for each level its own; feature_names: those of "truth" and "reco", in the order of the
+    columns.
     """
 
     observables: Sequence[Observable]
@@ -78,11 +86,20 @@ class Inputs:
     seed: int
     variations: Mapping[str, Vary] = field(default_factory=dict)
     constituents: Mapping[str, np.ndarray] = field(default_factory=dict)
+    features: Mapping[str, np.ndarray] = field(default_factory=dict)
+    feature_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
         """Names of the unfolded observables, in the order of the columns."""
         return [o.name for o in self.observables]
+
+    def seen(self, level: Literal["truth", "reco", "data"]) -> np.ndarray:
+        """What networks are shown at a level, (N, D + F), or (M, D + F) of the data: the unfolded observables, then the
+        features."""
+        values = {"truth": self.truth, "reco": self.reco, "data": self.data_reco}[level]
+        more = self.features.get(level)
+        return values if more is None or not more.shape[1] else np.concatenate([values, more], axis=1)
 
     @property
     def validation(self) -> np.ndarray:
@@ -123,20 +140,22 @@ class Inputs:
         *,
         seed: int,
         constituents: int = 0,
+        features: Features = NONE,
     ) -> Inputs:
-        """Read both tables, with so many constituents of each event, or none.
+        """Read both tables, with so many constituents of each event, or none, and the features of each level.
 
         Raises:
             InputError: a column is missing, or no event is left at reco level or in the fiducial region.
+            ConfigError: a feature is unfolded itself.
         """
-        names = [o.name for o in observables]
-        of_simulation, of_data = columns_of(simulation, observables)
+        of_simulation, of_data = columns_of(simulation, observables, features)
         inputs = cls.from_columns(
             simulation.read(of_simulation),
             data.read(of_data),
             observables,
             seed=seed,
-            variations=variations_of(simulation, names),
+            variations=variations_of(simulation, [o.name for o in observables], features=features.get("reco", ())),
+            features=features,
         )
         if len(inputs.data_reco) == 0:
             raise InputError(f"{data.path}: no event passes at reco level; loosen the selection")
@@ -157,13 +176,23 @@ class Inputs:
         *,
         seed: int,
         variations: Mapping[str, Vary] | None = None,
+        features: Features = NONE,
     ) -> Inputs:
         """Inputs from the columns of event tables, name -> (N,) and (M,). `split` is the hash of the id where missing,
-        `process` is signal, and values are blanked where their level's flag is false."""
+        `process` is signal, and values are blanked where their level's flag is false.
+
+        Raises:
+            ConfigError: a feature is unfolded itself.
+        """
         names = [o.name for o in observables]
         accepted = data["pass_reco"]
+        beside = {prefix: list(features.get(prefix, ())) for prefix in ("truth", "reco")}
+        if twice := [f"features.{prefix}: {n!r}" for prefix, own in beside.items() for n in own if n in names]:
+            raise ConfigError(f"{twice[0]} is unfolded, so the networks see it already; take it out")
 
-        def level(columns: Mapping[str, np.ndarray], prefix: str) -> np.ndarray:
+        def level(columns: Mapping[str, np.ndarray], prefix: str, names: Sequence[str] = names) -> np.ndarray:
+            if not names:
+                return np.empty((len(columns["weight"]), 0), dtype=np.float32)
             values = np.stack([columns[f"{prefix}_{n}"] for n in names], axis=1).astype(np.float32)
             values[~columns[f"pass_{prefix}"]] = np.nan
             return values
@@ -188,6 +217,12 @@ class Inputs:
             data_validation=split(data)[accepted] == VALIDATION,
             seed=seed,
             variations=variations or {},
+            features={
+                "truth": level(simulation, "truth", beside["truth"]),
+                "reco": level(simulation, "reco", beside["reco"]),
+                "data": level(data, "reco", beside["reco"])[accepted],
+            },
+            feature_names=beside,
         )
 
     def varied(self, replica: Replica) -> Inputs:
@@ -214,18 +249,21 @@ class Inputs:
         if kind == "mc_bootstrap":
             return replace(self, weight=self.weight * self._counts(self.event_id, replica))
         if kind == "systematic" and name in self.variations:
-            change = self.variations[name](replica.index)
+            change = dict(self.variations[name](replica.index))
             if self.constituents and {"reco", "pass_reco"} & set(change):
                 raise InputError(
                     f"{replica}: moves observables at reco level, while the constituents that are unfolded stay; take "
                     "this systematic with `inputs: observables`, or vary weights alone"
                 )
+            if "features" in change:
+                change["features"] = {**self.features, "reco": change["features"]}
             changed = replace(self, **change)
-            lacking = ~np.isfinite(changed.reco[changed.pass_reco]).all(axis=1)
+            lacking = ~np.isfinite(changed.seen("reco")[changed.pass_reco]).all(axis=1)
             if lacking.any():
+                columns = [*self.names, *self.feature_names.get("reco", ())]
                 raise InputError(
                     f"{replica}: {lacking.sum()} of {len(lacking)} accepted events have no reco value; give a column "
-                    f"reco_<observable>:{name}:{replica.index} for each of {', '.join(self.names)}"
+                    f"reco_<observable>:{name}:{replica.index} for each of {', '.join(columns)}"
                 )
             if self.matched.any() and not changed.matched.any():
                 raise InputError(f"{replica}: no signal event passes at both levels; is the shift in the right unit?")
@@ -259,12 +297,15 @@ class Inputs:
         return poisson_weights(ids, seed=self.seed, family=replica.family, index=replica.index)
 
 
-def columns_of(simulation: EventTable, observables: Sequence[Observable]) -> tuple[list[str], list[str]]:
+def columns_of(
+    simulation: EventTable, observables: Sequence[Observable], features: Features = NONE
+) -> tuple[list[str], list[str]]:
     """Columns of the simulation and of the data that `Inputs.from_columns` takes."""
     names = [o.name for o in observables]
     truths = [c for c in simulation.columns if c.startswith("truth_") and not is_jagged(c)]
-    truths = dict.fromkeys([*truths, *(f"truth_{n}" for n in names)])
-    both = [*(f"reco_{n}" for n in names), "pass_reco", "weight", "event_id", "split"]
+    truths = dict.fromkeys([*truths, *(f"truth_{n}" for n in (*names, *features.get("truth", ())))])
+    recos = [*names, *features.get("reco", ())]
+    both = [*(f"reco_{n}" for n in recos), "pass_reco", "weight", "event_id", "split"]
     return [*truths, *both, "pass_truth", "process"], both
 
 

@@ -20,7 +20,7 @@ from truthward.events.unfolded import Family, family, weight_columns, write_unfo
 from truthward.learn.checkpoint import load_arrays, save_arrays
 from truthward.plugins import build
 from truthward.seeds import seed_for
-from truthward.unfold.arrays import NOMINAL, Inputs, Replica
+from truthward.unfold.arrays import NOMINAL, NONE, Features, Inputs, Replica
 from truthward.unfold.streamed import Blocks
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ class Unfolder(ABC):
     unfolds, empty for all of the study. `fakes`: taken as an absolute number, or as a share of the signal.
     `constituents`: how many constituents of each level it looks at, hardest first.
     `buffer`: rows of both tables that it holds in memory at once, where it can do with less than all.
+    `features`: columns by level that its networks see beside the observables, and that it does not unfold. A method
+    that takes some has an option `features` whose default names the levels.
     """
 
     joint: bool
@@ -73,6 +75,7 @@ class Unfolder(ABC):
     fakes: Literal["absolute", "share"] = "absolute"
     constituents: int = 0
     buffer: int = 0
+    features: Features = NONE
 
     def streams(self, rows: int) -> bool:
         """Whether both tables, of so many rows, come as `Blocks` instead of as `Inputs`, which hold all of them."""
@@ -279,14 +282,15 @@ class _Task:
         """Both tables in memory, or in blocks where there are too many rows for a method that can do without."""
         chosen, rows = [o for o in observables if o.name in self.names], data.num_rows + simulation.num_rows
         if self.unfolder.streams(rows):
-            return Blocks.streamed(data, simulation, chosen, seed=seed, buffer=self.unfolder.buffer)
+            return Blocks.streamed(data, simulation, chosen, seed=seed, buffer=self.unfolder.buffer,
+                                   features=self.unfolder.features)  # fmt: skip
         held = 4.0 * rows * (2 * len(simulation.observables) + 6 + 8 * self.unfolder.constituents)
         installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         if 2 * held > installed:
             log.warning("%s: holds all events in memory, %.1f GB of %.1f; a method that streams is omnifold",
                         self.method, held / 1e9, installed / 1e9)  # fmt: skip
         more = {"constituents": self.unfolder.constituents} if self.unfolder.constituents else {}
-        return Inputs.load(data, simulation, chosen, seed=seed, **more)
+        return Inputs.load(data, simulation, chosen, seed=seed, features=self.unfolder.features, **more)
 
     def require(self, replicas: Sequence[Replica]) -> None:
         """Find now, not after an hour of training, what the inputs cannot vary."""

@@ -28,7 +28,8 @@ class Scaled:
     of the fakes and background among what is measured; where it is not given, all that are reconstructed.
 
     Attributes:
-        truth: (n_f, D), fiducial truth, as classifiers see it; reco: (n_r, D); data: (M, D);
+        truth: (n_f, D), fiducial truth, as classifiers see it; reco: (n_r, D + F) with the features; data: (M, D + F);
+        size: D; seen: D + F;
         medians: what models are given beside the reco values;
         matched_fiducial, matched_reco: masks of the matched events among the fiducial and the reconstructed ones.
     """
@@ -43,6 +44,8 @@ class Scaled:
         like: Scaled | None = None,
     ) -> None:
         self.seed, self.size = seed, len(inputs.names)
+        reco, features = inputs.seen("reco"), len(inputs.feature_names.get("reco", ()))
+        self.seen = self.size + features
         self.medians = Medians(inputs, condition or {}, inputs.fixed if others is None else others,
                                seed_for(inputs.seed, "medians"), like=like and like.medians)  # fmt: skip
         kinds = {
@@ -51,8 +54,10 @@ class Scaled:
         }
         fiducial, matched, passed = inputs.fiducial, inputs.matched, inputs.pass_reco
         if like is None:
-            levels = ((inputs.truth, fiducial), (inputs.reco, passed))
-            found = [QuantileTransform(self.size, **kinds).fit(*_weighted(x, inputs.weight, m)) for x, m in levels]
+            # Of features nothing is declared: what many events share is found to be an atom.
+            both = {"atoms": [*kinds["atoms"], *[()] * features], "integer": [*kinds["integer"], *[False] * features]}
+            levels = ((self.size, kinds, inputs.truth, fiducial), (self.seen, both, reco, passed))
+            found = [QuantileTransform(d, **k).fit(*_weighted(x, inputs.weight, m)) for d, k, x, m in levels]
         self.truth_map, self.reco_map = found if like is None else (like.truth_map, like.reco_map)
         self.place = self._uniform(inputs.event_id[matched], "place").float().clamp(max=1.0 - 2.0**-24)
         self.matched_truth = torch.from_numpy(inputs.truth[matched])
@@ -62,24 +67,24 @@ class Scaled:
             weight = torch.from_numpy(inputs.weight[matched])
             self.target_map = QuantileTransform(self.size, **kinds).fit(self._relative(given), weight)
         self.truth = shown(self.truth_map, inputs.truth[fiducial])
-        self.reco = shown(self.reco_map, inputs.reco[passed])
-        self.data = shown(self.reco_map, inputs.data_reco)
+        self.reco = shown(self.reco_map, reco[passed])
+        self.data = shown(self.reco_map, inputs.seen("data"))
         self.matched_fiducial, self.matched_reco = matched[fiducial], matched[passed]
 
     def shifted(self, members: Sequence[Inputs]) -> Tensor:
-        """Reco values (n_r, E, D) of members that each have their own."""
-        return torch.stack([shown(self.reco_map, m.reco[m.pass_reco]) for m in members], dim=1)
+        """Reco values (n_r, E, D + F) of members that each have their own."""
+        return torch.stack([shown(self.reco_map, m.seen("reco")[m.pass_reco]) for m in members], dim=1)
 
     def target(self, condition: Tensor) -> Tensor:
         """What models generate for the matched events: (n_m, D), or (n_m, E, D) where members are given their own."""
         if condition.ndim == 2:
-            return self.target_map(self._relative(condition[:, self.size :]), self.place)
-        own = [self.target_map(self._relative(c[:, self.size :]), self.place) for c in condition.unbind(1)]
+            return self.target_map(self._relative(condition[:, self.seen :]), self.place)
+        own = [self.target_map(self._relative(c[:, self.seen :]), self.place) for c in condition.unbind(1)]
         return torch.stack(own, dim=1)
 
     def truth_of(self, events: Tensor, condition: Tensor) -> Tensor:
         """What models have generated (n, D) given (n, C), in its own units, within the range of the simulation."""
-        found, given = self.target_map.inverse(events), condition[:, self.size :]
+        found, given = self.target_map.inverse(events), condition[:, self.seen :]
         if not self.medians.columns:
             return found
         # Beyond the fiducial region, where a median may move an event by a little, there is no efficiency.
@@ -105,7 +110,7 @@ class Scaled:
         return torch.special.ndtri((u + 2.0**-54).clamp(max=1.0 - 2.0**-53)).float()
 
     def draw(self, generator: GenerativeModel, data: Tensor, noise: Tensor) -> Tensor:
-        """Truth events (n, D) in their own units for data events (n, D) as in `data`."""
+        """Truth events (n, D) in their own units for data events (n, D + F) as in `data`."""
         return self.truth_of(generator.sample(data, noise), data)
 
     def _uniform(self, event_id: np.ndarray, *labels: object) -> Tensor:
@@ -117,8 +122,8 @@ class Scaled:
 class Measured:
     """What is unfolded for E members: the data, or the data and the background to be taken off.
 
-    event_id, held: (n,), held out in trainings; reco: (n, D), or (n, E, D) where members have their own, as networks
-    see it; weight: (n, E), negative for what is taken off.
+    event_id, held: (n,), held out in trainings; reco: (n, D + F), or (n, E, D + F) where members have their own, as
+    networks see it; weight: (n, E), negative for what is taken off.
     """
 
     event_id: np.ndarray
@@ -127,7 +132,7 @@ class Measured:
     weight: np.ndarray
 
     def of(self, e: int) -> Tensor:
-        """Reco values (n, D) of a member."""
+        """Reco values (n, D + F) of a member."""
         return self.reco if self.reco.ndim == 2 else self.reco[:, e]
 
     def member(self, e: int) -> Measured:
@@ -163,8 +168,8 @@ def shown(transform: QuantileTransform, values: np.ndarray | Tensor) -> Tensor:
 def model_of(
     model: dict[str, Any], size: int, state: dict[str, Tensor] | None = None, *, columns: int = 0
 ) -> GenerativeModel:
-    """The generative model of `size` truth observables given as many at reco level, and `columns` beside them; to be
-    trained or as it was."""
+    """The generative model of `size` truth observables given as many at reco level and `columns` beside them: features,
+    a median; to be trained or as it was."""
     found = build("models", model, dimensions=size, conditions=size + columns)
     if state is None:
         return found

@@ -58,7 +58,10 @@ class Generative(Unfolder):
     A model that maps distributions (`bridge`, paired or unpaired) has no p(t | r): what it gives is right as a
     distribution, where the weighted simulation's reco values are distributed as the data's.
 
-    Only the unfolded observables are drawn: the result has no others. Every replica is a block of draws of its own,
+    Only the unfolded observables are drawn: the result has no others. `features` are given to p and f beside the reco
+    values; one on which the detector's response depends makes p the narrower, and may be distributed otherwise in the
+    data than in the simulation, where it does not go with the truth. There are none at truth level: what a model is to
+    know of the truth it has to draw, which is to unfold it. Every replica is a block of draws of its own,
     with the same noise for the same data event, so that what sampling adds is common to nominal and replicas. Sizes: M
     `draws` rows for the nominal and for each systematic, M `replica_draws` for each other replica, less the events that
     a bootstrap leaves out. The draws of an event are spread evenly (`draws.Scaled.noise`): they are right as a sample
@@ -88,6 +91,7 @@ class Generative(Unfolder):
         condition: {median: an observable, by: a truth column of the simulation} for a simulation of several values of a
             parameter: the model is also given the median of the sample, see `conditions.Medians`. One iteration is then
             enough where the parameter is what data and simulation differ in.
+        features: {reco: [names]}, columns at reco level that are not unfolded; none for models that map distributions.
         fakes: "absolute", their simulated number at each r, in f whose matched events a step changes; or "share", their
             simulated share of the signal at each r, which is right where their rate goes with that of the signal.
         background: "expected", likewise an absolute part of f; "subtract", simulated events of it are unfolded along
@@ -124,6 +128,7 @@ class Generative(Unfolder):
         width: int = 48,
         depth: int = 2,
         condition: dict = {},  # noqa: B006
+        features: dict[str, list[str]] = {"reco": []},  # noqa: B006
         fakes: Literal["absolute", "share"] = "absolute",
         background: Literal["expected", "subtract", "positive"] = "expected",
         patience: int = 0,
@@ -142,7 +147,7 @@ class Generative(Unfolder):
         if condition and background == "subtract":
             raise ConfigError("generative: condition takes a median of the data alone; set background: positive")
         check("models", model, "generative.model", given=("dimensions", "conditions"))
-        self.fakes = fakes
+        self.fakes, self.features = fakes, dict(features)
         self.model, self.rule, self.stack = dict(model), Rule(iterations, stop, tolerance), stack
         self.draws, self.replica_draws = draws, min(draws, replica_draws)
         self.recipe = Recipe(
@@ -154,10 +159,17 @@ class Generative(Unfolder):
             side=Settings(side_epochs, classifier_batch, classifier_rate, patience=patience),
             draws=ratio_draws,
             condition=dict(condition),
+            features=len(features.get("reco", ())),
             fakes=fakes,
             background=background,
         )
-        if iterations > 1 and not seeded(0, self.recipe.build, 1).PAIRED:
+        built = seeded(0, self.recipe.build, 1)
+        if self.recipe.features and not built.CONDITIONAL:
+            raise ConfigError(
+                f"generative: {model['kind']} as configured maps distributions and would not look at features; take "
+                "them out, or choose a model of p(truth | reco)"
+            )
+        if iterations > 1 and not built.PAIRED:
             raise ConfigError(
                 f"generative: {model['kind']} pairs the events anew: the weights that remove the prior would reach the "
                 "truth alone, and overshoot; set iterations: 1"

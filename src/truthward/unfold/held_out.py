@@ -43,7 +43,7 @@ def held_out_draws(
     model = recipe.build(scaled.size, members.first().flows.state_of(0))
     rank = uniform(inputs.event_id[chosen], seed_for(seed, "posterior", "events"))
     picked = chosen[np.sort(np.argsort(rank, kind="stable")[:events])]
-    ids, condition = inputs.event_id[picked], shown(scaled.reco_map, inputs.reco[picked])
+    ids, condition = inputs.event_id[picked], shown(scaled.reco_map, inputs.seen("reco")[picked])
     if members.medians.columns:
         # Those of the other events of the same parameter: what the event would be given in a sample like theirs.
         given = members.medians.simulated(members.passed, members.reconstructed)[:, 0]

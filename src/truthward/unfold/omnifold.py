@@ -55,6 +55,11 @@ class Omnifold(Unfolder):
 
     Args:
         observables: that are unfolded, jointly; empty: all of the study.
+        features: {reco: [names], truth: [names]}, columns that a level's classifiers see beside the observables, and
+            that are not unfolded. Where the detector's response depends on one at reco level, that may be distributed
+            otherwise in the data than in the simulation, if it does not go with the truth; refolding, which looks at
+            observables alone, does not know. What goes with the truth belongs at truth level too: there it is
+            re-weighted as an observable is, but neither watched nor shown.
         inputs: what the classifiers see: the observables, or the jet's `constituents`, the hardest ones of each level.
         network: "dense" for observables; "deep_sets" or "attention" for constituents.
         iterations: of both steps, at most. stop: "fixed" makes them all; "change" ends after the first, from the second
@@ -88,6 +93,7 @@ class Omnifold(Unfolder):
         self,
         *,
         observables: list[str] = [],  # noqa: B006 (schemas are literals; only read)
+        features: dict[str, list[str]] = {"reco": [], "truth": []},  # noqa: B006
         inputs: Literal["observables", "constituents"] = "observables",
         constituents: int = 30,
         network: Literal["dense", "deep_sets", "attention"] = "dense",
@@ -123,7 +129,9 @@ class Omnifold(Unfolder):
         if self.sets != (network != "dense"):
             raise ConfigError(f"omnifold: network {network} does not take {inputs}; deep_sets and attention take "
                               "constituents, dense takes observables")  # fmt: skip
-        self.fakes = fakes
+        if self.sets and any(features.values()):
+            raise ConfigError("omnifold: features stand beside observables; `inputs: constituents` takes none")
+        self.fakes, self.features = fakes, dict(features)
         self.observables, self.constituents = tuple(observables), constituents if self.sets else 0
         self.rules = Rules(Rule(iterations, stop, tolerance), fakes, background)
         self.recipe = Recipe(
@@ -287,7 +295,7 @@ class _Job:
         levels, inputs, recipe = block.levels, block.inputs, self.options.recipe
         if not levels[2].any():
             return {}
-        x = torch.from_numpy(np.concatenate([inputs.data_reco, inputs.reco[levels[2]]]))
+        x = torch.from_numpy(np.concatenate([inputs.seen("data"), inputs.seen("reco")[levels[2]]]))
         settings = Settings(recipe.epochs, recipe.batch_size, recipe.learning_rate)
         block.data_weight, checks = without_background(
             Standardise(x.shape[1]).fit(x)(x), block.data_weight, block.background_weight, settings, seed=seed,

@@ -18,7 +18,8 @@ from truthward.unfold.streamed import Blocks
 class Block:
     """The arrays of E replicas that differ by their weights alone; n fiducial events, M of data.
 
-    Rows of reco: M data, matched, fakes, background, in this order, (rows, D) or (rows, P, F) for constituents.
+    Rows of reco: M data, matched, fakes, background, in this order, (rows, D) with the features, or (rows, P, F) for
+    constituents.
     truth: of all fiducial events (n, ...); weight: (n, E). matched: (n,) bool, those that the chain is trained with;
     matched_weight, fake_weight, background_weight, data_weight: (..., E), of what it is trained with.
     reco_held, truth_held: held out in trainings, (rows,) and (matched,) bool.
@@ -37,7 +38,7 @@ class Block:
         truth, reco, data = (
             [inputs.constituents[n] for n in ("truth", "reco", "data")]
             if constituents
-            else [inputs.truth, inputs.reco, inputs.data_reco]
+            else [inputs.seen("truth"), inputs.seen("reco"), inputs.seen("data")]
         )
         self.reco = torch.from_numpy(np.concatenate([data, *(reco[mask] for mask in levels)]))
         self.truth = torch.from_numpy(np.ascontiguousarray(truth[fiducial]))
@@ -96,7 +97,7 @@ class Refold:
     """Coarse bins of all observables at reco level, quantiles of the data's: how well an iteration folds to the data.
 
     What is coarse has a chi2 that means something; what is finer than these bins, or not among the observables, goes
-    unseen.
+    unseen. Features are not looked at: no weight of truth can move what has no counterpart there.
     """
 
     def __init__(self, pilot: Inputs, members: int) -> None:
@@ -131,7 +132,8 @@ def scaling_of(inputs: Inputs, *, constituents: bool) -> tuple[tuple[nn.Module, 
         levels = inputs.constituents
         reco, truth = np.concatenate([levels["data"], levels["reco"][inputs.pass_reco]]), levels["truth"]
     else:
-        reco, truth = np.concatenate([inputs.data_reco, inputs.reco[inputs.pass_reco]]), inputs.truth
+        reco = np.concatenate([inputs.seen("data"), inputs.seen("reco")[inputs.pass_reco]])
+        truth = inputs.seen("truth")
     found = []
     for x in (reco, truth[inputs.fiducial]):
         scaling = JetScaling() if constituents else Standardise(x.shape[1])

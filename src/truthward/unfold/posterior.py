@@ -27,8 +27,8 @@ PROBABILITIES = ("signal", "rest", "efficiency")
 
 @dataclass(frozen=True)
 class Recipe:
-    """Options of the trainings: model, classifiers, settings of each, draws of a data event for the ratio; and what
-    else than the signal is in the data, see `generative.Generative`."""
+    """Options of the trainings: model, classifiers, settings of each, draws of a data event for the ratio; what else
+    than the signal is in the data, see `generative.Generative`; and the number of features at reco level."""
 
     model: dict[str, Any]
     network: dict[str, Any]
@@ -40,10 +40,11 @@ class Recipe:
     fakes: Literal["absolute", "share"]
     background: Literal["expected", "subtract", "positive"]
     condition: dict[str, Any] = field(default_factory=dict)
+    features: int = 0
 
     def build(self, size: int, state: dict[str, Tensor] | None = None) -> GenerativeModel:
         """The model of `size` observables with what it is given beside them, to be trained or as it was."""
-        return model_of(self.model, size, state, columns=1 if self.condition else 0)
+        return model_of(self.model, size, state, columns=self.features + (1 if self.condition else 0))
 
     def scaled(self, inputs: Inputs, seed: int, *, like: Scaled | None = None) -> Scaled:
         """Inputs as the networks see them."""
@@ -65,7 +66,7 @@ class Networks:
     efficiency: Probability
 
     def fraction(self, x: Tensor) -> np.ndarray:
-        """f(r), share of the matched events in what is unfolded: (n, D), or (n, E, D) -> (n, E)."""
+        """f(r), share of the matched events in what is unfolded: (n, D + F), or (n, E, D + F) -> (n, E)."""
         return self.signal(x) * self.rest(x)
 
     def member(self, e: int) -> tuple[dict[str, Tensor], Callable[[Tensor], np.ndarray], Probability]:
@@ -85,13 +86,14 @@ class Networks:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], recipe: Recipe, size: int) -> Networks:
         """Back from `arrays`, for a model of `size` observables."""
+        inputs = {"signal": size + recipe.features, "rest": size + recipe.features, "efficiency": size}
 
         def of(name: str) -> dict[str, np.ndarray]:
             return {n.removeprefix(f"{name}."): a for n, a in arrays.items() if n.startswith(f"{name}.")}
 
         flows = Stack(lambda: recipe.build(size), [0])
         flows.load_member(0, {n: torch.from_numpy(a) for n, a in of("model").items()})
-        return cls(flows, *(Probability.from_arrays(of(name), size) for name in PROBABILITIES))
+        return cls(flows, *(Probability.from_arrays(of(name), inputs[name]) for name in PROBABILITIES))
 
 
 class Members:
@@ -136,12 +138,12 @@ class Members:
         efficiency.train(self.scaled.truth, self.scaled.matched_fiducial, self.fiducial, recipe.side, inverse=True,
                          held_out=self.held(recipe.side, inputs.validation[inputs.fiducial]),
                          **self.common("efficiency", 0))  # fmt: skip
-        signal = Probability(size, self.initial("signal"))
+        signal = Probability(self.scaled.seen, self.initial("signal"))
         self._learn_share(signal, self.recipe.fakes == "share", False, self.reconstructed, "signal", 0)
         networks = Networks(
             Stack(lambda: recipe.build(size), self.initial("model")),
             signal,
-            Probability(size, self.initial("fraction")),
+            Probability(self.scaled.seen, self.initial("fraction")),
             efficiency,
         )
         self.train(networks, self.matched, 0, self.checks | {

@@ -50,7 +50,7 @@ def remove_prior(group: Members, before: Networks, rule: Rule) -> tuple[Networks
         after = Networks(
             _continued(Stack(lambda: group.recipe.build(scaled.size), [0] * members), before.flows),
             before.signal,
-            Probability(scaled.size, [0] * members),
+            Probability(scaled.seen, [0] * members),
             before.efficiency,
         )
         after.rest.start_from(before.rest)

@@ -7,9 +7,9 @@ import math
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from truthward import launch
 from truthward.errors import InputError
 from truthward.events.table import EventTable
 from truthward.seeds import seed_for, uniform
-from truthward.unfold.arrays import ROWS, Inputs, columns_of
+from truthward.unfold.arrays import NONE, ROWS, Features, Inputs, columns_of
 from truthward.unfold.variations import variations_of
 
 if TYPE_CHECKING:
@@ -68,13 +68,15 @@ class Blocks:
         *,
         seed: int,
         buffer: int,
+        features: Features = NONE,
     ) -> Blocks:
         """Blocks of at most `ROWS` rows of each table, of which nothing is held but the one that was asked for.
 
         Raises:
             InputError: a column is missing, or no event is left at reco level or in the fiducial region.
+            ConfigError: a feature is unfolded itself.
         """
-        tables, columns = (simulation, data), columns_of(simulation, observables)
+        tables, columns = (simulation, data), columns_of(simulation, observables, features)
         names = [o.name for o in observables]
         count = math.ceil(max(t.num_rows for t in tables) / ROWS)
 
@@ -82,16 +84,19 @@ class Blocks:
             bounds = [[t.num_rows * b // count for b in (block, block + 1)] for t in tables]
             return [t.between(*b, c) for t, b, c in zip(tables, bounds, columns, strict=True)]
 
+        def made(pieces: Iterable[Mapping[str, np.ndarray]], **more: Any) -> Inputs:
+            return Inputs.from_columns(*pieces, observables, seed=seed, features=features, **more)
+
         def read(block: int) -> Inputs:
             bounds = simulation.num_rows * block // count, simulation.num_rows * (block + 1) // count
-            variations = variations_of(simulation, names, bounds)
-            return Inputs.from_columns(*pieces(block), observables, seed=seed, variations=variations)
+            variations = variations_of(simulation, names, bounds, features=features.get("reco", ()))
+            return made(pieces(block), variations=variations)
 
         kept: tuple[list, list] = ([], [])
         matched = accepted = 0
         for block in range(count):
             found = pieces(block)
-            whole = Inputs.from_columns(*found, observables, seed=seed)
+            whole = made(found)
             matched, accepted = matched + int(whole.matched.sum()), accepted + len(whole.data_reco)
             for part, table, mine in zip(found, tables, kept, strict=True):
                 chosen = uniform(part["event_id"], seed_for(seed, "pilot")) < PILOT / table.num_rows
@@ -102,8 +107,7 @@ class Blocks:
             raise InputError(f"{simulation.path}: no signal event passes at both levels; loosen the selection")
         pilot = ({name: np.concatenate([p[name] for p in mine]) for name in mine[0]} for mine in kept)
         log.info("%d and %d rows of simulation and data come in %d blocks", *(t.num_rows for t in tables), count)
-        first = Inputs.from_columns(*pilot, observables, seed=seed)
-        return cls(read, count, first, simulated=simulation.num_rows, buffer=buffer)
+        return cls(read, count, made(pilot), simulated=simulation.num_rows, buffer=buffer)
 
 
 class Store:

@@ -14,10 +14,17 @@ Vary = Callable[[int], Mapping[str, np.ndarray]]
 """Of a systematic: index of the variation -> the fields of `Inputs` that it replaces."""
 
 
-def variations_of(simulation: EventTable, names: Sequence[str], rows: tuple[int, int] | None = None) -> dict[str, Vary]:
+def variations_of(
+    simulation: EventTable,
+    names: Sequence[str],
+    rows: tuple[int, int] | None = None,
+    *,
+    features: Sequence[str] = (),
+) -> dict[str, Vary]:
     """Systematics by the columns of the table (see `truthward.variations`); what one has no column of stays.
 
-    rows: first and end of those that are varied; None for all.
+    names: of the unfolded observables; features: of what networks see at reco level beside them. rows: first and end of
+    those that are varied; None for all.
     """
     found = {v.systematic for c in simulation.columns if (v := variation_of(c))}
     first, end = rows or (0, simulation.num_rows)
@@ -28,16 +35,17 @@ def variations_of(simulation: EventTable, names: Sequence[str], rows: tuple[int,
                 column = f"{base}:{systematic}:{index}"
                 return column if column in simulation.columns else base
 
-            recos = [own(f"reco_{n}") for n in names]
             others = [name for name in ("pass_reco", "weight") if own(name) != name]
             if not any(c.endswith(f":{systematic}:{index}") for c in simulation.columns):
                 raise ConfigError(
                     f"{simulation.path}: no replica {index} of the systematic {systematic!r}; ask for fewer"
                 )
             changed = {name: simulation.between(first, end, [own(name)])[own(name)] for name in others}
-            if any(":" in c for c in recos):
-                columns = simulation.between(first, end, recos)
-                changed["reco"] = np.stack([columns[c] for c in recos], axis=1)
+            for field, each in (("reco", names), ("features", features)):
+                recos = [own(f"reco_{n}") for n in each]
+                if any(":" in c for c in recos):
+                    columns = simulation.between(first, end, recos)
+                    changed[field] = np.stack([columns[c] for c in recos], axis=1)
             return changed
 
         return read

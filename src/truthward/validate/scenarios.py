@@ -20,7 +20,7 @@ from truthward.learn.scaling import Standardise
 from truthward.ratio.classifier import density_ratio, logits, stack_of
 from truthward.ratio.reweight import train_mean
 from truthward.seeds import seed_for, uniform
-from truthward.unfold.arrays import Inputs
+from truthward.unfold.arrays import NONE, Features, Inputs
 
 if TYPE_CHECKING:
     from truthward.config import Observable
@@ -74,6 +74,7 @@ def scenarios(
     scale: float,
     share: float,
     seed: int,
+    features: Features = NONE,
 ) -> Iterator[Scenario]:
     """Make the scenarios, one after the other.
 
@@ -85,6 +86,7 @@ def scenarios(
         hidden: truth variable that is not unfolded; None takes the first there is, where there is one.
         scaled, scale: the observable whose reco value is multiplied by `scale`; None takes the first continuous one.
         share: of the events that starvation leaves.
+        features: that the method's networks see; a scaled observable leaves them as they are.
 
     Raises:
         ConfigError: `hidden` or `scaled` is not what it must be.
@@ -95,7 +97,8 @@ def scenarios(
     few = uniform(simulation["event_id"], seed_for(seed, "stress", "few")) < share
 
     def make(name: str, factor: Factor | None = None, kept: Any = True, reco: Columns | None = None, note: str = ""):
-        return _scenario(name, simulation, observables, half & kept, ~half & kept, factor, reco or {}, note, seed)
+        return _scenario(name, simulation, observables, half & kept, ~half & kept, factor, reco or {}, note, seed,
+                         features)  # fmt: skip
 
     swap = _far(simulation, names, strength)
     yield make(PRIOR, swap)
@@ -133,6 +136,7 @@ def _scenario(
     reco: Columns,
     note: str,
     seed: int,
+    features: Features,
 ) -> Scenario:
     nature = {n: v[is_data] for n, v in (simulation | dict(reco)).items()}
     inside = fiducial_of(nature)
@@ -140,7 +144,8 @@ def _scenario(
     if factor is not None:
         nature["weight"] = nature["weight"].copy()
         nature["weight"][inside] *= factor(truth)
-    inputs = Inputs.from_columns({n: v[unfolds] for n, v in simulation.items()}, nature, observables, seed=seed)
+    inputs = Inputs.from_columns({n: v[unfolds] for n, v in simulation.items()}, nature, observables, seed=seed,
+                                 features=features)  # fmt: skip
     inputs.constituents = {n.removeprefix(CONSTITUENTS): v[unfolds] for n, v in simulation.items()
                            if n.startswith(CONSTITUENTS)}  # fmt: skip
     if inputs.constituents:

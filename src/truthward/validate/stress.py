@@ -107,7 +107,9 @@ def run(
         for o in observables
     }
     found, unstarved = [], None
-    for scenario in scenarios(simulation, data, observables, share=share, seed=seed, **options):
+    for scenario in scenarios(
+        simulation, data, observables, share=share, seed=seed, features=unfolder.features, **options
+    ):
         entry = {"name": scenario.name, "question": QUESTIONS[scenario.name], "note": scenario.note,
                  "skipped": scenario.skipped, "verdict": None, "observables": {}}  # fmt: skip
         if scenario.inputs is not None:
