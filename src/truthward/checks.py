@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from truthward import plugins
 from truthward.config import Config, Sample
 from truthward.errors import ConfigError
+from truthward.features import check_features, reco_features
 from truthward.sources import check_sources
 from truthward.variations import variation_of
 
@@ -159,6 +160,7 @@ def check(config: Config) -> None:
         raise ConfigError("amplify: needs a model under surrogate.models, or `amplify: null`")
     if not config.unfold.methods:
         raise ConfigError(f"unfold.methods: at least one is needed; kinds: {', '.join(plugins.kinds('unfold'))}")
+    check_features(config)
     for name, entry in config.unfold.methods.items():
         plugins.check("unfold", entry, f"unfold.methods.{name}")
         for option, value in entry.items():
@@ -188,10 +190,10 @@ def check(config: Config) -> None:
 def _check_calibrated(config: Config) -> None:
     scaled = plugins.schema("calibrate", config.calibrate["kind"]).options.get("scales", ("", []))[1]
     scaled = config.calibrate.get("scales", scaled)
-    if not set(scaled) & set(config.observables):
+    if not set(scaled) & (set(config.observables) | reco_features(config)):
         raise ConfigError(
-            f"calibrate.scales: none of {', '.join(scaled)} is unfolded, so the calibration would change nothing; "
-            "add one to `observables` or set `calibrate: null`"
+            f"calibrate.scales: none of {', '.join(scaled)} is unfolded or a feature, so the calibration would change "
+            "nothing; add one to `observables` or set `calibrate: null`"
         )
 
 

@@ -27,6 +27,7 @@ INFRASTRUCTURE = {
     "array_task",
     "config",
     "checks",
+    "features",
     "sources",
     "strict",
     "plugins",
