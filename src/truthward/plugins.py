@@ -22,13 +22,16 @@ NOT_PLUGINS = {"__init__", "base"}
 
 @dataclass(frozen=True)
 class Schema:
-    """What a plug-in's source says of itself: options with annotation and default, and the observables it provides."""
+    """What a plug-in's source says of itself: options with annotation and default, the observables it provides at both
+    levels or at truth alone, and which particles are stable there."""
 
     kind: str
     options: dict[str, tuple[str, Any]]
     required: tuple[str, ...]
     provides: tuple[str, ...]
     provides_from: str | None
+    provides_truth: tuple[str, ...] = ()
+    particle_level: str = ""
 
 
 def class_name(kind: str) -> str:
@@ -67,6 +70,8 @@ def schema(package: str, kind: str) -> Schema:
     node = _class_node(package, kind)
     provides: tuple[str, ...] = ()
     provides_from = None
+    provides_truth: tuple[str, ...] = ()
+    particle_level = ""
     options: dict[str, tuple[str, Any]] = {}
     required: list[str] = []
     for item in node.body:
@@ -76,6 +81,10 @@ def schema(package: str, kind: str) -> Schema:
                 provides = tuple(ast.literal_eval(item.value))
             if isinstance(target, ast.Name) and target.id == "PROVIDES_FROM":
                 provides_from = ast.literal_eval(item.value)
+            if isinstance(target, ast.Name) and target.id == "PROVIDES_TRUTH":
+                provides_truth = tuple(ast.literal_eval(item.value))
+            if isinstance(target, ast.Name) and target.id == "PARTICLE_LEVEL":
+                particle_level = ast.literal_eval(item.value)
         if isinstance(item, ast.FunctionDef) and item.name == "__init__":
             if len(item.args.args) > 1 or item.args.vararg or item.args.kwarg:
                 raise ConfigError(f"{package}.{kind}: options must be keyword-only, without *args or **kwargs")
@@ -89,7 +98,7 @@ def schema(package: str, kind: str) -> Schema:
                     options[argument.arg] = (annotation, ast.literal_eval(default))
                 except ValueError as error:
                     raise ConfigError(f"{package}.{kind}.{argument.arg}: its default is not a literal") from error
-    return Schema(kind, options, tuple(required), provides, provides_from)
+    return Schema(kind, options, tuple(required), provides, provides_from, provides_truth, particle_level)
 
 
 def nearest(name: str, valid: Any) -> str:

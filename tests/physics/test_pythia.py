@@ -4,9 +4,10 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from truthward.errors import ConfigError
+from truthward.errors import ConfigError, TruthwardError
 from truthward.physics.generators.pythia import Pythia
 from truthward.physics.observables import ABSENT, LN_RHO_FLOOR
+from truthward.physics.particles import started
 
 EVENTS = 300
 # Monash, leading jet inside the acceptance: from 180,000 events of an independent implementation.
@@ -29,6 +30,7 @@ def block() -> dict:
 
 def test_block_has_what_is_promised(block):
     names = {f"{level}_{name}" for level in ("truth", "reco") for name in Pythia.PROVIDES}
+    names |= {f"truth_{name}" for name in Pythia.PROVIDES_TRUTH}
     names |= {f"{level}_constituents_{k}" for level in ("truth", "reco") for k in ("pt", "eta", "phi", "pid")}
     assert set(block) == names | {"pass_truth", "pass_reco", "weight", "process"}
     assert {len(column) for column in block.values()} == {EVENTS}
@@ -51,6 +53,35 @@ def test_values_are_in_the_acceptance_or_absent(block, level):
     counts = ak.to_numpy(ak.num(block[f"{level}_constituents_pt"]))
     np.testing.assert_array_equal(counts[passed], block[f"{level}_M"][passed])
     assert (counts[~passed] == 0).all()
+
+
+@pytest.mark.parametrize("level", ["truth", "reco"])
+def test_composition_is_that_of_the_constituents(block, level):
+    """By hand from the written constituents: what is neither charged nor a photon is a neutral hadron."""
+    passed = block[f"pass_{level}"]
+    pt, code = block[f"{level}_constituents_pt"][passed], abs(block[f"{level}_constituents_pid"][passed])
+    total = ak.sum(pt, axis=1)
+    expected = {
+        "em_fraction": ak.sum(pt[(code == 22) | (code == 11)], axis=1) / total,
+        "soft_fraction": ak.sum(pt[pt < 1.0], axis=1) / total,
+    }
+    charged = np.isin(ak.to_numpy(ak.flatten(code)), [11, 13, 211, 321, 2212, 3112, 3222, 3312, 3334])
+    charged = ak.unflatten(charged, ak.num(pt))
+    expected["charged_fraction"] = ak.sum(pt[charged], axis=1) / total
+    expected["neutral_fraction"] = ak.sum(pt[~charged & (code != 22)], axis=1) / total
+    if level == "truth":
+        expected["strange_fraction"] = ak.sum(pt[(code == 310) | (code == 321) | (code == 130) | (code > 3000)], axis=1)
+        expected["strange_fraction"] = expected["strange_fraction"] / total
+    for name, values in expected.items():
+        np.testing.assert_allclose(block[f"{level}_{name}"][passed], ak.to_numpy(values), atol=1e-5)
+
+
+def test_long_lived_particles_are_stable_at_particle_level(block):
+    """c tau > 10 mm: K0S and strange baryons are there, neutral pions, charm and bottom are not."""
+    codes = set(np.abs(ak.to_numpy(ak.flatten(block["truth_constituents_pid"]))).astype(int).tolist())
+    assert {22, 130, 211, 310, 321, 2112, 2212, 3122} <= codes
+    assert codes <= {11, 13, 22, 130, 211, 310, 321, 2112, 2212, 3112, 3122, 3222, 3312, 3322, 3334}
+    assert Pythia.PARTICLE_LEVEL == "particles with c tau > 10 mm are stable"
 
 
 @pytest.mark.parametrize("name", MEANS)
@@ -112,6 +143,38 @@ def test_other_shower_and_detector_run():
     block = Pythia(shower="vincia", tracks=False).block(4, total=4, seed=1)
     pid = ak.flatten(block["reco_constituents_pid"])
     assert set(pid.tolist()) <= {22.0, 130.0, 13.0, -13.0}
+
+
+def test_settings_reach_the_generator():
+    """A string that breaks into softer hadrons makes more of them."""
+    means = []
+    for b in (0.2, 2.0):
+        block = Pythia(settings={"StringZ:bLund": b}).block(40, total=40, seed=1)
+        means.append(block["truth_M"][block["pass_truth"]])
+    spread = np.hypot(*(m.std() / np.sqrt(len(m)) for m in means))
+    assert abs(means[0].mean() - means[1].mean()) > 2 * spread
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"StringZ:aLundd": 0.3}, "no such setting"),
+        ({"StringZ:aLund": 77.0}, "out of range"),
+        ({"StringZ:aLund": "much"}, "another type"),
+        ({"random:seed": 3}, "the generator decides"),
+        ({"ParticleDecays:limitTau0": False}, "the generator decides"),
+    ],
+)
+def test_settings_are_refused_by_name(settings, words):
+    with pytest.raises(ConfigError, match=f"{next(iter(settings))}.*{words}"):
+        Pythia(settings=settings)
+
+
+def test_a_setting_that_did_not_last_is_refused():
+    lines = Pythia().settings
+    assert started((*lines, "StringZ:aLund = 0.31"), 1, keep={"StringZ:aLund": 0.31})
+    with pytest.raises(TruthwardError, match=r"StringZ:aLund = 0\.31 by 0\.5"):
+        started((*lines, "StringZ:aLund = 0.5"), 1, keep={"StringZ:aLund": 0.31})
 
 
 def test_margin_must_hold():

@@ -70,6 +70,7 @@ def test_provenance_travels_in_the_file(tmp_path):
     assert provenance["events_out"] == 2500
     assert provenance["sum_of_weights"] == pytest.approx(float(ak.sum(events.weight)))
     assert provenance["processes"] == ["signal", "background"]
+    assert "particle_level" not in provenance
     assert (provenance["sample"], provenance["chunk"], provenance["chunks"]) == ("simulation", 0, 1)
 
 
@@ -78,6 +79,8 @@ def test_pythia_chunk_has_constituents_and_is_reproducible(tmp_path):
         write(tmp_path / f"{name}.root", generator=Pythia(), events=30, block=20) for name in ("first", "again")
     )
     assert ak.to_list(first) == ak.to_list(again)
+    with uproot.open(tmp_path / "first.root") as file:
+        assert json.loads(str(file["provenance"]))["particle_level"] == Pythia.PARTICLE_LEVEL
     assert first.lumi.tolist() == [0] * 20 + [1] * 10
     for level in ("truth", "reco"):
         passed = first[f"pass_{level}"]

@@ -18,7 +18,8 @@ def block() -> dict:
 
 def test_block_has_what_is_promised(block):
     names = {f"{level}_{name}" for level in ("truth", "reco") for name in Top.PROVIDES}
-    assert set(block) == names | {"truth_top_mass", "pass_truth", "pass_reco", "weight", "process"}
+    names |= {f"truth_{name}" for name in Top.PROVIDES_TRUTH}
+    assert set(block) == names | {"pass_truth", "pass_reco", "weight", "process"}
     assert {len(column) for column in block.values()} == {EVENTS}
     assert (block["pass_truth"] | block["pass_reco"]).all()
 

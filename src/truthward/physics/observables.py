@@ -13,6 +13,12 @@ from truthward.physics.jets import Jets, delta_phi, kinematics, n_subjettiness, 
 
 SUBSTRUCTURE = ("m", "M", "w", "ln_rho", "tau21", "zg")
 LN_RHO_FLOOR = -14.0
+SOFT_PT = 1.0
+"""Constituents below (GeV) are soft: where tracks are lost and calorimeters see noise."""
+ELECTRON, PHOTON = 11, 22
+NEUTRAL_HADRONS = (111, 130, 310, 311, 2112, 3122, 3322)
+STRANGE = (130, 310, 311, 321, 3112, 3122, 3222, 3312, 3322, 3334)
+COMPOSITION = ("charged_fraction", "em_fraction", "neutral_fraction", "soft_fraction", "strange_fraction")
 ABSENT = -99.0
 """What a ROOT branch holds where the event is not in the acceptance of that level: read the flag, never the value."""
 
@@ -51,6 +57,35 @@ def substructure(jets: Jets, *, radius: float = 0.4, zcut: float = 0.1) -> dict[
     }
 
 
+def composition(constituents: ak.Array) -> dict[str, np.ndarray]:
+    """What jets consist of, as shares of the scalar sum of their constituents' pt, (N,) float64 in [0, 1].
+
+    A detector responds to it, and no substructure observable shows it.
+
+    - charged_fraction: charged particles, or tracks. - em_fraction: photons, electrons and positrons.
+    - neutral_fraction: neutral hadrons. - soft_fraction: constituents of pt < 1 GeV.
+    - strange_fraction: kaons and strange baryons; meaningful at truth level alone, where particles have these names.
+
+    Args:
+        constituents: (N, var) records px, py, pz, E (GeV), pid (PDG code), at least one each.
+    """
+    owner = np.repeat(np.arange(len(constituents)), ak.to_numpy(ak.num(constituents, axis=1)))
+    flat = ak.flatten(constituents)
+    pt = np.hypot(ak.to_numpy(flat.px), ak.to_numpy(flat.py))
+    code = np.abs(ak.to_numpy(flat.pid))
+    total = np.bincount(owner, weights=pt, minlength=len(constituents))
+    neutral = np.isin(code, NEUTRAL_HADRONS)
+    members = (
+        ~neutral & (code != PHOTON),
+        (code == PHOTON) | (code == ELECTRON),
+        neutral,
+        pt < SOFT_PT,
+        np.isin(code, STRANGE),
+    )
+    sums = (np.bincount(owner, weights=pt * chosen, minlength=len(constituents)) for chosen in members)
+    return {name: part / total for name, part in zip(COMPOSITION, sums, strict=True)}
+
+
 def level(
     jets: Jets, z_pt: np.ndarray, passed: np.ndarray, *, prefix: str, radius: float = 0.4
 ) -> dict[str, np.ndarray | ak.Array]:
@@ -65,6 +100,10 @@ def level(
     inside = jets.select(passed)
     values = substructure(inside, radius=radius)
     values |= {"jet_pt": inside.pt, "jet_eta": inside.eta, "z_pt": z_pt[passed]}
+    values |= composition(inside.constituents)
+    if prefix == "reco":
+        # No detector tells a kaon from a pion here.
+        del values["strange_fraction"]
     columns: dict[str, np.ndarray | ak.Array] = {f"pass_{prefix}": passed}
     for name, value in values.items():
         column = np.full(len(passed), ABSENT, dtype=np.float32)

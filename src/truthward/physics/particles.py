@@ -2,38 +2,104 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import awkward as ak
 import numpy as np
 import pythia8mc
 
-from truthward.errors import TruthwardError
+from truthward.errors import ConfigError, TruthwardError
 from truthward.physics.detector import ETA_MAX
 
 FB_PER_MB = 1.0e12
 INVISIBLE = (12, 14, 16)
+STABLE = ("ParticleDecays:limitTau0 = on", "ParticleDecays:tau0Max = 10")
+"""The particle level of the LHC experiments: c tau > 10 mm is stable (`PARTICLE_LEVEL` of the generators says so)."""
+OWN = (
+    *("Beams:", "Random:", "Tune:", "PartonShowers:model", "ParticleDecays:", "PhaseSpace:", "HardQCD:", "SoftQCD:"),
+    *("WeakBosonAndParton:", "WeakZ0:", "Top:", "PartonLevel:", "HadronLevel:", "Print:", "Main:", "Next:", "Init:"),
+    *("Stat:", "Parallelism:"),
+)
+"""Settings that the generators decide: an option is there, or the events would not be what the metadata say."""
 # The record of a batch holds every parton: 0.3 MB an event.
 BATCH = 200
 
 
-def started(settings: Sequence[str], seed: int, *, hook: pythia8mc.UserHooks | None = None) -> pythia8mc.Pythia:
-    """A fresh Pythia with these settings, and with a seed made of `seed`.
+def lines_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Settings of a config as lines for Pythia, after each has been tried.
+
+    >>> lines_of({"StringZ:aLund": 0.3, "ColourReconnection:reconnect": False})
+    ('StringZ:aLund = 0.3', 'ColourReconnection:reconnect = off')
 
     Raises:
-        TruthwardError: where it refuses a setting or does not initialise.
+        ConfigError: a setting that Pythia does not know, that is not for the config, or with a value that it refuses.
+    """
+    if not settings:
+        return ()
+    pythia, lines = pythia8mc.Pythia("", False), []
+    pythia.readString("Print:quiet = on")
+    for name, value in settings.items():
+        # Pythia does not tell capitals from small letters.
+        if name.lower().startswith(tuple(own.lower() for own in OWN)):
+            raise ConfigError(f"settings.{name}: the generator decides this; use its options, or leave it away")
+        text = {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+        line = f"{name} = {text}"
+        if not _known(pythia, name):
+            raise ConfigError(f"settings.{name}: Pythia {_version(pythia)} has no such setting; see its manual")
+        if not pythia.readString(line):
+            raise ConfigError(f"settings.{name}: {value!r} given; Pythia refuses it: out of range, or of another type")
+        lines.append(line)
+    return tuple(lines)
+
+
+def _known(pythia: pythia8mc.Pythia, name: str) -> bool:
+    known = pythia.settings
+    return any(ask(name) for ask in (known.isFlag, known.isMode, known.isParm, known.isWord))
+
+
+def _version(pythia: pythia8mc.Pythia) -> str:
+    return f"{pythia.settings.parm('Pythia:versionNumber'):.3f}"
+
+
+def started(
+    settings: Sequence[str],
+    seed: int,
+    *,
+    hook: pythia8mc.UserHooks | None = None,
+    keep: Mapping[str, Any] | None = None,
+) -> pythia8mc.Pythia:
+    """A fresh Pythia with these settings, the particle level of `STABLE`, and a seed made of `seed`.
+
+    Args:
+        keep: settings that must have their values when all is initialised: a shower may come with a tune of its own.
+
+    Raises:
+        TruthwardError: where it refuses a setting, replaces one of `keep`, or does not initialise.
     """
     pythia = pythia8mc.Pythia("", False)
     # Zero would mean a seed from the clock.
-    for line in ("Print:quiet = on", *settings, "Random:setSeed = on", f"Random:seed = {1 + seed % 899_999_999}"):
+    own = ("Random:setSeed = on", f"Random:seed = {1 + seed % 899_999_999}")
+    for line in ("Print:quiet = on", *STABLE, *settings, *own):
         if not pythia.readString(line):
             raise TruthwardError(f"Pythia refuses the setting {line!r}")
     if hook is not None:
         pythia.setUserHooksPtr(hook)
     if not pythia.init():
         raise TruthwardError("Pythia does not initialise; the settings are: " + "; ".join(settings))
+    for name, value in (keep or {}).items():
+        if (found := _value(pythia, name)) != value:
+            raise TruthwardError(f"Pythia replaced the setting {name} = {value} by {found}; leave it out of `settings`")
     return pythia
+
+
+def _value(pythia: pythia8mc.Pythia, name: str) -> Any:
+    """A setting as it stands."""
+    known = pythia.settings
+    for ask, get in ((known.isFlag, known.flag), (known.isMode, known.mode), (known.isParm, known.parm)):
+        if ask(name):
+            return get(name)
+    return known.word(name)
 
 
 def accepted(

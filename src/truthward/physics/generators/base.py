@@ -12,8 +12,9 @@ PROCESSES = ("signal", "background")
 class Generator(ABC):
     """Makes accepted events, block by block; a block is a pure function of the options and its seed.
 
-    `PROVIDES` names the observables that exist at both levels. A block is a dictionary of columns, one row an event
-    that is in the acceptance of at least one level:
+    `PROVIDES` names the observables that exist at both levels, `PROVIDES_TRUTH` those that no detector sees;
+    `PARTICLE_LEVEL` says which particles are stable at truth level, "" where there are no particles. A block is a
+    dictionary of columns, one row an event that is in the acceptance of at least one level:
 
     - `truth_<obs>`, `reco_<obs>` (n,) float32, -99 where the flag of that level is false;
     - `pass_truth`, `pass_reco` (n,) bool; `process` (n,) int32, see `PROCESSES`;
@@ -23,6 +24,8 @@ class Generator(ABC):
     """
 
     PROVIDES: tuple[str, ...] = ()
+    PROVIDES_TRUTH: tuple[str, ...] = ()
+    PARTICLE_LEVEL: str = ""
 
     @property
     def observables(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from truthward.errors import ConfigError
 from truthward.physics.detector import Detector
 from truthward.physics.generators.base import Generator
 from truthward.physics.jets import kinematics, leading_jet, subjets
-from truthward.physics.observables import ABSENT
+from truthward.physics.observables import ABSENT, composition
 from truthward.physics.particles import FB_PER_MB, accepted, started, visible
 from truthward.seeds import seed_for
 
@@ -34,7 +34,8 @@ class Top(Generator):
 
     The top that decays to hadrons is the particle, the other the antiparticle. Every event has a column
     `truth_top_mass`, the mass parameter that it was made with, which no detector knows: it is not unfolded, but tells
-    which sample an event is of. The top's natural width is that of its mass.
+    which sample an event is of. The top's natural width is that of its mass. Columns of the composition of the large
+    jet: see `observables.composition`. Particles with c tau > 10 mm are stable at particle level.
 
     Args:
         top_mass: GeV; of a list, each mass has an equal part of every block.
@@ -52,7 +53,20 @@ class Top(Generator):
         ConfigError: no mass, one that is not positive, or a window that does not rise.
     """
 
-    PROVIDES = ("m_jjj", "m_12", "m_13", "m_23", "jet_pt", "jet_eta")
+    PROVIDES = (
+        "m_jjj",
+        "m_12",
+        "m_13",
+        "m_23",
+        "jet_pt",
+        "jet_eta",
+        "charged_fraction",
+        "em_fraction",
+        "neutral_fraction",
+        "soft_fraction",
+    )
+    PROVIDES_TRUTH = ("strange_fraction", "top_mass")
+    PARTICLE_LEVEL = "particles with c tau > 10 mm are stable"
 
     def __init__(
         self,
@@ -133,6 +147,8 @@ class Top(Generator):
         """Columns of the accepted events of a batch, and their rows in it, (n,)."""
         particles = visible(pythia, record)
         levels = [self._level(p) for p in (particles, self.detector.reconstruct(particles, rng))]
+        # No detector tells a kaon from a pion here.
+        del levels[1][0]["strange_fraction"]
         rows = np.flatnonzero(levels[0][1] | levels[1][1])
         columns: dict[str, Any] = {}
         for prefix, (values, passed) in zip(("truth", "reco"), levels, strict=True):
@@ -143,7 +159,7 @@ class Top(Generator):
 
     def _level(self, particles: ak.Array) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Observables and acceptance of one level, (N,) each; observables mean nothing where it is false."""
-        values = {name: np.zeros(len(particles)) for name in self.PROVIDES}
+        values = {name: np.zeros(len(particles)) for name in (*self.PROVIDES, "strange_fraction")}
         passed = np.zeros(len(particles), dtype=bool)
         muons = particles[np.abs(particles.pid) == 13]
         rows = np.flatnonzero(ak.num(muons, axis=1) > 0)
@@ -157,13 +173,16 @@ class Top(Generator):
         jets = leading_jet(rest, radius=self.radius, min_pt=0.5 * self.jet_pt_min, opposite=phi)
         held = ak.to_numpy(ak.num(jets.constituents, axis=1)) >= 3
         rows = rows[held]
-        found = subjets(jets.constituents[held], radius=self.subjet_radius)
+        constituents = jets.constituents[held]
+        found = subjets(constituents, radius=self.subjet_radius)
         whole = found.sum(axis=1)
         whole_pt = np.hypot(whole[:, 0], whole[:, 1])
         inside = (whole_pt > self.jet_pt_min) & (np.hypot(found[..., 0], found[..., 1]) > self.subjet_pt_min).all(
             axis=1
         )
         rows, found, whole, whole_pt = rows[inside], found[inside], whole[inside], whole_pt[inside]
+        for name, share in composition(constituents[inside]).items():
+            values[name][rows] = share
         values["m_jjj"][rows] = _mass(whole)
         for name, pair in PAIRS.items():
             values[name][rows] = _mass(found[:, pair].sum(axis=1))
