@@ -17,8 +17,8 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "src"))
 
 from truthward.artefact import write_json  # noqa: E402
-from truthward.config import Observable  # noqa: E402
 from truthward.events.families import family  # noqa: E402
+from truthward.observable import Observable  # noqa: E402
 from truthward.physics.generators.gaussian import Gaussian  # noqa: E402
 from truthward.provenance import git_state  # noqa: E402
 from truthward.unfold.base import NOMINAL, Inputs, Replica, Result, Unfolder, unfold_all  # noqa: E402

@@ -18,8 +18,8 @@ import numpy as np
 
 from truthward.artefact import read_json, write_json
 from truthward.checks import load
-from truthward.config import observables_from
 from truthward.events.table import EventTable
+from truthward.observable import observables_from
 from truthward.seeds import uniform
 from truthward.unfold.base import Inputs
 from truthward.validate.distances import Counts, discriminator, floor_of

@@ -13,7 +13,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from truthward.config import Observable
+from truthward.observable import Observable
 from truthward.plugins import build
 from truthward.provenance import Record
 

@@ -25,8 +25,8 @@ import numpy as np
 import torch
 
 from truthward.artefact import atomic
-from truthward.config import Observable
 from truthward.events.families import Histogram, family
+from truthward.observable import Observable
 from truthward.physics.generators.top import Top
 from truthward.seeds import seed_for
 from truthward.unfold.base import NOMINAL, Inputs, Replica

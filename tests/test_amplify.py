@@ -13,12 +13,13 @@ from truthward.amplify.study import amplification_curve, bootstraps, study_stage
 from truthward.amplify.target import ModulatedRing, Regions
 from truthward.amplify.worth import predicted_mse, worth
 from truthward.artefact import read_json
-from truthward.config import Observable, Uncertainty
 from truthward.errors import IncompleteError, InputError
 from truthward.events.families import RankWarning
 from truthward.events.table import EventTable, write_table
+from truthward.observable import Observable
 from truthward.provenance import Record
 from truthward.surrogate import surrogate_stage
+from truthward.uncertainty import Uncertainty
 
 RING = ModulatedRing()
 REGIONS = Regions(RING)

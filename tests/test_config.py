@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from truthward.checks import load, parse
-from truthward.config import observables_from
 from truthward.errors import ConfigError
+from truthward.observable import observables_from
 
 STUDY = {
     "study": "toy",

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from tests.test_surrogate import MODEL, OBSERVABLES, write_simulation
-from truthward.config import Correction, Uncertainty
 from truthward.errors import InputError
 from truthward.events.split import TEST
 from truthward.events.table import EventTable, write_table
 from truthward.provenance import Record
 from truthward.surrogate import surrogate_stage
+from truthward.surrogate_options import Correction
+from truthward.uncertainty import Uncertainty
 
 
 def stage(folder, simulation, correction):

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -23,25 +25,138 @@ def test_only_comments_and_docstrings_are_left_out(one: str, other: str, equal: 
     assert (fingerprint.strip(one).split() == fingerprint.strip(other).split()) is equal
 
 
-def names(root, rule, *kinds):
-    files = [root / "workflow" / "scripts" / f"{rule}.py"]
-    files += [fingerprint.PACKAGE.joinpath(*package.split("."), f"{kind}.py") for package, kind in kinds]
-    found = fingerprint.closure(files)
+KINDS = [
+    ("events.readers", "flat_tree"),
+    ("physics.generators", "gaussian"),
+    ("calibrate", "repulsive"),
+    ("unfold", "omnifold"),
+    ("models", "flow_matching"),
+]
+"""A plug-in of each folder that has some."""
+
+
+def sources(root, rule, *kinds) -> set[str]:
+    """What a rule's digest holds, relative to the package."""
+    found = fingerprint.reached(root / "workflow" / "scripts" / f"{rule}.py", kinds)
     return {p.relative_to(fingerprint.PACKAGE).as_posix() for p in found if p.is_relative_to(fingerprint.PACKAGE)}
 
 
+def rules(root) -> list[str]:
+    return sorted(p.stem for p in (root / "workflow" / "scripts").glob("*.py"))
+
+
 def test_a_stage_reaches_what_it_uses_and_no_other_method(root) -> None:
-    found = names(root, "unfold_part", ("unfold", "omnifold"))
-    assert {"unfold/omnifold.py", "unfold/base.py", "learn/fit.py", "events/table.py", "seeds.py"} <= found
-    assert not found & {"unfold/ibu.py", "unfold/generative.py", "models/flow_matching.py", "plots.py", "publish.py"}
+    found = sources(root, "unfold_part", ("unfold", "omnifold"))
+    used = {"unfold/omnifold.py", "unfold/base.py", "learn/fit.py", "events/table.py", "seeds.py", "observable.py"}
+    others = {
+        "unfold/ibu.py",
+        "unfold/generative.py",
+        "models/flow_matching.py",
+        "plots/style.py",
+        "publish/hepdata.py",
+    }
+    assert used <= found
+    assert not found & others
+    assert [n for n in used | others if not (fingerprint.PACKAGE / n).is_file()] == []
 
 
-def test_infrastructure_is_left_out(root) -> None:
-    assert not names(root, "ingest") & {f"{name}.py" for name in fingerprint.INFRASTRUCTURE}
+def test_every_left_out_module_exists_and_has_a_reason() -> None:
+    assert [n for n in fingerprint.LEFT_OUT if not (fingerprint.PACKAGE / f"{n}.py").is_file()] == []
+    assert all(fingerprint.LEFT_OUT.values())
+
+
+def test_no_rule_reaches_what_the_scheduler_alone_may_use(root) -> None:
+    """What these decide travels as `spec`; a stage that imported them would rerun with every key of a config."""
+    own = {"config.py", "checks.py", "features.py", "sources.py", *(f"{name}.py" for name in fingerprint.LEFT_OUT)}
+    for rule in rules(root):
+        assert not sources(root, rule, *KINDS) & own, rule
+
+
+def imported(root, rule: str) -> set[str]:
+    """Modules of the package that an adapter, its plug-ins and all below them import, whatever they are."""
+    todo = [root / "workflow" / "scripts" / f"{rule}.py"]
+    todo += [fingerprint.PACKAGE.joinpath(*package.split("."), f"{kind}.py") for package, kind in KINDS]
+    seen: set = set()
+    while todo:
+        path = todo.pop()
+        if path not in seen:
+            seen.add(path)
+            todo += [fingerprint._file_of(module) for module in fingerprint.imports(path)]
+    return {p.relative_to(fingerprint.PACKAGE).as_posix() for p in seen if p.is_relative_to(fingerprint.PACKAGE)}
+
+
+def test_a_digest_holds_all_that_is_imported_less_what_is_left_out(root) -> None:
+    left_out = {f"{name}.py" for name in fingerprint.LEFT_OUT} | {"__init__.py"}
+    for rule in rules(root):
+        assert imported(root, rule) - sources(root, rule, *KINDS) <= left_out, rule
+
+
+OWN = {"simulate": [("physics.generators", "gaussian")], "unfold_part": [("unfold", "omnifold")]}
+"""Plug-ins of rules, as the tiny study chooses them."""
+
+EDITS = [
+    # What decides a result, and by which edit: rules that it changes, and rules that do not depend on it.
+    (
+        "observable.py",
+        "for i in range(bins + 1))",
+        "for i in range(1, bins + 2))",
+        {"ingest", "unfold_figures", "validate", "publish", "report_summary"},
+        {"simulate", "unfold", "validate_fit"},
+    ),
+    ("blocks.py", "BLOCK = 1000", "BLOCK = 500", {"simulate"}, {"ingest", "unfold_part", "publish"}),
+    ("events/families.py", "np.sqrt(", "np.abs(", {"unfold", "unfold_figures", "validate", "publish"}, {"simulate"}),
+    ("yaml_file.py", "width=1000", "width=80", {"publish"}, {"unfold", "validate", "report_summary"}),
+    ("artefact.py", "sort_keys=True", "sort_keys=False", {"validate", "ingest_summary", "publish"}, set()),
+    ("plugins.py", 'if k != "kind"', "", {"simulate", "ingest", "unfold_part"}, {"validate", "publish"}),
+    ("uncertainty.py", "Field(5.0, gt=0)", "Field(4.0, gt=0)", {"surrogate", "amplify_study"}, {"ingest", "publish"}),
+    ("surrogate_options.py", "Field(60, ge=1)", "Field(6, ge=1)", {"surrogate"}, {"amplify_draw", "unfold_part"}),
+    ("sources.py", '"regularisation": 2', '"regularisation": 4', set(), {"unfold_part", "unfold", "publish"}),
+]
+
+
+def test_an_edit_changes_the_digests_of_what_it_decides_and_no_other(root, tmp_path, monkeypatch) -> None:
+    package = tmp_path / "truthward"
+    shutil.copytree(fingerprint.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(fingerprint, "PACKAGE", package)
+    monkeypatch.setattr(fingerprint.environment, "digest", lambda modules: "")
+    read = fingerprint._digest.__wrapped__
+    known: dict[Path, str] = {}
+
+    def digest(path: Path) -> str:
+        if path not in known:
+            known[path] = read(path)
+        return known[path]
+
+    monkeypatch.setattr(fingerprint, "_digest", digest)
+    scripts = root / "workflow" / "scripts"
+
+    def digests() -> dict[str, str]:
+        return {rule: fingerprint.code(scripts / f"{rule}.py", OWN.get(rule, ()))["digest"] for rule in rules(root)}
+
+    def write(name: str, text: str) -> None:
+        (package / name).write_text(text, encoding="utf-8")
+        known.pop(package / name, None)
+
+    for cached in (fingerprint.imports, fingerprint._closure):
+        cached.cache_clear()
+    try:
+        before = digests()
+        for name, old, new, changed, kept in EDITS:
+            source = (package / name).read_text(encoding="utf-8")
+            assert old in source, name
+            write(name, source.replace(old, new))
+            after = digests()
+            different = {rule for rule in before if before[rule] != after[rule]}
+            assert changed <= different, name
+            assert not different & kept, name
+            write(name, source)
+    finally:
+        for cached in (fingerprint.imports, fingerprint._closure):
+            cached.cache_clear()
 
 
 def test_simulation_does_not_depend_on_networks(root) -> None:
-    assert not [n for n in names(root, "simulate", ("physics.generators", "pythia")) if n.startswith("learn")]
+    assert not [n for n in sources(root, "simulate", ("physics.generators", "pythia")) if n.startswith("learn")]
 
 
 def test_function_level_imports_count(tmp_path) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import yaml
 
-from truthward.config import Observable
 from truthward.events.unfolded import Unfolded, family, weight_columns, write_unfolded
+from truthward.observable import Observable
 from truthward.provenance import Record
 from truthward.publish.hepdata import FOLDER, label, write_tables
 

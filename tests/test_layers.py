@@ -12,9 +12,20 @@ from truthward import fingerprint
 PACKAGE = Path(truthward.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-INFRASTRUCTURE = fingerprint.INFRASTRUCTURE | {"__init__"}
+# What a dry run loads: what no digest holds, the scheduler's own, and what stages share with it.
+LIGHT = {
+    "artefact",
+    "blocks",
+    "observable",
+    "plugins",
+    "strict",
+    "surrogate_options",
+    "uncertainty",
+    "variations",
+    "yaml_file",
+}
+BOTTOM = {*fingerprint.LEFT_OUT, "__init__", "config", "checks", "features", "sources", *LIGHT}
 LAYERS = {
-    "variations": 0,
     "events": 1,
     "physics": 1,
     "seeds": 1,
@@ -43,7 +54,7 @@ def layer(module: str) -> int:
     if module == "validate.metrics":
         return 1
     first = module.split(".")[0]
-    return 0 if first in INFRASTRUCTURE else LAYERS.get(first, 4)
+    return 0 if first in BOTTOM else LAYERS.get(first, 4)
 
 
 def name_of(path: Path) -> str:

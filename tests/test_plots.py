@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from truthward.config import Observable
 from truthward.errors import InputError
+from truthward.observable import Observable
 from truthward.plots import inputs, models, page, progress, results, style
 from truthward.provenance import Record
 from truthward.validate import metrics

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from truthward.config import Observable
+from truthward.observable import Observable
 from truthward.plots import posterior, style
 from truthward.provenance import Record
 from truthward.validate.posterior import uniformity

@@ -8,8 +8,8 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from truthward.config import Observable
 from truthward.events.families import Histogram, family
+from truthward.observable import Observable
 from truthward.plots import style, unfolding
 
 FAMILIES = {"data_bootstrap": 5, "mc_bootstrap": 4, "systematic:scale": 1}

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from truthward.config import Observable
 from truthward.errors import ConfigError, CorruptError, InputError
 from truthward.events.unfolded import Unfolded, family, weight_columns, write_unfolded
+from truthward.observable import Observable
 from truthward.provenance import Record
 from truthward.publish import FILES, SUMS, publish, verify
 from truthward.publish.example import choose_example

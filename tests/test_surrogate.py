@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from truthward.artefact import read_json
-from truthward.config import Observable, Uncertainty
 from truthward.errors import InputError, StaleError
 from truthward.events.table import EventTable, write_table
+from truthward.observable import Observable
 from truthward.provenance import Record
 from truthward.sampling import Surrogate, density, draws, load_members
 from truthward.surrogate import sample_surrogate, surrogate_stage, train_surrogate
+from truthward.uncertainty import Uncertainty
 
 OBSERVABLES = [
     Observable(name="m", range=(0.0, 12.0), bins=12, unit="GeV", label="mass"),

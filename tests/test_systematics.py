@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from truthward.artefact import read_json
-from truthward.config import Observable
 from truthward.errors import InputError
 from truthward.events.table import EventTable, write_table
+from truthward.observable import Observable
 from truthward.physics.generators.gaussian import Gaussian
 from truthward.provenance import Record
 from truthward.systematics import CATEGORIES, reweight

@@ -14,8 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from truthward.errors import CorruptError, InputError, SpaceError
 
 MARK = ".unfinished-"
@@ -88,12 +86,6 @@ def write_json(path: str | Path, content: Any) -> None:
         ValueError: where `content` holds NaN or an infinity, which JSON cannot say.
     """
     write_text(path, json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n")
-
-
-def write_yaml(path: str | Path, *documents: Any, compact: bool = False) -> None:
-    """Write YAML documents atomically, keys in their order; `compact`: innermost lists and mappings on one line."""
-    layout = {"sort_keys": False, "allow_unicode": True, "default_flow_style": None if compact else False}
-    write_text(path, yaml.safe_dump_all(documents, width=1000, **layout))
 
 
 def read_json(path: str | Path) -> Any:

@@ -3,85 +3,17 @@
 from __future__ import annotations
 
 import math
-from array import array
-from fractions import Fraction
-from functools import cache
 from itertools import pairwise
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_serializer, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from truthward import plugins
+from truthward.blocks import BLOCK
+from truthward.observable import Observable
 from truthward.sources import MODEL_KINDS, Systematic
 from truthward.strict import Strict
-
-Plugin = dict[str, Any]
-
-BLOCK = 1000
-"""Events of a generated sample that share a seed; a chunk is one block at least."""
-
-
-LARGEST = 3.4e38
-"""About the largest float32."""
-
-
-@cache
-def _edges(low: float, high: float, bins: int, scale: str) -> tuple[float, ...]:
-    if scale == "log":
-        step = math.log(high / low) / bins
-        # Sixteen digits would show the rounding of logarithms: 10.000000000000002 between 1 and 100.
-        return (low, *(float(f"{low * math.exp(i * step):.13g}") for i in range(1, bins)), high)
-    # Of a double, repr is the decimal that was written; with fractions no rounding is added to it.
-    first, last = Fraction(repr(low)), Fraction(repr(high))
-    return tuple(float(first + (last - first) * i / bins) for i in range(bins + 1))
-
-
-class Observable(Strict):
-    """One observable: how it is binned, shown and, where it is not continuous, what it may be."""
-
-    name: str = ""
-    label: str = ""
-    unit: str = ""
-    range: tuple[float, float]
-    bins: int = Field(50, ge=1, le=10_000)
-    scale: Literal["linear", "log"] = "linear"
-    integer: bool = False
-    atoms: tuple[float, ...] = ()
-
-    @field_validator("range", "atoms", mode="before")
-    @classmethod
-    def _numbers(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Observable:
-        if not self.range[0] < self.range[1]:
-            raise ValueError(f"range {list(self.range)} must rise")
-        if self.scale == "log" and self.range[0] <= 0:
-            raise ValueError(f"scale log needs a range above zero, got {list(self.range)}")
-        if not max(map(abs, self.range)) <= LARGEST:
-            raise ValueError(f"range {list(self.range)} goes beyond float32, in which event tables hold values")
-        stored = array("f", self.edges)
-        if same := [e for e, a, b in zip(self.edges, stored, stored[1:], strict=False) if not a < b]:
-            raise ValueError(
-                f"range {list(self.range)} in {self.bins} bins: event tables hold float32, which cannot tell the edges "
-                f"of the bin at {same[0]} apart; use fewer bins, or subtract a constant from the observable"
-            )
-        return self
-
-    @property
-    def edges(self) -> list[float]:
-        """Bin edges, (bins + 1,), in `unit`: the doubles nearest to the decimals that are meant.
-
-        Ten bins from 0 to 1 have the edge 0.3, not 0.30000000000000004.
-        """
-        return list(_edges(*self.range, self.bins, self.scale))
-
-    @property
-    def axis(self) -> str:
-        """Axis title with the unit in brackets."""
-        title = self.label or self.name
-        return f"{title} [{self.unit}]" if self.unit else title
+from truthward.surrogate_options import Plugin, Surrogate
 
 
 class Sample(Strict):
@@ -118,65 +50,6 @@ class Selection(Strict):
 
     truth: str | None = None
     reco: str | None = None
-
-
-class Uncertainty(Strict):
-    """Where the members of a generative model come from, whose spread is its uncertainty.
-
-    ensemble: trainings from initial weights of their own, each on a Poisson `bootstrap` of the events or all on the
-    same ones, with a `repulsion` between them. variational: draws from a posterior of the weights of `layers`, for a
-    `prior` width (in units of 1 / sqrt(inputs of a layer)) and a `temperature` of the KL divergence (1 is Bayes).
-    """
-
-    kind: Literal["ensemble", "variational"] = "ensemble"
-    members: int = Field(4, ge=2)
-    bootstrap: bool = True
-    repulsion: float = Field(0.0, ge=0)
-    layers: Literal["all", "last"] = "last"
-    prior: float = Field(5.0, gt=0)
-    temperature: float = Field(1.0, gt=0)
-
-    @property
-    def _others(self) -> set[str]:
-        """Options of the other kind."""
-        return {"layers", "prior", "temperature"} if self.kind == "ensemble" else {"bootstrap", "repulsion"}
-
-    @model_validator(mode="after")
-    def _own_options(self) -> Uncertainty:
-        if odd := sorted(self.model_fields_set & self._others):
-            valid = sorted(set(type(self).model_fields) - self._others)
-            raise ValueError(f"kind {self.kind} has no `{odd[0]}`; valid: {', '.join(valid)}")
-        return self
-
-    @model_serializer(mode="wrap")
-    def _own_only(self, dump: Any) -> dict[str, Any]:
-        return {name: value for name, value in dump(self).items() if name not in self._others}
-
-    @property
-    def trainings(self) -> int:
-        """Trainings that the members take."""
-        return self.members if self.kind == "ensemble" else 1
-
-
-class Correction(Strict):
-    """The classifier between drawn and simulated events whose density ratio corrects the weights of the former."""
-
-    epochs: int = Field(20, ge=1)
-    batch_size: int = Field(512, ge=1)
-    learning_rate: float = Field(2e-3, gt=0)
-    width: int = Field(64, ge=1)
-    depth: int = Field(3, ge=1)
-
-
-class Surrogate(Strict):
-    """Generative models of (truth, reco), each a name and a kind. `correction`: None for events of equal weight."""
-
-    models: dict[str, Plugin] = Field({})
-    uncertainty: Uncertainty = Uncertainty()
-    epochs: int = Field(60, ge=1)
-    batch_size: int = Field(256, ge=1)
-    learning_rate: float = Field(2e-3, gt=0)
-    correction: Correction | None = None
 
 
 class Amplify(Strict):
@@ -345,8 +218,3 @@ class Config(Strict):
     def observable_list(self) -> list[dict[str, Any]]:
         """The observables as plain dictionaries with their name, as the stages take them."""
         return [{**o.model_dump(mode="json"), "name": n} for n, o in self.observables.items()]
-
-
-def observables_from(entries: list[dict[str, Any]]) -> list[Observable]:
-    """Back from the plain form that travels in a job's spec."""
-    return [Observable(**{**e, "range": tuple(e["range"]), "atoms": tuple(e["atoms"])}) for e in entries]

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from truthward.config import Correction
 from truthward.errors import InputError
 from truthward.learn.fit import Settings
 from truthward.learn.scaling import Standardise
@@ -19,6 +18,7 @@ from truthward.ratio.classifier import logits, stack_of, train_ratio, two_sample
 from truthward.ratio.reweight import auc, normalise
 from truthward.sampling import Surrogate, draws
 from truthward.seeds import seed_for
+from truthward.surrogate_options import Correction
 from truthward.unfold.arrays import effective_size, largest_over_mean
 
 if TYPE_CHECKING:

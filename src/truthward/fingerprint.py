@@ -22,26 +22,20 @@ PLAN = "TRUTHWARD_PLAN"
 """Environment variable that tells jobs what their scheduler planned with."""
 
 PACKAGE = Path(__file__).resolve().parent
-# Layer L0: reads the config, writes and names files; it does not enter results.
-INFRASTRUCTURE = {
-    "array_task",
-    "config",
-    "checks",
-    "features",
-    "sources",
-    "strict",
-    "plugins",
-    "errors",
-    "artefact",
-    "checksums",
-    "environment",
-    "provenance",
-    "fingerprint",
-    "job",
-    "kept",
-    "launch",
-    "lock",
+LEFT_OUT = {
+    "array_task": "which command a task of a SLURM array becomes",
+    "checksums": "whether files are as they were written",
+    "environment": "which packages are installed; these have a digest of their own",
+    "errors": "how errors are named",
+    "fingerprint": "this digest",
+    "job": "what surrounds a stage",
+    "kept": "where finished artefacts wait",
+    "launch": "how many processes there are",
+    "lock": "who writes",
+    "provenance": "what is noted of how an artefact was made",
 }
+"""What no digest holds, and what it decides instead of a result. All else that a rule reaches is in its digest, so
+what the scheduler alone may use (`config`, `checks`) is reached by no rule: what these decide travels as `spec`."""
 
 
 def strip(source: str) -> str:
@@ -108,7 +102,7 @@ def foreign(paths: tuple[Path, ...]) -> dict[str, str]:
 
 
 def closure(start: Iterable[Path]) -> list[Path]:
-    """Every source file reachable from `start` by static imports, less the infrastructure; sorted."""
+    """Every source file reachable from `start` by static imports, less what is left out; sorted."""
     seen: set[Path] = set()
     todo = list(start)
     while todo:
@@ -119,7 +113,7 @@ def closure(start: Iterable[Path]) -> list[Path]:
         for module in imports(path):
             found = _file_of(module)
             name = module.split(".")[1] if "." in module else "__init__"
-            if name not in INFRASTRUCTURE and found != PACKAGE / "__init__.py":
+            if name not in LEFT_OUT and found != PACKAGE / "__init__.py":
                 todo.append(found)
     return sorted(seen)
 

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from truthward import plugins
 from truthward.artefact import write_json
-from truthward.config import Correction, Observable, Uncertainty
 from truthward.correction import correct
 from truthward.errors import InputError
 from truthward.events.split import TEST, VALIDATION
@@ -25,9 +24,12 @@ from truthward.events.table import EventTable
 from truthward.learn import checkpoint
 from truthward.learn.fit import History, Settings
 from truthward.learn.members import train_members
+from truthward.observable import Observable
 from truthward.provenance import Record
 from truthward.sampling import LEVELS, Surrogate, draws, load_members, write_draws
 from truthward.seeds import poisson_weights, seed_for
+from truthward.surrogate_options import Correction
+from truthward.uncertainty import Uncertainty
 
 log = logging.getLogger("truthward.surrogate")
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from truthward.artefact import write_json
-from truthward.config import Observable
 from truthward.errors import InputError
 from truthward.events.contract import SIGNAL, Batch
 from truthward.events.table import EventTable, write_table
+from truthward.observable import Observable
 from truthward.provenance import Record
 from truthward.ratio.classifier import two_sample_scores
 from truthward.ratio.reweight import auc, normalise

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import uproot
 
-from truthward.config import Observable
+from truthward.observable import Observable
 from truthward.provenance import Record
 
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from truthward.config import Observable
 from truthward.events.bins import bin_of, binned, cell_of, extended
 from truthward.events.families import family
 from truthward.events.summary import summarise
 from truthward.events.table import EventTable, write_table
 from truthward.events.unfolded import Unfolded, write_unfolded
+from truthward.observable import Observable
 from truthward.validate.distances import Counts, unfolded_histogram
 from truthward.validate.progress import _filled
 from truthward.validate.refold import Response

@@ -5,11 +5,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from truthward.config import Observable
 from truthward.errors import ConfigError, InputError
 from truthward.events.ingest import ingest
 from truthward.events.readers.flat_tree import FlatTree
 from truthward.events.table import EventTable
+from truthward.observable import Observable
 from truthward.physics.generators.gaussian import Gaussian
 from truthward.physics.simulate import simulate
 

@@ -18,7 +18,6 @@ import uproot
 
 from truthward import checks, checksums
 from truthward.artefact import read_json, sha256, write_json
-from truthward.config import Observable
 from truthward.errors import CorruptError
 from truthward.events import sums
 from truthward.events.families import family, weight_columns
@@ -29,6 +28,7 @@ from truthward.events.unfolded import Unfolded, gather, write_unfolded
 from truthward.learn import checkpoint
 from truthward.learn.fit import Settings, fit
 from truthward.learn.nets import MLP, seeded
+from truthward.observable import Observable
 from truthward.provenance import Record
 from truthward.publish import publish, verify
 from truthward.validate import two_sample

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 
 from truthward import plugins
-from truthward.config import Uncertainty
 from truthward.learn.fit import Settings
 from truthward.learn.members import train_members
 from truthward.learn.replicas import Stack
+from truthward.uncertainty import Uncertainty
 
 EVENTS = 200
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from truthward.config import Observable
+from truthward.observable import Observable
 from truthward.physics.generators.gaussian import Gaussian
 from truthward.unfold.base import Inputs
 

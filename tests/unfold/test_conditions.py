@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from truthward.config import Observable
 from truthward.errors import ConfigError, DivergedError
+from truthward.observable import Observable
 from truthward.unfold.arrays import Inputs
 from truthward.unfold.base import NOMINAL, Replica, unfold_all
 from truthward.unfold.conditions import SUBSETS, Medians, weighted_median

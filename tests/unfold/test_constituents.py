@@ -4,9 +4,9 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from truthward.config import Observable
 from truthward.errors import InputError
 from truthward.events.table import EventTable, write_table
+from truthward.observable import Observable
 from truthward.provenance import Record
 from truthward.unfold.arrays import Inputs, Replica
 

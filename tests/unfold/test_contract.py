@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from truthward import plugins
-from truthward.config import Observable
 from truthward.errors import ConfigError, DivergedError
 from truthward.events.table import write_table
 from truthward.events.unfolded import Unfolded, gather
+from truthward.observable import Observable
 from truthward.physics.generators.gaussian import Gaussian
 from truthward.provenance import Record
 from truthward.unfold.base import NOMINAL, Inputs, Replica, replicas_of, unfold_nominal, unfold_part

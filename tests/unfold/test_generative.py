@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from truthward.config import Observable
 from truthward.errors import ConfigError, DivergedError
 from truthward.events.unfolded import Unfolded, family, gather
 from truthward.models.flow_matching import FlowMatching
+from truthward.observable import Observable
 from truthward.plugins import build
 from truthward.provenance import Record
 from truthward.unfold.arrays import Inputs

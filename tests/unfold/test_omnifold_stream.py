@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from truthward.config import Observable
 from truthward.errors import ConfigError
 from truthward.events.table import EventTable, write_table
 from truthward.events.unfolded import Unfolded, gather
 from truthward.learn.resume import Interrupted
+from truthward.observable import Observable
 from truthward.physics.generators.gaussian import Gaussian
 from truthward.provenance import Record
 from truthward.unfold import omnifold_chain

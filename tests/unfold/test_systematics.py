@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from truthward.config import Observable
 from truthward.errors import ConfigError, InputError
 from truthward.events.families import family
 from truthward.events.table import EventTable, write_table
+from truthward.observable import Observable
 from truthward.physics.generators.gaussian import Gaussian
 from truthward.plugins import build
 from truthward.provenance import Record

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from truthward.config import Observable
 from truthward.events.table import write_table
 from truthward.events.unfolded import family, weight_columns, write_unfolded
+from truthward.observable import Observable
 from truthward.provenance import Record
 
 OBSERVABLES = [

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from truthward.config import Observable
 from truthward.events.unfolded import Unfolded, family, weight_columns, write_unfolded
+from truthward.observable import Observable
 from truthward.provenance import Record
 from truthward.validate import distances, metrics
 from truthward.validate.distances import Counts

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from truthward.config import Observable
 from truthward.errors import InputError
 from truthward.events.table import write_table
 from truthward.events.unfolded import family, write_unfolded
+from truthward.observable import Observable
 from truthward.plots.fit import fitted
 from truthward.provenance import Record
 from truthward.seeds import poisson_weights

@@ -7,11 +7,12 @@ import json
 import numpy as np
 import pytest
 
-from truthward.config import Observable, Stress, StressReplicas
+from truthward.config import Stress, StressReplicas
 from truthward.errors import ConfigError
 from truthward.events.bins import bin_of
 from truthward.events.table import write_table
 from truthward.events.unfolded import FAMILIES, family
+from truthward.observable import Observable
 from truthward.physics.generators.gaussian import Gaussian
 from truthward.plots.stress import LIMIT
 from truthward.plots.stress import stress as draw

@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from truthward.config import Observable
 from truthward.errors import InputError
 from truthward.events.table import EventTable, write_table
+from truthward.observable import Observable
 from truthward.provenance import Record
 from truthward.validate.method import validate_method
 from truthward.validate.surrogate import validate_surrogate

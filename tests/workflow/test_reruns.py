@@ -94,6 +94,29 @@ def test_a_figures_code_trains_nothing(fork) -> None:
     assert all("figures" in p or p == "report/summary.png" for p in fork.planned())
 
 
+@pytest.mark.parametrize(
+    ("name", "old", "new", "which"),
+    [
+        ("observable.py", "(last - first) * i", "(last + first) * i", "what has bins"),
+        ("blocks.py", "BLOCK = 1000", "BLOCK = 999", "all events"),
+        ("config.py", "return {name: n for name, n", "return {name: n + 1 for name, n", "what has replicas"),
+        ("yaml_file.py", "width=1000", "width=80", "the publication"),
+    ],
+)
+def test_what_decides_a_result_reruns_it_wherever_it_stands(fork, name: str, old: str, new: str, which: str) -> None:
+    """Bin edges, the blocks of generated events, the counts of families, and what writes the tables of HEPData."""
+    made = {*(f"simulate/simulation/{chunk}.root" for chunk in (0, 1)), "simulate/pseudodata/0.root"}
+    unbinned = {*made, "amplify/flow_matching/study.json"}
+    expected = {
+        "all events": lambda: fork.planned("--forceall") - {"amplify/flow_matching/study.json"},
+        "what has bins": lambda: fork.planned("--forceall") - unbinned,
+        "what has replicas": lambda: branch("omnifold") | branch("generative") | branch("ibu") | PUBLICATION,
+        "the publication": lambda: PUBLICATION,
+    }[which]()
+    fork.edit(f"src/truthward/{name}", old, new)
+    assert fork.planned() == expected
+
+
 def test_a_deleted_part_is_made_again_and_gives_the_same_result(fork) -> None:
     from truthward.events.unfolded import Unfolded
 
@@ -129,7 +152,8 @@ sys.argv = ["snakemake", "-n", "-q", "--configfile", "study.yaml", "--cores", "1
 try:
     runpy.run_module("snakemake", run_name="__main__")
 except SystemExit as end:
-    print("EXIT", end.code, [name for name in ("torch", "awkward", "uproot", "fastjet") if name in sys.modules])
+    heavy = ("numpy", "torch", "awkward", "uproot", "fastjet")
+    print("EXIT", end.code, [name for name in heavy if name in sys.modules])
 """
 
 

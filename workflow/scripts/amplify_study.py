@@ -4,7 +4,7 @@ from truthward.job import Job
 
 with Job(snakemake) as job:
     from truthward.amplify.study import study_stage
-    from truthward.config import Uncertainty
+    from truthward.uncertainty import Uncertainty
 
     study_stage(
         job.spec["model"],

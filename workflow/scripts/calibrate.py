@@ -4,7 +4,7 @@ from truthward.job import Job
 
 with Job(snakemake) as job:
     from truthward.calibrate.apply import calibrate
-    from truthward.config import observables_from
+    from truthward.observable import observables_from
 
     others = zip(job.spec["alternatives"], job.input.alternatives, job.output.alternatives, strict=True)
     calibrate(

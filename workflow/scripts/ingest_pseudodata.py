@@ -3,8 +3,8 @@
 from truthward.job import Job
 
 with Job(snakemake) as job:
-    from truthward.config import observables_from
     from truthward.events.ingest import ingest
+    from truthward.observable import observables_from
     from truthward.plugins import build
 
     ingest(

@@ -4,9 +4,9 @@ from truthward.job import Job
 
 with Job(snakemake) as job:
     from truthward.artefact import write_json
-    from truthward.config import observables_from
     from truthward.events.summary import summarise
     from truthward.events.table import EventTable
+    from truthward.observable import observables_from
 
     simulation, data = EventTable(job.input.simulation), EventTable(job.input.data)
     summary = summarise(simulation, data, observables_from(job.spec["observables"]))

@@ -5,7 +5,7 @@ from pathlib import Path
 from truthward.job import Job
 
 with Job(snakemake) as job:
-    from truthward.config import observables_from
+    from truthward.observable import observables_from
     from truthward.publish import publish
 
     entry = job.spec["publish"]

@@ -4,7 +4,7 @@ from truthward.job import Job
 
 with Job(snakemake) as job:
     from truthward.artefact import read_json
-    from truthward.config import observables_from
+    from truthward.observable import observables_from
     from truthward.plots.page import summary_page
     from truthward.plots.style import save
 

@@ -3,7 +3,7 @@
 from truthward.job import Job
 
 with Job(snakemake) as job:
-    from truthward.config import observables_from
+    from truthward.observable import observables_from
     from truthward.validate.stress import stress
 
     stress(

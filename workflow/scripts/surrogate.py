@@ -3,8 +3,9 @@
 from truthward.job import Job
 
 with Job(snakemake) as job:
-    from truthward.config import Surrogate, observables_from
+    from truthward.observable import observables_from
     from truthward.surrogate import surrogate_stage
+    from truthward.surrogate_options import Surrogate
 
     training = dict(Surrogate(**job.spec["training"]))
     del training["models"]

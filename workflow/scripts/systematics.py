@@ -3,8 +3,8 @@
 from truthward.job import Job
 
 with Job(snakemake) as job:
-    from truthward.config import observables_from
     from truthward.events.table import EventTable
+    from truthward.observable import observables_from
     from truthward.systematics import reweight
 
     reweight(

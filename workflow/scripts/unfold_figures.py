@@ -3,10 +3,10 @@
 from truthward.job import Job
 
 with Job(snakemake) as job:
-    from truthward.config import observables_from
     from truthward.events.binning import coarse_histogram
     from truthward.events.families import end_to_end
     from truthward.events.unfolded import Unfolded
+    from truthward.observable import observables_from
     from truthward.plots.results import correlation
     from truthward.plots.style import save
     from truthward.plots.unfolding import breakdown, iterations

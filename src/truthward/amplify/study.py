@@ -17,12 +17,12 @@ from truthward import plugins
 from truthward.amplify.target import ModulatedRing, Regions
 from truthward.amplify.worth import worth
 from truthward.artefact import write_json
-from truthward.config import Uncertainty
 from truthward.learn.fit import Settings
 from truthward.learn.members import train_members
 from truthward.learn.replicas import Stack
 from truthward.provenance import Record
 from truthward.seeds import poisson_weights, seed_for
+from truthward.uncertainty import Uncertainty
 
 log = logging.getLogger("truthward.amplify")
 

@@ -14,12 +14,12 @@ from truthward import launch, plugins
 from truthward.artefact import write_json
 from truthward.calibrate.base import Calibrator
 from truthward.calibrate.judge import evaluate, features_of, judge
-from truthward.config import Observable
 from truthward.errors import InputError
 from truthward.events.contract import Batch, refuse_nonfinite
 from truthward.events.split import TEST, TRAIN, VALIDATION
 from truthward.events.table import EventTable, write_table
 from truthward.learn import checkpoint
+from truthward.observable import Observable
 from truthward.provenance import Record
 from truthward.seeds import seed_for
 from truthward.variations import reco_flag, variation_of

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from truthward.config import Observable
 from truthward.events.bins import bin_of
 from truthward.events.families import Histogram
 from truthward.events.unfolded import Unfolded
+from truthward.observable import Observable
 from truthward.validate.metrics import merge_bins
 
 RULE = (

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from truthward.config import Observable
 from truthward.errors import InputError
 from truthward.events.contract import ROLES, Batch, flags, level_of, nearest
 from truthward.events.readers import Reader
@@ -16,6 +15,7 @@ from truthward.events.root import CHUNK
 from truthward.events.select import Selection
 from truthward.events.sums import check
 from truthward.events.table import write_table
+from truthward.observable import Observable
 from truthward.provenance import Record
 from truthward.variations import missing
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from truthward.config import Observable
 from truthward.errors import InputError
 from truthward.events.bins import bin_of
 from truthward.events.contract import SIGNAL
 from truthward.events.table import ROW_GROUP, EventTable
+from truthward.observable import Observable
 
 
 class _Sums:

@@ -13,7 +13,7 @@ import numpy as np
 import uproot
 
 from truthward.artefact import atomic
-from truthward.config import BLOCK
+from truthward.blocks import BLOCK
 from truthward.errors import ConfigError
 from truthward.physics.generators.base import PROCESSES, Generator
 from truthward.physics.observables import ABSENT

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from truthward.config import Observable
+from truthward.observable import Observable
 from truthward.plots import style
 
 

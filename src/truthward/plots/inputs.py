@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from truthward.config import Observable
+from truthward.observable import Observable
 from truthward.physics import labels
 from truthward.plots import style
 

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from truthward.config import Observable
+from truthward.observable import Observable
 from truthward.plots import style
 
 

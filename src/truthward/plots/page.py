@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from truthward.config import Observable
+from truthward.observable import Observable
 from truthward.plots import style
 from truthward.plots.results import colours_of, short
 

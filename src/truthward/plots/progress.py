@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from truthward.config import Observable
+from truthward.observable import Observable
 from truthward.plots import style
 from truthward.plots.results import short
 

@@ -20,8 +20,8 @@ from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, FormatStrFormatter, LogLocator, NullFormatter
 
 from truthward.artefact import atomic
-from truthward.config import Observable
 from truthward.errors import InputError
+from truthward.observable import Observable
 from truthward.provenance import Record
 
 P = ParamSpec("P")

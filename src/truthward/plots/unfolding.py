@@ -12,8 +12,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from truthward.config import Observable
 from truthward.events.families import Histogram
+from truthward.observable import Observable
 from truthward.plots import style
 
 _LEVELS = {"_reco": ", detector level", "_truth": ", particle level", "_unfolded": ", drawn events", "": ""}

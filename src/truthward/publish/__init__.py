@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from truthward.artefact import read_json, sha256, write_json, write_text
-from truthward.config import Observable
 from truthward.errors import CorruptError, InputError
 from truthward.events.families import Family
 from truthward.events.parquet import Parquet, finish, writer
 from truthward.events.unfolded import Unfolded, weight_columns
+from truthward.observable import Observable
 from truthward.physics.labels import QUANTITIES
 from truthward.provenance import Record
 from truthward.publish import texts

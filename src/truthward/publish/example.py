@@ -10,10 +10,10 @@ from string import Template
 import numpy as np
 
 from truthward.artefact import write_text
-from truthward.config import Observable
 from truthward.errors import ConfigError, InputError
 from truthward.events.expression import Expression
 from truthward.events.unfolded import Unfolded, weight_columns
+from truthward.observable import Observable
 from truthward.physics.labels import QUANTITIES
 
 FUNCTIONS = (

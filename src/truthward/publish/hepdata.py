@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from truthward.artefact import write_yaml
-from truthward.config import Observable
 from truthward.events.binning import RULE, coarse_histogram
 from truthward.events.families import Histogram
 from truthward.events.unfolded import Unfolded
+from truthward.observable import Observable
+from truthward.yaml_file import write_yaml
 
 FOLDER = "hepdata"
 

@@ -17,7 +17,7 @@ from truthward.seeds import poisson_weights
 from truthward.unfold.variations import Vary, variations_of
 
 if TYPE_CHECKING:
-    from truthward.config import Observable
+    from truthward.observable import Observable
 
 ROWS = 65536
 

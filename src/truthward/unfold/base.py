@@ -24,7 +24,7 @@ from truthward.unfold.arrays import NOMINAL, NONE, Features, Inputs, Replica
 from truthward.unfold.streamed import Blocks
 
 if TYPE_CHECKING:
-    from truthward.config import Observable
+    from truthward.observable import Observable
     from truthward.provenance import Record
 
 __all__ = [

@@ -23,7 +23,7 @@ from truthward.unfold.variations import variations_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from truthward.config import Observable
+    from truthward.observable import Observable
 
 PILOT = 200_000
 """Events of each table, on average at most, that scalings and coarse bins are taken from where not all are held."""

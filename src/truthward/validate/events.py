@@ -18,7 +18,7 @@ from truthward.validate.distances import Counts
 from truthward.validate.metrics import WeightSums
 
 if TYPE_CHECKING:
-    from truthward.config import Observable
+    from truthward.observable import Observable
 
 Piece = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Some events: ids (n,) uint64, values (n, D) float32, weights (n,) float64."""

@@ -27,7 +27,7 @@ from truthward.validate.sampling import sampling
 from truthward.validate.two_sample import floor_test, ratio_of, two_sample_test
 
 if TYPE_CHECKING:
-    from truthward.config import Observable
+    from truthward.observable import Observable
 
 log = logging.getLogger("truthward.validate")
 

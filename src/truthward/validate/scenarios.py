@@ -23,7 +23,7 @@ from truthward.seeds import seed_for, uniform
 from truthward.unfold.arrays import NONE, Features, Inputs
 
 if TYPE_CHECKING:
-    from truthward.config import Observable
+    from truthward.observable import Observable
 
 PRIOR, HIDDEN, MISMATCH, STARVED, DATA = (
     "prior_swap", "hidden_variable", "response_mismatch", "starvation", "data_driven"

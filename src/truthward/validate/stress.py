@@ -25,7 +25,7 @@ from truthward.validate.two_sample import log_ratio
 from truthward.validate.verdict import Sums, compare, edges_of, judge, response_of
 
 if TYPE_CHECKING:
-    from truthward.config import Observable
+    from truthward.observable import Observable
 
 log = logging.getLogger("truthward.validate")
 

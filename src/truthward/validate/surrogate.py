@@ -23,7 +23,7 @@ from truthward.validate.flags import LARGE_PULL, flag, flag_distance, flag_two_s
 from truthward.validate.two_sample import two_sample_test
 
 if TYPE_CHECKING:
-    from truthward.config import Observable
+    from truthward.observable import Observable
 
 log = logging.getLogger("truthward.validate")
 

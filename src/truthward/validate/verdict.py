@@ -19,7 +19,7 @@ from truthward.validate.refold import Response, compare_refolded
 from truthward.validate.scenarios import MISMATCH, STARVED
 
 if TYPE_CHECKING:
-    from truthward.config import Observable
+    from truthward.observable import Observable
 
 SIGMAS = 3.0
 """A test fails beyond this significance of its smallest p-value, after Bonferroni over the observables."""
