@@ -26,7 +26,11 @@ rule publish:
         mem_mb=4000,
         runtime=30,
     params:
-        spec=spec(study=STUDY.study, publish=STUDY.publish.model_dump(), observables=STUDY.observable_list()),
+        spec=spec(
+            study=STUDY.study,
+            publish=STUDY.publish.model_dump() | {"particle_level": STUDY.particle_level()},
+            observables=STUDY.observable_list(),
+        ),
         code=code("publish"),
     script:
         "../workflow/scripts/publish.py"

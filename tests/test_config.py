@@ -93,6 +93,16 @@ def test_a_mistake_is_named(key: str, value: object, said: list[str]) -> None:
         assert part in message
 
 
+def test_the_particle_level_is_the_generators_or_as_the_config_says() -> None:
+    assert parse(STUDY).particle_level() is None
+    pythia = changed("samples.simulation.generate", {"kind": "pythia"})
+    pythia["observables"] = {"m": {"range": [0, 75]}}
+    pythia["samples"]["data"]["generate"] = {"kind": "pythia", "luminosity": 0}
+    assert parse(pythia).particle_level() == "particles with c tau > 10 mm are stable"
+    pythia["publish"]["particle_level"] = "partons"
+    assert parse(pythia).particle_level() == "partons"
+
+
 def test_a_missing_key_is_named() -> None:
     content = copy.deepcopy(STUDY)
     del content["publish"]["licence"]

@@ -55,6 +55,15 @@ def run(path, directory, **changes):
     return directory
 
 
+@pytest.mark.parametrize("stated", ["particles with c tau > 10 mm are stable", None])
+def test_states_the_particle_level(unfolded, tmp_path, stated):
+    """In the metadata for machines and in the README for people; where it is unknown, that is said."""
+    folder = run(unfolded, tmp_path / "publication", particle_level=stated)
+    assert verify(folder)["particle_level"] == stated
+    line = next(s for s in (folder / "README.md").read_text().splitlines() if s.startswith("- **Particle level**"))
+    assert line.endswith(stated) if stated else "not stated" in line
+
+
 def test_holds_all_that_it_lists(unfolded, tmp_path):
     folder = run(unfolded, tmp_path / "results" / "publication")
     assert sorted(p.name for p in folder.iterdir()) == sorted([*FILES, SUMS, "hepdata"])

@@ -153,6 +153,7 @@ class Publish(Strict):
     """What is published, under which licence, and which unused observable the example shows.
 
     luminosity: of the data, per fb: the tables then hold cross sections in fb, and yields without it.
+    particle_level: which particles are stable at truth level, in words; generated samples know it themselves.
     """
 
     method: str
@@ -160,6 +161,7 @@ class Publish(Strict):
     fiducial: str
     example: str
     luminosity: float | None = Field(None, gt=0)
+    particle_level: str | None = None
 
 
 class Config(Strict):
@@ -187,6 +189,12 @@ class Config(Strict):
         """Whether the truth behind the data is known, and set apart for `validate`."""
         data = self.samples[self.sample("data")]
         return data.closure or data.closure_read is not None
+
+    def particle_level(self) -> str | None:
+        """Which particles are stable at truth level: as the config says, or the generator of the simulation."""
+        entry = self.samples[self.sample("simulation")].generate
+        known = plugins.schema("physics.generators", entry["kind"]).particle_level if entry else ""
+        return self.publish.particle_level or known or None
 
     def alternatives(self) -> dict[str, str]:
         """Systematics that are another simulation, name -> sample."""

@@ -18,5 +18,6 @@ with Job(snakemake) as job:
         observables=observables_from(job.spec["observables"]),
         example=entry["example"],
         luminosity=entry["luminosity"],
+        particle_level=entry["particle_level"],
         record=job.record,
     )

@@ -40,6 +40,7 @@ def publish(
     example: str,
     record: Record,
     luminosity: float | None = None,
+    particle_level: str | None = None,
 ) -> None:
     """Write the publication of one unfolded sample, and replace an older one only when the new one is whole.
 
@@ -48,7 +49,7 @@ def publish(
         directory: where the publication goes; holds `FILES`, the tables of `hepdata` and `SUMS` afterwards and nothing
             else.
         licence: under which the events may be used, e.g. an SPDX identifier.
-        fiducial: the truth-level selection in words.
+        fiducial: the truth-level selection in words. particle_level: which particles are stable at truth level.
         observables: with label, unit and binning; others are named by `physics.labels`.
         example: what the example histograms: an observable that was not unfolded, or an expression of observables such
             as `m / jet_pt`.
@@ -68,6 +69,7 @@ def publish(
             "study": study,
             "licence": licence,
             "fiducial": fiducial,
+            "particle_level": particle_level,
             "method": {key: sample.metadata.get(key) for key in _METHOD},
             "unfolded_observables": sample.observables,
             "columns": _columns(sample, declared),

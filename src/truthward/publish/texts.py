@@ -18,6 +18,11 @@ NORMALISATION = (
     "form the covariance."
 )
 
+UNSTATED = (
+    "not stated; ask which particles count as stable before comparing with another measurement or generator "
+    "(`publish.particle_level` of the study says it)"
+)
+
 COMBINATION = {
     "rule": (
         "Histogram the events once with the nominal weight and once with each replica. For a family of R replicas with "
@@ -93,6 +98,7 @@ def readme(metadata: Mapping[str, Any], example: Example) -> str:
         f"({method['kind']}{iterations}) for: {', '.join(metadata['unfolded_observables'])}.",
         "",
         f"- **Fiducial region**: {words(metadata['fiducial'])}",
+        f"- **Particle level**: {words(metadata['particle_level'] or UNSTATED)}",
         f"- **Normalisation**: {metadata['normalisation']['rule']}",
         f"- **Sum of weights**: {yields}",
         *_stopping(method.get("stopping")),
