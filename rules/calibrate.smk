@@ -23,6 +23,7 @@ if STUDY.calibrate:
             simulation=f"results/{{study}}/ingest/{SIMULATION}.parquet",
             data=f"results/{{study}}/ingest/{DATA}.parquet",
             alternatives=[f"results/{{study}}/ingest/{sample}.parquet" for sample in OTHERS],
+            examined=EXAMINED,
         output:
             model="results/{study}/calibrate/model.safetensors",
             simulation=f"results/{{study}}/calibrate/{SIMULATION}.parquet",

@@ -114,6 +114,7 @@ rule ingest_summary:
     input:
         simulation=f"results/{{study}}/ingest/{SIMULATION}.parquet",
         data=f"results/{{study}}/ingest/{DATA}.parquet",
+        alternatives=[f"results/{{study}}/ingest/{sample}.parquet" for sample in OTHERS],
     output:
         "results/{study}/ingest/summary.json",
     log:
@@ -122,7 +123,11 @@ rule ingest_summary:
         mem_mb=2000,
         runtime=30,
     params:
-        spec=spec(observables=STUDY.observable_list()),
+        spec=spec(
+            samples={"simulation": SIMULATION, "data": DATA, "alternatives": OTHERS},
+            ingest=STUDY.ingest.model_dump(),
+            observables=STUDY.observable_list(),
+        ),
         code=code("ingest_summary"),
     script:
         "../workflow/scripts/ingest_summary.py"

@@ -18,6 +18,7 @@ rule stress:
     input:
         simulation=events(SIMULATION),
         data=events(DATA),
+        examined=EXAMINED,
     output:
         "results/{study}/validate/stress/{method}.json",
     log:

@@ -14,6 +14,7 @@ rule surrogate_all:
 rule surrogate:
     input:
         simulation=calibrated(SIMULATION),
+        examined=EXAMINED,
     output:
         model="results/{study}/surrogate/{model}/model.safetensors",
         samples="results/{study}/surrogate/{model}/samples.parquet",

@@ -16,6 +16,7 @@ if ALTERNATIVES:
         input:
             simulation=calibrated(SIMULATION),
             alternatives=[calibrated(sample) for sample in ALTERNATIVES.values()],
+            examined=EXAMINED,
         output:
             table=f"results/{{study}}/systematics/{SIMULATION}.parquet",
             summary="results/{study}/systematics/summary.json",

@@ -34,6 +34,7 @@ rule unfold_nominal:
     input:
         simulation=events(SIMULATION),
         data=events(DATA),
+        examined=EXAMINED,
     output:
         part="results/{study}/unfold/{method}/parts/nominal.parquet",
         trained="results/{study}/unfold/{method}/parts/nominal.safetensors",
@@ -72,6 +73,7 @@ rule unfold_posterior:
     input:
         simulation=events(SIMULATION),
         data=events(DATA),
+        examined=EXAMINED,
     output:
         "results/{study}/unfold/{method}/posterior.safetensors",
     log:

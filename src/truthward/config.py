@@ -52,6 +52,13 @@ class Selection(Strict):
     reco: str | None = None
 
 
+class Ingest(Strict):
+    """What the samples may be. yield_difference: the largest one between the weights of a simulation and of the data at
+    reco level, relative to the data; None where the simulation has no meaningful yield."""
+
+    yield_difference: float | None = Field(0.2, gt=0)
+
+
 class Amplify(Strict):
     """How far beyond its training statistics a surrogate is sampled, and the known-target study that certifies it."""
 
@@ -170,6 +177,7 @@ class Config(Strict):
     study: str
     seed: int = Field(1, ge=0)
     samples: dict[str, Sample]
+    ingest: Ingest = Ingest()
     selection: Selection = Selection()
     observables: dict[str, Observable]
     calibrate: Plugin | None = None

@@ -141,6 +141,7 @@ def _shrink(content: dict) -> None:
     for stage in ("calibrate", "surrogate", "amplify"):
         del content[stage]
     content["samples"]["simulation"].update(events=1500, chunks=1)
+    content["samples"]["simulation"]["generate"].update(expected=1000)
     content["samples"]["pseudodata"].update(events=1000)
     options = {"iterations": 2, "epochs": EPOCHS, "later_epochs": EPOCHS, "batch_size": 32, "width": 16, "depth": 2}
     content["unfold"]["methods"] = {"omnifold": {"kind": "omnifold", **options}}

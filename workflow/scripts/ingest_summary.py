@@ -1,14 +1,19 @@
-"""Response, purity, stability, efficiency, fakes, and data over simulation, observable by observable."""
+"""Whether the samples can be unfolded as they are; then response, efficiency, fakes, and data over simulation."""
 
 from truthward.job import Job
 
 with Job(snakemake) as job:
     from truthward.artefact import write_json
+    from truthward.events.sanity import examine
     from truthward.events.summary import summarise
     from truthward.events.table import EventTable
     from truthward.observable import observables_from
 
+    names, observables = job.spec["samples"], observables_from(job.spec["observables"])
     simulation, data = EventTable(job.input.simulation), EventTable(job.input.data)
-    summary = summarise(simulation, data, observables_from(job.spec["observables"]))
+    others = dict(zip(names["alternatives"], map(EventTable, job.input.alternatives), strict=True))
+    samples = (names["simulation"], simulation), (names["data"], data)
+    flags = examine(*samples, observables, alternatives=others, seed=job.seed, **job.spec["ingest"])
+    summary = summarise(simulation, data, observables) | {"flags": flags}
     events_in = simulation.num_rows + data.num_rows
     write_json(job.output[0], summary | {"provenance": job.record.finish(events_in=events_in)})

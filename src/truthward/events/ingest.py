@@ -135,6 +135,7 @@ def _write(
                     f"{nearest(f'{level}_{observable.name}', given)}; add it to `branches`"
                 )
     tally = Tally(given=dict.fromkeys(levels, 0), passed=dict.fromkeys(levels, 0))
+    unflagged = reader.unflagged(levels)
     applied = {level: text for level, text in selection.applied.items() if level in levels}
     metadata = write_table(
         output,
@@ -146,7 +147,10 @@ def _write(
         source=str(reader.paths[0]),
         origin={**reader.describe(levels), "sha256": list(reader.digests.values())},
         events_in=lambda: tally.read,
+        extra=lambda: {"unflagged": unflagged},
     )
+    for flag in unflagged:
+        log.warning("%s is not mapped: all %d events read count as accepted before the selection", flag, tally.read)
     provenance = metadata["provenance"]
     return {
         "events_read": tally.read,

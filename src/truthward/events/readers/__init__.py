@@ -50,3 +50,7 @@ class Reader(ABC):
     @abstractmethod
     def describe(self, levels: Sequence[str]) -> dict[str, Any]:
         """What the metadata of a table of these levels says of where it comes from; JSON-able."""
+
+    def unflagged(self, levels: Sequence[str]) -> list[str]:
+        """Flags `pass_<level>` that the files do not give, so that every event counts as accepted there."""
+        return []

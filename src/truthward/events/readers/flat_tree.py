@@ -94,6 +94,10 @@ class FlatTree(Reader):
                 found += [name for name in tree.branches if level_of(name) == "truth" or name == "pass_truth"]
         return list(dict.fromkeys(found))
 
+    def unflagged(self, levels: Sequence[str]) -> list[str]:
+        """See `Reader.unflagged`."""
+        return [flag for level in levels if (flag := f"pass_{level}") not in self.mapping]
+
     def describe(self, levels: Sequence[str]) -> dict[str, Any]:
         """Files, tree and the expressions that were used."""
         texts = {column: expression.text for column, expression in self._wanted(levels).items()}

@@ -1,0 +1,139 @@
+"""What is looked at of each sample: its columns by rank, how many events are where, and sums of weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from truthward.events.contract import ROLES, SIGNAL, is_jagged, level_of
+from truthward.events.table import EventTable
+from truthward.observable import Observable
+from truthward.seeds import seed_for, uniform
+from truthward.variations import variation_of
+
+SAMPLE = 500_000
+"""Accepted events of a table whose ranks are looked at, on average at most; counts and extremes are of all."""
+PADDING = (-99.0, -999.0, -9999.0)
+"""What files hold where there is no value, by custom."""
+
+
+@dataclass
+class Column:
+    """One observable at one level in the accepted events of one sample, those of weight zero left out.
+
+    values, weights: (n,) of a random part; covered: (n,) bool, truth events that were reconstructed too. count, inside:
+    events in all, and in the observable's range; atoms are in none of these. atomic: events at declared atoms.
+    padding: value -> events, of values outside of the range.
+    """
+
+    sample: str
+    level: str
+    observable: Observable
+    values: np.ndarray = field(default_factory=lambda: np.empty(0))
+    weights: np.ndarray = field(default_factory=lambda: np.empty(0))
+    covered: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=bool))
+    pieces: list[tuple[np.ndarray, ...]] = field(default_factory=list)
+    count: int = 0
+    inside: int = 0
+    atomic: int = 0
+    least: float = math.inf
+    most: float = -math.inf
+    padding: dict[float, int] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The table's column."""
+        return f"{self.level}_{self.observable.name}"
+
+    def add(self, x: np.ndarray, weight: np.ndarray, covered: np.ndarray, kept: np.ndarray) -> None:
+        """Take in some accepted events, (n,) each; those `kept` become part of the sample."""
+        atom = np.isin(x, np.float32(self.observable.atoms))
+        self.atomic += int(atom.sum())
+        x, weight, covered, kept = (a[~atom] for a in (x, weight, covered, kept))
+        low, high = self.observable.range
+        self.count += x.size
+        self.inside += int(((x >= low) & (x <= high)).sum())
+        if x.size:
+            self.least, self.most = min(self.least, float(x.min())), max(self.most, float(x.max()))
+        for value in PADDING:
+            if not low <= value <= high and (n := int((x == value).sum())):
+                self.padding[value] = self.padding.get(value, 0) + n
+        self.pieces.append((x[kept].astype(float), weight[kept], covered[kept]))
+
+    def close(self) -> None:
+        """All events are in."""
+        self.values, self.weights, self.covered = map(np.concatenate, zip(*self.pieces, strict=True))
+        self.pieces = []
+
+    def of_all(self, count: int) -> int:
+        """Events in the whole table for so many in the sample."""
+        return round(count * self.count / max(1, self.values.size))
+
+
+@dataclass
+class Profile:
+    """What is known of one sample: its columns, (level, observable) -> `Column`, sums of weights at reco level."""
+
+    name: str
+    table: EventTable
+    columns: dict[tuple[str, str], Column]
+    total: float = 0.0
+    squares: float = 0.0
+    absolute: float = 0.0
+    largest: float = 0.0
+    accepted: dict[str, int] = field(default_factory=dict)
+    others: dict[str, dict[float, int]] = field(default_factory=dict)
+
+    @property
+    def unflagged(self) -> list[str]:
+        """Levels at which every event counts as accepted, since no flag is mapped."""
+        return [flag.removeprefix("pass_") for flag in self.table.metadata.get("unflagged", [])]
+
+
+def profile_of(name: str, table: EventTable, observables: Sequence[Observable], seed: int) -> Profile:
+    levels = ROLES[table.role]
+    profile = Profile(name, table, {(v, o.name): Column(name, v, o) for v in levels for o in observables})
+    profile.accepted = dict.fromkeys(levels, 0)
+    for batch, masks, kept in _accepted(profile, levels, seed):
+        reco, weight = masks["reco"], batch["weight"]
+        own = np.abs(weight[reco])
+        profile.total += float(weight[reco].sum())
+        profile.squares += float(np.square(own).sum())
+        profile.absolute += float(own.sum())
+        profile.largest = max(profile.largest, float(own.max(initial=0.0)))
+        for level, mask in masks.items():
+            profile.accepted[level] += int(mask.sum())
+        for (level, _), column in profile.columns.items():
+            mask = masks[level]
+            column.add(batch[column.name][mask], weight[mask], reco[mask], kept[mask])
+        for other in (c for c in batch if level_of(c) and c not in {c.name for c in profile.columns.values()}):
+            x, counts = batch[other][masks[level_of(other)]], profile.others.setdefault(other, {})
+            for value in PADDING:
+                if n := int((x == value).sum()):
+                    counts[value] = counts.get(value, 0) + n
+    for column in profile.columns.values():
+        column.close()
+    return profile
+
+
+def _accepted(
+    profile: Profile, levels: Sequence[str], seed: int
+) -> Iterator[tuple[Mapping[str, np.ndarray], dict[str, np.ndarray], np.ndarray]]:
+    """Batches, which of their events are accepted at each level, at truth level those of signal, and a random part."""
+    table = profile.table
+    padded = [c for c in table.columns if level_of(c) in profile.unflagged and not is_jagged(c) and not variation_of(c)]
+    names = dict.fromkeys([*(c.name for c in profile.columns.values()), *padded])
+    flags = [f"pass_{level}" for level in levels]
+    for batch in table.batches([*names, *flags, "weight", "process", "event_id"]):
+        some = batch["weight"] != 0
+        masks = {level: batch[f"pass_{level}"] & some for level in levels}
+        if "truth" in masks:
+            masks["truth"] &= batch["process"] == SIGNAL
+        share = SAMPLE / table.num_rows
+        kept = np.ones(some.size, dtype=bool)
+        if share < 1:
+            kept = uniform(batch["event_id"], seed_for(seed, "ingest", profile.name)) < share
+        yield batch, masks, kept
