@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from truthward.errors import DivergedError, InputError
 from truthward.learn.fit import History, Settings, fit
@@ -75,9 +76,8 @@ def test_rows_held_out_do_not_train():
     assert equal(one, other)
 
 
-@pytest.mark.parametrize("ema", [0.0, 0.9])
-def test_the_weights_are_those_of_the_best_epoch(ema):
-    settings = Settings(epochs=25, batch_size=16, learning_rate=0.5, schedule="constant", ema=ema)
+def test_the_weights_are_those_of_the_best_epoch():
+    settings = Settings(epochs=25, batch_size=16, learning_rate=0.5)
     module, history = train(settings=settings)
     losses = [epoch[0] for epoch in history.validation]
     assert history.best == [min(range(25), key=losses.__getitem__)]
@@ -92,10 +92,72 @@ def test_without_validation_the_last_epoch_is_used():
     assert equal(module, train(held=torch.zeros(200, dtype=torch.bool))[0])
 
 
-def test_patience_ends_the_training():
-    settings = Settings(epochs=200, batch_size=16, learning_rate=0.1, schedule="constant", patience=3)
-    _, history = train(settings=settings)
-    assert len(history.validation) == history.best[0] + 4 < 200
+class Counter(nn.Module):
+    """A number that every step lowers by the rate, as Adam does where the slope is constant."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.number = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.number.expand(len(x))
+
+
+def scripted(losses: list[list[float]], patience: int) -> tuple[list[float], History]:
+    """Train counters whose validation losses are given, one list a member: their numbers, and the history."""
+    stack = Stack(Counter, range(len(losses)))
+    epoch, seen = 0, []
+
+    def loss(x: Tensor) -> Tensor:
+        nonlocal epoch
+        if stack.training:
+            return stack.call("forward", x)
+        seen.append(stack.call("forward", x)[:, 0].tolist())
+        epoch += 1
+        return torch.tensor([[own[epoch - 1]] for own in losses]).expand(-1, len(x))
+
+    settings = Settings(epochs=len(losses[0]), batch_size=150, learning_rate=0.1, patience=patience)
+    history = fit(stack, loss, (X,), torch.ones(200, len(losses)), settings, seed=1, validation=HELD)
+    numbers = stack.call("forward", X[:1])[:, 0].tolist()
+    assert numbers == [seen[best][m] for m, best in enumerate(history.best)], "the weights are of another epoch"
+    return numbers, history
+
+
+@pytest.mark.parametrize(("patience", "epochs", "best"), [(0, 4, 3), (1, 2, 0), (2, 3, 0), (3, 4, 3), (9, 4, 3)])
+def test_patience_counts_the_epochs_since_the_best_one(patience, epochs, best):
+    _, history = scripted([[1.0, 2.0, 2.0, 0.5]], patience)
+    assert history.validation == [[1.0], [2.0], [2.0], [0.5]][:epochs]
+    assert history.best == [best]
+
+
+@pytest.mark.parametrize("patience", [0, 2, 3])
+def test_each_of_a_stack_has_its_own_patience(patience):
+    one, other = [1.0, 2.0, 2.0, 0.5], [1.0, 0.9, 0.8, 0.9]
+    numbers, together = scripted([one, other], patience)
+    first, alone = scripted([one], patience)
+    second, too = scripted([other], patience)
+    assert numbers == pytest.approx([*first, *second], rel=1e-5)
+    assert together.best == alone.best + too.best == [0 if patience == 2 else 3, 2]
+
+
+def test_the_rate_warms_up_and_falls_as_a_cosine():
+    """Where the slope is constant each step of Adam is the rate: of 200 steps the sixth ends the warm-up of 3%."""
+    module, numbers = Counter(), []
+
+    def loss(x: Tensor) -> Tensor:
+        numbers.append(float(module.number.detach()))
+        return module(x)
+
+    fit(module, loss, (X,), ONES, Settings(epochs=20, batch_size=20, learning_rate=0.5), seed=1)
+    rates = -np.diff([*numbers, float(module.number.detach())])
+    fractions = np.arange(200) / 200
+    assert rates[0] == pytest.approx(0.0, abs=1e-6)
+    assert rates[3] == pytest.approx(0.5 * 0.5 * 0.5 * (1 + math.cos(math.pi * 0.015)), rel=1e-4)
+    assert rates[6] == pytest.approx(0.5 * 0.99778, rel=1e-4)
+    assert rates[100] == pytest.approx(0.25, rel=1e-4)
+    assert rates[199] == pytest.approx(0.5 * (math.pi * 0.005) ** 2 / 4, rel=0.02)
+    expected = 0.25 * (1 + np.cos(np.pi * fractions)) * np.minimum(1, fractions / 0.03)
+    np.testing.assert_allclose(rates, expected, rtol=1e-3, atol=1e-5)
 
 
 def test_members_lose_patience_one_by_one():
@@ -106,7 +168,7 @@ def test_members_lose_patience_one_by_one():
     def loss(x: Tensor, row: Tensor) -> Tensor:
         return (stack.call("forward", x).squeeze(-1) - labels[:, row]).square()
 
-    settings = Settings(epochs=60, batch_size=16, learning_rate=0.05, schedule="constant", patience=4)
+    settings = Settings(epochs=60, batch_size=16, learning_rate=0.05, patience=4)
     history = fit(stack, loss, (X, target), torch.ones(200, 2), settings, seed=1, validation=HELD)
     early, late = sorted(history.best)
     assert late > early + 4, "choose labels where one member stops well before the other"
@@ -140,7 +202,7 @@ def test_the_mean_of_weights_is_taken_once_and_not_batch_by_batch():
 
 def test_an_event_of_weight_two_is_two_events():
     weights = torch.where(torch.arange(200) < 100, 2.0, 1.0)
-    settings = Settings(epochs=150, batch_size=1000, learning_rate=1e-2, schedule="constant")
+    settings = Settings(epochs=150, batch_size=1000, learning_rate=1e-2)
     module, doubled = net(), net()
     fit(module, squares(module), (X, Y), weights, settings, seed=1)
     twice = (torch.cat([X, X[:100]]), torch.cat([Y, Y[:100]]))
@@ -152,7 +214,7 @@ def test_signed_weights_cancel():
     # Copies with a wrong label, once with each sign: together they are nothing.
     x, y = torch.cat([X, X, X]), torch.cat([Y, Y + 5, Y + 5])
     weights = torch.cat([ONES, ONES, -ONES])
-    settings = Settings(epochs=150, batch_size=1000, learning_rate=1e-2, schedule="constant", clip=0.0)
+    settings = Settings(epochs=150, batch_size=1000, learning_rate=1e-2, clip=0.0)
     signed, plain = net(), net()
     fit(signed, squares(signed), (x, y), weights, settings, seed=1)
     fit(plain, squares(plain), (X, Y), ONES, settings, seed=1)
@@ -202,30 +264,6 @@ def test_unusable_weights_are_refused(weights, match):
 def test_no_event_left_is_refused():
     with pytest.raises(InputError, match="no training event"):
         train(held=torch.ones(200, dtype=torch.bool))
-
-
-def test_the_moving_average_is_what_is_used():
-    # A rate so large that the raw weights jump about: their average is elsewhere.
-    base = {"epochs": 4, "batch_size": 8, "learning_rate": 0.2, "schedule": "constant"}
-    raw, _ = train(settings=Settings(**base), held=None)
-    module, shadow = net(), [p.detach().clone() for p in net().parameters()]
-    averaged, _ = train(settings=Settings(**base, ema=0.9), held=None)
-    assert not equal(raw, averaged)
-
-    def watch(x: Tensor, y: Tensor) -> Tensor:
-        # The weights before a step are the ones after the step before it.
-        if module.training:
-            for s, p in zip(shadow, module.parameters(), strict=True):
-                s.lerp_(p.detach(), watch.rate)
-            watch.rate = 0.1
-        return squares(module)(x, y)
-
-    watch.rate = 0.0
-    fit(module, watch, (X, Y), ONES, Settings(**base), seed=1)
-    for s, p in zip(shadow, module.parameters(), strict=True):
-        s.lerp_(p.detach(), 0.1)
-    for s, p in zip(shadow, averaged.parameters(), strict=True):
-        torch.testing.assert_close(s, p, rtol=1e-4, atol=1e-5)
 
 
 def test_clipping_bounds_the_gradient_of_each_member():

@@ -20,7 +20,7 @@ from truthward.learn.replicas import Stack
 from truthward.learn.resume import Interrupted
 
 EPOCHS, STEPS = 5, 4
-SETTINGS = Settings(epochs=EPOCHS, batch_size=16, learning_rate=2e-2, ema=0.9, weight_decay=1e-2, patience=4)
+SETTINGS = Settings(epochs=EPOCHS, batch_size=16, learning_rate=2e-2, weight_decay=1e-2, patience=4)
 
 
 class Killed(Exception):
@@ -147,7 +147,7 @@ def test_a_finished_training_is_returned_at_once(whole, tmp_path):
 
 
 def test_early_stopping_is_resumed_too(tmp_path):
-    settings = Settings(epochs=60, batch_size=16, learning_rate=0.1, schedule="constant", patience=2)
+    settings = Settings(epochs=60, batch_size=16, learning_rate=0.1, patience=2)
     expected = run(None, settings=settings)
     assert len(expected[1].train) < 60
     path = tmp_path / "s.pt"

@@ -38,8 +38,8 @@ def fit(
     state_key: str = "",
     state_seconds: float = 30.0,
 ) -> History:
-    """Minimise the weighted mean loss; on return `module` has the weights of its best epoch (the last one, or the
-    moving average, where there is no validation sample).
+    """Minimise the weighted mean loss; on return `module` has the weights of its best epoch (the last one where there
+    is no validation sample).
 
     Args:
         module: what is trained, in place. A stack has the member axis first in every parameter.
@@ -125,7 +125,6 @@ def fit_source(
                 _refuse_nonfinite(value, per_event, f"{label}: epoch {run.epoch}, batch {run.step}")
                 _clip(parameters, settings.clip, members)
                 optimiser.step()
-                run.average(parameters)
                 run.running += value.cpu().double() * len(batch[0])
                 run.step += 1
                 stop, late = notices.tolist()
@@ -135,7 +134,7 @@ def fit_source(
                 if stop:
                     raise Interrupted(caught, state)
             module.eval()
-            with run.averaged(parameters), torch.no_grad():
+            with torch.no_grad():
                 torch.manual_seed(own_seed(seed_for(seed, "validation")))
                 held = torch.zeros(members, dtype=torch.float64)
                 for batch in source.held_batches(16384):
@@ -179,10 +178,9 @@ def _refuse_nonfinite(value: Tensor, per_event: Tensor, where: str) -> None:
 
 
 def _set_rate(optimiser: torch.optim.Optimizer, settings: Settings, fraction: float) -> None:
-    rate = settings.learning_rate
-    if settings.schedule == "cosine":
-        # A short warm-up: the first steps of Adam are as large as its rate whatever the gradient.
-        rate *= min(1.0, (fraction + 1e-9) / 0.03) * 0.5 * (1.0 + math.cos(math.pi * fraction))
+    """The rate after a fraction of all steps: a cosine to zero, after a warm-up of 3%."""
+    # The first steps of Adam are as large as its rate whatever the gradient.
+    rate = settings.learning_rate * min(1.0, (fraction + 1e-9) / 0.03) * 0.5 * (1.0 + math.cos(math.pi * fraction))
     for group in optimiser.param_groups:
         group["lr"] = rate
 

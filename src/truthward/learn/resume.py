@@ -27,7 +27,7 @@ from truthward.learn.distributed import of_all, rank, world
 
 log = logging.getLogger("truthward.resume")
 
-_FIELDS = ("epoch", "step", "running", "active", "best_loss", "best", "shadow")
+_FIELDS = ("epoch", "step", "running", "active", "best_loss", "best")
 
 # What the archive, its records and torch raise on bytes that are no state of a training.
 _DAMAGE = (RuntimeError, EOFError, LookupError, TypeError, ValueError, AttributeError, OSError, MemoryError,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -14,16 +12,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train. `patience` and `clip` of 0 and `ema` of 0 switch the feature off."""
+    """How to train. `patience` or `clip` of 0 switches it off."""
 
     epochs: int = 20
     batch_size: int = 1024
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
-    schedule: Literal["constant", "cosine"] = "cosine"
     patience: int = 0
     clip: float = 1.0
-    ema: float = 0.0
     precision: Literal["fp32", "bf16"] = "fp32"
 
 
@@ -48,25 +44,7 @@ class Run:
         self.active = torch.ones(members, dtype=torch.bool)
         self.best_loss = torch.full((members,), math.inf, dtype=torch.float64)
         self.best = [p.detach().clone() for p in parameters]
-        self.shadow = [p.detach().clone() for p in parameters] if settings.ema else []
         self.history = History(best=[-1] * members)
-
-    def average(self, parameters: list[Tensor]) -> None:
-        if self.shadow:
-            with torch.no_grad():
-                torch._foreach_lerp_(self.shadow, [p.detach() for p in parameters], 1.0 - self.settings.ema)
-
-    @contextmanager
-    def averaged(self, parameters: list[Tensor]) -> Iterator[None]:
-        """The moving average stands in for the weights, as it will when the training is over."""
-        if not self.shadow:
-            yield
-            return
-        raw = [p.detach().clone() for p in parameters]
-        with torch.no_grad():
-            torch._foreach_copy_(parameters, self.shadow)
-            yield
-            torch._foreach_copy_(parameters, raw)
 
     def close_epoch(self, train: Tensor, held: Tensor, has_validation: bool, parameters: list[Tensor]) -> None:
         self.history.train.append(train.tolist())
