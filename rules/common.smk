@@ -16,7 +16,8 @@ SIMULATION = STUDY.sample("simulation")
 DATA = STUDY.sample("data")
 METHODS = list(STUDY.unfold.methods)
 MODELS = list(STUDY.surrogate.models)
-ALTERNATIVES = STUDY.alternatives()
+# Systematics that are found from the samples, by the stage of that name.
+LEARNED = STUDY.learned()
 OTHERS = [name for name, sample in STUDY.samples.items() if sample.role == "alternative"]
 AMPLIFIED = MODELS if STUDY.amplify else []
 RESULTS = f"results/{STUDY.study}"
@@ -55,8 +56,8 @@ def calibrated(sample):
 
 
 def events(sample):
-    """The event table that is unfolded: the simulation with the weights of its alternatives, where there are any."""
-    if ALTERNATIVES and sample == SIMULATION:
+    """The event table that is unfolded: the simulation with what it may have wrong, where that is learned."""
+    if LEARNED and sample == SIMULATION:
         return f"results/{{study}}/systematics/{sample}.parquet"
     return calibrated(sample)
 

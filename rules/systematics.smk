@@ -1,4 +1,4 @@
-"""Alternative simulations as weights of the nominal one; part of the chain where the study has any.
+"""What the simulation may have wrong as weights of its events; part of the chain where the study asks for any of it.
 
 INPUTS:  results/<study>/calibrate/<sample>.parquet (ingest/ where the study does not calibrate)
 OUTPUTS: results/<study>/systematics/<simulation>.parquet, summary.json
@@ -7,15 +7,16 @@ OUTPUTS: results/<study>/systematics/<simulation>.parquet, summary.json
 
 rule systematics_all:
     input:
-        f"{RESULTS}/systematics/summary.json" if ALTERNATIVES else [],
+        f"{RESULTS}/systematics/summary.json" if LEARNED else [],
 
 
-if ALTERNATIVES:
+if LEARNED:
 
     rule systematics:
         input:
             simulation=calibrated(SIMULATION),
-            alternatives=[calibrated(sample) for sample in ALTERNATIVES.values()],
+            data=calibrated(DATA) if STUDY.looks_at_data else [],
+            alternatives=[calibrated(sample) for sample in OTHERS],
             examined=EXAMINED,
         output:
             table=f"results/{{study}}/systematics/{SIMULATION}.parquet",
@@ -26,7 +27,11 @@ if ALTERNATIVES:
             mem_mb=4000,
             runtime=120,
         params:
-            spec=spec(alternatives=list(ALTERNATIVES), observables=STUDY.observable_list()),
+            spec=spec(
+                systematics=LEARNED,
+                samples=OTHERS,
+                observables=STUDY.observable_list(),
+            ),
             code=code("systematics"),
         script:
             "../workflow/scripts/systematics.py"

@@ -10,6 +10,7 @@ import yaml
 from truthward.checks import load, parse
 from truthward.errors import ConfigError
 from truthward.observable import observables_from
+from truthward.sources import Systematic
 
 STUDY = {
     "study": "toy",
@@ -232,3 +233,19 @@ def test_checking_a_config_loads_nothing_heavy(root) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_learned_systematics_travel_with_the_options_they_use() -> None:
+    entries = {
+        "c": {"kind": "closure"},
+        "h": {"kind": "hidden", "columns": ["pt", "truth_soft"]},
+        "s": {"kind": "hidden", "columns": ["truth_em"], "sample": "herwig"},
+        "r": {"kind": "regularisation"},
+    }
+    config = parse(with_systematics({"generate": {"kind": "gaussian"}}, entries, MADE))
+    assert config.learned() == {
+        "c": {"kind": "closure"},
+        "h": {"kind": "hidden", "columns": ["pt", "truth_soft"], "size": 0.3},
+        "s": {"kind": "hidden", "columns": ["truth_em"], "sample": "herwig"},
+    }
+    assert {n: Systematic(**entry).used() for n, entry in config.learned().items()} == config.learned()

@@ -213,6 +213,15 @@ class Config(Strict):
         columns = {name: s for name, s in self.systematics.items() if s.kind not in MODEL_KINDS}
         return {name: {"kind": s.kind, "replicas": s.replicas} for name, s in columns.items()}
 
+    def learned(self) -> dict[str, dict[str, Any]]:
+        """Systematics whose weights are found from the samples, name -> entry with the options that it uses."""
+        return {n: s.used() for n, s in self.systematics.items() if s.kind in ("alternative", "closure", "hidden")}
+
+    @property
+    def looks_at_data(self) -> bool:
+        """Whether a systematic is found from the data."""
+        return any(s.kind == "closure" or s.seen for s in self.systematics.values())
+
     def sources(self) -> dict[str, Systematic]:
         """Source of uncertainty -> its systematic; `systematic:<source>` is its family."""
         return {source: s for name, s in self.systematics.items() for source in s.sources(name)}

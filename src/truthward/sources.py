@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from truthward import plugins
 from truthward.errors import ConfigError
 from truthward.strict import Strict
-from truthward.variations import missing
+from truthward.variations import missing, seen_and_tilted, tilt_of
 
 if TYPE_CHECKING:
     from truthward.config import Config, Sample
@@ -68,18 +68,24 @@ class Systematic(Strict):
     @property
     def seen(self) -> list[str]:
         """Columns of kind hidden that have both levels."""
-        return [c for c in self.columns if not c.startswith("truth_")]
+        return seen_and_tilted(self.columns)[0]
 
     @property
     def tilted(self) -> list[str]:
         """Columns of kind hidden that have the truth level alone, `truth_<name>`."""
-        return [c for c in self.columns if c.startswith("truth_")]
+        return seen_and_tilted(self.columns)[1]
+
+    def used(self) -> dict[str, Any]:
+        """The entry in plain form, with the options that its result depends on."""
+        found = {"kind": self.kind, "columns": list(self.columns), "sample": self.sample}
+        given = {name: value for name, value in found.items() if value}
+        return given | ({"size": self.size} if self.tilted and self.sample is None else {})
 
     def sources(self, name: str) -> dict[str, int]:
         """The independent sources that it stands for, each a family, and their replicas."""
         if self.kind != "hidden":
             return {name: {"alternative": 1, "closure": 1, "regularisation": 2}.get(self.kind, self.replicas)}
-        return ({name: 1} if self.seen else {}) | {f"{name}_{column}": 2 for column in self.tilted}
+        return ({name: 1} if self.seen else {}) | {tilt_of(name, column): 2 for column in self.tilted}
 
 
 MODEL_KINDS = ("alternative", "closure", "hidden", "regularisation")

@@ -56,6 +56,25 @@ def reco_flag(column: str, known: Iterable[str]) -> str:
     return own if own in known else "pass_reco"
 
 
+def seen_and_tilted(columns: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Columns of a hidden systematic that have both levels, and those of the truth level alone.
+
+    >>> seen_and_tilted(["jet_pt", "truth_soft"])
+    (['jet_pt'], ['truth_soft'])
+    """
+    every = list(columns)
+    return [c for c in every if not c.startswith("truth_")], [c for c in every if c.startswith("truth_")]
+
+
+def tilt_of(systematic: str, column: str) -> str:
+    """Name of the source of uncertainty that a tilted column is.
+
+    >>> tilt_of("composition", "truth_soft")
+    'composition_truth_soft'
+    """
+    return f"{systematic}_{column}"
+
+
 def missing(systematics: Mapping[str, Mapping[str, object]], columns: Iterable[str]) -> str | None:
     """What the columns of a simulation lack of the config's systematics, as the rest of a message; None if nothing.
 

@@ -1,15 +1,18 @@
-"""The simulation with the weights that turn it into each of its alternatives."""
+"""The simulation with the weights of all that it may have wrong."""
 
 from truthward.job import Job
 
 with Job(snakemake) as job:
     from truthward.events.table import EventTable
     from truthward.observable import observables_from
-    from truthward.systematics import reweight
+    from truthward.systematics.stage import vary
 
-    reweight(
+    data = job.input.get("data")
+    vary(
         EventTable(job.input.simulation),
-        dict(zip(job.spec["alternatives"], map(EventTable, job.input.alternatives), strict=True)),
+        EventTable(data) if data else None,
+        job.spec["systematics"],
+        dict(zip(job.spec["samples"], map(EventTable, job.input.get("alternatives", [])), strict=True)),
         output=job.output.table,
         summary_out=job.output.summary,
         observables=observables_from(job.spec["observables"]),

@@ -11,7 +11,8 @@ from truthward.events.table import EventTable, write_table
 from truthward.observable import Observable
 from truthward.physics.generators.gaussian import Gaussian
 from truthward.provenance import Record
-from truthward.systematics import CATEGORIES, reweight
+from truthward.systematics.sample import CATEGORIES
+from truthward.systematics.stage import vary
 
 OBSERVABLES = [Observable(name="x0", range=(-4.0, 4.0), bins=16)]
 EDGES = np.array([-np.inf, -1.0, -0.4, 0.0, 0.4, 1.0, np.inf])
@@ -28,8 +29,18 @@ def sample(path, events: int, seed: int, **options) -> EventTable:
 
 
 def run(folder, simulation, other, **options):
-    reweight(simulation, {"shower": other}, output=folder / "out.parquet", summary_out=folder / "out.json",
-             observables=OBSERVABLES, seed=4, record=Record.for_tests(), **options)  # fmt: skip
+    vary(
+        simulation,
+        None,
+        {"shower": {"kind": "alternative", "sample": "other"}},
+        {"other": other},
+        output=folder / "out.parquet",
+        summary_out=folder / "out.json",
+        observables=OBSERVABLES,
+        seed=4,
+        record=Record.for_tests(),
+        **options,
+    )
     return EventTable(folder / "out.parquet"), read_json(folder / "out.json")["systematics"]["shower"]
 
 

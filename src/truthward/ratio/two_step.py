@@ -1,0 +1,107 @@
+"""Re-weighting what is not seen until what is seen agrees: the two steps of OmniFold (1911.09107), for one member."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from truthward.learn.fit import Settings
+from truthward.learn.replicas import Stack
+from truthward.learn.scaling import Standardise
+from truthward.ratio.classifier import logits, stack_of, train_ratio
+from truthward.ratio.reweight import finite_ratio, normalise, train_mean
+from truthward.seeds import seed_for
+
+EPOCHS, LATER, BATCH, RATE, ANNEALING = 6, 3, 1024, 6e-3, 0.7
+BATCHES = 32
+"""An epoch has as many at least."""
+
+
+def two_step(
+    target: np.ndarray,
+    target_weight: np.ndarray,
+    seen: np.ndarray,
+    latent: np.ndarray,
+    weight: np.ndarray,
+    fixed: np.ndarray,
+    fixed_weight: np.ndarray,
+    everywhere: np.ndarray,
+    *,
+    iterations: int,
+    seed: int,
+    start: np.ndarray | None = None,
+    label: str = "two steps",
+) -> np.ndarray:
+    """Factors nu of the latent values such that the events that have them agree with the target in what is seen.
+
+    omega(s) = target / (events with nu + fixed ones), in what is seen, with absolute yields; then
+    nu'(l) = E[nu omega | l] over the events with their own weights. Both sums are imposed exactly.
+
+    Args:
+        target: (M, S), what is seen of it, with target_weight (M,).
+        seen, latent, weight: (n, S), (n, L) and (n,), events in which both are known.
+        fixed, fixed_weight: (f, S) and (f,), what else is expected in the target, and keeps its weight.
+        everywhere: (N, L), the latent values at which nu is wanted.
+        start: nu of the n events to begin with; None for one.
+
+    Returns:
+        nu at `everywhere`, (N,).
+
+    Raises:
+        DivergedError: a training, ratios that are not finite, or sums that are not positive.
+    """
+    x = torch.from_numpy(np.concatenate([target, seen, fixed]))
+    latents, places = torch.from_numpy(latent), torch.from_numpy(everywhere)
+    numerator = np.arange(len(x)) < len(target)
+    stacks = [_stack(x, seed_for(seed, "seen")), _stack(latents, seed_for(seed, "latent"))]
+    nu = np.ones(len(seen)) if start is None else start
+    total, found = np.array([target_weight.sum()]), np.ones(len(everywhere))
+    for iteration in range(iterations):
+        name, own = f"{label}, iteration {iteration + 1}", seed_for(seed, iteration)
+        simulated = np.concatenate([weight * nu, fixed_weight])[:, None]
+        weights = np.concatenate([target_weight[:, None], simulated])
+        train_ratio(stacks[0], x, numerator, weights, _settings(iteration, len(x)), seed=seed_for(own, "seen"),
+                    label=f"{name}, seen")  # fmt: skip
+        offset = np.log(total / simulated.sum(axis=0))
+        omega, _ = normalise(logits(stacks[0], x[len(target) :], label=name) + offset, simulated, total)
+        ratio = nu[:, None] * omega[: len(seen)]
+        offset, _ = train_mean(stacks[1], latents, ratio, weight[:, None], _settings(iteration, len(seen)),
+                               seed=seed_for(own, "latent"), label=f"{name}, latent")  # fmt: skip
+        reached = (weight[:, None] * ratio).sum(axis=0)
+        learned, off = normalise(logits(stacks[1], latents, label=name) + offset, weight[:, None], reached)
+        nu = learned[:, 0]
+        found = finite_ratio(logits(stacks[1], places, label=name) + offset - off)[:, 0]
+    return found
+
+
+def conditional_mean(
+    x: np.ndarray, values: np.ndarray, weight: np.ndarray, everywhere: np.ndarray, *, seed: int, label: str
+) -> np.ndarray:
+    """E[value | x], positive, from values (n,) at x (n, D) with weights (n,), at other places (N, D) -> (N,).
+
+    The weighted sum over the events is that of the values, exactly.
+
+    Raises:
+        DivergedError: the training, a mean that is not positive, or results that are not finite.
+    """
+    inputs = torch.from_numpy(x)
+    stack = _stack(inputs, seed_for(seed, "initial"))
+    settings = replace(_settings(0, len(x)), epochs=2 * EPOCHS)
+    offset, _ = train_mean(stack, inputs, values[:, None], weight[:, None], settings, seed=seed, label=label)
+    total = np.array([(weight * values).sum()])
+    _, off = normalise(logits(stack, inputs, label=label) + offset, weight[:, None], total)
+    return finite_ratio(logits(stack, torch.from_numpy(everywhere), label=label) + offset - off)[:, 0]
+
+
+def _stack(x: torch.Tensor, seed: int) -> Stack:
+    return stack_of(Standardise(x.shape[1]).fit(x), x.shape[1], [seed], width=64, depth=2)
+
+
+def _settings(iteration: int, rows: int) -> Settings:
+    return Settings(
+        epochs=LATER if iteration else EPOCHS,
+        batch_size=max(1, min(BATCH, rows // BATCHES)),
+        learning_rate=RATE * ANNEALING**iteration,
+    )

@@ -1,0 +1,81 @@
+"""Another simulation as a variation: weights that give the nominal simulation the density of the alternative one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from truthward.errors import InputError
+from truthward.seeds import seed_for
+from truthward.systematics.density import weights_like
+from truthward.systematics.sample import CATEGORIES, Simulated
+from truthward.unfold.arrays import effective_size, largest_over_mean
+
+FEWEST = 200
+"""Events of a category in either sample below which its yield alone is taken over: no shape is learned from fewer."""
+
+
+def as_alternative(
+    nominal: Simulated, other: Simulated, *, name: str, seed: int, **options: int
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """The new weights (N,) of all events, and what the summary says of them.
+
+    In each of the categories the weight is w p(x) / q(x), with q the nominal and p the alternative density of x: truth
+    and reco of the unfolded observables for matched events, one of them for others. The yield of each category is that
+    of the alternative, exactly. Where the alternative has no background at all, it says nothing of it: that keeps its
+    weights. What the unfolded observables do not show is not changed: a hidden quantity keeps its distribution given
+    them.
+
+    Raises:
+        InputError: a category that one of the samples lacks.
+        DivergedError: see `density.weights_like`.
+    """
+    weight, categories, warnings, table = nominal.weight.copy(), {}, [], other.table
+    for category, levels in CATEGORIES.items():
+        ours, theirs = nominal.masks[category], other.masks[category]
+        w, v = weight[ours], other.weight[theirs]
+        entry: dict[str, Any] = {
+            "events": int(ours.sum()),
+            "events_alternative": int(theirs.sum()),
+            "yield": float(w.sum()),
+            "yield_alternative": float(v.sum()),
+        }
+        if not ours.any() and not theirs.any():
+            continue
+        if category == "background" and not theirs.any():
+            categories[category] = entry | {"taken": "nothing"}
+            continue
+        if w.sum() <= 0 or v.sum() <= 0:
+            raise InputError(
+                f"{table.path}: systematics.{name}: {category}: weights of {len(v)} events sum to {v.sum():.4g} here, "
+                f"those of the {len(w)} simulated ones to {w.sum():.4g}; both must be positive: give the alternative "
+                "the selection and the processes of the simulation"
+            )
+        if min(len(w), len(v)) < FEWEST:
+            weight[ours] = w * (v.sum() / w.sum())
+            categories[category] = entry | {"taken": "yield"}
+            continue
+        x, y = (
+            np.concatenate([getattr(s, level)[mask] for level in levels], axis=1)
+            for s, mask in ((nominal, ours), (other, theirs))
+        )
+        label = f"{name}, {category}"
+        weight[ours], found = weights_like(x, w, y, v, seed=seed_for(seed, category), label=label, **options)
+        categories[category] = entry | {"taken": "density"} | found
+        if not found["closes"]:
+            warnings.append(
+                f"{category}: the re-weighted simulation is told from {table.path.stem} with an AUC of "
+                f"{found['auc_after']:.4f} +- {found['auc_error']:.4f} ({found['auc_before']:.4f} before): the "
+                "variation is not all of the difference; simulate more events, or look for what one sample lacks"
+            )
+    used = np.any([nominal.masks[category] for category in CATEGORIES], axis=0)
+    return weight, {
+        "sample": table.path.stem,
+        "categories": categories,
+        "effective_size_before": float(effective_size(nominal.weight[used])),
+        "effective_size": float(effective_size(weight[used])),
+        "largest_over_mean": float(largest_over_mean(weight[used])),
+        "closes": not warnings,
+        "warnings": warnings,
+    }

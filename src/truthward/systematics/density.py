@@ -1,0 +1,62 @@
+"""Giving one sample the density of another by weights, and judging by new classifiers whether it has it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from truthward.ratio.classifier import two_sample_scores
+from truthward.ratio.reweight import auc, normalise
+from truthward.seeds import seed_for
+from truthward.unfold.arrays import effective_size
+
+SIGMAS, SHARE = 4.0, 0.2
+"""Samples are alike where |AUC - 1/2| is within so many standard deviations of zero, or this share of what it was."""
+
+
+def weights_like(
+    x: np.ndarray,
+    w: np.ndarray,
+    y: np.ndarray,
+    v: np.ndarray,
+    *,
+    seed: int,
+    label: str,
+    before: float | None = None,
+    **options: int,
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Weights of x (N, D) that give it the density of y (M, D) with weights v (M,), and how well they do.
+
+    The ratio comes from classifiers of two folds, so that no event is weighted by a network that saw it.
+
+    Args:
+        w: weights (N,) of x as they are. before: the AUC that the result is held against; None: that of w.
+        options: of the classifiers, see `ratio.classifier.cross_fit`.
+
+    Returns:
+        the weights (N,), of the sum of v; auc_before, auc_after by new classifiers, auc_error, closes.
+
+    Raises:
+        DivergedError: a training, or weights that are not finite or of no positive sum.
+    """
+
+    def areas(weights: np.ndarray, step: str) -> tuple[np.ndarray, float]:
+        of_y, of_x = two_sample_scores(y, v, x, weights, seed=seed_for(seed, step), label=f"{label}, {step}", **options)
+        numerator = np.arange(len(y) + len(x)) < len(y)
+        return of_x, auc(np.concatenate([of_y, of_x]), numerator, np.concatenate([v, weights]))
+
+    scores, first = areas(w, "ratio")
+    with np.errstate(divide="ignore"):
+        # A score of one would be an infinite ratio, which is counted and refused next.
+        log_ratio = np.log(scores) - np.log1p(-scores)
+    ratio, _ = normalise(log_ratio[:, None], w[:, None], np.array([v.sum()]))
+    new = w * ratio[:, 0]
+    _, after = areas(new, "closure")
+    before = first if before is None else before
+    # Of the rank statistic where both samples are alike. With the new weights it would grow without end, and excuse
+    # all, where a few events carry them.
+    n, m = float(effective_size(w)), float(effective_size(v))
+    error = float(np.sqrt((n + m + 1) / (12 * n * m)))
+    closes = bool(abs(after - 0.5) <= max(SIGMAS * error, SHARE * abs(before - 0.5)))
+    return new, {"auc_before": before, "auc_after": after, "auc_error": error, "closes": closes}

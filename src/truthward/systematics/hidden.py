@@ -1,0 +1,173 @@
+"""What is not unfolded but changes the response: as the data have it, or tilted up and down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.special import ndtri
+
+from truthward.errors import InputError
+from truthward.ratio.two_step import conditional_mean, two_step
+from truthward.seeds import seed_for
+from truthward.systematics.sample import Measured, Simulated
+from truthward.unfold.arrays import effective_size, largest_over_mean
+
+ITERATIONS = 5
+"""Of the joint re-weighting. Hidden quantities that the detector measures are found in the first few."""
+
+FUNCTION = 0.02
+"""Share of the variance of a hidden quantity's score that the observables must leave for it to be tilted."""
+
+
+def as_in_data(
+    simulation: Simulated, data: Measured, nu: np.ndarray, columns: Sequence[str], names: Sequence[str], *, name: str,
+    seed: int,
+) -> tuple[np.ndarray, dict[str, Any]]:  # fmt: skip
+    """Weights (N,) with which hidden quantities h have the distribution of the data at each truth t of the observables.
+
+    The two steps of an unfolding in (t, h) together, from nu(t) on, give nu(t, h); the weight is w nu(t, h) / E[nu|t].
+    In h alone, what goes with t would be re-weighted for another spectrum of t. With nu(t, h) in full the prior would
+    change too, which is a matter of the iterations: here the spectra of t stay as simulated, and the response alone
+    changes. Fakes and background keep their weights.
+
+    Args:
+        nu: factors (n,) of the fiducial events, see `closure.truth_weights`. columns: names of the hidden quantities;
+            names: of the unfolded observables.
+
+    Returns:
+        the weights; and for the summary by how many of its standard deviations the mean of each quantity moves at fixed
+        truth, effective sizes and largest weight over the mean.
+    """
+    key = f"systematics.{name}"
+    matched, fiducial = simulation.masks["matched"], simulation.fiducial
+    fixed, inside = simulation.masks["fakes"] | simulation.masks["background"], matched[fiducial]
+    hidden = simulation.values("truth", columns, fiducial, key)
+    latent = np.concatenate([simulation.truth[fiducial], hidden], axis=1)
+
+    def seen(where: np.ndarray) -> np.ndarray:
+        return np.concatenate([simulation.reco[where], simulation.values("reco", columns, where, key)], axis=1)
+
+    joint = two_step(
+        data.values([*names, *columns], key), data.weight, seen(matched), latent[inside], simulation.weight[matched],
+        seen(fixed), simulation.weight[fixed], latent, iterations=ITERATIONS, seed=seed, start=nu[inside], label=name,
+    )  # fmt: skip
+    factor = _at_fixed_truth(simulation, joint, seed_for(seed, "prior"), f"{name}, prior")
+    weight = _with(simulation, factor)
+    moved = {}
+    for column, score in zip(columns, _scores(hidden, simulation.weight[fiducial]).T, strict=True):
+        w, centre, sigma = simulation.weight[fiducial], *_explained(simulation, score)
+        residual = score - centre
+        # A quantity that the observables fix has nothing left to move.
+        shift = np.average(residual, weights=w * factor) - np.average(residual, weights=w)
+        moved[column] = float(shift / sigma) if sigma > 0 else 0.0
+    return weight, {"columns": list(columns), "moved": moved} | _sizes(simulation, weight)
+
+
+def tilted(
+    simulation: Simulated, column: str, *, name: str, size: float | None, other: Simulated | None, seed: int
+) -> tuple[list[np.ndarray], dict[str, Any]]:
+    """Weights (N,) with which a quantity of the truth level is tilted up, and down, at each truth t of the observables.
+
+    With z its normal score and u = (z - E[z|t]) / sigma(z|t), the weights are w exp(+-size u) / E[exp(+-size u) | t].
+    The mean of z at fixed t moves by about +-size of its standard deviations, the spectra of t stay as they are.
+
+    Args:
+        column: `truth_<name>`. size: None where it comes from another sample, `other`: it is then the difference of
+            the mean of z at fixed t, from a fit of both samples with a quadratic E[z | t] in common.
+
+    Raises:
+        InputError: a quantity that is a function of the observables, or that does not vary.
+    """
+    hidden, key, fiducial = column.removeprefix("truth_"), f"systematics.{name}", simulation.fiducial
+    values = simulation.values("truth", [hidden], fiducial, key)
+    score = _scores(values, simulation.weight[fiducial])[:, 0]
+    centre, sigma = _explained(simulation, score)
+    if not sigma**2 > FUNCTION * np.average(score**2, weights=np.abs(simulation.weight[fiducial])):
+        raise InputError(
+            f"{simulation.table.path}: {key}: {column} is a function of the unfolded observables, or has a single "
+            "value: nothing of it is hidden; leave it out"
+        )
+    if other is not None:
+        size = _difference(simulation, other, hidden, values[:, 0], score, key) / sigma
+    u = (score - centre) / sigma
+    weights, moved = [], []
+    for sign in (1.0, -1.0):
+        tilt = np.exp(sign * size * u)
+        factor = _at_fixed_truth(simulation, tilt, seed_for(seed, "tilt", sign), f"{name}, tilt")
+        weights.append(_with(simulation, factor))
+        moved.append(float(np.average(u, weights=weights[-1][fiducial])))
+    return weights, {"column": column, "size": float(size), "moved": moved} | _sizes(simulation, weights[0])
+
+
+def _at_fixed_truth(simulation: Simulated, factor: np.ndarray, seed: int, label: str) -> np.ndarray:
+    """Factors (n,) of fiducial events over their mean at the same truth: the spectra of the observables keep their
+    shape, and the yield is that of before, exactly."""
+    truth, w = simulation.truth[simulation.fiducial], simulation.weight[simulation.fiducial]
+    found = factor / conditional_mean(truth, factor, w, truth, seed=seed, label=label)
+    return found * (w.sum() / (w * found).sum())
+
+
+def _with(simulation: Simulated, factor: np.ndarray) -> np.ndarray:
+    weight = simulation.weight.copy()
+    weight[simulation.fiducial] *= factor
+    return weight
+
+
+def _scores(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Standard normal scores of the columns (n, D) by their weighted ranks; equal values share the middle of theirs."""
+    found = np.empty(values.shape)
+    for d, column in enumerate(values.T):
+        levels, place = np.unique(column, return_inverse=True)
+        mass = np.bincount(place, np.abs(weight), minlength=len(levels))
+        found[:, d] = ndtri((np.cumsum(mass) - 0.5 * mass) / mass.sum())[place]
+    return found
+
+
+def _quadratic(simulation: Simulated, reference: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """One, the scores of the truth observables, and their squares and products, (n, P), by the ranks of a reference."""
+    truth = simulation.truth[simulation.fiducial]
+    scores = np.stack([_like(x, r, weight) for x, r in zip(truth.T, reference.T, strict=True)], axis=1)
+    i, j = np.triu_indices(scores.shape[1])
+    return np.concatenate([np.ones((len(scores), 1)), scores, scores[:, i] * scores[:, j]], axis=1)
+
+
+def _like(values: np.ndarray, reference: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Scores of values in the ranks of a reference sample with weights."""
+    levels, first = np.unique(reference, return_index=True)
+    return np.interp(values, levels, _scores(reference[:, None], weight)[first, 0])
+
+
+def _explained(simulation: Simulated, score: np.ndarray) -> tuple[np.ndarray, float]:
+    """E[z | t] by a quadratic fit, (n,), and the standard deviation of what it leaves."""
+    w = np.abs(simulation.weight[simulation.fiducial])
+    design = _quadratic(simulation, simulation.truth[simulation.fiducial], simulation.weight[simulation.fiducial])
+    root = np.sqrt(w)[:, None]
+    centre = design @ np.linalg.lstsq(root * design, root[:, 0] * score, rcond=None)[0]
+    return centre, float(np.sqrt(np.average((score - centre) ** 2, weights=w)))
+
+
+def _difference(
+    simulation: Simulated, other: Simulated, hidden: str, values: np.ndarray, score: np.ndarray, key: str
+) -> float:
+    """By how much the mean score differs in another sample at the same truth, without its sign."""
+    inside, weight = simulation.fiducial, simulation.weight[simulation.fiducial]
+    theirs = other.values("truth", [hidden], other.fiducial, key)[:, 0]
+    z = np.concatenate([score, _like(theirs, values, weight)])
+    design = np.concatenate([_quadratic(s, simulation.truth[inside], weight) for s in (simulation, other)])
+    flag = (np.arange(len(z)) >= len(score)).astype(float)
+    w = np.concatenate([np.abs(s.weight[s.fiducial]) / np.abs(s.weight[s.fiducial]).sum() for s in (simulation, other)])
+    root = np.sqrt(w)[:, None]
+    found = np.linalg.lstsq(root * np.column_stack([design, flag]), root[:, 0] * z, rcond=None)[0]
+    return float(abs(found[-1]))
+
+
+def _sizes(simulation: Simulated, weight: np.ndarray) -> dict[str, Any]:
+    used = simulation.fiducial
+    return {
+        "effective_size_before": float(effective_size(simulation.weight[used])),
+        "effective_size": float(effective_size(weight[used])),
+        "largest_over_mean": float(largest_over_mean(weight[used])),
+        "warnings": [],
+    }

@@ -1,0 +1,111 @@
+"""The stage: the simulation with a column of weights for each thing that it may have wrong."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from truthward.artefact import write_json
+from truthward.events.contract import Batch
+from truthward.events.table import EventTable, write_table
+from truthward.observable import Observable
+from truthward.provenance import Record
+from truthward.seeds import seed_for
+from truthward.systematics.alternative import as_alternative
+from truthward.systematics.closure import pseudo_data, truth_weights
+from truthward.systematics.hidden import as_in_data, tilted
+from truthward.systematics.sample import Measured, Simulated
+from truthward.variations import seen_and_tilted, tilt_of
+
+log = logging.getLogger("truthward.systematics")
+
+
+def vary(
+    simulation: EventTable,
+    data: EventTable | None,
+    systematics: Mapping[str, Mapping[str, Any]],
+    alternatives: Mapping[str, EventTable],
+    *,
+    output: str | Path,
+    summary_out: str | Path,
+    observables: Sequence[Observable],
+    seed: int,
+    record: Record,
+    epochs: int = 30,
+    batch_size: int = 512,
+) -> dict[str, Any]:
+    """Write the simulation with columns `weight:<source>:<i>`, in full, not a factor.
+
+    Kind alternative: see `alternative.as_alternative`. closure: see `closure.pseudo_data`. hidden: see
+    `hidden.as_in_data` and `hidden.tilted`. The samples are held in memory.
+
+    Args:
+        simulation: event table. data: event table, for closure and hidden; None where neither is asked for.
+        systematics: name -> {"kind"} and "sample", "columns" and "size" as it has them, see `sources.Systematic`.
+        alternatives: sample -> event table of another simulation, calibrated alike.
+        output: event table to write. summary_out: JSON to write, after it.
+        seed: of the study. epochs, batch_size: of the classifiers of alternative and closure.
+
+    Returns:
+        For each source what its kind found out, warnings in words among it.
+
+    Raises:
+        InputError: a category that one of the samples lacks, or a column that is not there or not finite.
+        DivergedError: a training, or weights that are not finite or of no positive sum.
+    """
+    names, options = [o.name for o in observables], {"epochs": epochs, "batch_size": batch_size}
+    nominal, others = Simulated.load(simulation, names), {n: Simulated.load(t, names) for n, t in alternatives.items()}
+    measured = None if data is None else Measured.load(data)
+    rows = simulation.num_rows + sum(t.num_rows for t in alternatives.values())
+    log.info("%d simulated events are held in memory", rows)
+    nu = None
+    hidden = {name: seen_and_tilted(entry.get("columns", [])) for name, entry in systematics.items()}
+    if any(entry["kind"] == "closure" or hidden[name][0] for name, entry in systematics.items()):
+        nu = truth_weights(nominal, measured, names, seed=seed_for(seed, "systematics", "truth"))
+    weights: dict[str, np.ndarray] = {}
+    summary: dict[str, Any] = {}
+    for name, entry in systematics.items():
+        own, other, (seen, tilts) = seed_for(seed, "systematics", name), others.get(entry.get("sample")), hidden[name]
+        if entry["kind"] == "alternative":
+            weights[f"weight:{name}:0"], summary[name] = as_alternative(nominal, other, name=name, seed=own, **options)
+        elif entry["kind"] == "closure":
+            weights[f"weight:{name}:0"], summary[name] = pseudo_data(
+                nominal, measured, nu, name=name, seed=own, **options
+            )
+        if seen:
+            weights[f"weight:{name}:0"], summary[name] = as_in_data(
+                nominal, measured, nu, seen, names, name=name, seed=own
+            )
+        for column in tilts:
+            source = tilt_of(name, column)
+            pair, summary[source] = tilted(
+                nominal, column, name=name, size=entry.get("size"), other=other, seed=seed_for(own, column)
+            )
+            weights |= {f"weight:{source}:{i}": w for i, w in enumerate(pair)}
+    for source, found in summary.items():
+        for text in found["warnings"]:
+            log.warning("%s: %s", source, text)
+    write_table(
+        output,
+        _rows(simulation, weights),
+        observables=simulation.metadata["observables"],
+        role=simulation.role,
+        selection=simulation.metadata["selection"],
+        record=record,
+        source=str(simulation.path),
+        origin=simulation.metadata.get("origin"),
+    )
+    write_json(summary_out, {"systematics": summary, "provenance": record.finish(events_in=simulation.num_rows)})
+    return summary
+
+
+def _rows(simulation: EventTable, weights: Mapping[str, np.ndarray]) -> Iterator[Batch]:
+    first = 0
+    for batch in simulation.batches():
+        last = first + len(batch["weight"])
+        yield batch.like({**batch, **{name: weight[first:last] for name, weight in weights.items()}})
+        first = last
