@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from truthward import plugins
-from truthward.errors import ConfigError, DivergedError
-from truthward.events.table import write_table
+from truthward.errors import ConfigError, InputError
+from truthward.events.table import EventTable, write_table
 from truthward.events.unfolded import Unfolded, gather
 from truthward.observable import Observable
 from truthward.physics.generators.gaussian import Gaussian
 from truthward.provenance import Record
+from truthward.unfold import streamed
 from truthward.unfold.base import NOMINAL, Inputs, Replica, replicas_of, unfold_nominal, unfold_part
+from truthward.unfold.streamed import Blocks
+from truthward.unfold.totals import added, refuse, totals
 
 # As small as each method can be; a new one is tested with its defaults.
 SMALL = {
@@ -124,12 +128,83 @@ def test_systematic_without_columns_is_refused_before_training(tables, tmp_path)
         run("ibu", tables, tmp_path, 1, families={"systematic:calibration": 3})
 
 
+def scaled(inputs: Inputs, mask: np.ndarray, factor: float) -> Inputs:
+    return replace(inputs, weight=np.where(mask, factor * inputs.weight, inputs.weight))
+
+
+def with_systematic(inputs: Inputs, weight: np.ndarray) -> Inputs:
+    return replace(inputs, variations={"scale": lambda index: {"weight": weight}})
+
+
+def runaway(inputs: Inputs) -> Inputs:
+    weight = inputs.weight.copy()
+    weight[inputs.matched.argmax()] = 1e9
+    return with_systematic(inputs, weight)
+
+
+SCALE = Replica("systematic:scale", 0)
+# Trouble -> what has it, the replica, and the words: replica, category, way out.
+TROUBLES = {
+    "matched": (lambda i: scaled(i, i.matched, -1), NOMINAL, ["nominal:0", "matched events sum to -", "simulation"]),
+    "misses": (lambda i: scaled(i, i.fiducial & ~i.pass_reco, -1), NOMINAL, ["weights of misses sum to -"]),
+    "fakes": (lambda i: scaled(i, i.fakes, -1), NOMINAL, ["weights of fakes sum to -"]),
+    "background": (lambda i: scaled(i, i.background, -1), NOMINAL, ["background 'background' sum to -", "processes"]),
+    "much background": (lambda i: scaled(i, i.background, 50), NOMINAL, ["nothing is left to unfold", "luminosity"]),
+    "data": (lambda i: replace(i, data_weight=-i.data_weight), NOMINAL, ["weights of the data sum to -"]),
+    "variation": (
+        lambda i: with_systematic(i, np.where(i.fakes, -i.weight, i.weight)),
+        SCALE,
+        ["systematic:scale:0", "weights of fakes sum to -", "weight:scale:0"],
+    ),
+    "runaway weight": (runaway, SCALE, ["systematic:scale:0", "matched events", "runs away", "weight:scale:0"]),
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_negative_sum_of_weights_raises(kind, toy):
-    inputs: Inputs = toy(events=400, simulated=600)[0].varied(NOMINAL)
-    inputs.data_weight = -inputs.data_weight
-    with pytest.raises(DivergedError):
-        list(plugins.build("unfold", {"kind": kind, **SMALL.get(kind, {})}).unfold(inputs, [NOMINAL], seed=1).rows)
+def test_totals_that_cannot_be_unfolded_are_refused(kind, trouble, toy):
+    change, replica, said = TROUBLES[trouble]
+    inputs = toy(events=400, simulated=600, background=0.1)[0]
+    inputs = change(scaled(inputs, inputs.background, 0.5))
+    unfolder = plugins.build("unfold", {"kind": kind, **SMALL.get(kind, {})})
+    with pytest.raises(InputError) as caught:
+        list(unfolder.unfold(inputs, [replica], seed=1).rows)
+    for part in said:
+        assert part in str(caught.value)
+
+
+def test_a_process_below_zero_is_named_though_all_background_is_above(toy):
+    inputs = toy(events=400, simulated=2000, background=0.1)[0]
+    first = inputs.background & (inputs.event_id % 3 == 0)
+    processes = {"interference": first, "top": inputs.background & ~first}
+    inputs = replace(scaled(inputs, first, -0.5), backgrounds=processes)
+    assert inputs.weight[inputs.background].sum() > 0
+    with pytest.raises(InputError, match="background 'interference' sum to -"):
+        inputs.varied(NOMINAL)
+    # A bootstrap of a small process may fluctuate below zero: it is the nominal total that counts.
+    inputs.varied(Replica("mc_bootstrap", 0))
+
+
+def test_blocks_are_refused_by_the_totals_of_all_of_them(tables, monkeypatch):
+    monkeypatch.setattr(streamed, "ROWS", 500)
+    data, simulation = (EventTable(tables / f"{name}.parquet") for name in ("data", "simulation"))
+    blocks = Blocks.streamed(data, simulation, OBSERVABLES, seed=1, buffer=500)
+    assert len(blocks) == 3
+    blocks.require(Replica("systematic:calibration", 0))
+    whole = Inputs.load(data, simulation, OBSERVABLES, seed=1)
+    mine: dict = {}
+    for block in blocks:
+        mine = added(mine, totals(block))
+    for name, total in totals(whole).items():
+        assert (mine[name].count, mine[name].largest) == (total.count, total.largest)
+        assert mine[name].sum == pytest.approx(total.sum, rel=1e-12)
+    monkeypatch.setattr(
+        streamed,
+        "refuse",
+        lambda found, nominal, replica: refuse(found | {"fakes": replace(found["fakes"], sum=-1.0)}, nominal, replica),
+    )
+    with pytest.raises(InputError, match="fakes sum to -1"):
+        Blocks.streamed(data, simulation, OBSERVABLES, seed=1, buffer=500)
 
 
 def test_bootstraps_draw_the_same_counts_whatever_the_order(toy):

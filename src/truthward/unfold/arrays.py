@@ -14,6 +14,7 @@ from truthward.events.contract import SIGNAL, is_jagged
 from truthward.events.split import VALIDATION, split_of
 from truthward.events.table import EventTable
 from truthward.seeds import poisson_weights
+from truthward.unfold.totals import refuse, totals
 from truthward.unfold.variations import Vary, variations_of
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ class Inputs:
     asked for, "truth" and "reco" (N, P, 4) and "data" (M, P, 4), see `events.constituents.hardest`; no variation moves
     them. features: what networks are shown beside the observables, and is not unfolded: "truth" and "reco" (N, F) and
     "data" (M, F) float32, F for each level its own; feature_names: those of "truth" and "reco", in the order of the
-    columns.
+    columns. backgrounds: process -> (N,) bool, of each that is no signal. whole: whether these are all events, and not
+    a block of them.
     """
 
     observables: Sequence[Observable]
@@ -88,6 +90,8 @@ class Inputs:
     constituents: Mapping[str, np.ndarray] = field(default_factory=dict)
     features: Mapping[str, np.ndarray] = field(default_factory=dict)
     feature_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    backgrounds: Mapping[str, np.ndarray] = field(default_factory=dict)
+    whole: bool = True
 
     @property
     def names(self) -> list[str]:
@@ -177,6 +181,7 @@ class Inputs:
         seed: int,
         variations: Mapping[str, Vary] | None = None,
         features: Features = NONE,
+        whole: bool = True,
     ) -> Inputs:
         """Inputs from the columns of event tables, name -> (N,) and (M,). `split` is the hash of the id where missing,
         `process` is signal, and values are blanked where their level's flag is false.
@@ -185,6 +190,7 @@ class Inputs:
             ConfigError: a feature is unfolded itself.
         """
         names = [o.name for o in observables]
+        process = simulation.get("process", np.full(len(simulation["weight"]), SIGNAL))
         accepted = data["pass_reco"]
         beside = {prefix: list(features.get(prefix, ())) for prefix in ("truth", "reco")}
         if twice := [f"features.{prefix}: {n!r}" for prefix, own in beside.items() for n in own if n in names]:
@@ -208,7 +214,7 @@ class Inputs:
             pass_reco=simulation["pass_reco"],
             weight=simulation["weight"],
             event_id=simulation["event_id"],
-            signal=simulation.get("process", np.full(len(simulation["weight"]), SIGNAL)) == SIGNAL,
+            signal=process == SIGNAL,
             split=split(simulation),
             carried={c.removeprefix("truth_"): v for c, v in simulation.items() if c.startswith("truth_")},
             data_reco=level(data, "reco")[accepted],
@@ -216,6 +222,8 @@ class Inputs:
             data_id=data["event_id"][accepted],
             data_validation=split(data)[accepted] == VALIDATION,
             seed=seed,
+            backgrounds={str(name): process == name for name in np.unique(process) if name != SIGNAL},
+            whole=whole,
             variations=variations or {},
             features={
                 "truth": level(simulation, "truth", beside["truth"]),
@@ -232,8 +240,14 @@ class Inputs:
         Raises:
             ConfigError: an unknown family, or a systematic that the simulation has no columns of.
             InputError: a variation lets events in that it has no reco values of, moves events whose constituents stay
-                where they are, or leaves no signal event.
+                where they are, or leaves no signal event; a total that no method can unfold (see `totals.refuse`).
         """
+        changed = self._vary(replica)
+        if self.whole:
+            refuse(totals(changed), totals(self), replica)
+        return changed
+
+    def _vary(self, replica: Replica) -> Inputs:
         kind, _, name = replica.family.partition(":")
         if kind in ("nominal", "initialisation"):
             return self

@@ -296,8 +296,7 @@ class _Task:
         """Find now, not after an hour of training, what the inputs cannot vary."""
         for replica in replicas:
             if replica.family.startswith("systematic:"):
-                for inputs in self.inputs if isinstance(self.inputs, Blocks) else [self.inputs]:
-                    inputs.varied(replica)
+                (self.inputs.require if isinstance(self.inputs, Blocks) else self.inputs.varied)(replica)
 
     def unfold(self, replicas: Sequence[Replica], nominal: Mapping[str, np.ndarray] | None) -> Result:
         return self.unfolder.unfold(

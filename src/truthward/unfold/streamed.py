@@ -17,7 +17,8 @@ from truthward import launch
 from truthward.errors import InputError
 from truthward.events.table import EventTable
 from truthward.seeds import seed_for, uniform
-from truthward.unfold.arrays import NONE, ROWS, Features, Inputs, columns_of
+from truthward.unfold.arrays import NOMINAL, NONE, ROWS, Features, Inputs, Replica, columns_of
+from truthward.unfold.totals import added, refuse, totals
 from truthward.unfold.variations import variations_of
 
 if TYPE_CHECKING:
@@ -54,6 +55,13 @@ class Blocks:
     def __iter__(self) -> Iterator[Inputs]:
         return map(self._read, range(self._count))
 
+    def require(self, replica: Replica) -> None:
+        """Raise what `Inputs.varied` would of all events at once."""
+        mine, nominal = {}, {}
+        for block in self:
+            mine, nominal = added(mine, totals(block.varied(replica))), added(nominal, totals(block))
+        refuse(mine, nominal, replica)
+
     @classmethod
     def whole(cls, inputs: Inputs) -> Blocks:
         """One block, held in memory."""
@@ -73,7 +81,8 @@ class Blocks:
         """Blocks of at most `ROWS` rows of each table, of which nothing is held but the one that was asked for.
 
         Raises:
-            InputError: a column is missing, or no event is left at reco level or in the fiducial region.
+            InputError: a column is missing, no event is left at reco level or in the fiducial region, or no method can
+                unfold a total (see `totals.refuse`).
             ConfigError: a feature is unfolded itself.
         """
         tables, columns = (simulation, data), columns_of(simulation, observables, features)
@@ -85,7 +94,7 @@ class Blocks:
             return [t.between(*b, c) for t, b, c in zip(tables, bounds, columns, strict=True)]
 
         def made(pieces: Iterable[Mapping[str, np.ndarray]], **more: Any) -> Inputs:
-            return Inputs.from_columns(*pieces, observables, seed=seed, features=features, **more)
+            return Inputs.from_columns(*pieces, observables, seed=seed, features=features, whole=False, **more)
 
         def read(block: int) -> Inputs:
             bounds = simulation.num_rows * block // count, simulation.num_rows * (block + 1) // count
@@ -93,11 +102,12 @@ class Blocks:
             return made(pieces(block), variations=variations)
 
         kept: tuple[list, list] = ([], [])
-        matched = accepted = 0
+        matched, accepted, sums = 0, 0, {}
         for block in range(count):
             found = pieces(block)
             whole = made(found)
             matched, accepted = matched + int(whole.matched.sum()), accepted + len(whole.data_reco)
+            sums = added(sums, totals(whole))
             for part, table, mine in zip(found, tables, kept, strict=True):
                 chosen = uniform(part["event_id"], seed_for(seed, "pilot")) < PILOT / table.num_rows
                 mine.append({name: values[chosen] for name, values in part.items()})
@@ -105,6 +115,7 @@ class Blocks:
             raise InputError(f"{data.path}: no event passes at reco level; loosen the selection")
         if not matched:
             raise InputError(f"{simulation.path}: no signal event passes at both levels; loosen the selection")
+        refuse(sums, sums, NOMINAL)
         pilot = ({name: np.concatenate([p[name] for p in mine]) for name in mine[0]} for mine in kept)
         log.info("%d and %d rows of simulation and data come in %d blocks", *(t.num_rows for t in tables), count)
         return cls(read, count, made(pilot), simulated=simulation.num_rows, buffer=buffer)
