@@ -43,6 +43,63 @@ def test_a_right_config_is_taken() -> None:
     assert len(observable.edges) == 21
 
 
+FEATURES = [
+    (
+        {"kind": "ibu", "features": {"reco": ["x1"]}},
+        ["ibu sees the unfolded observables alone", "generative, omnifold"],
+    ),
+    ({"kind": "feature_fit", "features": {}}, ["feature_fit sees the unfolded observables alone"]),
+    (
+        {"kind": "generative", "features": {"truth": ["x1"]}},
+        [".truth: generative takes features of: reco", "unfold it"],
+    ),
+    ({"kind": "omnifold", "features": {"recoo": ["x1"]}}, [".recoo: omnifold takes features of: reco, truth"]),
+    ({"kind": "omnifold", "features": {"reco": ["x0"]}}, ["'x0' is unfolded"]),
+    ({"kind": "omnifold", "features": {"reco": ["x1", "x1"]}}, ["'x1' is named twice"]),
+    ({"kind": "omnifold", "features": {"reco": ["reco_x1"]}}, ["samples.simulation", "(did you mean 'x1'?)"]),
+    ({"kind": "omnifold", "features": {"truth": ["x11"]}}, ["does not provide truth_x11", "(did you mean 'x1'?)"]),
+    ({"kind": "omnifold", "features": {"reco": "x1"}}, ["'x1' given", "list of names"]),
+    ({"kind": "omnifold", "features": ["x1"]}, ["['x1'] given", "dict"]),
+    ({"kind": "omnifold", "features": {"reco": ["constituents_pt"]}}, ["one number for each event"]),
+]
+
+
+@pytest.mark.parametrize(("entry", "said"), FEATURES)
+def test_features_that_cannot_be_are_refused(entry, said) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse(changed("unfold.methods.m", entry))
+    assert "unfold.methods.m.features" in str(error.value)
+    for part in said:
+        assert part in str(error.value)
+
+
+def test_features_are_taken_from_a_map_and_from_what_the_calibration_adds() -> None:
+    """Of files without a map only a job can tell."""
+    branches = {f"{level}_{n}": n for level in ("truth", "reco") for n in ("x0", "jet_pt")} | {"reco_flow": "flow"}
+    content = changed("samples.simulation", {"role": "simulation", "read": {
+        "kind": "flat_tree", "files": ["s.root"], "branches": branches}})  # fmt: skip
+    content["samples"]["data"] = {
+        "role": "data",
+        "read": {
+            "kind": "flat_tree",
+            "files": ["d.root"],
+            "branches": {n: b for n, b in branches.items() if "truth" not in n},
+        },
+    }
+    content["calibrate"] = {"kind": "repulsive", "features": ["jet_pt"], "scales": ["jet_pt"]}
+    with pytest.raises(ConfigError, match=r"calibrate\.scales: none of jet_pt is unfolded or a feature"):
+        parse(content)
+    names = ["flow", "jet_pt", "jet_pt_raw", "jet_pt_sigma_systematic"]
+    content["unfold"]["methods"]["m"] = {"kind": "omnifold", "features": {"reco": names, "truth": ["jet_pt"]}}
+    parse(content)
+    content["unfold"]["methods"]["m"]["features"] = {"reco": ["jet_pt"], "truth": ["flow"]}
+    with pytest.raises(ConfigError, match=r"samples\.simulation does not provide truth_flow"):
+        parse(content)
+    for sample in content["samples"].values():
+        del sample["read"]["branches"]
+    parse(content)
+
+
 FIT = {"parameter": "mass", "observable": "x0", "edges": [0, 1, 2, 3]}
 
 

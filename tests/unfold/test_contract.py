@@ -12,6 +12,7 @@ from truthward import plugins
 from truthward.errors import ConfigError, InputError
 from truthward.events.table import EventTable, write_table
 from truthward.events.unfolded import Unfolded, gather
+from truthward.features import levels_of
 from truthward.observable import Observable
 from truthward.physics.generators.gaussian import Gaussian
 from truthward.provenance import Record
@@ -33,6 +34,8 @@ FAMILIES = {
 }  # fmt: skip
 OBSERVABLES = [Observable(name="x0", range=(-4.0, 4.0), bins=16)]
 KINDS = plugins.kinds("unfold")
+# Those that take features have them: whatever holds without holds with them.
+FEATURES = {kind: {"features": {level: ["x1"] for level in levels_of(kind)}} for kind in KINDS if levels_of(kind)}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +50,8 @@ def tables(tmp_path_factory):
         if name == "data":
             columns = {k: v for k, v in columns.items() if "truth" not in k}
         else:
-            columns |= {f"reco_x0:calibration:{k}": columns["reco_x0"] + 0.1 * (1 + k) for k in range(2)}
+            for n in ("x0", "x1"):
+                columns |= {f"reco_{n}:calibration:{k}": columns[f"reco_{n}"] + 0.1 * (1 + k) for k in range(2)}
         write_table(folder / f"{name}.parquet", [columns], observables={}, role=name, selection={},
                     record=Record.for_tests())  # fmt: skip
     return folder
@@ -56,7 +60,8 @@ def tables(tmp_path_factory):
 def run(kind, tables, folder, jobs, families=FAMILIES, state=None):
     parts, trained = [folder / "nominal.parquet"], folder / "nominal.safetensors"
     task = {
-        "entry": {"kind": kind, **SMALL.get(kind, {})}, "method": "this", "data": tables / "data.parquet",
+        "entry": {"kind": kind, **SMALL.get(kind, {}), **FEATURES.get(kind, {})}, "method": "this",
+        "data": tables / "data.parquet",
         "simulation": tables / "simulation.parquet", "observables": OBSERVABLES, "families": families, "seed": 5,
         "state": state, "key": "k", "record": Record.for_tests(),
     }  # fmt: skip
