@@ -77,7 +77,7 @@ def _provided(config: Config, sample: Sample, level: str) -> set[str] | None:
     """Names of a level that a generator or a map provides, and the calibration adds; None where only files know."""
     package, entry = ("events.readers", sample.read) if sample.read else ("physics.generators", sample.generate)
     schema = plugins.check(package, entry, package)
-    found = set(schema.provides)
+    found = set(schema.provides) | (set(schema.provides_truth) if level == "truth" else set())
     if schema.provides_from:
         mapped = entry.get(schema.provides_from)
         if not mapped:
