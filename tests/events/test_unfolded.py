@@ -11,6 +11,7 @@ import pytest
 
 from truthward.errors import ConfigError, CorruptError, DivergedError, IncompleteError, InputError
 from truthward.events import unfolded_write
+from truthward.events.families import FAMILIES as FAMILIES_KNOWN
 from truthward.events.families import Family, Histogram, RankWarning, end_to_end, family, weight_columns
 from truthward.events.unfolded import Unfolded, gather, write_unfolded
 from truthward.provenance import Record
@@ -126,6 +127,21 @@ def test_covariance_by_hand():
     shift = family("systematic:s", 1)
     assert shift.covariance(np.array([[3.0, 1.0]]), np.array([1.0, 2.0])).tolist() == [[4, -2], [-2, 1]]
     assert shift.variance(np.array([[3.0, 1.0]]), np.array([1.0, 2.0])).tolist() == [4, 1]
+
+
+@pytest.mark.parametrize("name", [*(n for n in FAMILIES_KNOWN if n != "systematic"), "systematic:jes"])
+def test_the_covariance_of_every_family_by_hand(name):
+    """Sampled about their mean with one degree of freedom less; a systematic is the mean square of its shifts."""
+    rng = np.random.default_rng(5)
+    replicas, nominal = rng.normal(10.0, 1.0, (6, 3)), np.full(3, 9.0)
+    member, moved = family(name, 6), nominal + np.array([1.0, 2.0, 3.0])
+    if name == "systematic:jes":
+        expected, after = (sum(np.outer(r - c, r - c) for r in replicas) / 6 for c in (nominal, moved))
+    else:
+        expected = after = np.cov(replicas.T, ddof=1)
+    np.testing.assert_allclose(member.covariance(replicas, nominal), expected, rtol=1e-12)
+    np.testing.assert_allclose(member.variance(replicas, nominal), np.diag(expected), rtol=1e-12)
+    np.testing.assert_allclose(member.covariance(replicas, moved), after, rtol=1e-12)
 
 
 def test_families_add_up_and_break_down():

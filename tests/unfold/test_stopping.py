@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -68,6 +70,42 @@ def test_change_is_in_units_of_the_datas_statistical_error():
     sigma = np.sqrt(1000 / 0.5)
     watch.add(x, np.full((10_000, 1), 1 + 2 * sigma / 1000))
     assert watch.change(before)[0] == pytest.approx(2.0 / np.sqrt(1 + 2 * sigma / 1000))
+
+
+def test_a_unit_of_the_weights_changes_no_change():
+    """Data that weigh nine each, and what they unfold to: content and error are nine times what they were."""
+    rng = np.random.default_rng(2)
+    x, w, matched = rng.normal(size=(800, 2)), rng.random((800, 1)), rng.random(800) < 0.7
+    data, found = rng.random((300, 1)), []
+    for factor in (1.0, 9.0):
+        watch = Watch(x, 1)
+        watch.start(x, w, matched, w[matched], factor * data)
+        watch.add(x, factor * w)
+        before = watch.contents
+        watch.clear()
+        watch.add(x, factor * w * (1 + 0.1 * x[:, :1]))
+        found.append(watch.change(before)[0])
+    assert found[1] == pytest.approx(found[0], rel=1e-12)
+    # By hand: error^2 of a bin is content times sum d^2 / sum d over the share that is reconstructed.
+    place = [np.searchsorted(np.quantile(c, np.linspace(0, 1, 11)[1:-1]), c, side="right") for c in x.T]
+    sums = [[np.bincount(p, v, minlength=10) for v in (w[:, 0], w[:, 0] * (1 + 0.1 * x[:, 0]), w[:, 0] * matched)]
+            for p in place]  # fmt: skip
+    terms = [(b - a) ** 2 / (b * (data**2).sum() / data.sum() * a / m) for a, b, m in sums]
+    assert found[0] == pytest.approx(np.sqrt(np.mean(terms)))
+
+
+@pytest.mark.parametrize("kind", ["omnifold", "ibu"])
+def test_stopping_does_not_depend_on_the_unit_of_the_datas_weights(kind, toy):
+    """From the second iteration on: the first one moves the simulation, whose weights are in the old unit."""
+    inputs, _ = toy(events=600, simulated=900, fakes=[0.0, 0.0])
+    options = {"omnifold": {**SMALL["omnifold"], "iterations": 3}, "ibu": {"tolerance": 0.1}}[kind]
+    found = []
+    for factor in (1.0, 9.0):
+        heavy = replace(inputs, data_weight=factor * inputs.data_weight)
+        history = build("unfold", {"kind": kind, **options}).unfold(heavy, [NOMINAL], seed=1).history
+        found.append(history[0]["changes"][1:] if kind == "ibu" else [h["change"] for h in history][1:])
+    assert len(found[0]) > 1
+    np.testing.assert_allclose(found[1], found[0], rtol=2e-3)
 
 
 @pytest.mark.parametrize("kind", SMALL)

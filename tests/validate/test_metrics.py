@@ -123,6 +123,20 @@ def test_chi2_by_hand():
         metrics.chi2(np.ones(2), np.ones(2), np.ones((2, 2)))
 
 
+@pytest.mark.parametrize("replicas", [9, 30])
+def test_p_values_by_hand(replicas):
+    """For two bins the tails are elementary: exp(-x / 2), and (1 + T^2 / (R - 1))^(-(R - 2) / 2); for one it is t."""
+    two = metrics.chi2(np.array([3.0, -1.0]), np.zeros(2), np.diag([4.0, 0.5]))
+    raw = 9 / 4 + 1 / 0.5
+    assert two.value == pytest.approx(raw)
+    assert two.p == pytest.approx(np.exp(-raw / 2))
+    few = metrics.chi2(np.array([3.0, -1.0]), np.zeros(2), np.diag([4.0, 0.5]), replicas=replicas)
+    assert few.value == pytest.approx(raw * (replicas - 4) / (replicas - 1))
+    assert few.p == pytest.approx((1 + raw / (replicas - 1)) ** (-(replicas - 2) / 2))
+    one = metrics.chi2(np.array([3.0]), np.zeros(1), np.array([[4.0]]), replicas=replicas)
+    assert one.p == pytest.approx(2 * stats.t.sf(1.5, replicas - 1))
+
+
 def test_p_values_from_few_replicas_are_uniform_where_those_of_a_plain_chi2_are_not():
     random = np.random.default_rng(RANDOM)
     bins, replicas, toys = 10, 30, 600

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from truthward.events.table import EventTable
 from truthward.validate.distances import Counts
@@ -149,3 +150,24 @@ def test_the_ratio_goes_to_fiducial_events_by_id_and_value(study, observables):
     assert np.allclose(changed.fold(plain.fiducial)[0], plain.fold(plain.fiducial)[0])
     assert np.array_equal(changed.fixed, plain.fixed)
     assert changed.fiducial.sum() == pytest.approx(ratio.sum())
+
+
+def test_two_independent_samples_of_a_kind_have_one_a_bin_in_the_mean():
+    """The true spectrum, folded by a finite simulation, against data: chi2 is the number of bins on average."""
+    # Eight bins of equal content at reco level, where the width is sqrt(1 + 0.5^2).
+    edges, random, excess = 1.25**0.5 * stats.norm.ppf(np.arange(1, 8) / 8), np.random.default_rng(8), []
+    every = np.ones(3000, bool)
+
+    def sample(n):
+        x = random.normal(size=n)
+        return x, x + random.normal(0, 0.5, n)
+
+    truth = 3000 * np.diff(stats.norm.cdf(edges), prepend=0.0, append=1.0)
+    for _ in range(300):
+        response, (x, reco) = Response(edges), sample(3000)
+        response.add(x, reco, every, every, np.ones(3000))
+        measured = sample(random.poisson(3000))[1]
+        chi2 = compare_refolded(response, truth, Counts.of(measured, np.ones(len(measured)), edges))["chi2"]
+        assert chi2["ndf"] == 8
+        excess.append(chi2["value"] - 8)
+    assert np.mean(excess) == pytest.approx(0, abs=5 * np.sqrt(2 * 8 / 300))
