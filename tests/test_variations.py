@@ -45,3 +45,19 @@ def test_what_a_weight_lacks():
     entry = {"scale": {"kind": "weight", "replicas": 2}, "shower": {"kind": "alternative", "replicas": 1}}
     assert missing(entry, ["weight:scale:0", "weight:scale:1"]) is None
     assert missing(entry, ["weight:scale:0"]).startswith("no column weight:scale:1")
+
+
+def test_a_systematic_whose_name_begins_another_is_another():
+    """jes and jes_eta, and observables m and m_jes: each column goes to its own."""
+    branches = ["reco_m__jes__0", "reco_m__jes_eta__0", "reco_m_jes__jes__1", "weight__jes_eta__1"]
+    columns = [column_of(b) for b in branches]
+    assert columns == ["reco_m:jes:0", "reco_m:jes_eta:0", "reco_m_jes:jes:1", "weight:jes_eta:1"]
+    assert [tuple(variation_of(c)) for c in columns] == [
+        ("reco_m", "jes", 0), ("reco_m", "jes_eta", 0), ("reco_m_jes", "jes", 1), ("weight", "jes_eta", 1)
+    ]  # fmt: skip
+    single = {"kind": "shifted", "replicas": 1}
+    both = {"jes": single, "jes_eta": single}
+    assert missing(both, ["reco_m:jes:0", "reco_m:jes_eta:0"]) is None
+    assert missing(both, ["reco_m:jes:0"]).startswith("no column reco_<observable>:jes_eta:0, of systematics.jes_eta")
+    assert missing(both, ["reco_m:jes_eta:0"]).startswith("no column reco_<observable>:jes:0, of systematics.jes ")
+    assert reco_flag("reco_m:jes:0", ["pass_reco", "pass_reco:jes_eta:0"]) == "pass_reco"

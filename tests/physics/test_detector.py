@@ -115,6 +115,20 @@ def test_energy_beside_a_track_is_kept():
     assert ak.mean(ak.sum(reco.E, axis=1)) == pytest.approx(80.0 * np.cosh(0.5), rel=0.02)
 
 
+def test_the_energy_of_a_track_is_taken_off_as_it_was_measured(monkeypatch):
+    """What the tracker has wrong is in the track and, with the other sign, in what its tower keeps."""
+    monkeypatch.setattr(d, "track_resolution", lambda pt, eta, pid: np.full(len(pt), 0.2))
+    monkeypatch.setattr(d, "hcal_resolution", lambda energy, eta: 1e-6 * energy)
+    charged, neutral = gun(211, 20.0, 0.5, events=1000), gun(130, 60.0, 0.5, events=1000)
+    neutral["px"], neutral["py"] = 3.0 * charged.px, 3.0 * charged.py
+    reco = reconstruct(ak.concatenate([charged, neutral], axis=1), significance=0.0)
+    both = ak.num(reco) == 2
+    track, tower = (ak.to_numpy(reco.E[both][reco.pid[both] == pid][:, 0]) for pid in (211, 130))
+    assert ak.sum(both) > 900
+    assert track.std() == pytest.approx(0.2 * 20.0 * np.cosh(0.5), rel=0.1)
+    np.testing.assert_allclose(track + tower, 80.0 * np.cosh(0.5), rtol=1e-3)
+
+
 def test_thresholds_and_edges():
     assert ak.sum(ak.num(reconstruct(gun(211, 0.3, 0.0)))) == 0
     assert ak.sum(ak.num(reconstruct(gun(130, 50.0, 5.2)))) == 0

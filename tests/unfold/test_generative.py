@@ -17,6 +17,7 @@ from truthward.provenance import Record
 from truthward.unfold.arrays import Inputs
 from truthward.unfold.base import NOMINAL, Replica, Result, replicas_of, unfold_all, write_part
 from truthward.unfold.generative import Generative
+from truthward.unfold.posterior import Members
 
 SHIFT, SMEAR = 0.5, 0.7
 # What one Bayesian inversion with a Gaussian prior of unit width leaves of a shift of the mean (the width is exact).
@@ -177,6 +178,19 @@ def test_misses_and_fakes_enter_exactly_once() -> None:
     eps, fraction = efficiency(x[:, 0]), 1 / (1 + 0.15)
     for wrong in (w * eps, w / eps, w / fraction, w * fraction):
         assert abs(wrong.sum() - 8000) > 3 * tolerance
+
+
+def test_matched_events_over_their_efficiency_are_the_fiducial_ones_however_short_the_training() -> None:
+    """In signed weights too; what is imposed is the sum of 1 / efficiency, not of the efficiency."""
+    inputs, short = toy(1500, misses=True, negative=0.1), {**SHORT, "epochs": 1, "side_epochs": 1}
+    recipe = Generative(**short).recipe
+    members = Members(recipe, recipe.scaled(inputs, 3), inputs, [NOMINAL], seed=3, state=None, key="")
+    efficiency = members.first().efficiency(members.scaled.truth)[members.scaled.matched_fiducial, 0]
+    matched, fiducial = inputs.weight[inputs.matched], inputs.weight[inputs.fiducial].sum()
+    assert (matched / efficiency).sum() == pytest.approx(fiducial, rel=1e-5)
+    assert abs((inputs.weight[inputs.fiducial].sum() - matched.sum()) / fiducial) > 0.1
+    # The network itself is far from it, after one epoch.
+    assert np.corrcoef(efficiency, 1 / (1 + np.exp(-1.2 - inputs.truth[inputs.matched, 0])))[0, 1] < 0.99
 
 
 def test_the_share_of_fakes_follows_the_removal_of_the_prior() -> None:

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from truthward.unfold.base import NOMINAL, Replica
+from truthward.observable import Observable
+from truthward.unfold.base import NOMINAL, Inputs, Replica
 from truthward.unfold.ibu import Bins, Ibu, _Counts
 
 
@@ -37,6 +38,63 @@ def test_formula_against_a_plain_loop(toy):
     for _ in range(3):
         found = counts.step(found)
     np.testing.assert_allclose(found[0], n, rtol=1e-10)
+
+
+def test_counts_with_shares_by_hand():
+    """Two bins, below and above zero: (data - background) times matched / (matched + fakes), and variances with it."""
+    nan = np.nan
+    # truth, reco, pass_truth, pass_reco, weight, signal
+    events = [
+        (-1.0, -1.0, True, True, 6.0, True),
+        (-1.0, +1.0, True, True, 1.0, True),
+        (+1.0, +1.0, True, True, 4.0, True),
+        (+1.0, nan, True, False, 2.0, True),
+        (nan, -1.0, False, True, 2.0, True),
+        (nan, +1.0, False, True, 5.0, True),
+        (nan, -1.0, False, True, 3.0, False),
+        (+1.0, +1.0, True, True, 1.0, False),
+    ]
+    truth, reco, pass_truth, pass_reco, weight, signal = (np.array(column) for column in zip(*events, strict=True))
+    data = np.array([[-1.0], [-2.0], [1.0]], dtype=np.float32)
+    inputs = Inputs(
+        observables=[Observable(name="x0", range=(-4.0, 4.0), bins=2)], truth=truth[:, None], reco=reco[:, None],
+        pass_truth=pass_truth, pass_reco=pass_reco, weight=weight, event_id=np.arange(8, dtype=np.uint64),
+        signal=signal, split=np.zeros(8, dtype=np.uint8), carried={}, data_reco=data, seed=1,
+        data_weight=np.array([5.0, 8.0, 11.0]), data_id=np.arange(3, dtype=np.uint64),
+        data_validation=np.zeros(3, dtype=bool),
+    )  # fmt: skip
+    zero = np.zeros(1)
+    absolute, share = (_Counts.fill([inputs], 0, Bins(zero, zero), s) for s in (False, True))
+    for counts in (absolute, share):
+        assert counts.response[0].tolist() == [[6.0, 1.0], [0.0, 4.0]]
+        assert counts.truth[0].tolist() == [7.0, 6.0]
+        assert counts.matched[0].tolist() == [7.0, 4.0]
+    assert absolute.data[0].tolist() == [13.0, 11.0]
+    assert absolute.data_variance[0].tolist() == [25.0 + 64.0, 121.0]
+    assert absolute.fixed[0].tolist() == [5.0, 6.0]
+    # Matched over signal: 6 / 8 below, 5 / 10 above.
+    assert share.data[0].tolist() == [(13.0 - 3.0) * 0.75, (11.0 - 1.0) * 0.5]
+    assert share.data_variance[0].tolist() == [89.0 * 0.75**2, 121.0 * 0.5**2]
+    assert share.fixed[0].tolist() == [0.0, 0.0]
+    # One step: n_i / matched_i sum_j response_ij data_j / expected_j.
+    (found,) = share.step(share.truth)
+    assert found == pytest.approx([7 / 7 * (6 * 7.5 / 6 + 1 * 5 / 5), 6 / 4 * (4 * 5 / 5)])
+
+
+@pytest.mark.parametrize("fakes", ["absolute", "share"])
+def test_as_many_iterations_are_made_as_are_stated(toy, fakes):
+    inputs, _ = toy(events=2000, simulated=4000)
+    method = Ibu(fakes=fakes, tolerance=0.1)
+    result, columns = unfolded(inputs, fakes=fakes, tolerance=0.1)
+    counts = _Counts.fill([inputs], 0, method.binning(inputs, 0), fakes == "share")
+    n, changes = counts.truth, result.history[0]["changes"]
+    assert result.iterations == len(changes) > 2
+    assert changes[-1] < 0.1 <= min(changes[:-1])
+    for _ in range(result.iterations):
+        n = counts.step(n)
+    edges = np.array([-np.inf, *result.extra["inner_edges"]["x0"], np.inf])
+    found = np.histogram(columns["truth_x0"], edges, weights=columns["weight:x0"])[0]
+    np.testing.assert_allclose(found, n[0], rtol=1e-6)
 
 
 def test_jacobian_against_differences(toy):

@@ -166,3 +166,40 @@ def test_early_stopping_reports_the_held_out_loss(toy):
     history = Omnifold(iterations=1, epochs=3, patience=1, width=8).unfold(inputs, [NOMINAL], seed=1).history
     assert np.isfinite(history[0]["held_out_loss_reco"])
     assert history[0]["epochs_reco"] <= 3
+
+
+@pytest.mark.parametrize("fakes", ["absolute", "share"])
+def test_a_cross_fit_has_the_yield_of_a_plain_unfolding(toy, fakes):
+    """A chain that sees half of the simulation must take it for all of it."""
+    inputs, nature = toy(events=3000, simulated=4000, share=fakes == "share", efficiency=[0.8, 0.8])
+    short = {"iterations": 2, "epochs": 4, "later_epochs": 2, "fakes": fakes}
+    plain, folded = (moments(inputs, **short, folds=folds)[0] for folds in (0, 2))
+    # Both have the same data; trainings on other halves move the yield by their own statistics alone, 1 / sqrt(2000).
+    assert folded[0] == pytest.approx(plain[0], rel=0.05)
+    assert folded[0] == pytest.approx(nature.fiducial_yield(3000), rel=0.1)
+
+
+def test_a_ratio_that_is_wrong_by_a_factor_changes_nothing(toy, monkeypatch):
+    """The networks' normalisation is not trusted: ln 2 on all logits of the reco step comes out again."""
+    reco = module.Training.reco
+
+    def doubled(self, events, iteration):
+        found = reco(self, events, iteration)
+        logits = found.logits
+        return replace(found, logits=lambda x: logits(x) + np.log(2.0))
+
+    inputs, _ = toy(events=600, simulated=1200, background=0.1)
+    small = {"iterations": 2, "epochs": 2, "later_epochs": 1, "width": 8, "depth": 1}
+    for options in ({"fakes": "share", "background": "subtract"}, {"fakes": "share"}, {"fakes": "absolute"}):
+        with monkeypatch.context() as changed:
+            right = moments(inputs, **small | options)
+            changed.setattr(module.Training, "reco", doubled)
+            np.testing.assert_allclose(moments(inputs, **small | options), right, rtol=1e-5, err_msg=str(options))
+
+
+def test_isotonic_calibration_leaves_the_normalisation_of_the_reco_step_right(toy):
+    """Known Gaussians, and networks that are trained for too short a time to know their own normalisation."""
+    inputs, _ = toy(events=6000, simulated=8000)
+    options = FAST | {"iterations": 2, "epochs": 3, "later_epochs": 1, "calibrate": "isotonic"}
+    history = Omnifold(**options).unfold(inputs, [NOMINAL], seed=1).history
+    assert max(abs(h["normalisation_reco"]) for h in history) < 0.1

@@ -66,3 +66,17 @@ def test_an_odd_number_of_draws_states_nothing() -> None:
     sums.add(np.zeros((6, 1)), np.full(6, 0.5))
     assert sums.entry() == {"events_drawn": 6, "yield_unfolded": 3.0, "effective_size_unfolded": 6.0,
                             "largest_over_mean_unfolded": 1.0}  # fmt: skip
+
+
+@pytest.mark.parametrize("even", [False, True])
+def test_noise_is_independent_between_observables_draws_and_events(scaled: Scaled, even: bool) -> None:
+    """20,000 events: a correlation of independent numbers is 0.007, and none is above five times that."""
+    ids, limit = np.arange(20000, dtype=np.uint64), 5 / np.sqrt(20000)
+    first, second = (scaled.noise(ids, k, even=even).numpy() for k in (0, 1))
+    columns = np.concatenate([first, second, first[1:].tolist() + first[:1].tolist()], axis=1)
+    correlation = np.corrcoef(columns.T) - np.eye(6)
+    assert np.abs(correlation).max() < limit
+    # Nor do they go together otherwise: of squares and of ranks beyond a sigma.
+    assert np.abs(np.corrcoef((columns**2).T) - np.eye(6)).max() < limit
+    found = np.quantile(columns, [0.16, 0.5, 0.84], axis=0)
+    np.testing.assert_allclose(found, np.outer([-0.99446, 0.0, 0.99446], np.ones(6)), atol=5 * 1.6 / np.sqrt(20000))

@@ -60,6 +60,28 @@ def test_a_variation_replaces_what_it_has_columns_of(inputs):
         assert varied.data_reco is inputs.data_reco
 
 
+def test_two_systematics_at_once_are_each_their_own(tmp_path, tables):
+    """jes and jes_eta, of other sizes and with weights and acceptances of their own."""
+    columns = tables[0].read([c for c in tables[0].columns if ":" not in c])
+    passed = columns["pass_reco"]
+    for name, size in (("jes", 0.1), ("jes_eta", 0.4)):
+        for i, sign in enumerate((1, -1)):
+            columns[f"reco_x0:{name}:{i}"] = columns["reco_x0"] + np.float32(sign * size)
+    columns["weight:jes_eta:1"] = 3.0 * columns["weight"]
+    columns["pass_reco:jes:1"] = passed & (columns["event_id"] % 4 > 0)
+    columns["reco_x0:jes:1"] = np.where(columns["pass_reco:jes:1"], columns["reco_x0:jes:1"], np.nan)
+    both = Inputs.load(tables[1], table(tmp_path / "s.parquet", columns, "simulation"), OBSERVABLES, seed=1)
+    assert sorted(both.variations) == ["jes", "jes_eta"]
+    for name, i, shift, factor, share in (
+        ("jes", 0, 0.1, 1, 1.0), ("jes", 1, -0.1, 1, 0.75), ("jes_eta", 0, 0.4, 1, 1.0), ("jes_eta", 1, -0.4, 3, 1.0)
+    ):  # fmt: skip
+        varied = both.varied(Replica(f"systematic:{name}", i))
+        moved = varied.pass_reco
+        np.testing.assert_allclose((varied.reco - both.reco)[moved], shift, atol=1e-6)
+        np.testing.assert_allclose(varied.weight, factor * both.weight)
+        assert moved.sum() == pytest.approx(share * passed.sum(), rel=0.02)
+
+
 def test_another_acceptance_and_what_it_needs(tmp_path, tables):
     columns = tables[0].read(tables[0].columns)
     lost = np.flatnonzero(columns["pass_reco"])[:500]
