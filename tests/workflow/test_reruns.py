@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tests.test_layers import layer
 from truthward.checksums import beside, verify
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
@@ -152,8 +153,8 @@ sys.argv = ["snakemake", "-n", "-q", "--configfile", "study.yaml", "--cores", "1
 try:
     runpy.run_module("snakemake", run_name="__main__")
 except SystemExit as end:
-    heavy = ("numpy", "torch", "awkward", "uproot", "fastjet")
-    print("EXIT", end.code, [name for name in heavy if name in sys.modules])
+    print("EXIT", end.code, [name for name in ("torch", "awkward", "uproot", "fastjet") if name in sys.modules])
+    print("OWN", *(name.partition(".")[2] for name in sys.modules if name.startswith("truthward.")))
 """
 
 
@@ -164,6 +165,10 @@ def test_a_dry_run_loads_nothing_heavy(empty) -> None:
         [sys.executable, "probe.py"], cwd=empty.folder, env=environment, capture_output=True, text=True, check=True
     )
     assert "EXIT 0 []" in done.stdout
+    # Snakemake's plug-in for SLURM imports pandas itself; of this package nothing is loaded that could.
+    own = next(line.split()[1:] for line in done.stdout.splitlines() if line.startswith("OWN"))
+    assert {"config", "checks", "fingerprint"} <= set(own)
+    assert [name for name in own if layer(name) > 0] == []
 
 
 def test_a_pin_reruns_what_it_can_change(fork) -> None:
