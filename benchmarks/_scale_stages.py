@@ -48,7 +48,7 @@ def ingest(folder: Path, sample: str) -> int:
 
     data = sample == "pseudodata"
     done = run(
-        build("events.readers", {"kind": "flat_tree", "files": [str(folder / sample / "*.root")]}),
+        build("events.readers", {"kind": "flat_tree", "same_names": True, "files": [str(folder / sample / "*.root")]}),
         output=folder / f"{sample}.parquet",
         closure_output=folder / "truth.parquet" if data else None,
         observables=OBSERVABLES,

@@ -10,7 +10,7 @@ CLOSURE = f"{RESULTS}/ingest/{DATA}.closure_truth.parquet" if STUDY.has_closure 
 def reader(sample, closure=False):
     """The reader's entry: generated samples are flat trees whose branches are named as the columns."""
     entry = STUDY.samples[sample]
-    return (entry.closure_read if closure else entry.read) or {"kind": "flat_tree"}
+    return (entry.closure_read if closure else entry.read) or {"kind": "flat_tree", "same_names": True}
 
 
 def source(sample, closure=False):

@@ -16,10 +16,12 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LIGHT = {
     "artefact",
     "blocks",
+    "columns",
     "observable",
     "plugins",
     "strict",
     "surrogate_options",
+    "syntax",
     "uncertainty",
     "variations",
     "yaml_file",

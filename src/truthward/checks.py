@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from truthward import plugins
+from truthward.columns import check_map, check_selection, level_of, selected
 from truthward.config import Config, Sample
 from truthward.errors import ConfigError
 from truthward.features import check_features, reco_features
@@ -148,8 +149,10 @@ def check(config: Config) -> None:
             raise ConfigError(f"samples: exactly one with role {role} is needed, found {found or 'none'}")
     if not config.observables:
         raise ConfigError("observables: at least one is needed")
+    check_selection(config.selection.model_dump())
     for name, sample in config.samples.items():
         _check_sample(f"samples.{name}", sample, list(config.observables))
+    _check_selected(config)
     check_sources(config)
     if config.calibrate is not None:
         plugins.check("calibrate", config.calibrate, "calibrate")
@@ -197,16 +200,47 @@ def _check_calibrated(config: Config) -> None:
         )
 
 
+def _check_reader(where: str, entry: dict[str, Any]) -> tuple[plugins.Schema, dict[str, Any]]:
+    """The schema of a reader, and its map of columns where it has one."""
+    found = plugins.check("events.readers", entry, where)
+    if found.provides_from is None:
+        return found, {}
+    mapped, key = entry.get(found.provides_from) or {}, f"{where}.{found.provides_from}"
+    if not mapped and not entry.get("same_names"):
+        raise ConfigError(
+            f"{key}: nothing is mapped; write `column: branch`, such as reco_m: jet_mass, or `same_names: true` where "
+            "branches have the names of columns"
+        )
+    check_map(mapped, key)
+    return found, mapped
+
+
+def _check_selected(config: Config) -> None:
+    """A selection may ask for columns that each sample provides; those of generated ones are known to the generator."""
+    for level, names in selected(config.selection.model_dump()).items():
+        for name, sample in config.samples.items():
+            if sample.read is None or sample.read.get("same_names") or (sample.role == "data" and level == "truth"):
+                continue
+            found, mapped = _check_reader(f"samples.{name}.read", sample.read)
+            known = set(mapped) | {f"{level}_{o}" for o in found.provides}
+            if lack := sorted(names - known):
+                raise ConfigError(
+                    f"selection.{level}: samples.{name}.read does not provide {lack[0]}; it provides "
+                    f"{', '.join(sorted(c for c in known if level_of(c) == level))}{plugins.nearest(lack[0], known)}"
+                )
+
+
 def _check_sample(where: str, sample: Sample, observables: list[str]) -> None:
     if sample.generate is not None:
         found = plugins.check("physics.generators", sample.generate, f"{where}.generate")
         provided = {level: set(found.provides) for level in ("truth", "reco")}
     else:
-        found = plugins.check("events.readers", sample.read, f"{where}.read")
+        found, mapped = _check_reader(f"{where}.read", sample.read)
+        if sample.closure_read is not None:
+            _check_reader(f"{where}.closure_read", sample.closure_read)
         provided = {level: set(found.provides) for level in ("truth", "reco")}
         if found.provides_from:
-            mapped = sample.read.get(found.provides_from)
-            if not mapped:  # Branches as they are named in the file: known only when it is opened.
+            if sample.read.get("same_names"):  # What its files have is known only when they are opened.
                 return
             provided = {
                 level: {c.removeprefix(f"{level}_") for c in mapped if c.startswith(f"{level}_")}
@@ -218,8 +252,6 @@ def _check_sample(where: str, sample: Sample, observables: list[str]) -> None:
                 f"{where}.read.{found.provides_from}.{varied[0]}: a variation in a sample of role {sample.role}; only "
                 "the simulation is varied: take it away"
             )
-        if sample.closure_read is not None:
-            plugins.check("events.readers", sample.closure_read, f"{where}.closure_read")
         if sample.role == "data" and provided["truth"] and not found.provides and not sample.closure:
             raise ConfigError(
                 f"{where}.read.{found.provides_from}: maps truth columns for a data sample; remove them, "

@@ -1,5 +1,8 @@
 """Typed errors. Every message names the file, branch or key at fault and the way out."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class TruthwardError(Exception):
     """Base of all errors that the package raises on purpose."""
@@ -31,3 +34,12 @@ class IncompleteError(TruthwardError):
 
 class SpaceError(TruthwardError):
     """A disk, or a quota on it, is full."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """End of a message: the known names closest to `name`, or the first few of them."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=4, cutoff=0.5)
+    if close:
+        return f"nearest names: {', '.join(close)}"
+    return f"there are: {', '.join(known[:12])}{', ...' if len(known) > 12 else ''}" if known else "there are none"

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from truthward.errors import ConfigError, InputError
-from truthward.events.expression import Expression, names
+from truthward.events.expression import Expression
 
 A = np.array([-2.0, 0.0, 0.5, 3.0])
 B = np.array([1, 2, 3, 4], dtype=np.int16)
@@ -104,8 +104,9 @@ def test_what_is_not_on_the_list_is_refused(text):
 def test_names_and_guards():
     expression = Expression("where(isfinite(x), x, 0) * cosh(eta) + Jet.PT[0] + pi")
     assert expression.names == {"x", "eta", "Jet.PT"}
+    assert expression.constants == {"pi"}
     assert expression.guarded == {"x"}
-    assert names(1.5) == set()
+    assert Expression(1.5).names == set()
 
 
 def test_unknown_branch_offers_the_nearest():
@@ -118,9 +119,13 @@ def test_unknown_branch_offers_the_nearest():
 def test_conditions():
     np.testing.assert_array_equal(Expression("(a > 0) & ~(b == 4)").evaluate(BRANCHES), [False, False, True, False])
     np.testing.assert_array_equal(Expression("-1 < a <= 0.5").evaluate(BRANCHES), [False, True, True, False])
-    for text in ("a & b", "~a", "a > 1 & b < 3", "where(a, 1, 2)"):
+    for text in ("a & b", "~a", "where(a, 1, 2)"):
         with pytest.raises(InputError, match="conditions are joined as"):
             Expression(text).evaluate(BRANCHES)
+    # What is wrong whatever the branches are is refused without them.
+    for text, place in (("a > 1 & b < 3", 5), ("~(a + b)", 3), ("where(1 - a, 1, 2)", 7), ("(a > 1) | 3", 11)):
+        with pytest.raises(ConfigError, match=rf"a number where a condition is needed .*, at character {place};"):
+            Expression(text)
 
 
 def test_small_integers_do_not_wrap():

@@ -21,7 +21,7 @@ def read(reader, levels=BOTH, **options):
 
 def test_identity_without_a_map(write_root, events):
     given = events()
-    reader = FlatTree(files=[str(write_root(given))])
+    reader = FlatTree(files=[str(write_root(given))], same_names=True)
     assert reader.columns() == ["truth_m", "reco_m"]
     assert reader.truth() == ["pass_truth", "truth_m"]
     found = read(reader)
@@ -46,7 +46,7 @@ def test_chunks_change_nothing(write_root, events):
     del columns["event_id"]
     counts = np.arange(1000) % 7
     columns["reco_constituents_pt"] = ak.unflatten(np.arange(counts.sum(), dtype=np.float32), counts)
-    reader = FlatTree(files=[str(write_root(columns, parts=3))])
+    reader = FlatTree(files=[str(write_root(columns, parts=3))], same_names=True)
     (whole,) = reader.batches(BOTH)
     for rows in (64, 333, 1000):
         parts = list(reader.batches(BOTH, rows=rows))
@@ -65,7 +65,7 @@ def test_rntuple_in_clusters(tmp_path, events):
         made.extend(parts[1])
         made.extend(parts[2])
     for rows in (100, 700, 10_000):
-        batches = list(FlatTree(files=[str(path)]).batches(BOTH, rows=rows))
+        batches = list(FlatTree(files=[str(path)], same_names=True).batches(BOTH, rows=rows))
         assert max(len(batch["event_id"]) for batch in batches) <= rows
         for name in parts[0]:
             expected = np.concatenate([part[name] for part in parts])
@@ -75,47 +75,48 @@ def test_rntuple_in_clusters(tmp_path, events):
 def test_globs_and_lists(write_root, events, tmp_path, monkeypatch):
     for index in range(3):
         write_root(events(10, first=10 * index), f"part{index}.root")
-    reader = FlatTree(files=[str(tmp_path / "part2.root"), str(tmp_path / "part*.root")])
+    reader = FlatTree(files=[str(tmp_path / "part2.root"), str(tmp_path / "part*.root")], same_names=True)
     assert [path.name for path in reader.paths] == ["part2.root", "part0.root", "part1.root"]
     assert sorted(read(reader)["event_id"]) == list(range(30))
     monkeypatch.chdir(tmp_path)
-    assert len(FlatTree(files=["part?.root"]).paths) == 3
+    assert len(FlatTree(files=["part?.root"], same_names=True).paths) == 3
     (tmp_path / "part0.root").rename(tmp_path / "part[1].root")
-    assert [path.name for path in FlatTree(files=["part[1].root"]).paths] == ["part[1].root"]
+    assert [path.name for path in FlatTree(files=["part[1].root"], same_names=True).paths] == ["part[1].root"]
     with pytest.raises(InputError, match=r"nothing\*\.root: no file matches"):
-        list(FlatTree(files=["nothing*.root"]).batches(BOTH))
+        list(FlatTree(files=["nothing*.root"], same_names=True).batches(BOTH))
     with pytest.raises(InputError, match="empty"):
-        list(FlatTree(files=[]).batches(BOTH))
+        list(FlatTree(files=[], same_names=True).batches(BOTH))
 
 
 def test_ids_come_from_numbers_or_content(write_root, events):
     columns = events(50)
     del columns["event_id"]
     path = write_root(columns)
-    by_content = read(FlatTree(files=[str(path)]))["event_id"]
+    by_content = read(FlatTree(files=[str(path)], same_names=True))["event_id"]
     assert len(set(by_content)) == 50
     moved = shutil.copy(path, path.with_name("moved.root"))
-    np.testing.assert_array_equal(read(FlatTree(files=[str(moved)]), rows=7)["event_id"], by_content)
+    np.testing.assert_array_equal(read(FlatTree(files=[str(moved)], same_names=True), rows=7)["event_id"], by_content)
     numbers = {"run": np.full(50, 1), "lumi": np.arange(50) // 10, "event": np.arange(50)}
-    by_number = read(FlatTree(files=[str(write_root(columns | numbers, "b.root"))]))["event_id"]
+    by_number = read(FlatTree(files=[str(write_root(columns | numbers, "b.root"))], same_names=True))["event_id"]
     order = np.arange(50)[::-1]
     back = {name: values[order] for name, values in (columns | numbers).items()}
-    np.testing.assert_array_equal(read(FlatTree(files=[str(write_root(back, "c.root"))]))["event_id"], by_number[order])
+    backwards = FlatTree(files=[str(write_root(back, "c.root"))], same_names=True)
+    np.testing.assert_array_equal(read(backwards)["event_id"], by_number[order])
     assert len(set(by_number)) == 50
     numbers["run"] = np.full(50, 2)
-    other = read(FlatTree(files=[str(write_root(columns | numbers, "d.root"))]))["event_id"]
+    other = read(FlatTree(files=[str(write_root(columns | numbers, "d.root"))], same_names=True))["event_id"]
     assert not set(other) & set(by_number)
 
 
 def test_processes(write_root, events):
     labels = np.array([0, 1] * 5)
     path = write_root(events(10) | {"is_background": labels.astype(bool)})
-    assert list(read(FlatTree(files=[str(path)]))["process"]) == ["signal", "background"] * 5
+    assert list(read(FlatTree(files=[str(path)], same_names=True))["process"]) == ["signal", "background"] * 5
     path = write_root(events(10) | {"process": labels + 1})
-    reader = FlatTree(files=[str(path)], processes=["signal", "ttbar", "diboson"])
+    reader = FlatTree(files=[str(path)], same_names=True, processes=["signal", "ttbar", "diboson"])
     assert list(read(reader)["process"]) == ["ttbar", "diboson"] * 5
     with pytest.raises(InputError, match="5 events have a number without a label, such as 2"):
-        read(FlatTree(files=[str(path)]))
+        read(FlatTree(files=[str(path)], same_names=True))
 
 
 def test_missing_branch_offers_the_nearest(write_root, events):
@@ -133,18 +134,18 @@ def test_branch_that_only_some_files_have(write_root, events):
     del columns["reco_m"]
     files.append(write_root(columns, "b.root"))
     with pytest.raises(InputError, match=r"b\.root: no branch reco_m"):
-        read(FlatTree(files=[str(path) for path in files]))
+        read(FlatTree(files=[str(path) for path in files], same_names=True))
 
 
 def test_missing_tree_is_named_with_those_there(write_root, events):
     path = write_root(events(), tree="Delphes")
     with pytest.raises(InputError, match="no tree events; there are: Delphes; set `tree`"):
-        read(FlatTree(files=[str(path)]))
+        read(FlatTree(files=[str(path)], tree="events", same_names=True))
 
 
 def test_missing_file(tmp_path):
     with pytest.raises(InputError, match=r"none\.root: no such file"):
-        read(FlatTree(files=[str(tmp_path / "none.root")]))
+        read(FlatTree(files=[str(tmp_path / "none.root")], same_names=True))
 
 
 @pytest.mark.parametrize("kind", ["tree", "ntuple"])
@@ -159,7 +160,7 @@ def test_truncated_file(tmp_path, write_root, events, kind, part):
     content = path.read_bytes()
     path.write_bytes(content[: int(part * len(content))])
     with pytest.raises(InputError, match=r"in\.root: .*truncated.*copy it again"):
-        read(FlatTree(files=[str(path)]))
+        read(FlatTree(files=[str(path)], same_names=True))
 
 
 def test_file_whose_inside_is_damaged(write_root, events):
@@ -168,14 +169,14 @@ def test_file_whose_inside_is_damaged(write_root, events):
     content[len(content) // 3 : len(content) // 3 + 500] = bytes(500)
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"in\.root"):
-        read(FlatTree(files=[str(path)]))
+        read(FlatTree(files=[str(path)], same_names=True))
 
 
 def test_not_a_root_file(tmp_path):
     path = tmp_path / "in.root"
     path.write_text("dear diary")
     with pytest.raises(InputError, match=r"in\.root: cannot be read as a ROOT file"):
-        read(FlatTree(files=[str(path)]))
+        read(FlatTree(files=[str(path)], same_names=True))
 
 
 def test_nan_in_a_branch_behind_a_flag_or_weight(write_root, events):
@@ -205,7 +206,7 @@ def test_tree_with_branches_of_different_lengths(write_root, events, monkeypatch
         uproot.TBranch, "num_entries", property(lambda self: stated(self) - 5 * (self.name == "reco_m")), raising=True
     )
     with pytest.raises(InputError, match=r"branch reco_m has 195 entries where the tree has 200"):
-        read(FlatTree(files=[str(path)]))
+        read(FlatTree(files=[str(path)], same_names=True))
 
 
 def test_dotted_branches(shared_data):
@@ -223,4 +224,4 @@ def test_schema_is_read_without_importing():
     found = schema("events.readers", "flat_tree")
     assert found.required == ("files",)
     assert found.provides_from == "branches"
-    assert found.options["tree"] == ("str", "events")
+    assert found.options["tree"] == ("str | None", None)

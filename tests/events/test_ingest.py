@@ -19,7 +19,7 @@ def run(tmp_path, record, mass):
     def run(path, role="simulation", closure=False, observables=mass, branches=None, **options):
         output, truth = tmp_path / "t.parquet", tmp_path / "truth.parquet"
         return ingest(
-            FlatTree(files=[str(path)], branches=branches or {}),
+            FlatTree(files=[str(path)], branches=branches or {}, same_names=branches is None),
             output=output,
             closure_output=truth if closure else None,
             observables=observables,
@@ -147,7 +147,7 @@ def test_chunks_of_the_generator_change_nothing(tmp_path, record):
         for chunk, path in enumerate(files):
             options = {"events": 900, "seed": 1, "sample": "s", "block": 300, "record": record}
             simulate(Gaussian(), path=path, chunk=chunk, chunks=chunks, **options)
-        reader = FlatTree(files=[str(path) for path in files])
+        reader = FlatTree(files=[str(path) for path in files], same_names=True)
         ingest(reader, output=tmp_path / "t.parquet", observables=[], role="simulation", record=record)
         tables.append(pq.read_table(tmp_path / "t.parquet"))
     assert tables[0].num_rows == 900
@@ -194,7 +194,7 @@ def test_foreign_files(shared_data, tmp_path, record):
     wanted = [Observable(name=n, range=(0, 1), bins=2) for n in ("m", "M", "w", "ln_rho", "tau21", "zg")]
     roles = {"simulation": "simulation", "pseudodata": "data", "pseudodata_truth": "closure_truth"}
     for name, role in roles.items():
-        reader = FlatTree(files=[str(shared_data / "zjets" / f"{name}.root")])
+        reader = FlatTree(files=[str(shared_data / "zjets" / f"{name}.root")], same_names=True)
         ingest(reader, output=tmp_path / f"{role}.parquet", observables=wanted, role=role, record=record)
     simulation = EventTable(tmp_path / "simulation.parquet")
     mask, values = simulation.level("truth", ["m", "zg"])

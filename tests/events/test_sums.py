@@ -95,10 +95,10 @@ def test_ingest_verifies_first_and_records_the_digest(tmp_path, write_root, even
     listing, output = tmp_path / "SUMS", tmp_path / "out.parquet"
     options = {"output": output, "observables": mass, "role": "simulation", "record": record}
     listing.write_text(f"{sha256(path)}  in.root\n")
-    ingest(FlatTree(files=[str(path)]), **options, checksums=listing)
+    ingest(FlatTree(files=[str(path)], same_names=True), **options, checksums=listing)
     assert EventTable(output).metadata["origin"]["sha256"] == [sha256(path)]
     output.unlink()
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(CorruptError, match=r"in\.root: its sha256"):
-        ingest(FlatTree(files=[str(path)]), **options, checksums=listing)
+        ingest(FlatTree(files=[str(path)], same_names=True), **options, checksums=listing)
     assert not output.exists()

@@ -26,8 +26,8 @@ def run(tmp_path, record, mass, write_root):
     def run(columns, branches=None, role="simulation", **options):
         path = write_root({name.replace(":", "__"): values for name, values in columns.items()})
         output = tmp_path / "t.parquet"
-        ingest(FlatTree(files=[str(path)], branches=branches or {}), output=output, observables=mass, role=role,
-               record=record, **options)  # fmt: skip
+        reader = FlatTree(files=[str(path)], branches=branches or {}, same_names=branches is None)
+        ingest(reader, output=output, observables=mass, role=role, record=record, **options)
         return EventTable(output)
 
     return run

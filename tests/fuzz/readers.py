@@ -302,7 +302,7 @@ def _read_publication(path: Path) -> Any:
 
 
 def _flat(path: Path, **options: Any) -> Any:
-    return _batches(FlatTree(files=[str(path)], **options))
+    return _batches(FlatTree(files=[str(path)], same_names="branches" not in options, **options))
 
 
 TARGETS = [

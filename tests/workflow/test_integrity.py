@@ -52,7 +52,7 @@ def test_own_files_are_held_against_their_list(empty) -> None:
     empty.run(made)
     own, listing = empty.path("own.root"), empty.path("SHA256SUMS")
     own.write_bytes(empty.path(made).read_bytes())
-    read = {"kind": "flat_tree", "files": ["own.root"]}
+    read = {"kind": "flat_tree", "files": ["own.root"], "same_names": True}
     entry = {"role": "data", "read": read, "closure": True, "checksums": "SHA256SUMS"}
     empty.study(lambda s: s["samples"].update(pseudodata=entry))
     missing = empty.call(TABLE, "-n", "--configfile", "study.yaml")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import awkward as ak
 import numpy as np
 import pyarrow as pa
 
-from truthward.errors import InputError
+from truthward.columns import level_of
+from truthward.errors import InputError, nearest
 from truthward.events.split import split_of
 from truthward.variations import reco_flag, variation_of
 
@@ -48,28 +48,9 @@ class Batch(dict[str, Any]):
         return Batch({name: values[mask] for name, values in self.items()}, source=self.source, entries=entries)
 
 
-def level_of(column: str) -> str | None:
-    """ "truth" or "reco" for a column of that level, else None.
-
-    >>> level_of("truth_m"), level_of("pass_reco")
-    ('truth', None)
-    """
-    level, _, rest = column.partition("_")
-    return level if level in ("truth", "reco") and rest else None
-
-
 def is_jagged(column: str) -> bool:
     """Whether a column holds a list per event."""
     return level_of(column) is not None and column.partition("_")[2].startswith("constituents_")
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """End of a message: the known names closest to `name`, or the first few of them."""
-    known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=4, cutoff=0.5)
-    if close:
-        return f"nearest names: {', '.join(close)}"
-    return f"there are: {', '.join(known[:12])}{', ...' if len(known) > 12 else ''}" if known else "there are none"
 
 
 def _at(rows: np.ndarray, batch: Batch) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
+from truthward.syntax import ARGUMENTS
+
 Values = Any
 """(N,) numpy array, or awkward array of lists of numbers."""
 
@@ -26,23 +28,10 @@ def _sum(values: Values) -> Values:
     return ak.to_numpy(ak.sum(values, axis=1))
 
 
-FUNCTIONS: dict[str, tuple[int, Callable[..., Values]]] = {
-    **{
-        name: (1, getattr(np, name))
-        for name in ("sqrt", "log", "log10", "exp", "sin", "cos", "tan", "arctan", "sinh", "cosh", "tanh")
-    },
-    "abs": (1, np.abs),
-    "floor": (1, np.floor),
-    "arctan2": (2, np.arctan2),
-    "hypot": (2, np.hypot),
-    "minimum": (2, np.minimum),
-    "maximum": (2, np.maximum),
-    "where": (3, _where),
-    "isfinite": (1, np.isfinite),
-    "count": (1, _count),
-    "sum": (1, _sum),
-}
-"""Name -> number of arguments, function. `where(condition, yes, no)`; angles in radians; `log` is natural."""
+FUNCTIONS: dict[str, Callable[..., Values]] = {
+    name: getattr(np, name) for name in ARGUMENTS if name not in ("where", "count", "sum")
+} | {"where": _where, "count": _count, "sum": _sum}
+"""Name -> function, of as many arguments as `syntax.ARGUMENTS` says."""
 
 
 def _dtype(values: Values) -> np.dtype:

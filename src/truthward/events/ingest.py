@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from truthward.errors import InputError
-from truthward.events.contract import ROLES, Batch, flags, level_of, nearest
+from truthward.columns import level_of
+from truthward.errors import InputError, nearest
+from truthward.events.contract import ROLES, Batch, flags
 from truthward.events.readers import Reader
 from truthward.events.root import CHUNK
 from truthward.events.select import Selection

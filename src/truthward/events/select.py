@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from truthward.errors import ConfigError, InputError
-from truthward.events.contract import Batch, flags, is_jagged, level_of, nearest, refuse_nonfinite
+from truthward.columns import check_selection, level_of
+from truthward.errors import ConfigError, InputError, nearest
+from truthward.events.contract import Batch, flags, is_jagged, refuse_nonfinite
 from truthward.events.expression import Expression
 from truthward.variations import variation_of
 
@@ -21,20 +22,12 @@ class Selection:
         conditions: level -> expression over columns of that level; None or no entry leaves the level as it is.
 
     Raises:
-        ConfigError: an unknown level, or a column of the other level.
+        ConfigError: what `columns.check_selection` refuses.
     """
 
     def __init__(self, conditions: Mapping[str, str | None]) -> None:
-        for level in conditions:
-            if level not in ("truth", "reco"):
-                raise ConfigError(f"selection.{level}: no such level; valid: truth, reco")
+        check_selection(conditions)
         self._conditions = {level: Expression(text) for level, text in conditions.items() if text is not None}
-        for level, condition in self._conditions.items():
-            for name in sorted(condition.names):
-                if not name.startswith(f"{level}_"):
-                    raise ConfigError(
-                        f"selection.{level}: {name} is not of this level; use columns named {level}_<name>"
-                    )
 
     @property
     def applied(self) -> dict[str, str]:

@@ -18,8 +18,9 @@ import numpy as np
 import pyarrow as pa
 
 from truthward.artefact import atomic
-from truthward.errors import InputError
-from truthward.events.contract import PROCESS, ROLES, Batch, is_jagged, level_of, nearest, to_arrow
+from truthward.columns import level_of
+from truthward.errors import InputError, nearest
+from truthward.events.contract import PROCESS, ROLES, Batch, is_jagged, to_arrow
 from truthward.events.identity import Ids
 from truthward.events.parquet import Parquet, finish, writer
 from truthward.provenance import Record

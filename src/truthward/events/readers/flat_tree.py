@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -9,34 +10,48 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
+from truthward.columns import NUMBERS, OTHERS, check_map, level_of
 from truthward.errors import ConfigError, InputError
-from truthward.events.contract import ROLES, SIGNAL, Batch, identities, level_of, nearest, refuse_nonfinite
+from truthward.events.contract import ROLES, SIGNAL, Batch, identities, refuse_nonfinite
 from truthward.events.expression import Expression
 from truthward.events.identity import combine
 from truthward.events.readers import Reader
-from truthward.events.root import CHUNK, opened
+from truthward.events.root import CHUNK, Tree, opened
+from truthward.events.survey import Survey
 from truthward.variations import column_of, variation_of
 
-_NUMBERS = ("run", "lumi", "event")
-_OTHERS = ("pass_truth", "pass_reco", "weight", "event_id", *_NUMBERS, "process", "is_background")
+log = logging.getLogger(__name__)
+
+_ALIKE = {
+    "eventnumber": "event",
+    "runnumber": "run",
+    "lumiblock": "lumi",
+    "luminosityblock": "lumi",
+    "eventweight": "weight",
+    "event_weight": "weight",
+    "genweight": "weight",
+    "mcweight": "weight",
+}
+"""Names of branches, in small letters, that others give to columns."""
 
 
 class FlatTree(Reader):
-    """Reads flat trees; each column is an expression over branches (see `events.expression`).
+    """Reads flat trees; each column is an expression over branches (see `truthward.syntax`).
 
-    Without a map, branches named `truth_*` and `reco_*` are taken as they are. `pass_truth`, `pass_reco`, `weight`,
-    `event_id`, `run`, `lumi`, `event`, `process` and `is_background` are taken from branches of these names unless the
-    map says otherwise. Without a flag every event passes; without a weight it is 1; without any id it is made of the
-    content of the file and the entry.
+    A branch is used where the map names it, and nowhere else; the log mentions those that have the name of a column and
+    are not used. Without a flag every event passes; without a weight it is 1; without any id it is made of the content
+    of the file and the entry. A file without entries changes nothing.
 
     Variations of the simulation (see `truthward.variations`) are columns of their own in the map, such as
-    "reco_m:jes:0", "pass_reco:jes:0" or "weight:scale:1"; without a map they are taken from branches named
+    "reco_m:jes:0", "pass_reco:jes:0" or "weight:scale:1"; with `same_names` they are taken from branches named
     `reco_m__jes__0` and so on. Other tables than those of simulation have none of them.
 
     Args:
         files: paths and globs.
-        tree: name of the TTree or RNTuple.
+        tree: name of the TTree or RNTuple; None: the only one of each file.
         branches: column -> expression, such as {"truth_m": "mass / 1000", "pass_reco": "reco_pt > 150"}.
+        same_names: also use every branch that has the name of a column, as the files of generators here have them; the
+            map goes before. Such a branch is in all files that have entries, or in none.
         processes: label of each number in a numeric `process` (or false and true of `is_background`).
 
     A branch that a flag or weight is computed from must be finite in all events, unless the expression itself asks
@@ -50,37 +65,44 @@ class FlatTree(Reader):
         self,
         *,
         files: list[str],
-        tree: str = "events",
+        tree: str | None = None,
         branches: dict[str, Any] = {},  # noqa: B006 -- a literal, for the schema; never changed
+        same_names: bool = False,
         processes: list[str] = ["signal", "background"],  # noqa: B006
     ) -> None:
         super().__init__(files)
         self.tree = tree
-        for column in branches:
-            if ":" in column and not variation_of(column):
-                raise ConfigError(
-                    f"branches.{column}: not a variation; it is reco_<observable>:<systematic>:<index>, or pass_reco "
-                    "or weight in place of the observable, with indices from 0"
-                )
-            if level_of(column) and not variation_of(column) and not column.isidentifier():
-                raise ConfigError(f"branches.{column}: the name of a column has letters, digits and _ alone")
-            if not level_of(column) and column.partition(":")[0] not in _OTHERS:
-                raise ConfigError(
-                    f"branches.{column}: not a column; it is truth_<name>, reco_<name>, {', '.join(_OTHERS)}; "
-                    f"{nearest(column, _OTHERS)}"
-                )
+        check_map(branches)
+        if not branches and not same_names:
+            raise ConfigError("branches: nothing is mapped; write `column: branch`, or `same_names: true`")
         self.branches = dict(branches)
+        self.same_names = same_names
         self.processes = list(processes)
+
+    @cached_property
+    def survey(self) -> Survey:
+        """What the files have."""
+        return Survey(self.paths, self.tree)
 
     @cached_property
     def mapping(self) -> dict[str, Expression]:
         """Column -> expression, as it stands for these files."""
-        with opened(self.paths[0], self.tree) as tree:
-            present = tree.branches
-        plain = [name for name in present if name.isidentifier() and (level_of(name) or column_of(name) != name)]
-        texts = dict(self.branches) or {column_of(name): name for name in plain}
-        texts = {name: name for name in _OTHERS if name in present} | texts
-        return {column: Expression(text) for column, text in texts.items()}
+        texts = {column: Expression(text) for column, text in self.branches.items()}
+        if self.same_names:
+            why = "it has the name of a column, and `same_names` is true"
+            named = {column_of(name): name for name in self.survey.branches if name.isidentifier()}
+            named = {c: name for c, name in named.items() if _is_column(c) and c not in texts}
+            return {c: Expression(name) for c, name in named.items() if self.survey.has(name, why)} | texts
+        used = set().union(*(expression.names for expression in texts.values()))
+        free = [(_looks_like(name), name) for name in self.survey.branches if name not in used]
+        lines = [f'"{c}": {name}' if ":" in c else f"{c}: {name}" for c, name in free if c and c not in texts]
+        if lines:
+            log.warning(
+                "%s: the map does not name these, so they are not used; what they look like, as in `branches`: %s",
+                self.survey.all[0].path,
+                ", ".join(lines),
+            )
+        return texts
 
     def columns(self) -> list[str]:
         """Columns `truth_*` and `reco_*` and variations that the map gives."""
@@ -89,9 +111,8 @@ class FlatTree(Reader):
     def truth(self) -> list[str]:
         """Truth columns of the map, and branches of the file that are named as truth."""
         found = [column for column in self.mapping if level_of(column) == "truth" or column == "pass_truth"]
-        for path in self.paths:
-            with opened(path, self.tree) as tree:
-                found += [name for name in tree.branches if level_of(name) == "truth" or name == "pass_truth"]
+        named = dict.fromkeys(name for file in self.survey.all for name in file.branches)
+        found += [name for name in named if level_of(name) == "truth" or name == "pass_truth"]
         return list(dict.fromkeys(found))
 
     def unflagged(self, levels: Sequence[str]) -> list[str]:
@@ -104,7 +125,7 @@ class FlatTree(Reader):
         return {
             "reader": "flat_tree",
             "files": [path.name for path in self.paths],
-            "tree": self.tree,
+            "tree": ", ".join(self.survey.trees),
             "branches": texts,
         }
 
@@ -112,22 +133,35 @@ class FlatTree(Reader):
         """See `Reader.batches`."""
         flags = [f"pass_{level}" for level in levels]
         wanted = self._wanted(levels)
-        for path in self.paths:
-            with opened(path, self.tree) as tree:
-                for column, expression in wanted.items():
-                    tree.require(sorted(expression.names), f"{column}: {expression.text}")
-                names = sorted(set().union(*(expression.names for expression in wanted.values())))
-                # 64 bits of the file's content: the same wherever it lies and whatever its name.
-                seed = None if {"event_id", "event"} & set(wanted) else int(self.digests[path][:16], 16)
-                for first, arrays in tree.chunks(names or tree.branches[:1], rows):
-                    size = len(next(iter(arrays.values())))
-                    entries = first + np.arange(size)
-                    yield self._batch(wanted, flags, seed, Batch(arrays, source=str(tree.path), entries=entries), size)
+        names: set[str] = set()
+        for column, expression in wanted.items():
+            self.survey.require(sorted(expression.names), f"{column}: {expression.text}")
+            why = f"it would stand for the constant in {column}: {expression.text}"
+            names |= expression.names | {name for name in expression.constants if self.survey.has(name, why)}
+        for file in self.survey.all:
+            if file.entries:
+                with opened(file.path, file.tree) as tree:
+                    for column, expression in wanted.items():
+                        tree.require(sorted(expression.names), f"{column}: {expression.text}")
+                    yield from self._read(tree, wanted, flags, sorted(names), rows)
+
+    def _read(
+        self, tree: Tree, wanted: Mapping[str, Expression], flags: Sequence[str], names: Sequence[str], rows: int
+    ) -> Iterator[Batch]:
+        # 64 bits of the file's content: the same wherever it lies and whatever its name.
+        seed = None if {"event_id", "event"} & set(wanted) else int(self.digests[tree.path][:16], 16)
+        whole = tree.num_entries
+        # Where the map has numbers alone, nothing is read.
+        pieces = tree.chunks(names, rows) if names else ((first, {}) for first in range(0, whole, rows))
+        for first, arrays in pieces:
+            size = len(next(iter(arrays.values()), range(first, min(first + rows, whole))))
+            entries = first + np.arange(size)
+            yield self._batch(wanted, flags, seed, Batch(arrays, source=str(tree.path), entries=entries), size)
 
     def _wanted(self, levels: Sequence[str]) -> dict[str, Expression]:
-        named = [f"pass_{level}" for level in levels] + [name for name in _OTHERS if not name.startswith("pass_")]
+        named = [f"pass_{level}" for level in levels] + [name for name in OTHERS if not name.startswith("pass_")]
         if "event_id" in self.mapping:
-            named = [name for name in named if name not in _NUMBERS]
+            named = [name for name in named if name not in NUMBERS]
         if tuple(levels) == ROLES["simulation"]:
             named += [name for name in self.mapping if variation_of(name)]
         return {
@@ -150,13 +184,13 @@ class FlatTree(Reader):
             except InputError as error:
                 raise InputError(f"{arrays.source}: {column}: {error}") from error
             # An expression without a branch, such as a constant weight, is one number.
-            columns[column] = value if expression.names else np.full(size, value)
+            columns[column] = value if isinstance(value, ak.Array) or np.ndim(value) else np.full(size, value)
         for flag in flags:
             columns.setdefault(flag, np.ones(size, dtype=bool))
         columns.setdefault("weight", np.ones(size))
         columns["process"] = self._process(columns, arrays, size)
         columns["event_id"] = _ids(columns, arrays, seed)
-        kept = [name for name in columns if name not in _NUMBERS and name != "is_background"]
+        kept = [name for name in columns if name not in NUMBERS and name != "is_background"]
         return arrays.like({name: columns[name] for name in kept})
 
     def _process(self, columns: Mapping[str, Any], arrays: Batch, size: int) -> np.ndarray:
@@ -177,6 +211,18 @@ class FlatTree(Reader):
         return np.asarray(self.processes)[number.astype(int)]
 
 
+def _is_column(name: str) -> bool:
+    return bool(level_of(name) or variation_of(name) or name in OTHERS)
+
+
+def _looks_like(branch: str) -> str:
+    """Column of no level, or variation, that a branch seems to be, or nothing."""
+    column, small = column_of(branch), branch.lower()
+    if variation_of(column):
+        return column
+    return _ALIKE.get(small, small if small in OTHERS else "")
+
+
 def _finite(arrays: Batch, name: str, column: str) -> None:
     values = arrays[name]
     if isinstance(values, ak.Array):
@@ -191,5 +237,5 @@ def _ids(columns: Mapping[str, Any], arrays: Batch, seed: int | None) -> np.ndar
         return columns["event_id"]
     if seed is not None:
         return combine(np.full(len(arrays.entries), seed, dtype=np.uint64), arrays.entries)
-    parts = [columns[name] for name in _NUMBERS if name in columns]
+    parts = [columns[name] for name in NUMBERS if name in columns]
     return combine(*(identities(part, arrays) for part in parts))

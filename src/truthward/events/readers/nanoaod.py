@@ -14,6 +14,7 @@ from truthward.events.contract import Batch, refuse_nonfinite
 from truthward.events.identity import combine
 from truthward.events.readers import Reader
 from truthward.events.root import CHUNK, Tree, opened
+from truthward.events.survey import Survey
 
 _QUANTITIES = ("pt", "eta", "phi", "mass")
 _NUMBERS = ("run", "luminosityBlock", "event")
@@ -71,7 +72,7 @@ class Nanoaod(Reader):
         self.process = process
 
     def columns(self) -> list[str]:
-        """Columns of the levels that the first file has."""
+        """Columns of the levels that the files have."""
         levels = ("truth", "reco") if self._generated else ("reco",)
         return [f"{level}_{name}" for level in levels for name in self.PROVIDES]
 
@@ -80,9 +81,14 @@ class Nanoaod(Reader):
         return self._generated
 
     @cached_property
+    def survey(self) -> Survey:
+        """What the files have."""
+        return Survey(self.paths, self.tree)
+
+    @cached_property
     def _generated(self) -> list[str]:
-        with opened(self.paths[0], self.tree) as tree:
-            return [name for name in tree.branches if name.startswith("GenJet_")]
+        named = [name for name in self.survey.branches if name.startswith("GenJet_")]
+        return [name for name in named if self.survey.has(name, "simulation has generator jets, data has none")]
 
     def describe(self, levels: Sequence[str]) -> dict[str, Any]:
         """Files and options."""
@@ -101,21 +107,24 @@ class Nanoaod(Reader):
 
     def batches(self, levels: Sequence[str], *, rows: int = CHUNK) -> Iterator[Batch]:
         """See `Reader.batches`; `rows` counts collisions, not jets."""
-        for path in self.paths:
-            with opened(path, self.tree) as tree:
-                # Matching is done even where one level alone is asked for: ids must be the same in both tables.
-                paired = any(name.startswith("GenJet_") for name in tree.branches)
-                for first, arrays in tree.chunks(self._needed(tree, paired or "truth" in levels), rows):
-                    yield self._rows(tree, first, arrays, levels, paired)
+        # Matching is done even where one level alone is asked for: ids must be the same in both tables.
+        paired = bool(self._generated)
+        names = self._needed(paired or "truth" in levels)
+        for file in self.survey.all:
+            if file.entries:
+                with opened(file.path, file.tree) as tree:
+                    tree.require(names, "NanoAOD jets")
+                    for first, arrays in tree.chunks(names, rows):
+                        yield self._rows(tree, first, arrays, levels, paired)
 
-    def _needed(self, tree: Tree, paired: bool) -> list[str]:
+    def _needed(self, paired: bool) -> list[str]:
         names = [*_NUMBERS, *(f"Jet_{name}" for name in _QUANTITIES)]
         if paired:
             names += [f"GenJet_{name}" for name in _QUANTITIES] + ["Jet_genJetIdx"] * (self.match == "index")
-        tree.require(names, "NanoAOD jets")
+        self.survey.require(names, "NanoAOD jets")
         # Real data has no generator weight; a name that was written by hand must be there.
-        if self.weight != "genWeight" or (paired and "genWeight" in tree.branches):
-            tree.require([self.weight], "weight")
+        if self.weight != "genWeight" or (paired and self.survey.has("genWeight", "without it a weight is 1")):
+            self.survey.require([self.weight], "weight")
             names.append(self.weight)
         return names
 
