@@ -74,7 +74,7 @@ def test_features_that_cannot_be_are_refused(entry, said) -> None:
 
 
 def test_features_are_taken_from_a_map_and_from_what_the_calibration_adds() -> None:
-    """Of files without a map only a job can tell."""
+    """Of branches that have the names of columns only a job can tell."""
     branches = {f"{level}_{n}": n for level in ("truth", "reco") for n in ("x0", "jet_pt")} | {"reco_flow": "flow"}
     content = changed("samples.simulation", {"role": "simulation", "read": {
         "kind": "flat_tree", "files": ["s.root"], "branches": branches}})  # fmt: skip
@@ -97,6 +97,10 @@ def test_features_are_taken_from_a_map_and_from_what_the_calibration_adds() -> N
         parse(content)
     for sample in content["samples"].values():
         del sample["read"]["branches"]
+    with pytest.raises(ConfigError, match=r"simulation\.read\.branches: nothing is mapped; .*`same_names: true`"):
+        parse(content)
+    for sample in content["samples"].values():
+        sample["read"]["same_names"] = True
     parse(content)
 
 
@@ -306,3 +310,66 @@ def test_learned_systematics_travel_with_the_options_they_use() -> None:
         "s": {"kind": "hidden", "columns": ["truth_em"], "sample": "herwig"},
     }
     assert {n: Systematic(**entry).used() for n, entry in config.learned().items()} == config.learned()
+
+
+MAPPED = {"truth_x0": "t", "reco_x0": "r / 1000", "pass_reco": "(r > 20) & ok"}
+
+
+def read_by_map(content: dict) -> dict:
+    """The study with both samples read from files by a map."""
+    content["samples"] = {
+        "simulation": {"role": "simulation", "read": {"kind": "flat_tree", "files": ["s"], "branches": dict(MAPPED)}},
+        "data": {
+            "role": "data",
+            "read": {"kind": "flat_tree", "files": ["d"], "branches": {"reco_x0": "r"}},
+            "closure_read": {"kind": "flat_tree", "files": ["c"], "branches": {"truth_x0": "t"}},
+        },
+    }
+    content["calibrate"] = None
+    return content
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "said"),
+    [
+        ("samples.simulation.read.branches.reco_x0", "r / ", "not an expression (invalid syntax) at its end"),
+        (
+            "samples.simulation.read.branches.reco_x0",
+            "r + sqr(r)",
+            "no function sqr; nearest names: sqrt, at character 5",
+        ),
+        ("samples.simulation.read.branches.weight", "w % 2", "'w % 2' is not allowed, at character 1"),
+        ("samples.simulation.read.branches.weight", ["w"], "['w'] given; an expression over branches is expected"),
+        ("samples.simulation.read.branches.weight", "`w", "a backtick without its partner, at character 1"),
+        ("samples.simulation.read.branches.weight", "2`w`", "an operator is missing beside `w`, at character 2"),
+        ("samples.simulation.read.branches.pass_reco", "r > 2 & r < 3", "a number where a condition is needed"),
+        ("samples.simulation.read.branches.recox0", "r", "not a column; it is truth_<name>"),
+        ("samples.data.read.branches.reco_x0", "(`jet pt` + \u00b5) * a[1000]", "from 0 to 999, at character 20"),
+        ("samples.data.closure_read.branches.truth_x0", "t t", "not an expression (invalid syntax) at character"),
+        ("samples.data.closure_read.branches", {}, "nothing is mapped; write `column: branch`"),
+        ("selection.reco", "reco_x0 > > 1", "not an expression (invalid syntax) at character 11"),
+        ("selection.reco", "truth_x0 > 1", "truth_x0 is not of this level"),
+        ("selection.truth", "truth_x0 + 1", "is a number; write a condition"),
+        ("selection.truth", "truth_x0", "is a number; write a condition"),
+        ("selection.reco", "reco_x1 > 1", "samples.simulation.read does not provide reco_x1; it provides reco_x0"),
+    ],
+)
+def test_expressions_are_refused_before_any_file_is_opened(key, text, said):
+    content = read_by_map(changed("seed", 1))
+    parse(content)
+    *path, last = key.split(".")
+    part = content
+    for name in path:
+        part = part.setdefault(name, {})
+    part[last] = text
+    with pytest.raises(ConfigError) as error:
+        parse(content)
+    assert str(error.value).startswith(f"config: {key}: ")
+    assert said in str(error.value)
+
+
+def test_columns_of_same_names_are_known_to_the_files_alone():
+    content = read_by_map(changed("seed", 1))
+    content["samples"]["simulation"]["read"] = {"kind": "flat_tree", "files": ["s"], "same_names": True}
+    content["selection"] = {"truth": "truth_x1 > 1"}
+    parse(content)

@@ -79,8 +79,8 @@ def _provided(config: Config, sample: Sample, level: str) -> set[str] | None:
     schema = plugins.check(package, entry, package)
     found = set(schema.provides) | (set(schema.provides_truth) if level == "truth" else set())
     if schema.provides_from:
-        mapped = entry.get(schema.provides_from)
-        if not mapped:
+        mapped = entry.get(schema.provides_from) or {}
+        if entry.get("same_names"):
             return None
         found = {c.removeprefix(f"{level}_") for c in mapped if c.startswith(f"{level}_")}
     if config.calibrate is not None and level == "reco":

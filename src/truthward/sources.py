@@ -138,7 +138,8 @@ def check_sources(config: Config) -> None:
         if large := [n for n, s in config.variations().items() if s["replicas"] > 2]:
             raise ConfigError(f"systematics.{large[0]}.replicas: {where} makes two variations, up and down")
         return
-    mapped = config.samples[name].read.get("branches")
+    read = config.samples[name].read
+    mapped = None if read.get("same_names") else read.get("branches")
     if mapped and (lack := missing(config.variations(), mapped)):
         raise ConfigError(f"samples.{name}.read.branches: {lack}; map it, or ask for fewer replicas")
 
@@ -171,6 +172,6 @@ def _provided(sample: Sample) -> dict[str, set[str]] | None:
         return None
     schema = plugins.schema("events.readers", sample.read["kind"])
     mapped = sample.read.get(schema.provides_from) if schema.provides_from else None
-    if not mapped:
+    if not mapped or sample.read.get("same_names"):
         return None
     return {lv: {c.removeprefix(f"{lv}_") for c in mapped if c.startswith(f"{lv}_")} for lv in ("truth", "reco")}

@@ -134,7 +134,7 @@ class Syntax:
 
     def _place(self, line: int | None, column: int | None) -> str:
         if not line or not column:
-            return ""
+            return " at its end" if self.text else ""
         before = sum(len(each) + 1 for each in self._plain.split("\n")[: line - 1])
         return f" at character {min(before + column, len(self.text) + 1)}"
 

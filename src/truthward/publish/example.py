@@ -101,9 +101,12 @@ def write_example(path: Path, example: Example, study: str) -> None:
 def _canonical(expression: str) -> str:
     """The checked expression in Python's own words: what it means, without comments, which others would run."""
     try:
-        return ast.unparse(ast.parse(Expression(expression).text, mode="eval"))
+        checked = Expression(expression)
     except ConfigError as error:
         raise ConfigError(f"publish.example: {error}") from error
+    if "`" in checked.text:
+        raise ConfigError(f"publish.example: {checked.text!r} has backticks; observables are named without")
+    return ast.unparse(ast.parse(checked.text, mode="eval"))
 
 
 def _formula(expression: str, known: list[str]) -> tuple[str, list[str]]:
