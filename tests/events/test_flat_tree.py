@@ -8,6 +8,7 @@ import pytest
 import uproot
 
 from truthward.errors import ConfigError, InputError
+from truthward.events.identity import combine
 from truthward.events.readers.flat_tree import FlatTree
 from truthward.plugins import build, schema
 
@@ -106,6 +107,17 @@ def test_ids_come_from_numbers_or_content(write_root, events):
     numbers["run"] = np.full(50, 2)
     other = read(FlatTree(files=[str(write_root(columns | numbers, "d.root"))], same_names=True))["event_id"]
     assert not set(other) & set(by_number)
+
+
+def test_ids_know_run_from_event_whatever_the_order_of_the_map(write_root, events):
+    numbers = {"a": np.array([1, 2]), "b": np.array([7, 7]), "c": np.array([2, 1])}
+    path = str(write_root(numbers | {"reco_m": np.ones(2)}))
+    lines = [("run", "a"), ("lumi", "b"), ("event", "c")]
+    mapped = [dict([("reco_m", "reco_m"), *order]) for order in (lines, lines[::-1])]
+    first, second = (read(FlatTree(files=[path], branches=each), ("reco",))["event_id"] for each in mapped)
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(first, combine(numbers["a"], numbers["b"], numbers["c"]))
+    assert first[0] != first[1], "run 1, event 2 is not run 2, event 1"
 
 
 def test_processes(write_root, events):

@@ -313,3 +313,23 @@ def test_a_table_of_files_of_which_one_is_empty(tmp_path, events, mass, record):
     assert table.num_rows == (events(50)["pass_truth"] | events(50)["pass_reco"]).sum()
     assert table.metadata["origin"]["files"] == ["a.root", "b.root"]
     assert table.metadata["origin"]["branches"]["pass_reco"] == "pass_reco"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PermissionError(13, "Permission denied"), "cannot be read .*see to permissions and the disk"),
+        (ModuleNotFoundError("install the xrootd package"), "needs a package that is not installed"),
+        (MemoryError(), "does not fit into memory"),
+        (KeyError("fBranches"), "truncated or damaged"),
+    ],
+)
+def test_what_is_not_the_files_fault_is_not_laid_on_it(write_root, events, monkeypatch, error, said):
+    path = write_root(events())
+
+    def fails(*args, **options):
+        raise error
+
+    monkeypatch.setattr(uproot, "open", fails)
+    with pytest.raises(InputError, match=rf"in\.root: .*{said}"):
+        read(FlatTree(files=[str(path)], branches=MAP))

@@ -12,10 +12,10 @@ from truthward.columns import level_of
 from truthward.errors import InputError, nearest
 from truthward.events.contract import ROLES, Batch, flags
 from truthward.events.readers import Reader
-from truthward.events.root import CHUNK
 from truthward.events.select import Selection
 from truthward.events.sums import check
 from truthward.events.table import write_table
+from truthward.events.tree import CHUNK
 from truthward.observable import Observable
 from truthward.provenance import Record
 from truthward.variations import missing

@@ -10,7 +10,8 @@ from typing import Any
 
 from truthward.artefact import sha256
 from truthward.events.contract import Batch
-from truthward.events.root import CHUNK, expand
+from truthward.events.root import expand
+from truthward.events.tree import CHUNK
 
 
 class Reader(ABC):

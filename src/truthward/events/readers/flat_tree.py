@@ -16,8 +16,9 @@ from truthward.events.contract import ROLES, SIGNAL, Batch, identities, refuse_n
 from truthward.events.expression import Expression
 from truthward.events.identity import combine
 from truthward.events.readers import Reader
-from truthward.events.root import CHUNK, Tree, opened
+from truthward.events.root import opened
 from truthward.events.survey import Survey
+from truthward.events.tree import CHUNK, Tree
 from truthward.variations import column_of, variation_of
 
 log = logging.getLogger(__name__)

@@ -13,8 +13,9 @@ from truthward.errors import InputError
 from truthward.events.contract import Batch, refuse_nonfinite
 from truthward.events.identity import combine
 from truthward.events.readers import Reader
-from truthward.events.root import CHUNK, Tree, opened
+from truthward.events.root import opened
 from truthward.events.survey import Survey
+from truthward.events.tree import CHUNK, Tree
 
 _QUANTITIES = ("pt", "eta", "phi", "mass")
 _NUMBERS = ("run", "luminosityBlock", "event")
