@@ -9,8 +9,10 @@ import sys
 from snakemake.utils import min_version
 
 import truthward.checks
+from truthward import verdicts
 from truthward.array_task import become_own_job
 from truthward.errors import ConfigError
+from truthward.notes import notes
 
 min_version("9.0")
 become_own_job()
@@ -27,12 +29,18 @@ except ConfigError as error:
     sys.exit(f"ConfigError: {error}")
 
 
+onstart:
+    print(*notes(STUDY), sep="\n", file=sys.stderr)
+
+
 onsuccess:
     kept.forget(RESULTS, recorded)
+    print(verdicts.shown(Path(RESULTS), METHODS), file=sys.stderr)
 
 
 onerror:
     kept.forget(RESULTS, recorded)
+    print(verdicts.shown(Path(RESULTS), METHODS), file=sys.stderr)
 
 
 # Of no effect but with `--software-deployment-method apptainer`; envs/container.def says how it is built.

@@ -84,7 +84,7 @@ rule amplify_figures:
     log:
         "results/{study}/logs/amplify_figures/{model}.log",
     params:
-        spec=spec(),
+        spec=spec(label=LABEL),
         code=code("amplify_figures"),
     script:
         "../workflow/scripts/amplify_figures.py"

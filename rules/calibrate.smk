@@ -38,7 +38,7 @@ if STUDY.calibrate:
         params:
             spec=spec(
                 calibrate=STUDY.calibrate,
-                observables=STUDY.observable_list(),
+                observables=STUDY.unfolded_list(),
                 alternatives=OTHERS,
             ),
             code=code("calibrate", ("calibrate", STUDY.calibrate["kind"])),
@@ -64,7 +64,7 @@ if STUDY.calibrate:
         log:
             "results/{study}/logs/calibrate_figures.log",
         params:
-            spec=spec(),
+            spec=spec(label=LABEL),
             code=code("calibrate_figures"),
         script:
             "../workflow/scripts/calibrate_figures.py"

@@ -21,6 +21,8 @@ LEARNED = STUDY.learned()
 OTHERS = [name for name, sample in STUDY.samples.items() if sample.role == "alternative"]
 AMPLIFIED = MODELS if STUDY.amplify else []
 RESULTS = f"results/{STUDY.study}"
+LABEL = STUDY.report.model_dump()
+
 # Of all that trains: samples that cannot be unfolded as they are end the study before. Ancient, since only that it is
 # there matters: what it looks at are inputs of the trainings too, and a changed figure trains nothing anew.
 EXAMINED = ancient(f"{RESULTS}/ingest/summary.json")

@@ -127,6 +127,7 @@ rule ingest_summary:
             samples={"simulation": SIMULATION, "data": DATA, "alternatives": OTHERS},
             ingest=STUDY.ingest.model_dump(),
             observables=STUDY.observable_list(),
+            notes=notes(STUDY),
         ),
         code=code("ingest_summary"),
     script:
@@ -152,7 +153,7 @@ rule ingest_figures:
     log:
         "results/{study}/logs/ingest_figures.log",
     params:
-        spec=spec(observables=STUDY.observable_list()),
+        spec=spec(observables=STUDY.observable_list(), label=LABEL),
         code=code("ingest_figures"),
     script:
         "../workflow/scripts/ingest_figures.py"

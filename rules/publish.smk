@@ -1,6 +1,6 @@
 """What others reuse: truth-level events with weight and replicas, and all that is needed to read them.
 
-INPUTS:  results/<study>/unfold/<method>/unfolded.parquet
+INPUTS:  results/<study>/unfold/<method>/unfolded.parquet, validate/<method>.json: what it says of the method decides
 OUTPUTS: results/<study>/publication/
 """
 
@@ -12,7 +12,8 @@ rule publish_all:
 
 rule publish:
     input:
-        f"results/{{study}}/unfold/{STUDY.publish.method}/unfolded.parquet",
+        unfolded=f"results/{{study}}/unfold/{STUDY.publish.method}/unfolded.parquet",
+        validated=f"results/{{study}}/validate/{STUDY.publish.method}.json",
     output:
         events="results/{study}/publication/events.parquet",
         metadata="results/{study}/publication/metadata.json",
@@ -30,6 +31,7 @@ rule publish:
             study=STUDY.study,
             publish=STUDY.publish.model_dump() | {"particle_level": STUDY.particle_level()},
             observables=STUDY.observable_list(),
+            model=STUDY.model_families(),
         ),
         code=code("publish"),
     script:

@@ -24,7 +24,7 @@ rule report_summary:
     log:
         "results/{study}/logs/report_summary.log",
     params:
-        spec=spec(study=STUDY.study, methods=METHODS, observables=STUDY.observable_list()),
+        spec=spec(study=STUDY.study, methods=METHODS, observables=STUDY.observable_list(), label=LABEL),
         code=code("report_summary"),
     script:
         "../workflow/scripts/report_summary.py"

@@ -72,7 +72,7 @@ rule stress_figures:
     log:
         "results/{study}/logs/stress_figures.log",
     params:
-        spec=spec(),
+        spec=spec(label=LABEL),
         code=code("stress_figures"),
     script:
         "../workflow/scripts/stress_figures.py"

@@ -28,7 +28,7 @@ rule surrogate:
         spec=lambda w: spec(
             model=STUDY.surrogate.models[w.model],
             training=STUDY.surrogate.model_dump(exclude={"models"}),
-            observables=STUDY.observable_list(),
+            observables=STUDY.unfolded_list(),
         ),
         code=lambda w: code("surrogate", ("models", STUDY.surrogate.models[w.model]["kind"])),
     script:

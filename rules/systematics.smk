@@ -30,7 +30,7 @@ if LEARNED:
             spec=spec(
                 systematics=LEARNED,
                 samples=OTHERS,
-                observables=STUDY.observable_list(),
+                observables=STUDY.unfolded_list(),
             ),
             code=code("systematics"),
         script:

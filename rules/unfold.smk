@@ -26,7 +26,7 @@ rule unfold_all:
 
 def unfold_spec(method, **more):
     """What the unfolding of a method reads of the config."""
-    entry, observables = STUDY.unfold.methods[method], STUDY.observable_list()
+    entry, observables = STUDY.unfold.methods[method], STUDY.unfolded_list()
     return spec(method=entry, observables=observables, families=STUDY.families(), **more)
 
 
@@ -84,7 +84,7 @@ rule unfold_posterior:
     params:
         spec=lambda w: spec(
             method=STUDY.unfold.methods[w.method],
-            observables=STUDY.observable_list(),
+            observables=STUDY.unfolded_list(),
             events=STUDY.validate_.posteriors,
         ),
         code=lambda w: code("unfold_posterior", *unfold_kinds(w.method)),
@@ -138,7 +138,7 @@ rule unfold_figures:
     log:
         "results/{study}/logs/unfold_figures/{method}.log",
     params:
-        spec=spec(observables=STUDY.observable_list()),
+        spec=spec(observables=STUDY.observable_list(), model=STUDY.model_families(), label=LABEL),
         code=code("unfold_figures"),
     script:
         "../workflow/scripts/unfold_figures.py"

@@ -1,6 +1,6 @@
 """Every result against what is known, beside its floor. The only rules that read the closure truth.
 
-INPUTS:  unfolded and event tables, results/<study>/ingest/<data>.closure_truth.parquet where there is one
+INPUTS:  unfolded and event tables, ingest/summary.json, results/<study>/ingest/<data>.closure_truth.parquet where there is one
 OUTPUTS: results/<study>/validate/<method>.json, posterior.<method>.json, fit.<method>.json, surrogate.<model>.json,
          calibrate.json, methods.{json,csv,md}, figures/
 """
@@ -12,11 +12,19 @@ FITTED = [
     if FIT and FIT["observable"] in entry.get("observables", [FIT["observable"]])
 ]
 
+# Methods that keep the coarse bins of each iteration: those that look at them to stop.
+ITERATING = [
+    n for n, entry in STUDY.unfold.methods.items() if "stop" in plugins.schema("unfold", entry["kind"]).options
+]
+
 
 rule validate_all:
     input:
         f"{RESULTS}/validate/methods.csv",
-        expand("{results}/validate/figures/{method}.png", results=RESULTS, method=METHODS),
+        expand("{results}/validate/figures/{method}.refold.png", results=RESULTS, method=METHODS),
+        expand("{results}/validate/figures/{method}.iterations.png", results=RESULTS, method=ITERATING),
+        # What compares with the truth is made where it is known: no figure is an empty frame.
+        expand("{results}/validate/figures/{method}.png", results=RESULTS, method=METHODS if CLOSURE else []),
         expand("{results}/validate/figures/posterior.{method}.png", results=RESULTS, method=GENERATIVE),
         expand("{results}/validate/surrogate.{model}.json", results=RESULTS, model=MODELS),
         f"{RESULTS}/validate/calibrate.json" if STUDY.calibrate else [],
@@ -29,6 +37,8 @@ rule validate:
         simulation=events(SIMULATION),
         data=events(DATA),
         closure=CLOSURE,
+        ingest="results/{study}/ingest/summary.json",
+        posterior=lambda w: f"results/{w.study}/validate/posterior.{w.method}.json" if w.method in GENERATIVE else [],
     output:
         "results/{study}/validate/{method}.json",
     log:
@@ -37,7 +47,11 @@ rule validate:
         mem_mb=4000,
         runtime=60,
     params:
-        spec=spec(observables=STUDY.observable_list(), validate=STUDY.validate_.unbinned()),
+        spec=spec(
+            observables=STUDY.observable_list(),
+            validate=STUDY.validate_.unbinned(),
+            model=STUDY.model_families(),
+        ),
         code=code("validate"),
     script:
         "../workflow/scripts/validate.py"
@@ -132,25 +146,57 @@ rule validate_figures:
     input:
         "results/{study}/validate/{method}.json",
     output:
-        agreement=report(
+        report(
             "results/{study}/validate/figures/{method}.png",
             caption=caption("validate"),
             category="5 Validate",
             labels={"method": "{method}", "figure": "distance to the truth"},
         ),
-        iterations=report(
+    log:
+        "results/{study}/logs/validate_figures/{method}.log",
+    params:
+        spec=spec(observables=STUDY.observable_list(), label=LABEL),
+        code=code("validate_figures"),
+    script:
+        "../workflow/scripts/validate_figures.py"
+
+
+rule refold_figures:
+    input:
+        "results/{study}/validate/{method}.json",
+    output:
+        report(
+            "results/{study}/validate/figures/{method}.refold.png",
+            caption=caption("refold"),
+            category="5 Validate",
+            labels={"method": "{method}", "figure": "folded back, over the data"},
+        ),
+    log:
+        "results/{study}/logs/refold_figures/{method}.log",
+    params:
+        spec=spec(observables=STUDY.observable_list(), label=LABEL),
+        code=code("refold_figures"),
+    script:
+        "../workflow/scripts/refold_figures.py"
+
+
+rule progress_figures:
+    input:
+        "results/{study}/validate/{method}.json",
+    output:
+        report(
             "results/{study}/validate/figures/{method}.iterations.png",
             caption=caption("bias_and_variance"),
             category="5 Validate",
             labels={"method": "{method}", "figure": "bias and variance"},
         ),
     log:
-        "results/{study}/logs/validate_figures/{method}.log",
+        "results/{study}/logs/progress_figures/{method}.log",
     params:
-        spec=spec(observables=STUDY.observable_list()),
-        code=code("validate_figures"),
+        spec=spec(observables=STUDY.observable_list(), label=LABEL),
+        code=code("progress_figures"),
     script:
-        "../workflow/scripts/validate_figures.py"
+        "../workflow/scripts/progress_figures.py"
 
 
 rule posterior_figures:
@@ -166,7 +212,7 @@ rule posterior_figures:
     log:
         "results/{study}/logs/posterior_figures/{method}.log",
     params:
-        spec=spec(observables=STUDY.observable_list()),
+        spec=spec(observables=STUDY.observable_list(), label=LABEL),
         code=code("posterior_figures"),
     script:
         "../workflow/scripts/posterior_figures.py"
@@ -185,7 +231,7 @@ rule fit_figures:
     log:
         "results/{study}/logs/fit_figures.log",
     params:
-        spec=spec(observables=STUDY.observable_list()),
+        spec=spec(observables=STUDY.observable_list(), model=STUDY.model_families(), label=LABEL),
         code=code("fit_figures"),
     script:
         "../workflow/scripts/fit_figures.py"
@@ -204,7 +250,7 @@ rule surrogate_figures:
     log:
         "results/{study}/logs/surrogate_figures/{model}.log",
     params:
-        spec=spec(observables=STUDY.observable_list()),
+        spec=spec(observables=STUDY.observable_list(), label=LABEL),
         code=code("surrogate_figures"),
     script:
         "../workflow/scripts/surrogate_figures.py"

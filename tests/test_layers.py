@@ -26,7 +26,7 @@ LIGHT = {
     "variations",
     "yaml_file",
 }
-BOTTOM = {*fingerprint.LEFT_OUT, "__init__", "config", "checks", "features", "sources", *LIGHT}
+BOTTOM = {*fingerprint.LEFT_OUT, "__init__", "config", "checks", "features", "notes", "sources", "verdicts", *LIGHT}
 LAYERS = {
     "events": 1,
     "physics": 1,
@@ -38,7 +38,7 @@ LAYERS = {
     "watch": 5,
     "doctor": 6,
 }
-SUITE = {"validate.stress", "validate.scenarios", "validate.verdict"}
+SUITE = {"validate.stress", "validate.scenarios", "validate.stress_verdict"}
 NUMERICS = {"numpy", "scipy", "pandas", "pyarrow", "awkward", "vector", "uproot", "fastjet", "pythia8mc"}
 THIRD_PARTY = {
     0: {"pydantic", "yaml"},

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from truthward import plugins
 from truthward.blocks import BLOCK
-from truthward.observable import Observable
+from truthward.observable import SHOWN, Observable
 from truthward.sources import MODEL_KINDS, Systematic
 from truthward.strict import Strict
 from truthward.surrogate_options import Plugin, Surrogate
@@ -159,6 +159,7 @@ class Validate(Strict):
 class Publish(Strict):
     """What is published, under which licence, and which unused observable the example shows.
 
+    require: the verdict that the method needs at least; what does not reach it ends the run.
     luminosity: of the data, per fb: the tables then hold cross sections in fb, and yields without it.
     particle_level: which particles are stable at truth level, in words; generated samples know it themselves.
     """
@@ -169,6 +170,15 @@ class Publish(Strict):
     example: str
     luminosity: float | None = Field(None, gt=0)
     particle_level: str | None = None
+    require: Literal["good", "warnings", "none"] = "warnings"
+
+
+class Report(Strict):
+    """What stands above every figure, in words: the experiment, centre-of-mass energy and luminosity of the data."""
+
+    experiment: str = ""
+    energy: str = ""
+    luminosity: str = ""
 
 
 class Config(Strict):
@@ -187,6 +197,7 @@ class Config(Strict):
     unfold: Unfold
     validate_: Validate = Field(Validate(), alias="validate")
     publish: Publish
+    report: Report = Report()
 
     def sample(self, role: str) -> str:
         """Name of the one sample of that role."""
@@ -243,3 +254,7 @@ class Config(Strict):
     def observable_list(self) -> list[dict[str, Any]]:
         """The observables as plain dictionaries with their name, as the stages take them."""
         return [{**o.model_dump(mode="json"), "name": n} for n, o in self.observables.items()]
+
+    def unfolded_list(self) -> list[dict[str, Any]]:
+        """The same without what figures and tables alone go by: to change that unfolds nothing anew."""
+        return [{k: v for k, v in o.items() if k not in SHOWN} for o in self.observable_list()]

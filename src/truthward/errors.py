@@ -16,6 +16,10 @@ class InputError(TruthwardError):
     """An input file, branch or column cannot be used as it is; nothing was repaired."""
 
 
+class VerdictError(TruthwardError):
+    """A result has a worse verdict than its publication requires; the message has the reasons."""
+
+
 class DivergedError(TruthwardError):
     """A training or a weight became non-finite."""
 

@@ -102,7 +102,8 @@ def test_without_truth_everything_that_needs_none_is_there(study, observables):
 def test_a_method_of_one_observable_at_a_time_has_no_joint_sample(study, observables):
     data, truth = study.data()
     content = run(study, study.unfolded(truth, joint=False), data, study.closure_truth(), observables)
-    assert content["two_sample"] == {"unfolded": None, "prior": None, "floor": None, "reason": NOT_JOINT}
+    none = dict.fromkeys(("unfolded", "prior", "floor", "reco"))
+    assert content["two_sample"] == none | {"reason": NOT_JOINT}
     assert content["flags"] == []
     assert set(content["weights"]["per_observable"]) == {"x", "k"}
     refold = content["observables"]["x"]["refold"]

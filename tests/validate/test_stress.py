@@ -22,7 +22,7 @@ from truthward.unfold.ibu import Ibu
 from truthward.validate import scenarios as made
 from truthward.validate.stress import run, stress
 from truthward.validate.stress_table import summarise
-from truthward.validate.verdict import SIGMAS, Sums, edges_of, judge, significance
+from truthward.validate.stress_verdict import SIGMAS, Sums, edges_of, judge, significance
 
 OBSERVABLES = [Observable(name="x0", range=(6.0, 14.0), bins=40)]
 OPTIONS = Stress(scale=1.03).model_dump(exclude={"replicas", "events"})

@@ -7,4 +7,4 @@ with Job(snakemake) as job:
     from truthward.plots.models import amplification
     from truthward.plots.style import save
 
-    save(amplification(read_json(job.input[0])), job.output[0], job.record)
+    save(amplification(read_json(job.input[0])), job.output[0], job.record, label=job.spec["label"])

@@ -8,5 +8,5 @@ with Job(snakemake) as job:
     from truthward.plots.style import save
 
     summary = read_json(job.input[0])
-    save(closure(summary), job.output.closure, job.record)
-    save(pulls(summary), job.output.pulls, job.record)
+    save(closure(summary), job.output.closure, job.record, label=job.spec["label"])
+    save(pulls(summary), job.output.pulls, job.record, label=job.spec["label"])

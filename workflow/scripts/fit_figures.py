@@ -4,10 +4,17 @@ from truthward.job import Job
 
 with Job(snakemake) as job:
     from truthward.artefact import read_json
+    from truthward.events.families import stated_as
     from truthward.observable import observables_from
     from truthward.plots.fit import fitted
     from truthward.plots.style import save
 
     observables = {o.name: o for o in observables_from(job.spec["observables"])}
     found = [read_json(path) for path in job.input]
-    save(fitted(found, observables[found[0]["observable"]]), job.output[0], job.record)
+    said = stated_as(dict.fromkeys(family for entry in found for family in entry["parts"]), job.spec["model"])
+    save(
+        fitted(found, observables[found[0]["observable"]], said=said),
+        job.output[0],
+        job.record,
+        label=job.spec["label"],
+    )

@@ -9,5 +9,5 @@ with Job(snakemake) as job:
     from truthward.plots.style import save
 
     summary, observables = read_json(job.input[0]), observables_from(job.spec["observables"])
-    save(data_over_simulation(summary, observables), job.output.data, job.record)
-    save(response(summary, observables), job.output.response, job.record)
+    save(data_over_simulation(summary, observables), job.output.data, job.record, label=job.spec["label"])
+    save(response(summary, observables), job.output.response, job.record, label=job.spec["label"])

@@ -3,6 +3,8 @@
 from truthward.job import Job
 
 with Job(snakemake) as job:
+    from logging import getLogger
+
     from truthward.artefact import write_json
     from truthward.events.sanity import examine
     from truthward.events.summary import summarise
@@ -15,5 +17,7 @@ with Job(snakemake) as job:
     samples = (names["simulation"], simulation), (names["data"], data)
     flags = examine(*samples, observables, alternatives=others, seed=job.seed, **job.spec["ingest"])
     summary = summarise(simulation, data, observables) | {"flags": flags}
+    for note in job.spec["notes"]:
+        getLogger("truthward.ingest").warning(note)
     events_in = simulation.num_rows + data.num_rows
     write_json(job.output[0], summary | {"provenance": job.record.finish(events_in=events_in)})

@@ -5,12 +5,13 @@ from pathlib import Path
 from truthward.job import Job
 
 with Job(snakemake) as job:
+    from truthward.artefact import read_json
     from truthward.observable import observables_from
     from truthward.publish import publish
 
     entry = job.spec["publish"]
     publish(
-        job.input[0],
+        job.input.unfolded,
         directory=Path(job.output.metadata).parent,
         study=job.spec["study"],
         licence=entry["licence"],
@@ -20,4 +21,7 @@ with Job(snakemake) as job:
         luminosity=entry["luminosity"],
         particle_level=entry["particle_level"],
         record=job.record,
+        verdict=read_json(job.input.validated)["verdict"],
+        require=entry["require"],
+        model=job.spec["model"],
     )

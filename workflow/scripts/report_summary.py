@@ -11,4 +11,4 @@ with Job(snakemake) as job:
     validated = {name: read_json(path) for name, path in zip(job.spec["methods"], job.input.methods, strict=True)}
     observables = observables_from(job.spec["observables"])
     figure = summary_page(job.spec["study"], validated, read_json(job.input.table), observables)
-    save(figure, job.output[0], job.record)
+    save(figure, job.output[0], job.record, label=job.spec["label"])

@@ -7,4 +7,4 @@ with Job(snakemake) as job:
     from truthward.plots.stress import stress
     from truthward.plots.style import save
 
-    save(stress(read_json(job.input[0])), job.output[0], job.record)
+    save(stress(read_json(job.input[0])), job.output[0], job.record, label=job.spec["label"])

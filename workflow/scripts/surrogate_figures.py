@@ -9,4 +9,9 @@ with Job(snakemake) as job:
     from truthward.plots.style import save
 
     observables = observables_from(job.spec["observables"])
-    save(marginals(job.wildcards.model, read_json(job.input[0]), observables), job.output[0], job.record)
+    save(
+        marginals(job.wildcards.model, read_json(job.input[0]), observables),
+        job.output[0],
+        job.record,
+        label=job.spec["label"],
+    )

@@ -3,6 +3,7 @@
 from truthward.job import Job
 
 with Job(snakemake) as job:
+    from truthward.artefact import read_json
     from truthward.observable import observables_from
     from truthward.validate.method import validate_method
 
@@ -17,4 +18,7 @@ with Job(snakemake) as job:
         record=job.record,
         output=job.output[0],
         state=job.state,
+        posterior=read_json(job.input.posterior) if job.input.get("posterior") else None,
+        ingest=read_json(job.input.ingest).get("flags"),
+        model=job.spec["model"],
     )

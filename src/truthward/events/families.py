@@ -193,6 +193,28 @@ class Histogram:
         return Histogram(self.edges, change(self.nominal), replicas, self.families)
 
 
+def stated_as(families: Iterable[str], model: Iterable[str]) -> str:
+    """What bands that hold these families may be called: "total uncertainty" where one is a model uncertainty, else
+    what is in them and no more.
+
+    >>> stated_as(["data_bootstrap", "initialisation"], [])
+    'statistical and initialisation uncertainty only'
+    >>> stated_as(["data_bootstrap", "systematic:jes"], ["systematic:closure"])
+    'statistical and jes uncertainty only'
+    >>> stated_as(["mc_bootstrap", "systematic:closure"], ["systematic:closure"])
+    'total uncertainty'
+    """
+    names = list(families)
+    if set(names) & set(model):
+        return "total uncertainty"
+    found = ["statistical"] if any(n.endswith("_bootstrap") for n in names) else []
+    found += [n.removeprefix("systematic:") for n in names if not n.endswith("_bootstrap") and n != "combined"]
+    if not found:
+        return "no uncertainty"
+    text = " and ".join(found if len(found) < 3 else [", ".join(found[:-1]), found[-1]])
+    return f"{text} uncertainty only"
+
+
 def end_to_end(histograms: Sequence[Histogram]) -> Histogram:
     """Histograms of one result laid end to end, (B_1 + B_2 + ...) bins numbered from 0: its covariance holds the
     correlations between observables as well, since a replica is the same experiment in all of them.

@@ -15,17 +15,18 @@ from truthward.plots import style
 
 
 @style.styled
-def fitted(found: Sequence[Mapping[str, Any]], observable: Observable) -> Figure:
+def fitted(found: Sequence[Mapping[str, Any]], observable: Observable, *, said: str) -> Figure:
     """The parameter by method with its errors, then the spectrum of each method over the template that fits it best.
 
     Args:
         found: validate/fit.<method>.json of each method, see `validate.fit.validate_fit`.
         observable: the fitted one.
+        said: what the errors may be called, see `events.families.stated_as`.
     """
     figure, axes = style.panels(1 + len(found), columns=4, ratio=0.34, size=(2.9, 2.9), top=0.72)
     parameter = found[0]["parameter"]
     truth = found[0]["truth"]
-    note = "bars: total error, and that of the data's statistics" + ("" if truth is None else "; grey line: the truth")
+    note = f"bars: {said}, and the data's statistics" + ("" if truth is None else "; grey line: the truth")
     style.title(figure, f"{parameter} fitted to {observable.label or observable.name}", note)
     first, below = axes[0]
     box = first.get_position()

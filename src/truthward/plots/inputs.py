@@ -47,7 +47,7 @@ def data_over_simulation(summary: Mapping[str, Any], observables: Sequence[Obser
             style.ratio_axis(lower, quotient, label="data / sim.")
         else:
             style.ratio_axis(lower, label="data / sim.")
-        style.headroom(main, *shown, room=1.15)
+        style.headroom(main, *shown, room=1.15, log=o.counts == "log")
         main.set_ylabel(style.per_unit(o))
         style.horizontal(lower, o)
     style.legend_above(figure, axes[0][0])

@@ -16,8 +16,11 @@ from truthward.plots.results import colours_of, short
 
 WIDTH, HEIGHT = 11.7, 8.3
 TOP, LEFT, RIGHT, GAP = 0.68, 0.6, 0.15, 0.6
-ROW = 0.185
-"""Inches: a sheet of A4 on its side, room for the heading, margins, between panels, and for a line of the table."""
+ROW, VERDICT = 0.185, 0.16
+"""Inches: a sheet of A4 on its side, room for the heading, margins, between panels, for a line of the table, and for a
+line of the verdicts."""
+LONGEST = 190
+"""Characters of a line of the verdicts."""
 
 
 @style.styled
@@ -26,17 +29,14 @@ def summary_page(
     validated: Mapping[str, Mapping[str, Any]],
     table: Mapping[str, Any],
     observables: Sequence[Observable],
-    *,
-    note: str = "",
 ) -> Figure:
     """One panel an observable, over a table of the methods.
 
     Args:
         study: its name.
         validated: method -> validate/<method>.json, in the order of the study.
-        table: validate/methods.json. The lowest discriminator of the methods is set in bold.
+        table: validate/methods.json. The verdicts stand on top. The lowest discriminator of the methods is set in bold.
         observables: those of the study; what no method unfolded is left out.
-        note: a sentence under the title.
     """
     methods = list(validated)
     entries = {o.name: _entry(validated, o.name) for o in observables}
@@ -46,32 +46,58 @@ def summary_page(
     lines = _lines(table["rows"], shown, methods)
     figure = style.canvas(WIDTH, HEIGHT)
     bottom = 0.22 + ROW * (len(lines) + 1.2)
+    verdicts = _verdicts(table["verdicts"])
+    top = TOP + VERDICT * len(verdicts)
     columns = min(len(shown), 3 if len(shown) <= 6 else 4) or 1
     rows = max(1, -(-len(shown) // columns))
-    wide, high = (WIDTH - LEFT - RIGHT + GAP) / columns, (HEIGHT - TOP - bottom) / rows
+    wide, high = (WIDTH - LEFT - RIGHT + GAP) / columns, (HEIGHT - top - bottom) / rows
     for number, o in enumerate(shown):
         row, column = divmod(number, columns)
-        left, low = LEFT + column * wide, HEIGHT - TOP - (row + 1) * high + 0.42
+        left, low = LEFT + column * wide, HEIGHT - top - (row + 1) * high + 0.42
         box = (left / WIDTH, low / HEIGHT, (wide - GAP) / WIDTH, (high - 0.5) / HEIGHT)
         main, lower = style.cell(figure, box, 0.36)
         _panel(main, lower, entries[o.name], o, colours, first=column == 0)
-    words = [note, "bands: total uncertainty (68%)", "ratios where known within 50%"]
-    style.title(figure, f"{study}: unfolded to particle level", "; ".join(w for w in words if w))
+    said = "; ".join(dict.fromkeys(content["uncertainty"] for content in validated.values()))
+    style.title(figure, f"{study}: unfolded to particle level", f"bands (68%): {said}")
+    for number, (method, verdict, text) in enumerate(verdicts):
+        y = 1 - (TOP - 0.12 + VERDICT * number) / HEIGHT
+        figure.text(0.12 / WIDTH, y, method, fontsize=7.5, color=colours[method], weight="bold", va="center")
+        figure.text(1.05 / WIDTH, y, verdict, fontsize=7.5, color=_WORDS[verdict], weight="bold", va="center")
+        # What is no mathematics is drawn as it is written.
+        figure.text(1.75 / WIDTH, y, text, fontsize=7.5, color="#333333", va="center", parse_math=False)
     _legend(figure, methods, colours, with_truth)
     _table(figure, lines, colours, bottom)
     return figure
 
 
+_WORDS = {"good": "#1a7f37", "warnings": "#b35900", "failed": "#bd1f01"}
+"""Verdict -> its colour."""
+
+
+def _verdicts(verdicts: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str]]:
+    """Method, verdict and as many of its reasons as a line holds."""
+    found = []
+    for method, entry in verdicts.items():
+        text, left = "", len(entry["reasons"])
+        for reason in entry["reasons"]:
+            if text and len(text) + len(reason) > LONGEST:
+                break
+            text, left = f"{text}; {reason}" if text else reason[:LONGEST], left - 1
+        more = f" (and {left} more in methods.md)" if left else ""
+        found.append((method, entry["verdict"], text + more))
+    return found
+
+
 def _entry(validated: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, Any]:
-    """Histograms of one observable: what all methods share, and under `methods` the result of each that has it."""
+    """Histograms of one observable: what all methods share, in the finest bins that there are, and under `methods`
+    those of each that has it, in the bins that it unfolded."""
     found = {
         method: content["observables"][name]["histogram"]["coarse"]
         for method, content in validated.items()
         if name in content["observables"]
     }
-    first = next(iter(found.values()), {})
-    shared = {key: first.get(key) for key in ("edges", "truth", "data", "prior")}
-    return {**shared, "methods": {method: histogram["unfolded"] for method, histogram in found.items()}}
+    finest = max(found.values(), key=lambda histogram: len(histogram["edges"]), default={})
+    return {**{key: finest.get(key) for key in ("edges", "truth", "data", "prior")}, "methods": found}
 
 
 def _panel(
@@ -96,14 +122,17 @@ def _panel(
         heights.append(found)
     # The first method is drawn last, on top of the others.
     for name, histogram in reversed(entry["methods"].items()):
-        found, spread = style.density(histogram, edges)
-        width = style.over(spread, reference)
-        ratios.append(style.known(style.over(found, reference), clear, width))
+        own = histogram["edges"]
+        found, spread = style.density(histogram["unfolded"], own)
+        below, error_below = style.density(histogram.get("truth") or histogram["prior"], own)
+        width = style.over(spread, below)
+        clear = style.over(error_below, below) if histogram.get("truth") else np.zeros_like(below)
+        ratios.append(style.known(style.over(found, below), clear, width))
         for axes, y, sigma in ((main, found, spread), (lower, ratios[-1], width)):
-            style.line(axes, edges, y, colours[name], linewidth=1.1)
-            style.band(axes, edges, y, sigma, colours[name], alpha=0.25)
+            style.line(axes, own, y, colours[name], linewidth=1.1)
+            style.band(axes, own, y, sigma, colours[name], alpha=0.25)
         heights.append(found + spread)
-    style.headroom(main, *heights, room=1.12)
+    style.headroom(main, *heights, room=1.12, log=o.counts == "log")
     style.ratio_axis(lower, *ratios, label="")
     main.set_ylabel(style.per_unit(o), labelpad=2)
     if first:

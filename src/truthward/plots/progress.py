@@ -16,7 +16,6 @@ from truthward.plots.results import short
 _FAMILIES = {
     "data_bootstrap": "data statistics",
     "mc_bootstrap": "simulation statistics",
-    "total": "total uncertainty",
 }
 
 
@@ -25,7 +24,8 @@ def bias_and_variance(validated: Mapping[str, Any], observables: Sequence[Observ
     """Distance from the truth, and uncertainty by family, after each iteration: of all observables, and of each.
 
     Args:
-        validated: "method", and "progress" as `validate.progress.progress` gives it, or None.
+        validated: "method", "uncertainty" (what the sum of its families may be called), and "progress" as
+            `validate.progress.progress` gives it, or None.
     """
     found = validated.get("progress")
     labels = {o.name: short(o) for o in observables}
@@ -62,10 +62,12 @@ def bias_and_variance(validated: Mapping[str, Any], observables: Sequence[Observ
         main.set_ylabel("deviation [%]")
         main.xaxis.set_major_locator(MaxNLocator(integer=True))
         main.xaxis.set_minor_locator(NullLocator())
-    handles = [Line2D([], [], color=colours[f], label=_FAMILIES.get(f, f.removeprefix("systematic:"))) for f in colours]
+    words = _FAMILIES | {"total": validated["uncertainty"]}
+    handles = [Line2D([], [], color=colours[f], label=words.get(f, f.removeprefix("systematic:"))) for f in colours]
     if found["all"]["distance"] is not None:
         counting = Line2D([], [], color=style.TRUTH, linewidth=2, label="counting true events")
-        handles = [Line2D([], [], **distance, label="distance from the truth"), counting, *handles]
+        words = _FAMILIES | {"total": validated["uncertainty"]}
+    handles = [Line2D([], [], **distance, label="distance from the truth"), counting, *handles]
     at = (0.003, 1 - 0.46 / figure.get_figheight())
     figure.legend(handles=handles, ncols=3 if few else 5, loc="upper left", bbox_to_anchor=at)
     return figure

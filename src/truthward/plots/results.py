@@ -112,14 +112,14 @@ def correlation(data: Mapping[str, Any], observables: Sequence[Observable]) -> F
 
     Args:
         data: {"method": name, "covariance": [N][N], "bins": {observable: number of its bins, in the order of the
-            matrix}}.
+            matrix}, "said": what the covariance may be called, see `events.families.stated_as`}.
     """
     covariance = np.array(data["covariance"], dtype=float)
     sigma = np.sqrt(np.diag(covariance))
     matrix = style.over(covariance, np.outer(sigma, sigma))
     figure = style.canvas(5.6, 5.3)
     main = figure.add_axes((0.13, 0.09, 0.7, 0.74))
-    style.title(figure, f"Correlations of {data['method']}", "between bins, all families of uncertainty")
+    style.title(figure, f"Correlations of {data['method']}", f"between the published bins; {data['said']}")
     image = main.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest", origin="lower")
     bar = figure.add_axes((0.86, 0.09, 0.03, 0.74))
     figure.colorbar(image, cax=bar).set_label("correlation")

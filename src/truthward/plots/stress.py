@@ -13,7 +13,7 @@ from truthward.plots import style
 from truthward.plots.results import colours_of
 
 LIMIT = 3.0
-"""Significance beyond which a test fails, as `validate.verdict` has it."""
+"""Significance beyond which a test fails, as `validate.stress_verdict` has it."""
 
 
 @style.styled

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec
@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.mathtext import MathTextParser
 from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, FormatStrFormatter, LogLocator, NullFormatter
+from matplotlib.transforms import Bbox
 
 from truthward.artefact import atomic
 from truthward.errors import InputError
@@ -55,6 +56,10 @@ STYLE = {
 }
 
 
+STRIP = 0.27
+"""Inches above a figure for the label of the experiment."""
+
+
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     """Run `draw` in the house style."""
 
@@ -66,8 +71,11 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     return wrapped
 
 
-def save(figure: Figure, path: str | Path, record: Record) -> None:
+def save(figure: Figure, path: str | Path, record: Record, *, label: Mapping[str, str] | None = None) -> None:
     """Write a figure as PNG, atomically, with its provenance in the text chunk `provenance`.
+
+    Args:
+        label: `config.Report`, which stands in a line of its own above the figure; nothing stands where all is empty.
 
     Raises:
         InputError: for another ending than .png.
@@ -77,7 +85,21 @@ def save(figure: Figure, path: str | Path, record: Record) -> None:
     # Some settings count when a figure is drawn, not when it is made.
     with matplotlib.rc_context(STYLE), atomic(path) as temporary:
         _as_text_where_no_mathematics(figure)
-        figure.savefig(temporary, metadata={"provenance": json.dumps(record.finish())})
+        metadata = {"provenance": json.dumps(record.finish())}
+        figure.savefig(temporary, metadata=metadata, bbox_inches=_labelled(figure, label or {}))
+
+
+def _labelled(figure: Figure, label: Mapping[str, str]) -> Bbox | None:
+    """Experiment at the left, luminosity and energy at the right, in a strip above the figure; None without any."""
+    if not any(label.values()):
+        return None
+    width, height = figure.get_size_inches()
+    y = 1 + 0.5 * STRIP / height
+    figure.text(0.12 / width, y, label["experiment"], fontsize=12, weight="bold", va="center")
+    right = f"{label['luminosity']} ({label['energy']})" if label["energy"] and label["luminosity"] else ""
+    right = right or label["luminosity"] or label["energy"]
+    figure.text(1 - 0.12 / width, y, right, fontsize=10, ha="right", va="center")
+    return Bbox.from_bounds(0, 0, width, height + STRIP)
 
 
 def _as_text_where_no_mathematics(figure: Figure) -> None:
@@ -200,9 +222,18 @@ def per_unit(observable: Observable) -> str:
     return f"events / {observable.unit}" if observable.unit else "events / unit"
 
 
-def headroom(axes: Axes, *values: np.ndarray, room: float = 1.25) -> None:
-    """Start the vertical axis at zero (or below negative contents) and leave room above the highest value."""
+def headroom(axes: Axes, *values: np.ndarray, room: float = 1.25, log: bool = False) -> None:
+    """Start the vertical axis at zero (or below negative contents) and leave room above the highest value.
+
+    log: a logarithmic axis instead, from below the smallest positive value; what is not positive is not drawn.
+    """
     top = max((float(np.nanmax(v)) for v in values if np.isfinite(v).any()), default=1.0)
+    positive = [float(v[v > 0].min()) for v in values if (v > 0).any()]
+    if log and positive:
+        axes.set_yscale("log")
+        low = min(positive) / 2
+        axes.set_ylim(low, top * (top / low) ** (room - 1))
+        return
     low = min((float(np.nanmin(v)) for v in values if np.isfinite(v).any()), default=0.0)
     axes.set_ylim(min(0.0, 1.1 * low), room * top if top > 0 else 1.0)
     axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 4), useMathText=True)

@@ -200,13 +200,16 @@ def _draw_reliability(axes: Axes, curves: Mapping[int, Sequence[Mapping[str, Any
 
 
 @style.styled
-def breakdown(method: str, histograms: Mapping[str, Histogram], observables: Sequence[Observable]) -> Figure:
-    """Relative uncertainty of each bin: the total, which is the sum of the families in quadrature, and each family.
+def breakdown(
+    method: str, histograms: Mapping[str, Histogram], observables: Sequence[Observable], *, said: str
+) -> Figure:
+    """Relative uncertainty of each bin: the sum of the families in quadrature, and each family.
 
     Where there are combined replicas, also what their variance has beyond that sum: a signed residual.
 
     Args:
         histograms: by observable, with the families of one unfolded sample.
+        said: what the sum may be called, see `events.families.stated_as`.
     """
     shown = [o for o in observables if o.name in histograms]
     families = list(histograms[shown[0].name].breakdown())
@@ -218,7 +221,8 @@ def breakdown(method: str, histograms: Mapping[str, Histogram], observables: Seq
     columns = 4 if len(shown) == 1 else 5 if len(shown) == 2 else _COLUMNS
     top = 0.65 + 0.2 * -(-(1 + len(families)) // columns)
     figure, axes = style.panels(len(shown), size=(5.4, 3.0) if len(shown) == 1 else (3.3, 2.5), top=top)
-    note = "relative, in the bins of the published tables; total: all families in quadrature"
+    name = "total" if said.startswith("total") else "sum of these"
+    note = f"relative, in the published bins; {said}, families in quadrature"
     style.title(figure, f"Uncertainties of {method}", note)
     for (main, _), o in zip(axes, shown, strict=True):
         h = histograms[o.name]
@@ -247,5 +251,5 @@ def breakdown(method: str, histograms: Mapping[str, Histogram], observables: Seq
             main.axhline(0.0, color="black", linewidth=0.6, linestyle=":")
         main.set_ylabel("uncertainty [%]")
     lines = [Line2D([], [], color=colours[n], linestyle=dash[n], label=_word(n)) for n in families]
-    _legend(figure, [Patch(facecolor=style.TRUTH, edgecolor=style.DATA, label="total"), *lines], columns)
+    _legend(figure, [Patch(facecolor=style.TRUTH, edgecolor=style.DATA, label=name), *lines], columns)
     return figure

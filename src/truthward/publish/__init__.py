@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from truthward.artefact import read_json, sha256, write_json, write_text
-from truthward.errors import CorruptError, InputError
-from truthward.events.families import Family
+from truthward.errors import CorruptError, InputError, VerdictError
+from truthward.events.families import Family, stated_as
 from truthward.events.parquet import Parquet, finish, writer
 from truthward.events.unfolded import Unfolded, weight_columns
 from truthward.observable import Observable
@@ -39,6 +39,9 @@ def publish(
     observables: Sequence[Observable],
     example: str,
     record: Record,
+    verdict: Mapping[str, Any],
+    require: str = "warnings",
+    model: Sequence[str] = (),
     luminosity: float | None = None,
     particle_level: str | None = None,
 ) -> None:
@@ -53,12 +56,17 @@ def publish(
         observables: with label, unit and binning; others are named by `physics.labels`.
         example: what the example histograms: an observable that was not unfolded, or an expression of observables such
             as `m / jet_pt`.
+        verdict: of `validate.judgement` on the result. require: the worst that may be published: "good", "warnings", or
+            "none" for whatever it is.
+        model: families that are a model uncertainty.
 
     Raises:
+        VerdictError: the verdict is worse than `require`; nothing is written, and what was published before stays.
         ConfigError: where `example` is no valid expression of observables that are in the file.
         InputError, CorruptError, IncompleteError: where `unfolded` cannot be used.
     """
     sample = Unfolded(unfolded)
+    _admit(str(sample.metadata["method"]), verdict, require)
     declared = {o.name: o for o in observables}
     chosen = choose_example(sample, example, declared)
     with _replacing(Path(directory)) as folder:
@@ -71,6 +79,8 @@ def publish(
             "fiducial": fiducial,
             "particle_level": particle_level,
             "method": {key: sample.metadata.get(key) for key in _METHOD},
+            "verdict": dict(verdict),
+            "uncertainty": stated_as(_families(sample), model),
             "unfolded_observables": sample.observables,
             "columns": _columns(sample, declared),
             "events": rows,
@@ -87,7 +97,7 @@ def publish(
         }
         write_text(folder / "README.md", texts.readme(metadata, chosen))
         write_example(folder / "example.py", chosen, study)
-        words = {"study": study, "licence": licence, "fiducial": fiducial}
+        words = {"study": study, "licence": licence, "fiducial": fiducial, "model": model}
         tables = write_tables(folder, sample, declared, luminosity=luminosity, **words)
         metadata["files"] = {
             name: {"sha256": sha256(folder / name), "bytes": (folder / name).stat().st_size}
@@ -97,6 +107,15 @@ def publish(
         write_json(folder / "metadata.json", metadata)
         # Metadata cannot hold its own digest; this list holds all, in the form that `sha256sum --check` reads.
         write_text(folder / SUMS, "".join(f"{sha256(folder / name)}  {name}\n" for name in (*FILES, *tables)))
+
+
+def _admit(method: str, verdict: Mapping[str, Any], require: str) -> None:
+    allowed = {"good": ("good",), "warnings": ("good", "warnings"), "none": ("good", "warnings", "failed")}[require]
+    if verdict["verdict"] not in allowed:
+        raise VerdictError(
+            f"{method}: not published, its verdict is {verdict['verdict']} and publish.require is {require}: "
+            f"{'; '.join(verdict['reasons'])}. Mend what these say, publish another method, or lower `publish.require`"
+        )
 
 
 def verify(directory: str | Path) -> dict[str, Any]:

@@ -7,15 +7,15 @@ each family of replicas, and the covariance and correlation of these densities. 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from truthward.events.binning import RULE, coarse_histogram
-from truthward.events.families import Histogram
+from truthward.events.binning import RULE, published_histogram, rank
+from truthward.events.families import Histogram, stated_as
 from truthward.events.unfolded import Unfolded
 from truthward.observable import Observable
 from truthward.yaml_file import write_yaml
@@ -74,13 +74,14 @@ def write_tables(
     study: str,
     licence: str,
     fiducial: str,
+    model: Sequence[str] = (),
     luminosity: float | None = None,
 ) -> list[str]:
     """Write the submission into `folder`/hepdata and return the names of its files, relative to `folder`.
 
     Args:
         declared: observables with binning, label and unit; an unfolded one that is not among them has no tables.
-        licence, fiducial: as for `publish`.
+        licence, fiducial, model: as for `publish`.
         luminosity: of the data, per fb, for cross sections in fb; None for yields.
     """
     q = quantity(luminosity)
@@ -90,7 +91,7 @@ def write_tables(
     tables = [_fiducial(totals, q, joint=sample.joint)]
     for number, o in enumerate((declared[n] for n in sample.observables if n in declared), start=1):
         whole = totals[o.name if o.name in totals else sets[0]]
-        tables += _tables_of(o, f"{number}_{o.name}", coarse_histogram(sample, o), whole, q)
+        tables += _tables_of(o, f"{number}_{o.name}", published_histogram(sample, o), whole, q, model)
 
     qualifiers: list[dict[str, Any]] = [{"name": "Fiducial region", "value": fiducial}]
     if luminosity is not None:
@@ -118,15 +119,18 @@ def _fiducial(totals: Mapping[str, Histogram], q: Quantity, *, joint: bool) -> T
     )
 
 
-def _tables_of(o: Observable, stem: str, bins: Histogram, whole: Histogram, q: Quantity) -> list[Table]:
+def _tables_of(
+    o: Observable, stem: str, bins: Histogram, whole: Histogram, q: Quantity, model: Sequence[str]
+) -> list[Table]:
     """Density, covariance and correlation of one observable in `bins`, which hold a part of `whole`."""
     density, size, x = bins.density(), bins.nominal.size, o.label or o.name
     per = f"{q.unit} / {o.unit}" if o.unit else q.unit
     ends = [{"low": _digits(a, 12), "high": _digits(b, 12)} for a, b in zip(bins.edges, bins.edges[1:], strict=False)]
     inside, total = (f"{q.scale * h.nominal.sum():.6g}" for h in (bins, whole))
+    said = stated_as(bins.parts, model)
     text = (
         f"Unfolded {x}: contents of each bin divided by its width. The bins hold {inside} of {total} {q.unit}. {RULE} "
-        f"Of {o.bins} declared bins there remain {size}."
+        f"Of {len(o.published_edges) - 1} declared bins there are {size}. Errors: {said}."
     )
     if o.atoms:
         text += f" Values of a probability of their own: {', '.join(f'{value:g}' for value in o.atoms)}."
@@ -140,19 +144,22 @@ def _tables_of(o: Observable, stem: str, bins: Histogram, whole: Histogram, q: Q
     parts = {
         label(n): f.covariance(density.replicas[n], density.nominal) for n, f in density.families.items() if f.adds
     }
-    covariance = {"total": sum(parts.values(), np.zeros((size, size))), **parts}
+    name = "total" if said.startswith("total") else said
+    covariance = {name: sum(parts.values(), np.zeros((size, size))), **parts}
     columns = [(f"covariance, {n}", f"({per})$^2$", _matrix(q.scale**2 * m)) for n, m in covariance.items()]
     text = (
-        f"Covariance of the densities in the table {o.name}: the total, and the part of each family of replicas. "
-        "The rank of a part is at most the number of its replicas: invert the total alone."
+        f"Covariance of the densities in the table {o.name}: {name}, and the part of each family of replicas. "
+        "The rank of a part is at most the number of its replicas: invert the first alone."
     )
+    if (reached := rank(bins)) < size:
+        text += f" The bootstraps give it a rank of {reached} for {size} bins: do not invert it at all."
     tables.append(Table(f"{o.name}: covariance", f"{stem}_covariance.yaml", text, pairs, columns))
 
-    sigma = np.sqrt(np.diag(covariance["total"]))
+    sigma = np.sqrt(np.diag(covariance[name]))
     norm = np.outer(sigma, sigma)
     # Where a bin has no uncertainty there is no correlation to state.
-    correlation = np.divide(covariance["total"], norm, out=np.full(norm.shape, np.nan), where=norm > 0)
-    text = f"Correlation of the densities in the table {o.name}, from their total covariance."
+    correlation = np.divide(covariance[name], norm, out=np.full(norm.shape, np.nan), where=norm > 0)
+    text = f"Correlation of the densities in the table {o.name}, from the covariance called {name}."
     columns = [("correlation", "", _matrix(correlation))]
     return [*tables, Table(f"{o.name}: correlation", f"{stem}_correlation.yaml", text, pairs, columns)]
 

@@ -102,6 +102,8 @@ def readme(metadata: Mapping[str, Any], example: Example) -> str:
         f"- **Normalisation**: {metadata['normalisation']['rule']}",
         f"- **Sum of weights**: {yields}",
         *_stopping(method.get("stopping")),
+        f"- **Verdict**: {metadata['verdict']['verdict']}{_reasons(metadata['verdict'])}",
+        f"- **Errors and bands**: {metadata['uncertainty']}",
         f"- **Licence**: {words(metadata['licence'])}",
         "",
         "| file | holds |",
@@ -162,6 +164,14 @@ def readme(metadata: Mapping[str, Any], example: Example) -> str:
     commit = made.get("git", {}).get("commit") or "unknown commit"
     lines += [f"Made by {made.get('package')} {made.get('version')} ({commit}), seed {made.get('seed')}.", ""]
     return "\n".join(lines)
+
+
+def _reasons(verdict: Mapping[str, Any]) -> str:
+    """What stands after the word: reasons, and that the rules which need a truth had none."""
+    found = [words(reason) for reason in verdict["reasons"]]
+    if verdict["without_truth"]:
+        found.append("judged without the truth, which is not known")
+    return ": " + "; ".join(found) if found else ""
 
 
 def _stopping(entry: Mapping[str, Any] | None) -> list[str]:

@@ -77,6 +77,21 @@ def pulls(histogram: Histogram, truth: Counts) -> dict[str, Any]:
     return {"bins": bins, "summary": asdict(metrics.pull_summary(values)) if values.size > 1 else None}
 
 
+COVERED = 10
+"""Bins at most, of equal true content, in which it is asked whether bands cover."""
+
+
+def coverage(histogram: Histogram, truth: Counts) -> dict[str, Any]:
+    """Pulls in coarse bins, where each holds enough events for an error to be Gaussian.
+
+    Returns:
+        edges (B + 1,), pulls (B,); bins without any uncertainty are left out of the pulls.
+    """
+    edges = metrics.merge_bins(truth.edges, truth.inner, min(COVERED, truth.inner.size))
+    found = pulls(histogram.merged(edges), truth.onto(edges))
+    return {"edges": edges.tolist(), "pulls": [p for p in found["bins"] if p is not None]}
+
+
 def yields(whole: Histogram, truth: tuple[float, float] | None) -> dict[str, Any]:
     """Yield in the truth fiducial region, from the histogram with under- and overflow.
 

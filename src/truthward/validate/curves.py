@@ -13,18 +13,25 @@ COARSE = 40
 """Bins at most in a panel of the summary page."""
 
 
-def curves(histogram: Histogram, samples: dict[str, Counts]) -> dict[str, Any]:
-    """What figures need. `own`: the observable's bins; `coarse`: merged to between 10 and COARSE where that divides.
+def curves(
+    histogram: Histogram, samples: dict[str, Counts], *, published: np.ndarray, binned: bool = False
+) -> dict[str, Any]:
+    """What figures need. `own`: the observable's bins; `coarse`: merged to between 10 and COARSE where that divides,
+    and of a `binned` method the bins that it unfolded, which are those of `histogram`; `published`: the published ones.
 
     Each: edges; for "unfolded" and each sample {sum, error}, events per bin (B,); the unfolded also `families`: name ->
     error; `unit_area`: the same scaled to unit sum within the edges, where the error of the yield drops out.
     """
-    bins = histogram.nominal.size
-    step = next((k for k in range(1, bins + 1) if bins % k == 0 and 10 <= bins // k <= COARSE), 1)
+    coarse = histogram.edges[:: 1 if binned else coarse_step(histogram.nominal.size)]
     return {
-        name: _curves(histogram.merged(histogram.edges[::k]), {n: c.merged(k) for n, c in samples.items()})
-        for name, k in (("own", 1), ("coarse", step))
+        name: _curves(histogram.merged(edges), {n: c.onto(edges) for n, c in samples.items()})
+        for name, edges in (("own", histogram.edges), ("coarse", coarse), ("published", published))
     }
+
+
+def coarse_step(bins: int) -> int:
+    """Bins to be made one for a figure: the fewest that leave between 10 and COARSE and divide their number."""
+    return next((k for k in range(1, bins + 1) if bins % k == 0 and 10 <= bins // k <= COARSE), 1)
 
 
 def _curves(histogram: Histogram, samples: dict[str, Counts]) -> dict[str, Any]:

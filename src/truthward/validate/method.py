@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,8 @@ import numpy as np
 
 from truthward.artefact import write_json
 from truthward.errors import InputError
+from truthward.events.binning import BOOTSTRAPS, own_edges, published_edges
+from truthward.events.families import Histogram, stated_as
 from truthward.events.table import EventTable
 from truthward.events.unfolded import Unfolded
 from truthward.provenance import Record
@@ -21,6 +23,8 @@ from truthward.validate.curves import curves
 from truthward.validate.distances import Counts
 from truthward.validate.events import Events
 from truthward.validate.flags import flags_of_method
+from truthward.validate.folded import folded_events
+from truthward.validate.judgement import Given, judge
 from truthward.validate.progress import progress
 from truthward.validate.refold import Response, compare_refolded
 from truthward.validate.sampling import sampling
@@ -52,6 +56,9 @@ def validate_method(
     record: Record,
     output: str | Path,
     state: Path | None = None,
+    posterior: Mapping[str, Any] | None = None,
+    ingest: Mapping[str, Sequence[str]] | None = None,
+    model: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Compare an unfolded sample with the truth, where it is known, with the data it came from and with the prior.
 
@@ -66,13 +73,16 @@ def validate_method(
         observables: those of the study; the ones that the method unfolded are compared, on their own bins.
         seeds, epochs: of the classifiers of the two-sample test. events: that unbinned figures take of a sample.
         output: JSON artefact; state: folder for resuming.
+        posterior, ingest, model: what the verdict goes by besides, see `judgement.Given`.
 
     Returns:
-        What was written. Top level: method, kind, joint, names (in order), observables, yield, weights, two_sample,
-        used (sample -> {events, used}, of unbinned figures), history, progress and sampling (see there), flags,
-        provenance. Per observable: triangular, wasserstein1 (unfolded, prior, data, each {value, floor, excess,
-        significance}), chi2 (unfolded, prior), pulls, yield, distance_to_prior, refold (unfolded; marginal and prior
-        with their chi2 alone), histogram (`curves`).
+        What was written. Top level: method, kind, joint, uncertainty (in words), names (in order), observables, yield,
+        weights, two_sample (`reco`: data against the refolded simulation), used (sample -> {events, used}, of unbinned
+        figures), history, stopping, progress and sampling (see there), flags, verdict (`judgement.judge`), provenance.
+        Per observable: triangular, wasserstein1 (unfolded, prior, data, each {value, floor, excess, significance}),
+        chi2 (unfolded, prior), pulls, coverage, yield, distance_to_prior, refold (unfolded; marginal and prior with
+        their chi2 alone), published (bins, replicas of the smaller bootstrap), histogram (`curves`), binned. Where a
+        method unfolds in bins of its own, `binned` is true, and chi2, pulls, coverage, refold, histogram are in these.
         Refolding: see `refold.Response`; `marginal` has the simulation's own distribution of the other observables,
         `unfolded` that of the result where it is joint.
     """
@@ -95,20 +105,21 @@ def validate_method(
         "names": names,
         "closure": truth is not None,
         "families": {n: f.count for n, f in result.families.items()},
+        "uncertainty": stated_as([n for n, f in result.families.items() if f.adds], model),
         "history": [
             {k: v for k, v in h.items() if k not in BY_BIN} for h in result.metadata["history"] if _is_nominal(h)
         ],
+        "stopping": result.metadata.get("stopping"),
         "observables": {},
         "used": {},
     }
     settings: dict[str, Any] = {"seeds": seeds, "epochs": epochs, "seed": seed_for(seed, "validate"), "state": state}
     share = result.metadata.get("fakes") == "share"
     marginal = Response.of(simulated, edges, share=share)
-    reweighted = marginal
+    reweighted, ratio = marginal, None
     if joint is not None:
-        reweighted = Response.of(
-            simulated, edges, ratio=ratio_of(joint, prior, label="refold", **settings), share=share
-        )
+        ratio = ratio_of(joint, prior, label="refold", **settings)
+        reweighted = Response.of(simulated, edges, ratio=ratio, share=share)
     weights = {}
     samples = {"prior": prior, "data": reco} | ({} if truth is None else {"truth": truth})
     for observable in chosen:
@@ -129,7 +140,15 @@ def validate_method(
     content["progress"] = progress(result.metadata, result.families, simulated, behind)
     content["sampling"] = sampling(result)
     content["two_sample"] = _two_sample(joint, prior, truth, settings)
+    folded = None
+    # Which fakes belong to a share of what is expected is not known event by event.
+    if joint is not None and ratio is not None and not share:
+        folded = folded_events(simulated, chosen, ratio, joint.sums.total / prior.sums.total, **thin)
+    content["two_sample"]["reco"] = _reco_test(folded, reco, settings)
+    content["prior_share"] = prior.weight_summary()["effective_sample_size"] / prior.total
     content["flags"] = flags_of_method(content)
+    content["verdict"] = judge(Given(content, posterior, ingest or {}, model))
+    log.info("%s: verdict %s; %s", content["method"], content["verdict"]["verdict"], content["verdict"]["reasons"])
     content["provenance"] = record.finish(
         events_in=result.num_rows + simulated.num_rows + measured.num_rows,
         events_out=len(names),
@@ -155,20 +174,34 @@ def _observable(
     histogram, whole = distances.unfolded_histogram(unfolded, name, edges)
     counts = {what: sample.histograms[name] for what, sample in samples.items()}
     prior, truth = samples["prior"], samples.get("truth")
+    own_bins = own_edges(unfolded, observable)
+    judged, judged_counts = histogram, counts
+    if own_bins is not None:
+        judged, judged_counts = histogram.merged(own_bins), {n: c.onto(own_bins) for n, c in counts.items()}
+    reco_bins = unfolded.metadata.get("inner_edges_reco", {}).get(name)
+    published = published_edges(unfolded, observable)
+    bootstraps = [f.count for n, f in unfolded.families.items() if n in BOOTSTRAPS]
+
+    def refolded(response: Response, contents: Histogram | np.ndarray) -> dict[str, Any]:
+        return compare_refolded(response, contents, counts["data"], inner=reco_bins)
+
     result: dict[str, Any] = {
         "distance_to_prior": {
             "triangular": distances.discriminator(histogram.nominal, 1.0, counts["prior"], seed=seed)["value"],
             "wasserstein1": metrics.wasserstein1(own.column(name), prior.column(name), own.weights, prior.weights),
         },
         "refold": {
-            "unfolded": compare_refolded(responses[1], whole.nominal, counts["data"]),
-            "marginal": {"chi2": compare_refolded(responses[0], whole.nominal, counts["data"])["chi2"]},
-            "prior": {"chi2": compare_refolded(responses[0], responses[0].fiducial, counts["data"])["chi2"]},
+            "unfolded": refolded(responses[1], whole),
+            "marginal": {"chi2": refolded(responses[0], whole.nominal)["chi2"]},
+            "prior": {"chi2": refolded(responses[0], responses[0].fiducial)["chi2"]},
         },
         "triangular": None,
         "wasserstein1": None,
         "chi2": None,
         "pulls": None,
+        "coverage": None,
+        "binned": own_bins is not None,
+        "published": {"bins": published.size - 1, "replicas": min(bootstraps, default=None)},
     }
     if truth is not None:
         target, tested = counts["truth"], {"unfolded": own, "prior": prior, "data": samples["data"]}
@@ -195,12 +228,13 @@ def _observable(
             for what, events in tested.items()
         }
         result["chi2"] = {
-            "unfolded": closure.chi2_closure(histogram, target),
+            "unfolded": closure.chi2_closure(judged, judged_counts["truth"]),
             "prior": closure.chi2_samples(counts["prior"], target),
         }
-        result["pulls"] = closure.pulls(histogram, target)
+        result["pulls"] = closure.pulls(judged, judged_counts["truth"])
+        result["coverage"] = closure.coverage(judged, judged_counts["truth"])
     result["yield"] = closure.yields(whole, counts["truth"].total if truth is not None else None)
-    result["histogram"] = curves(histogram, counts)
+    result["histogram"] = curves(judged, judged_counts, published=published, binned=own_bins is not None)
     return result
 
 
@@ -226,3 +260,10 @@ def _two_sample(joint: Events | None, prior: Events, truth: Events | None, setti
         name: two_sample_test(truth.values, truth.weights, *events.singles(), label=name, **settings)
         for name, events in (("unfolded", joint), ("prior", prior))
     } | {"floor": floor_test(truth.values, truth.weights, label="floor", **settings), "reason": None}
+
+
+def _reco_test(folded: Events | None, reco: Events, settings: dict[str, Any]) -> dict[str, Any] | None:
+    """Data against the refolded simulation: a judge that needs no truth."""
+    if folded is None:
+        return None
+    return two_sample_test(reco.values, reco.weights, folded.values, folded.weights, label="reco", **settings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,11 @@ import numpy as np
 from truthward.errors import InputError
 from truthward.events.bins import bin_of, extended
 from truthward.events.contract import SIGNAL
+from truthward.events.families import Histogram
 from truthward.events.table import EventTable
 from truthward.validate import metrics
 from truthward.validate.closure import stated
+from truthward.validate.curves import coarse_step
 from truthward.validate.distances import Counts
 
 EVENTS = 25
@@ -130,17 +132,27 @@ class Response:
         return signal + rate * self.fakes + self.fixed, covariance, float(np.sum(truth[~known]))
 
 
-def compare_refolded(response: Response, truth: np.ndarray, data: Counts) -> dict[str, Any]:
+def compare_refolded(
+    response: Response, truth: np.ndarray | Histogram, data: Counts, *, inner: Sequence[float] | None = None
+) -> dict[str, Any]:
     """Chi2 of the folded truth contents (B + 2,) against the data, in merged bins of equal population.
 
     Covariance: the data's statistical variance and the simulation's errors. The unfolded errors are left out, since
     they are the data's own.
 
+    Args:
+        truth: contents, or a histogram with its replicas, under- and overflow included.
+        inner: inner edges at reco level of a method that unfolds in bins of its own: the chi2 is of these bins, the
+            outermost ones open.
+
     Returns:
         chi2; folded, folded_sigma (simulation), data, data_sigma: (B + 2,) with under- and overflow;
-        without_response: fraction of the yield in truth bins that the simulation does not fill.
+        without_response: fraction of the yield in truth bins that the simulation does not fill; and of a histogram
+        `shown`, what is drawn: edges, and of data, folded, prior {sum, error}, the error of `folded` being that of the
+        simulation and of all families but the bootstraps, folded each.
     """
-    expected, covariance, lost = response.fold(truth)
+    nominal = truth.nominal if isinstance(truth, Histogram) else truth
+    expected, covariance, lost = response.fold(nominal)
     sigma = np.sqrt(np.diag(covariance).clip(min=0))
     result: dict[str, Any] = {
         "edges": data.edges.tolist(),
@@ -148,18 +160,49 @@ def compare_refolded(response: Response, truth: np.ndarray, data: Counts) -> dic
         "folded_sigma": sigma.tolist(),
         "data": data.contents.tolist(),
         "data_sigma": np.sqrt(data.variance).tolist(),
-        "without_response": lost / float(truth.sum()),
+        "without_response": lost / float(nominal.sum()),
     }
+    if isinstance(truth, Histogram):
+        result["shown"] = _shown(response, truth, covariance, data, inner)
     try:
-        bins = data.contents.size
         total, error = data.total
-        most = max(1, min(bins, int((total / error) ** 2 // EVENTS)))
-        edges = metrics.merge_bins(extended(data.edges), data.contents, most)
-        start = np.searchsorted(extended(data.edges), edges)[:-1]
-        merge = np.zeros((start.size, bins))
-        merge[np.searchsorted(start, np.arange(bins), side="right") - 1, np.arange(bins)] = 1
+        most = max(1, min(data.contents.size, int((total / error) ** 2 // EVENTS)))
+        fine = extended(data.edges)
+        edges = metrics.merge_bins(fine, data.contents, most) if inner is None else np.array([-np.inf, *inner, np.inf])
+        merge = _merging(fine, edges)
         whole = merge @ (covariance + np.diag(data.variance)) @ merge.T
         result["chi2"] = stated(metrics.chi2(merge @ expected, merge @ data.contents, whole), edges)
     except InputError as error:
         result["chi2"] = {"value": None, "ndf": None, "p": None, "reason": str(error)}
     return result
+
+
+def _shown(
+    response: Response, truth: Histogram, covariance: np.ndarray, data: Counts, inner: Sequence[float] | None
+) -> dict[str, Any]:
+    fine = extended(data.edges)
+    edges = data.edges[:: coarse_step(data.edges.size - 1)]
+    if inner is not None:
+        edges = np.array([data.edges[0], *inner, data.edges[-1]])
+    ends = edges.copy()
+    ends[-1] = fine[-2]
+    merge = _merging(fine, ends)
+    expected, variance = merge @ response.fold(truth.nominal)[0], np.diag(merge @ covariance @ merge.T).clip(min=0)
+    for name, family in truth.families.items():
+        if family.adds and not name.endswith("_bootstrap"):
+            folded = np.stack([merge @ response.fold(r)[0] for r in truth.replicas[name]])
+            variance = variance + family.variance(folded, expected)
+    prior = merge @ response.fold(response.fiducial)[0]
+    return {
+        "edges": edges.tolist(),
+        "folded": {"sum": expected.tolist(), "error": np.sqrt(variance).tolist()},
+        "data": {"sum": (merge @ data.contents).tolist(), "error": np.sqrt(merge @ data.variance).tolist()},
+        "prior": {"sum": prior.tolist(), "error": [0.0] * prior.size},
+    }
+
+
+def _merging(fine: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """(B', B) of ones where a bin of `fine` lies in a bin of `edges`, a subset."""
+    start = np.searchsorted(fine, edges)
+    place = np.searchsorted(start, np.arange(fine.size - 1), side="right") - 1
+    return (place == np.arange(edges.size - 1)[:, None]).astype(float)

@@ -21,8 +21,8 @@ from truthward.seeds import seed_for, uniform
 from truthward.unfold.base import Replica, Unfolder, unfold_all
 from truthward.validate.distances import Counts
 from truthward.validate.scenarios import CONSTITUENTS, PRIOR, QUESTIONS, Columns, Scenario, fiducial_of, scenarios
+from truthward.validate.stress_verdict import Sums, compare, edges_of, judge, response_of
 from truthward.validate.two_sample import log_ratio
-from truthward.validate.verdict import Sums, compare, edges_of, judge, response_of
 
 if TYPE_CHECKING:
     from truthward.observable import Observable

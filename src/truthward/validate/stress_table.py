@@ -12,7 +12,7 @@ from truthward.artefact import read_json, write_json, write_text
 from truthward.errors import InputError
 from truthward.provenance import Record
 from truthward.validate.scenarios import MISMATCH, QUESTIONS
-from truthward.validate.verdict import BINS, GROWTH, INSIDE, SIGMAS
+from truthward.validate.stress_verdict import BINS, GROWTH, INSIDE, SIGMAS
 
 NOTE = f"""\
 Pseudo-data of known truth are made from one half of the simulation and unfolded with the other. Truth: significance of

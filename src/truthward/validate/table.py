@@ -8,9 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from truthward.artefact import read_json, write_json, write_text
 from truthward.errors import InputError
 from truthward.provenance import Record
+from truthward.validate.metrics import triangular_discriminator
 
 DATA, PRIOR, FLOOR = "data before unfolding", "simulation before unfolding", "floor"
 
@@ -48,7 +51,8 @@ def compare(
         figures, None where those are of all), sampling: {method: `sampling.sampling`} of methods that draw events,
         surrogates: [row...], posteriors: [row...], provenance}.
         A row: name, kind, triangular: {observable: {value, spread, excess}}, auc, jsd, yield_ratio ({value, spread}),
-        chi2_p, refold_p, effective_sample_size; whatever is not defined for it is None.
+        chi2_p, refold_p, effective_sample_size; whatever is not defined for it is None. verdicts: {method:
+        `judgement.judge`}. binned: {method that unfolds in bins of its own: `_in_bins_of`}.
     """
     if not validated:
         raise InputError("no validated method to compare; run the validation of at least one")
@@ -64,6 +68,8 @@ def compare(
     ]
     prior = rows[-2]["triangular"]
     content = {
+        "verdicts": {name: c["verdict"] for name, c in found.items()},
+        "binned": {name: _in_bins_of(name, found) for name, c in found.items() if _is_binned(c)},
         "observables": names,
         "rows": rows,
         "better_than_prior": {r["name"]: _better(r["triangular"], prior) for r in rows[: len(found)]},
@@ -155,6 +161,37 @@ def _posterior(name: str, content: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _is_binned(content: dict[str, Any]) -> bool:
+    return any(o["binned"] for o in content["observables"].values())
+
+
+def _in_bins_of(name: str, found: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Where the truth is known, triangular discriminators of all methods in the bins that one of them unfolded.
+
+    Returns:
+        bins: {observable: number}; triangular: {method: {observable: value, None where a bin is negative}}.
+    """
+    own = {n: o["histogram"]["own"] for n, o in found[name]["observables"].items() if o["binned"]}
+    result: dict[str, Any] = {"bins": {n: len(h["edges"]) - 1 for n, h in own.items()}, "triangular": {}}
+    for method, content in found.items():
+        values: dict[str, float | None] = {}
+        for n, target in own.items():
+            tested = content["observables"].get(n, {}).get("histogram", {}).get("own")
+            if tested is None or "truth" not in target:
+                continue
+            edges, start = np.array(target["edges"]), np.searchsorted(tested["edges"], target["edges"])
+            if not set(target["edges"]) <= set(tested["edges"]):
+                continue  # Of a method with other bins of its own.
+            p = np.add.reduceat(np.array(tested["unfolded"]["sum"])[: start[-1]], start[:-1])
+            try:
+                values[n] = triangular_discriminator(p, np.array(target["truth"]["sum"]), edges)
+            except InputError:
+                values[n] = None
+        if values:
+            result["triangular"][method] = values
+    return result
+
+
 def _used(content: dict[str, Any]) -> int | None:
     """Events of the largest sample in unbinned figures, where those are not all."""
     return max((s["used"] for s in content["used"].values() if s["used"] < s["events"]), default=None)
@@ -215,7 +252,21 @@ def _markdown(content: dict[str, Any]) -> str:
                   _number(row["refold_p"], "{:.2g}"), _cell(row["yield_ratio"], "{:.3f}"),
                   _number(row["effective_sample_size"], "{:.0f}")]  # fmt: skip
         lines.append([row["name"], *cells])
-    text = "\n".join(f"| {' | '.join(line)} |" for line in lines) + f"\n\n{NOTE}"
+    text = _verdicts(content["verdicts"])
+    text += "\n".join(f"| {' | '.join(line)} |" for line in lines) + f"\n\n{NOTE}"
+    for name, entry in content["binned"].items():
+        counts = ", ".join(f"{n} in {bins}" for n, bins in entry["bins"].items())
+        text += f"\n`{name}` unfolds in bins of its own: {counts}. "
+        if not entry["triangular"]:
+            continue
+        text += (
+            "Within them it has the shape of the simulation, which the table above, in the declared bins, holds "
+            "against it. Triangular discriminator of all methods in these bins:\n\n"
+        )
+        own = list(entry["bins"])
+        part = [["", *own], ["---"] * (1 + len(own))]
+        part += [[m, *(_number(each.get(n), "{:.2f}") for n in own)] for m, each in entry["triangular"].items()]
+        text += "\n".join(f"| {' | '.join(line)} |" for line in part) + "\n"
     if content["used"] is not None:
         text += (
             f"\nAUC and JSD are of {content['used']} events of each larger sample, drawn by a hash; all else of all.\n"
@@ -238,6 +289,15 @@ def _markdown(content: dict[str, Any]) -> str:
             f"{low:.3f} to {high:.3f} of uniform ones"
         )
         text += f"; flags: {row['flags']}.\n" if row["conditional"] else "; it maps distributions and states none.\n"
+    return text
+
+
+def _verdicts(verdicts: Mapping[str, Mapping[str, Any]]) -> str:
+    text = ""
+    for name, found in verdicts.items():
+        text += f"**{name}: {found['verdict']}**"
+        text += ", judged without a truth\n" if found["without_truth"] else "\n"
+        text += "".join(f"- {reason}\n" for reason in found["reasons"]) + "\n"
     return text
 
 
