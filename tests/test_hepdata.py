@@ -20,10 +20,17 @@ FAMILIES = {
 }
 """The last is a check of the sum, and no part of what is published."""
 
+PUBLISHED = {
+    "m": (0.0, 10.0, 20.0, 28.0, 60.0),
+    "M": (-0.5, 9.5, 13.5, 15.5, 18.5, 40.5),
+    "zg": (0.0, 0.02, 0.2, 0.3, 0.5),
+}
 DECLARED = {
-    "m": Observable(name="m", label="jet mass $m$", unit="GeV", range=(0.0, 60.0), bins=30),
-    "M": Observable(name="M", label="multiplicity", range=(-0.5, 40.5), bins=41, integer=True),
-    "zg": Observable(name="zg", label="$z_g$", range=(0.0, 0.5), bins=25, atoms=(0.0,)),
+    "m": Observable(name="m", label="jet mass $m$", unit="GeV", range=(0.0, 60.0), bins=30, published=PUBLISHED["m"]),
+    "M": Observable(
+        name="M", label="multiplicity", range=(-0.5, 40.5), bins=41, integer=True, published=PUBLISHED["M"]
+    ),
+    "zg": Observable(name="zg", label="$z_g$", range=(0.0, 0.5), bins=25, atoms=(0.0,), published=PUBLISHED["zg"]),
 }
 INNER = {"m": [6.0, 20.0, 28.0], "M": [9.5, 13.5, 14.5, 15.5, 18.5], "zg": [0.02, 0.2, 0.3]}
 """Bins of a binned method, as its metadata state them."""
@@ -52,7 +59,7 @@ def written(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     luminosity = 2.5 if request.param == "luminosity" else None
     unfolded = sample(folder / "u.parquet", joint=request.param != "each")
-    names = write_tables(folder, unfolded, DECLARED, luminosity=luminosity, **WORDS)
+    names = write_tables(folder, unfolded, DECLARED, luminosity=luminosity, model=["systematic:scale"], **WORDS)
     assert sorted(f"{FOLDER}/{p.name}" for p in (folder / FOLDER).iterdir()) == sorted(names)
     tables = {name.split("/")[1]: list(yaml.safe_load_all((folder / name).read_text())) for name in names}
     return unfolded, luminosity, tables
@@ -144,19 +151,32 @@ def test_bins_are_no_finer_than_those_of_a_binned_method(written):
     unfolded, _, tables = written
     edges = edges_of(tables["1_m.yaml"][0])
     own = {0.0, *INNER["m"], 60.0}
-    assert (set(edges) <= own) == (not unfolded.joint)
-    assert edges.size - 1 == (5 if unfolded.joint else 4)
+    assert edges.tolist() == [e for e in PUBLISHED["m"] if unfolded.joint or e in own]
 
 
-def test_atoms_have_bins_of_their_own_and_the_rule_is_stated(written):
+def test_bins_are_the_declared_ones_and_the_rule_is_stated(written):
     unfolded, _, tables = written
     edges = edges_of(tables["3_zg.yaml"][0])
-    assert edges[1] == 0.02
-    assert unfolded.histogram("zg", edges).nominal[0] == pytest.approx(300, rel=0.2)
+    assert edges.tolist() == list(PUBLISHED["zg"])
     texts = {e["name"]: e["description"] for e in tables["submission.yaml"][1:]}
-    assert "more than a third of the replicas of the smaller bootstrap" in texts["zg"]
-    assert f"Of 25 declared bins there remain {edges.size - 1}. Values of a probability of their own: 0." in texts["zg"]
-    assert edges.size - 1 <= 5, "a third of 15 replicas"
+    assert "none is merged for want of replicas" in texts["zg"]
+    assert "Of 4 declared bins there are 4. Errors: total uncertainty. Values of a probability" in texts["zg"]
+    assert f"Of 4 declared bins there are {4 if unfolded.joint else 3}" in texts["m"]
+
+
+def test_fine_bins_stay_and_a_covariance_that_is_singular_is_called_so(tmp_path):
+    fine = {n: o.model_copy(update={"published": ()}) for n, o in DECLARED.items()}
+    unfolded = sample(tmp_path / "u.parquet")
+    write_tables(tmp_path, unfolded, fine, **WORDS)
+    read = {p.name: list(yaml.safe_load_all(p.read_text())) for p in (tmp_path / FOLDER).iterdir()}
+    assert np.allclose(edges_of(read["1_m.yaml"][0]), DECLARED["m"].edges)
+    texts = {e["name"]: e["description"] for e in read["submission.yaml"][1:]}
+    assert "a rank of 14 for 30 bins: do not invert it" in texts["m: covariance"]
+    said = "statistical, initialisation and scale uncertainty only"
+    assert f"Errors: {said}." in texts["m"]
+    names = [c["header"]["name"] for c in read["1_m_covariance.yaml"][0]["dependent_variables"]]
+    assert names[0] == f"covariance, {said}"
+    assert not any("total" in text for text in (*names, texts["m: covariance"], texts["m: correlation"]))
 
 
 def test_what_the_bins_do_not_hold_is_stated(written):

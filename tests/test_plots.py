@@ -160,7 +160,8 @@ def validated(method: str = "omnifold", bias: float = 0.945, truth: bool = True)
         entries[o.name] = {"triangular": triangular, "histogram": {"coarse": coarse}}
     used = {"truth": {"events": 10**7, "used": 500_000}, "data": {"events": 40_000, "used": 40_000}}
     test = {"unfolded": two_sample() if truth else None}
-    return {"method": method, "observables": entries, "two_sample": test, "used": used}
+    said = "statistical and initialisation uncertainty only"
+    return {"method": method, "observables": entries, "two_sample": test, "used": used, "uncertainty": said}
 
 
 def table(truth: bool = True) -> dict:
@@ -193,20 +194,31 @@ def table(truth: bool = True) -> dict:
                 else {}
             )
         rows.append(row)
-    return {"rows": rows}
+    reasons = {
+        "omnifold": ["no model uncertainty: $x$ is {"],
+        "generative": [f"reason {i} " + 50 * "x" for i in range(9)],
+    }
+    levels = {"omnifold": "warnings", "generative": "failed", "ibu": "good"}
+    verdicts = {m: {"verdict": levels[m], "reasons": reasons.get(m, []), "without_truth": not truth} for m in METHODS}
+    return {"rows": rows, "verdicts": verdicts}
 
 
 def summary_page(truth: bool = True, **changes) -> Figure:
     results_of = {m: validated(m, bias, truth) for m, bias in zip(METHODS, (0.945, 0.95, 0.93), strict=True)}
     given = {"validated": results_of, "table": table(truth), "observables": OBSERVABLES} | changes
-    return page.summary_page("zjets", note="leading jet of Z+jets at 14 TeV", **given)
+    return page.summary_page("zjets", **given)
 
 
 def covariances() -> dict:
     random = np.random.default_rng(1)
     factors = random.normal(size=(40, 3)) + 0.4
     matrix = factors @ factors.T + np.diag(random.uniform(1, 3, 40))
-    return {"method": "omnifold", "covariance": matrix.tolist(), "bins": {"m": 10, "M": 10, "w": 10, "tau21": 10}}
+    return {
+        "method": "omnifold",
+        "covariance": matrix.tolist(),
+        "said": "total uncertainty",
+        "bins": {"m": 10, "M": 10, "w": 10, "tau21": 10},
+    }
 
 
 def progressed(iterations: int = 5, truth: bool = True, names: tuple[str, ...] = ("m", "M", "w", "tau21")) -> dict:
@@ -217,7 +229,11 @@ def progressed(iterations: int = 5, truth: bool = True, names: tuple[str, ...] =
     entry = {"distance": (0.4 * 0.5**steps).tolist() if truth else None, "counting": 0.008 if truth else None,
              "sigma": {n: s.tolist() for n, s in sigma.items()}}  # fmt: skip
     found = {"iterations": steps.tolist(), "chosen": iterations, "names": list(names)}
-    return {"method": "generative", "progress": found | dict.fromkeys(("all", *names), entry)}
+    return {
+        "method": "generative",
+        "uncertainty": "statistical uncertainty only",
+        "progress": found | dict.fromkeys(("all", *names), entry),
+    }
 
 
 FIGURES = {
@@ -353,7 +369,7 @@ def test_summary_page_takes_other_numbers_of_observables(count):
     one["observables"] = dict.fromkeys(names, one["observables"]["w"])
     rows = [{"name": "ibu", "triangular": dict.fromkeys(names)}]
     observables = [Observable(name=n, range=(0.0, 0.6)) for n in [*names, "not_unfolded"]]
-    figure = summary_page(validated={"ibu": one}, table={"rows": rows}, observables=observables)
+    figure = summary_page(validated={"ibu": one}, table={"rows": rows, "verdicts": {}}, observables=observables)
     assert len(figure.axes) == 2 * count
     assert figure.get_figheight() == page.HEIGHT
 

@@ -13,6 +13,7 @@ from truthward.observable import Observable
 from truthward.plots import style, unfolding
 
 FAMILIES = {"data_bootstrap": 5, "mc_bootstrap": 4, "systematic:scale": 1}
+SAID = "total uncertainty"
 STOPPING = {"rule": "change", "tolerance": 0.2, "chosen": 4, "largest": 9, "limits": ""}
 
 
@@ -81,9 +82,9 @@ FIGURES = {
     "folds": lambda: unfolding.iterations(omnifold(folds=2)),
     "ibu": lambda: unfolding.iterations(ibu()),
     "none": lambda: unfolding.iterations({"method": "generative", "history": []}),
-    "breakdown": lambda: unfolding.breakdown("omnifold", histograms(), OBSERVABLES),
-    "one_observable": lambda: unfolding.breakdown("omnifold", histograms(MANY), OBSERVABLES[:1]),
-    "many_families": lambda: unfolding.breakdown("omnifold", histograms(MANY), OBSERVABLES),
+    "breakdown": lambda: unfolding.breakdown("omnifold", histograms(), OBSERVABLES, said=SAID),
+    "one_observable": lambda: unfolding.breakdown("omnifold", histograms(MANY), OBSERVABLES[:1], said=SAID),
+    "many_families": lambda: unfolding.breakdown("omnifold", histograms(MANY), OBSERVABLES, said=SAID),
 }
 
 
@@ -180,7 +181,7 @@ def test_methods_of_one_observable_at_a_time():
 
 def test_breakdown_is_relative_and_complete():
     given = histograms()
-    figure = unfolding.breakdown("omnifold", given, OBSERVABLES)
+    figure = unfolding.breakdown("omnifold", given, OBSERVABLES, said=SAID)
     assert [a.get_xlabel() for a in figure.axes] == ["jet mass $m$ [GeV]", "$z_g$"]
     steps = [p for p in figure.axes[0].patches if isinstance(p, matplotlib.patches.StepPatch)]
     by_colour = {matplotlib.colors.to_hex(p.get_edgecolor()): p.get_data().values for p in steps if not p.get_fill()}
@@ -195,8 +196,8 @@ def test_breakdown_is_relative_and_complete():
 def test_breakdown_says_what_is_beyond_its_scale():
     given = histograms()
     beyond = f"{100 * given['m'].sigma[0] / 9:.0f}%"
-    figure = unfolding.breakdown("omnifold", given, OBSERVABLES)
+    figure = unfolding.breakdown("omnifold", given, OBSERVABLES, said=SAID)
     assert figure.axes[0].get_ylim()[1] < 100 * given["m"].sigma[0] / 9
     assert beyond in texts(figure)
     even = {"m": given["m"].merged(np.array([12.0, 24.0, 36.0, 60.0]))}
-    assert not any(text.endswith("%") for text in texts(unfolding.breakdown("omnifold", even, OBSERVABLES)))
+    assert not any(text.endswith("%") for text in texts(unfolding.breakdown("omnifold", even, OBSERVABLES, said=SAID)))

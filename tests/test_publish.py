@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from truthward.errors import ConfigError, CorruptError, InputError
+from truthward.errors import ConfigError, CorruptError, InputError, VerdictError
 from truthward.events.unfolded import Unfolded, family, weight_columns, write_unfolded
 from truthward.observable import Observable
 from truthward.provenance import Record
@@ -23,6 +23,7 @@ from truthward.publish.example import choose_example
 
 STOPPING = {"rule": "change", "tolerance": 0.2, "chosen": 4, "largest": 9, "limits": "finer bins go unseen"}
 STOPPED = "- **Iterations**: 4 of at most 9, by the rule `change` with tolerance 0.2; finer bins go unseen."
+VERDICT = {"verdict": "warnings", "reasons": ["one | thing", "`another`"], "without_truth": True}
 FAMILIES = {"data_bootstrap": family("data_bootstrap", 8), "systematic:scale": family("systematic:scale", 2)}
 OBSERVABLES = [
     Observable(name="m", label="$m$", unit="GeV", range=(0.0, 80.0)),
@@ -50,7 +51,13 @@ def unfolded(tmp_path):
 
 def run(path, directory, **changes):
     """`publish` with defaults."""
-    options = {"study": "zjets", "licence": "CC-BY-4.0", "fiducial": "pT(jet) > 200 GeV", "observables": OBSERVABLES}
+    options = {
+        "verdict": VERDICT,
+        "study": "zjets",
+        "licence": "CC-BY-4.0",
+        "fiducial": "pT(jet) > 200 GeV",
+        "observables": OBSERVABLES,
+    }
     publish(path, directory=directory, record=Record.for_tests(), **(options | {"example": "jet_pt"} | changes))
     return directory
 
@@ -90,6 +97,33 @@ def test_holds_all_that_it_lists(unfolded, tmp_path):
     text = (folder / "README.md").read_text()
     for words in ("CC-BY-4.0", "pT(jet) > 200 GeV", "2504.14072", "2109.13243", "R - 1", "`systematic:scale`", STOPPED):
         assert words in text
+
+
+@pytest.mark.parametrize("verdict", ["good", "warnings", "failed"])
+@pytest.mark.parametrize("require", ["good", "warnings", "none"])
+def test_a_verdict_that_does_not_reach_what_is_required_is_not_published(unfolded, tmp_path, verdict, require):
+    folder, found = tmp_path / "publication", VERDICT | {"verdict": verdict}
+    order = ["none", "warnings", "good"]
+    if order.index(require) > {"failed": 0, "warnings": 1, "good": 2}[verdict]:
+        run(unfolded, folder, require="none", study="before")
+        with pytest.raises(VerdictError, match=f"omnifold: not published, its verdict is {verdict} .* one . thing; "):
+            run(unfolded, folder, verdict=found, require=require)
+        assert verify(folder)["study"] == "before"
+    else:
+        metadata = verify(run(unfolded, folder, verdict=found, require=require))
+        assert metadata["verdict"] == found
+
+
+def test_readme_and_metadata_say_the_verdict_and_what_is_in_the_errors(unfolded, tmp_path):
+    folder = run(unfolded, tmp_path / "publication")
+    text = (folder / "README.md").read_text()
+    assert (
+        "- **Verdict**: warnings: one | thing; &#96;another&#96;; judged without the truth, which is not known" in text
+    )
+    assert "- **Errors and bands**: statistical and scale uncertainty only" in text
+    assert verify(folder)["uncertainty"] == "statistical and scale uncertainty only"
+    again = run(unfolded, tmp_path / "again", model=["systematic:scale"])
+    assert "- **Errors and bands**: total uncertainty" in (again / "README.md").read_text()
 
 
 def test_published_events_are_still_an_unfolded_sample(unfolded, tmp_path):

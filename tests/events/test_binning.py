@@ -1,44 +1,61 @@
-"""Merged bins keep to their rule: a covariance of full rank, equal yields, atoms apart."""
+"""Published bins are the declared ones: nothing is merged, and a binned method states no bin that it did not unfold."""
+
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from truthward.errors import InputError
-from truthward.events.binning import coarse_edges
+from truthward.events.binning import own_edges, published_edges, rank
 from truthward.events.families import Histogram, RankWarning, family
+from truthward.observable import Observable
+
+DECLARED = {"name": "w", "range": (0.0, 0.6), "bins": 50}
 
 
-def histogram(nominal: np.ndarray, **counts: int) -> Histogram:
-    """A histogram in bins of width 1 from 0 with Poisson replicas."""
+def sample(*inner: float) -> SimpleNamespace:
+    return SimpleNamespace(metadata={"inner_edges": {"w": list(inner)}} if inner else {})
+
+
+def test_without_published_edges_all_bins_are_published():
+    o = Observable(**DECLARED)
+    assert published_edges(sample(), o).tolist() == o.edges
+    assert own_edges(sample(), o) is None
+
+
+def test_published_edges_are_those_declared_to_the_last_digit():
+    """0.012 * 9 is 0.10800000000000001 as a double product: what is written as 0.108 must be found all the same."""
+    o = Observable(**DECLARED, published=(0.0, 12 * 0.009, 0.6))
+    assert published_edges(sample(), o).tolist() == [0.0, o.edges[9], 0.6]
+
+
+def test_a_binned_method_publishes_the_declared_edges_that_it_has():
+    o = Observable(**DECLARED, published=(0.0, 0.036, 0.108, 0.6))
+    inner = (o.edges[3], o.edges[8])
+    assert own_edges(sample(*inner), o).tolist() == [0.0, *inner, 0.6]
+    assert published_edges(sample(*inner), o).tolist() == [0.0, o.edges[3], 0.6]
+    part = o.model_copy(update={"published": (0.036, 0.108)})
+    assert published_edges(sample(*inner), part).tolist() == [0.0, 0.6], "nothing in common: one bin"
+
+
+@pytest.mark.parametrize(
+    ("published", "message"),
+    [
+        ((0.0, 0.02, 0.6), r"published edge 0\.02 is not among those of 50 bins .* the nearest is 0\.024"),
+        ((0.0, 0.6, 0.3), "must be two edges at least, and rise"),
+        ((0.3,), "must be two edges at least, and rise"),
+    ],
+)
+def test_edges_that_are_none_are_refused(published, message):
+    with pytest.raises(ValueError, match=message):
+        Observable(**DECLARED, published=published)
+
+
+def test_the_rank_is_that_of_the_smaller_bootstrap():
     random = np.random.default_rng(1)
-    replicas = {name: random.poisson(nominal, (count, nominal.size)) for name, count in counts.items()}
+    counts = {"data_bootstrap": 7, "mc_bootstrap": 5, "initialisation": 2}
     families = {name: family(name, count) for name, count in counts.items()}
-    return Histogram(np.arange(nominal.size + 1.0), nominal.astype(float), replicas, families)
-
-
-def test_each_bootstrap_has_full_rank_and_bins_have_equal_yield():
-    fine = histogram(np.full(60, 100), data_bootstrap=30, mc_bootstrap=18, initialisation=2)
-    coarse = fine.merged(coarse_edges(fine))
-    assert coarse.nominal.tolist() == [1000.0] * 6
-    for name in ("data_bootstrap", "mc_bootstrap"):
-        assert np.linalg.matrix_rank(coarse.covariance([name])) == 6
+    replicas = {name: random.poisson(100, (count, 9)) for name, count in counts.items()}
+    histogram = Histogram(np.arange(10.0), np.full(9, 100.0), replicas, families)
     with pytest.warns(RankWarning):
-        fine.covariance()
-
-
-def test_atoms_stay_by_themselves_within_the_limit():
-    contents = np.full(60, 100)
-    contents[0], contents[59] = 900, 0
-    edges = coarse_edges(histogram(contents, data_bootstrap=30), [0.0, 60.0, 99.0])
-    assert {0.0, 1.0, 59.0, 60.0} <= set(edges)
-    assert edges.size - 1 <= 10
-    assert 1.0 not in coarse_edges(histogram(contents + (np.arange(60) == 1), data_bootstrap=6))
-
-
-def test_little_to_go_by():
-    assert coarse_edges(histogram(np.full(8, 5), initialisation=3)).size == 9, "no bootstrap, no limit"
-    assert coarse_edges(histogram(np.array([1, 99, 3, 9]), data_bootstrap=12)).size == 5, "few enough as they are"
-    assert coarse_edges(histogram(np.full(8, 5), data_bootstrap=2)).tolist() == [0, 8]
-    assert coarse_edges(histogram(np.array([7, 0, 0]), data_bootstrap=6), [0.5]).tolist() == [0, 1, 3]
-    with pytest.raises(InputError, match="cannot merge"):
-        coarse_edges(histogram(np.zeros(8), data_bootstrap=9))
+        covariance = histogram.covariance(["mc_bootstrap"])
+    assert rank(histogram) == np.linalg.matrix_rank(covariance) == 4

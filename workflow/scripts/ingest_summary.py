@@ -11,13 +11,13 @@ with Job(snakemake) as job:
     from truthward.events.table import EventTable
     from truthward.observable import observables_from
 
+    for note in job.spec["notes"]:
+        getLogger("truthward.ingest").warning(note)
     names, observables = job.spec["samples"], observables_from(job.spec["observables"])
     simulation, data = EventTable(job.input.simulation), EventTable(job.input.data)
     others = dict(zip(names["alternatives"], map(EventTable, job.input.alternatives), strict=True))
     samples = (names["simulation"], simulation), (names["data"], data)
     flags = examine(*samples, observables, alternatives=others, seed=job.seed, **job.spec["ingest"])
     summary = summarise(simulation, data, observables) | {"flags": flags}
-    for note in job.spec["notes"]:
-        getLogger("truthward.ingest").warning(note)
     events_in = simulation.num_rows + data.num_rows
     write_json(job.output[0], summary | {"provenance": job.record.finish(events_in=events_in)})

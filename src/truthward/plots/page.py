@@ -19,7 +19,7 @@ TOP, LEFT, RIGHT, GAP = 0.68, 0.6, 0.15, 0.6
 ROW, VERDICT = 0.185, 0.16
 """Inches: a sheet of A4 on its side, room for the heading, margins, between panels, for a line of the table, and for a
 line of the verdicts."""
-LONGEST = 190
+LONGEST = 125
 """Characters of a line of the verdicts."""
 
 

@@ -66,8 +66,7 @@ def bias_and_variance(validated: Mapping[str, Any], observables: Sequence[Observ
     handles = [Line2D([], [], color=colours[f], label=words.get(f, f.removeprefix("systematic:"))) for f in colours]
     if found["all"]["distance"] is not None:
         counting = Line2D([], [], color=style.TRUTH, linewidth=2, label="counting true events")
-        words = _FAMILIES | {"total": validated["uncertainty"]}
-    handles = [Line2D([], [], **distance, label="distance from the truth"), counting, *handles]
+        handles = [Line2D([], [], **distance, label="distance from the truth"), counting, *handles]
     at = (0.003, 1 - 0.46 / figure.get_figheight())
     figure.legend(handles=handles, ncols=3 if few else 5, loc="upper left", bbox_to_anchor=at)
     return figure
