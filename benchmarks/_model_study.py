@@ -50,12 +50,11 @@ def z_jets(simulation: str, data: str, alternative: str, method: str) -> dict[st
         "simulation": {"role": "simulation", "read": reading(simulation, f"weight * {luminosity!r}")},
         "pseudodata": {"role": "data", "closure": True, "read": reading(data, "1.0")},
     }
-    used = {name: s for name, s in content["systematics"].items() if s["kind"] == "alternative"}
-    for name in used:
-        content["systematics"][name]["sample"] = "alternative"
-        luminosity = samples.events(data) / yield_of(data)
-        other = reading(alternative, f"weight * {luminosity!r}")
-        content["samples"]["alternative"] = {"role": "alternative", "read": other}
+    for systematic in content["systematics"].values():
+        if "sample" in systematic:
+            systematic["sample"] = "alternative"
+            other = reading(alternative, f"weight * {luminosity!r}")
+            content["samples"]["alternative"] = {"role": "alternative", "read": other}
     content["surrogate"]["models"], content["amplify"] = {}, None
     content["unfold"]["methods"] = {method: content["unfold"]["methods"][method]}
     content["unfold"]["replicas"] |= REPLICAS[method]
@@ -123,12 +122,13 @@ def result_of(config: Config, method: str) -> Path:
 def measure(content: dict[str, Any], method: str) -> dict[str, Any]:
     """What an unfolding says of each observable in `BINS` bins of equal content of the truth.
 
-    The truth is that of the very events that were unfolded: part of its fluctuation is theirs as well, and a difference
-    fluctuates less than the result. `shared` is the part of the variance of the data that it hides, from bootstraps of
-    both at once: the mean square distance to the truth of infinitely many events is larger by it.
+    What a band states is the distance to the truth of infinitely many events; known is that of the very events that
+    were unfolded, which fluctuates by itself, more than a smooth result does, and together with it. Bootstraps of both
+    at once tell: the mean square distance to the known truth is larger by `excess`, the variance of the difference less
+    that of the result. It has either sign, and is right in the mean over bins.
 
     Returns:
-        observable -> truth, nominal, shared and each family's variance, (bins,) each; the method's iterations.
+        observable -> truth, nominal, excess and each family's variance, (bins,) each; the method's iterations.
     """
     config = parse(content, content["study"])
     unfolded = Unfolded(result_of(config, method))
@@ -154,7 +154,7 @@ def measure(content: dict[str, Any], method: str) -> dict[str, Any]:
         found[name] = {
             "truth": content_of(weight).tolist(),
             "nominal": histogram.nominal.tolist(),
-            "shared": (variances[boots.name] - differs).tolist(),
+            "excess": (differs - variances[boots.name]).tolist(),
             "variance": {family: v.tolist() for family, v in variances.items()},
         }
     return {"observables": found, "iterations": unfolded.metadata.get("iterations"), "commit": common.GIT["commit"]}
