@@ -27,7 +27,7 @@ rule unfold_all:
 def unfold_spec(method, **more):
     """What the unfolding of a method reads of the config."""
     entry, observables = STUDY.unfold.methods[method], STUDY.unfolded_list()
-    return spec(method=entry, observables=observables, families=STUDY.families(), **more)
+    return spec(method=entry, observables=observables, families=STUDY.families(), kinds=STUDY.kinds(), **more)
 
 
 rule unfold_nominal:
@@ -55,6 +55,8 @@ rule unfold_part:
         simulation=events(SIMULATION),
         data=events(DATA),
         nominal="results/{study}/unfold/{method}/parts/nominal.safetensors",
+        # Of a closure test the nominal result is a part of the replica.
+        part="results/{study}/unfold/{method}/parts/nominal.parquet" if "closure" in STUDY.kinds().values() else [],
     output:
         "results/{study}/unfold/{method}/parts/{job}.parquet",
     log:

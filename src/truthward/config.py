@@ -251,6 +251,10 @@ class Config(Strict):
             counts |= {f"systematic:{source}": n for source, n in systematic.sources(name).items()}
         return {name: n for name, n in counts.items() if n}
 
+    def kinds(self) -> dict[str, str]:
+        """Sources that methods treat in a way of their own, with their kind: pseudo-data, and other iterations."""
+        return {n: s.kind for n, s in self.sources().items() if s.kind in ("closure", "regularisation")}
+
     def observable_list(self) -> list[dict[str, Any]]:
         """The observables as plain dictionaries with their name, as the stages take them."""
         return [{**o.model_dump(mode="json"), "name": n} for n, o in self.observables.items()]

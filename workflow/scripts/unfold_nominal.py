@@ -13,6 +13,7 @@ with Job(snakemake) as job:
         simulation=job.input.simulation,
         observables=observables_from(job.spec["observables"]),
         families=job.spec["families"],
+        kinds=job.spec["kinds"],
         seed=job.seed,
         state=job.state,
         key=job.key,

@@ -13,6 +13,7 @@ with Job(snakemake) as job:
         simulation=job.input.simulation,
         observables=observables_from(job.spec["observables"]),
         families={},
+        kinds={},
         events=job.spec["events"],
         draws=99,
         seed=job.seed,

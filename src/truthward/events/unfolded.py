@@ -20,7 +20,7 @@ from truthward.errors import IncompleteError, InputError
 from truthward.events.bins import bin_of, single
 from truthward.events.families import FAMILIES, Family, Histogram, RankWarning, family, weight_columns
 from truthward.events.parquet import Parquet
-from truthward.events.unfolded_gather import gather
+from truthward.events.unfolded_gather import gather, rows_of
 from truthward.events.unfolded_write import write_unfolded
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Unfolded",
     "family",
     "gather",
+    "rows_of",
     "weight_columns",
     "write_unfolded",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,16 @@ def gather(parts: Sequence[str | Path], path: str | Path, *, record: Record) -> 
                 "parts": [m["provenance"] for m in metadata],
             },
         )
+
+
+def rows_of(part: str | Path) -> Iterator[dict[str, np.ndarray]]:
+    """The rows of one part, row group by row group.
+
+    Raises:
+        CorruptError: where it is truncated or damaged.
+    """
+    with _open(Path(part)) as file:
+        yield from _appended([file])
 
 
 def _open(path: Path) -> Parquet:

@@ -68,7 +68,8 @@ class Inputs:
     them. features: what networks are shown beside the observables, and is not unfolded: "truth" and "reco" (N, F) and
     "data" (M, F) float32, F for each level its own; feature_names: those of "truth" and "reco", in the order of the
     columns. backgrounds: process -> (N,) bool, of each that is no signal. whole: whether these are all events, and not
-    a block of them.
+    a block of them. kinds: systematic name -> "closure" where its weights make pseudo-data, "regularisation" where it
+    is a pair of half and twice the iterations; all others are columns that vary the simulation.
     """
 
     observables: Sequence[Observable]
@@ -92,6 +93,7 @@ class Inputs:
     feature_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
     backgrounds: Mapping[str, np.ndarray] = field(default_factory=dict)
     whole: bool = True
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -145,8 +147,11 @@ class Inputs:
         seed: int,
         constituents: int = 0,
         features: Features = NONE,
+        kinds: Mapping[str, str] = NONE,
     ) -> Inputs:
         """Read both tables, with so many constituents of each event, or none, and the features of each level.
+
+        kinds: those of the systematics that are no columns by themselves, see the class.
 
         Raises:
             InputError: a column is missing, or no event is left at reco level or in the fiducial region.
@@ -160,6 +165,7 @@ class Inputs:
             seed=seed,
             variations=variations_of(simulation, [o.name for o in observables], features=features.get("reco", ())),
             features=features,
+            kinds=kinds,
         )
         if len(inputs.data_reco) == 0:
             raise InputError(f"{data.path}: no event passes at reco level; loosen the selection")
@@ -182,6 +188,7 @@ class Inputs:
         variations: Mapping[str, Vary] | None = None,
         features: Features = NONE,
         whole: bool = True,
+        kinds: Mapping[str, str] = NONE,
     ) -> Inputs:
         """Inputs from the columns of event tables, name -> (N,) and (M,). `split` is the hash of the id where missing,
         `process` is signal, and values are blanked where their level's flag is false.
@@ -231,11 +238,13 @@ class Inputs:
                 "data": level(data, "reco", beside["reco"])[accepted],
             },
             feature_names=beside,
+            kinds=kinds,
         )
 
     def varied(self, replica: Replica) -> Inputs:
         """The inputs of one replica: other weights, or for a systematic also other reco values and another acceptance
-        at reco level; everything else is shared. The truth, and with it the fiducial region, is that of all.
+        at reco level; everything else is shared. The truth, and with it the fiducial region, is that of all. Of kind
+        closure the data are replaced instead, by pseudo-data; of kind regularisation nothing is.
 
         Raises:
             ConfigError: an unknown family, or a systematic that the simulation has no columns of.
@@ -249,8 +258,10 @@ class Inputs:
 
     def _vary(self, replica: Replica) -> Inputs:
         kind, _, name = replica.family.partition(":")
-        if kind in ("nominal", "initialisation"):
+        if kind in ("nominal", "initialisation") or self.kind_of(replica) == "regularisation":
             return self
+        if self.kind_of(replica) == "closure":
+            return self._pseudo_data(replica)
         if kind == "combined":
             data, simulation = (Replica(f, -1 - replica.index) for f in ("data_bootstrap", "mc_bootstrap"))
             return replace(
@@ -292,6 +303,33 @@ class Inputs:
             ]
         )
         raise ConfigError(f"family {replica.family!r}: the inputs offer {known}")
+
+    def kind_of(self, replica: Replica) -> str:
+        """ "closure" or "regularisation" where a replica is of such a systematic, else an empty string."""
+        family, _, name = replica.family.partition(":")
+        return self.kinds.get(name, "") if family == "systematic" else ""
+
+    def pseudo_weight(self, replica: Replica) -> np.ndarray:
+        """Weights (N,) of the simulated events that are pseudo-data, and their truth, of a systematic of kind closure.
+
+        Raises:
+            ConfigError: the simulation has no such weights.
+        """
+        name = replica.family.partition(":")[2]
+        if name not in self.variations:
+            raise ConfigError(f"family {replica.family!r}: the simulation has no column weight:{name}:{replica.index}")
+        return self.variations[name](replica.index)["weight"]
+
+    def _pseudo_data(self, replica: Replica) -> Inputs:
+        passed, levels = self.pass_reco, {"features": self.features, "constituents": self.constituents}
+        return replace(
+            self,
+            data_reco=self.reco[passed],
+            data_weight=self.pseudo_weight(replica)[passed],
+            data_id=self.event_id[passed],
+            data_validation=self.validation[passed],
+            **{n: {**v, "data": v["reco"][passed]} for n, v in levels.items() if v},
+        )
 
     def rows(self, weights: Mapping[str, np.ndarray], rows: int = ROWS) -> Iterator[dict[str, np.ndarray]]:
         """Rows of an unfolded sample that re-weights the simulation.

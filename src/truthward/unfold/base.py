@@ -16,11 +16,12 @@ import numpy as np
 from truthward import launch
 from truthward.errors import ConfigError
 from truthward.events.table import EventTable
-from truthward.events.unfolded import Family, family, weight_columns, write_unfolded
+from truthward.events.unfolded import Family, family, rows_of, weight_columns, write_unfolded
 from truthward.learn.checkpoint import load_arrays, save_arrays
 from truthward.plugins import build
 from truthward.seeds import seed_for
 from truthward.unfold.arrays import NOMINAL, NONE, Features, Inputs, Replica
+from truthward.unfold.known_truth import compared
 from truthward.unfold.streamed import Blocks
 
 if TYPE_CHECKING:
@@ -132,7 +133,10 @@ def unfold_all(
     first = unfolder.unfold(inputs, [NOMINAL], seed=seed, state=state)
     if not replicas:
         return first
+    first.rows = list(first.rows)
     others = unfolder.unfold(inputs, replicas, seed=seed, nominal=first.trained, state=state)
+    if pseudo := [r for r in replicas if inputs.kind_of(r) == "closure"]:
+        others.rows = compared(others.rows, first.rows, [inputs], pseudo)
     every = [NOMINAL, *replicas]
 
     def rows() -> Iterator[Mapping[str, np.ndarray]]:
@@ -215,15 +219,26 @@ def unfold_nominal(*, trained: str | Path, output: str | Path, record: Record, *
     made.done()
 
 
-def unfold_part(*, job: int, jobs: int, nominal: str | Path, output: str | Path, record: Record, **task: Any) -> None:
+def unfold_part(
+    *,
+    job: int,
+    jobs: int,
+    nominal: str | Path,
+    output: str | Path,
+    record: Record,
+    part: str | Path | None = None,
+    **task: Any,
+) -> None:
     """Make one job's replicas of one method and write them to `output`; then remove the resume states.
 
     Args:
-        job, jobs: which of how many; nominal: what the nominal unfolding has trained.
+        job, jobs: which of how many; nominal: what the nominal unfolding has trained; part: its part of the result,
+            needed where a systematic is of kind closure.
         entry: `{"kind": ..., option: ...}`; method: its name in the config.
         data, simulation: event tables.
         observables: of the study; the method may take some of them.
-        families: name -> number of replicas; families of none are left out.
+        families: name -> number of replicas; families of none are left out. kinds: systematic -> "closure" or
+            "regularisation", as far as it is of one of these.
         seed: of the study; state: folder for resuming; key: digest of spec and code.
     """
     made = _Task(**task)
@@ -231,6 +246,7 @@ def unfold_part(*, job: int, jobs: int, nominal: str | Path, output: str | Path,
     made.require(replicas)
     log.info("%s: job %d of %d, %d replicas of %s", made.method, job + 1, jobs, len(replicas), ", ".join(made.names))
     result = made.unfold(replicas, load_arrays(nominal))
+    made.compare(result, replicas, part)
     made.write(output, result, replicas, record)
     made.done()
 
@@ -261,6 +277,7 @@ class _Task:
         seed: int,
         state: str | Path | None,
         key: str,
+        kinds: Mapping[str, str] = NONE,
     ) -> None:
         self.method, self.kind, self.key = method, entry["kind"], key
         self.families = {name: family(name, count) for name, count in families.items() if count}
@@ -270,33 +287,47 @@ class _Task:
             known = ", ".join(o.name for o in observables)
             raise ConfigError(f"unfold.methods.{method}.observables: {unknown[0]!r} is not one of {known}")
         self.names = [o.name for o in observables if o.name in chosen]
-        self.inputs = self._inputs(EventTable(data), EventTable(simulation), observables, seed)
+        self.inputs = self._inputs(EventTable(data), EventTable(simulation), observables, kinds, seed)
         self.seed = seed_for(seed, "unfold", method)
         self.folder = None if state is None else Path(state)
         if self.folder:
             self.folder.mkdir(parents=True, exist_ok=True)
 
     def _inputs(
-        self, data: EventTable, simulation: EventTable, observables: Sequence[Observable], seed: int
+        self,
+        data: EventTable,
+        simulation: EventTable,
+        observables: Sequence[Observable],
+        kinds: Mapping[str, str],
+        seed: int,
     ) -> Inputs | Blocks:
         """Both tables in memory, or in blocks where there are too many rows for a method that can do without."""
         chosen, rows = [o for o in observables if o.name in self.names], data.num_rows + simulation.num_rows
         if self.unfolder.streams(rows):
             return Blocks.streamed(data, simulation, chosen, seed=seed, buffer=self.unfolder.buffer,
-                                   features=self.unfolder.features)  # fmt: skip
+                                   features=self.unfolder.features, kinds=kinds)  # fmt: skip
         held = 4.0 * rows * (2 * len(simulation.observables) + 6 + 8 * self.unfolder.constituents)
         installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         if 2 * held > installed:
             log.warning("%s: holds all events in memory, %.1f GB of %.1f; a method that streams is omnifold",
                         self.method, held / 1e9, installed / 1e9)  # fmt: skip
         more = {"constituents": self.unfolder.constituents} if self.unfolder.constituents else {}
-        return Inputs.load(data, simulation, chosen, seed=seed, features=self.unfolder.features, **more)
+        return Inputs.load(data, simulation, chosen, seed=seed, features=self.unfolder.features, kinds=kinds, **more)
 
     def require(self, replicas: Sequence[Replica]) -> None:
         """Find now, not after an hour of training, what the inputs cannot vary."""
         for replica in replicas:
             if replica.family.startswith("systematic:"):
                 (self.inputs.require if isinstance(self.inputs, Blocks) else self.inputs.varied)(replica)
+
+    @property
+    def blocks(self) -> Iterable[Inputs]:
+        return self.inputs if isinstance(self.inputs, Blocks) else [self.inputs]
+
+    def compare(self, result: Result, replicas: Sequence[Replica], nominal: str | Path | None) -> None:
+        """Compare unfolded pseudo-data with their truth, given the file of the nominal result."""
+        if pseudo := [r for r in replicas if next(iter(self.blocks)).kind_of(r) == "closure"]:
+            result.rows = compared(result.rows, rows_of(nominal), self.blocks, pseudo)
 
     def unfold(self, replicas: Sequence[Replica], nominal: Mapping[str, np.ndarray] | None) -> Result:
         return self.unfolder.unfold(

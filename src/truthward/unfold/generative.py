@@ -24,7 +24,7 @@ from truthward.unfold.held_out import held_out_draws
 from truthward.unfold.posterior import Members, Networks, Recipe
 from truthward.unfold.prior_removal import remove_prior
 from truthward.unfold.sampling import Sums
-from truthward.unfold.stopping import Bins, Rule, watched
+from truthward.unfold.stopping import Bins, Rule, varied_count, watched
 
 log = logging.getLogger("truthward.unfold")
 
@@ -189,29 +189,35 @@ class Generative(Unfolder):
         largest value of each replica's weights to the history. `block` is a replica's place in `replicas`."""
         scaled, started, history = self.recipe.scaled(inputs, seed), time.monotonic(), []
         handed = None if nominal is None else Networks.from_arrays(nominal, self.recipe, scaled.size)
-        rule = self.rule if nominal is None else self.rule.exactly(int(nominal["iterations"][0]))
+        made = None if nominal is None else int(nominal["iterations"][0])
         trained: dict[str, np.ndarray] = {}
         learned: dict[Replica, tuple] = {}
+        last: dict[Replica, int] = {}
         for group in self._groups(replicas, inputs):
             own = seed_for(seed, str(group[0])) if group[0].anew else seed
-            varied = inputs.varied(group[0])
-            moved = not np.array_equal(varied.pass_reco, inputs.pass_reco)
-            # Other events are reconstructed: rows of their own, in the nominal's scale.
+            varied, kind, rule = inputs.varied(group[0]), inputs.kind_of(group[0]), self.rule
+            moved = kind == "closure" or not np.array_equal(varied.pass_reco, inputs.pass_reco)
+            if made is not None:
+                rule = self.rule.exactly(varied_count(group[0].index, made) if kind == "regularisation" else made)
+            # Other events are reconstructed, or unfolded: rows of their own, in the nominal's scale.
             sample = (self.recipe.scaled(varied, seed, like=scaled), varied) if moved else (scaled, inputs)
             these = Members(self.recipe, *sample, group, seed=own, state=state, key=key)
-            # What other data leave as it is, is not trained again.
-            first = handed if handed and group[0].family in ("nominal", "data_bootstrap") else these.first()
+            # What other data, or other iterations, leave as it is, is not trained again.
+            same = kind or group[0].family in ("nominal", "data_bootstrap")
+            first = handed if handed and same else these.first()
             networks, chosen = remove_prior(these, first, rule)
             if group == [NOMINAL]:
+                made = chosen
                 trained = first.arrays() | {"iterations": np.array([chosen])}
             given = these.given()
             learned |= {r: (*networks.member(e), these.measured, e, given[e]) for e, r in enumerate(group)}
             history += these.history
             remaining = (time.monotonic() - started) / len(learned) * (len(replicas) - len(learned))
             log.info("generative: %d of %d unfoldings, about %.0f s remain", len(learned), len(replicas), remaining)
-        rows = self._rows(inputs, scaled, replicas, learned, history, chosen - 1)
-        extra = {"stopping": self.rule.stated(chosen), "watched": watched(inputs)}
-        return Result(rows, history, chosen, extra, trained)
+            last |= dict.fromkeys(group, chosen - 1)
+        rows = self._rows(inputs, scaled, replicas, learned, history, last)
+        extra = {"stopping": self.rule.stated(made), "watched": watched(inputs)}
+        return Result(rows, history, made, extra, trained)
 
     def posterior(
         self, inputs: Inputs, *, events: int, draws: int, seed: int, state: Path | None = None, key: str = ""
@@ -220,9 +226,13 @@ class Generative(Unfolder):
         return held_out_draws(self.recipe, inputs, events=events, draws=draws, seed=seed, state=state, key=key)
 
     def _groups(self, replicas: Sequence[Replica], inputs: Inputs) -> list[list[Replica]]:
-        """Replicas that may share a stack: the same order of batches, the same kind of inputs, the same acceptance."""
+        """Replicas that may share a stack: the same order of batches, kind of inputs, acceptance and rule."""
         systematics = [r for r in replicas if r.family.startswith("systematic:")]
-        moved = [r for r in systematics if not np.array_equal(inputs.varied(r).pass_reco, inputs.pass_reco)]
+        moved = [
+            r
+            for r in systematics
+            if inputs.kind_of(r) or not np.array_equal(inputs.varied(r).pass_reco, inputs.pass_reco)
+        ]
         groups: list[list[Replica]] = []
         for kind in ("nominal", "data_bootstrap", "mc_bootstrap", "systematic"):
             same = [r for r in replicas if r.family.partition(":")[0] == kind and r not in moved]
@@ -241,7 +251,7 @@ class Generative(Unfolder):
         replicas: Sequence[Replica],
         learned: dict[Replica, tuple],
         history: list[dict[str, Any]],
-        last: int,
+        last: Mapping[Replica, int],
     ) -> Iterator[dict[str, np.ndarray]]:
         bins = Bins(inputs.truth[inputs.fiducial])
         for block, replica in enumerate(replicas):
@@ -267,5 +277,5 @@ class Generative(Unfolder):
                     | {"event_id": np.tile(ids, count), "block": np.full(len(weights), block, dtype=np.int32)}
                     | {replica.column(): weights}
                 )
-            history.append({"replica": str(replica), "iteration": last, "draws_at_lowest_efficiency": beyond}
+            history.append({"replica": str(replica), "iteration": last[replica], "draws_at_lowest_efficiency": beyond}
                            | sums.entry())  # fmt: skip

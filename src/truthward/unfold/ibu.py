@@ -14,6 +14,7 @@ from truthward.errors import ConfigError, DivergedError
 from truthward.events.bins import cell_of
 from truthward.unfold.arrays import effective_size, largest_over_mean
 from truthward.unfold.base import NOMINAL, Inputs, Replica, Result, Unfolder
+from truthward.unfold.stopping import varied_count
 
 log = logging.getLogger("truthward.unfold")
 
@@ -87,9 +88,13 @@ class Ibu(Unfolder):
             changes = self._converge(_Counts.fill([inputs], d, bins, self.share))
             truth_bin = cell_of(inputs.truth[fiducial, d], inner)
             counts = _Counts.fill(varied, d, bins, self.share)
+            each = np.array([
+                varied_count(r.index, len(changes)) if inputs.kind_of(r) == "regularisation" else len(changes)
+                for r in replicas
+            ])  # fmt: skip
             unfolded = counts.truth
-            for _ in changes:
-                unfolded = counts.step(unfolded)
+            for iteration in range(each.max()):
+                unfolded = np.where((iteration < each)[:, None], counts.step(unfolded), unfolded)
             bad = int((~np.isfinite(unfolded)).sum())
             if bad:
                 raise DivergedError(
@@ -106,7 +111,7 @@ class Ibu(Unfolder):
                 entry = {
                     "replica": str(replica),
                     "observable": observable.name,
-                    "iteration": len(changes) - 1,
+                    "iteration": int(each[e]) - 1,
                     "yield_before": float(weights[e].sum()),
                     "yield": float(column.sum()),
                     "effective_size": float(effective_size(column)),
@@ -196,7 +201,6 @@ class _Counts:
         size, first = len(bins.truth) + 1, varied[0]
         fiducial = first.fiducial
         truth_bin = cell_of(first.truth[:, column], bins.truth)
-        data_bin = cell_of(first.data_reco[:, column], bins.reco)
         parts: list[tuple[np.ndarray, ...]] = []
         for v in varied:
             matched = v.matched  # A systematic may have an acceptance of its own.
@@ -207,6 +211,7 @@ class _Counts:
             fakes, background = (
                 np.bincount(reco_bin[mask], v.weight[mask], minlength=size) for mask in (v.fakes, v.background)
             )
+            data_bin = cell_of(v.data_reco[:, column], bins.reco)
             data = np.bincount(data_bin, v.data_weight, minlength=size)
             variance = np.bincount(data_bin, v.data_weight**2, minlength=size)
             fixed = fakes + background

@@ -22,7 +22,7 @@ from truthward.unfold.base import NOMINAL, Inputs, Replica, Result, Unfolder
 from truthward.unfold.omnifold_chain import Chain, Rules
 from truthward.unfold.omnifold_sample import Block, Sample, scaling_of
 from truthward.unfold.omnifold_steps import Recipe, Response, Training
-from truthward.unfold.stopping import Rule, watched
+from truthward.unfold.stopping import Rule, varied_count, watched
 from truthward.unfold.streamed import Blocks, Store
 
 log = logging.getLogger("truthward.unfold")
@@ -49,7 +49,8 @@ class Omnifold(Unfolder):
     Replicas: bootstraps are the response of the nominal's networks to the weights (`replicas: response`, see
     `ratio.response`), or trained anew with the nominal's initial weights and order of batches (`training`). Those of
     `initialisation` and `combined` have initial weights and batches of their own. Systematics, whose events move, are
-    always trained.
+    always trained; half and twice the iterations, of a systematic of kind regularisation, take over what the nominal
+    has trained as far as it goes.
 
     UniFold is `observables: [one]`, MultiFold any list; OmniFold in the narrow sense has `inputs: constituents`.
 
@@ -228,6 +229,8 @@ class _Job:
         """Store weights w nu(t) of the fiducial events (n, E); history, and what the first member has trained."""
         options = self.options
         responds = group[0].family.endswith("_bootstrap") and options.respond
+        # Half or twice the iterations are those of the nominal's chain, and more of them.
+        other = self.blocks.pilot.kind_of(group[0]) == "regularisation"
         # The response is that to a change from the nominal, which is computed along with it.
         members = [NOMINAL, *group] if responds else group
         seed = seed_for(self.seed, *((group[0].family, group[0].index) if group[0].anew else ("nominal",)))
@@ -238,19 +241,20 @@ class _Job:
             name = f"omnifold {group[0]}" + (f" and {len(group) - 1} more" if len(group) > 1 else "")
             name += f", fold {f + 1} of {options.folds}" if options.folds else ""
             state = None if self.state is None else self.state / f"{_tag(group)}.{f}"
+            prefix, handed = f"{f}.", self.nominal if responds or other else {}
+            arrays = {n.removeprefix(prefix): a for n, a in handed.items() if n.startswith(prefix)}
             rules, checks = replace(options.rules, curves=group == [NOMINAL]), {}
             if rules.background == "positive":
                 checks = self._take_off_background(sample[0], seed, name, state)
             if self.nominal is not None:
                 # As many iterations as the nominal made, whatever they change.
-                rules = replace(rules, stop=rules.stop.exactly(int(self.nominal["iterations"][f])))
+                made = int(self.nominal["iterations"][f])
+                rules = replace(rules, stop=rules.stop.exactly(varied_count(group[0].index, made) if other else made))
             if responds:
-                prefix = f"{f}."
-                arrays = {n.removeprefix(prefix): a for n, a in self.nominal.items() if n.startswith(prefix)}
                 steps = Response(options.recipe, self.scaling, arrays)
             else:
                 steps = Training(options.recipe, self.scaling, len(group), seed=seed, name=name, state=state,
-                                 key=self.key)  # fmt: skip
+                                 key=self.key, known=arrays)  # fmt: skip
             chain = Chain(sample, steps, rules, self.store)
             chain.run()
             chain.history[0] |= checks

@@ -130,7 +130,10 @@ class Steps(Protocol):
 
 
 class Training:
-    """E classifiers a step, trained together; `arrays` keeps what those of the first member have learned."""
+    """E classifiers a step, trained together; `arrays` keeps what those of the first member have learned.
+
+    known: such arrays of a single member with the same seed. The iterations that they have are not trained again.
+    """
 
     def __init__(
         self,
@@ -142,8 +145,9 @@ class Training:
         name: str,
         state: Path | None,
         key: str,
+        known: Mapping[str, np.ndarray] | None = None,
     ) -> None:
-        self.recipe, self.scaling, self.members = recipe, scaling, members
+        self.recipe, self.scaling, self.members, self.known = recipe, scaling, members, known or {}
         self.seed, self.name, self.state, self.key = seed, name, state, key
         self.arrays: dict[str, np.ndarray] = {}
         self.stacks = [self._fresh(step) for step in range(2)]
@@ -161,6 +165,9 @@ class Training:
             self.stacks[step] = self._fresh(step)
         stack, name = self.stacks[step], STEPS[step]
         label = f"{self.name}, iteration {iteration + 1}, {name}"
+        if known := _of_step(self.known, iteration, name):
+            stack.load_member(0, {n: torch.from_numpy(a) for n, a in known.items() if not n.startswith("isotonic.")})
+            return Found(partial(logits, stack, label=self.name), correct=_correction(self.recipe, known))
         fitted = fit_source(
             stack,
             (ratio_loss, mean_loss)[step](stack),
@@ -230,10 +237,19 @@ class Response:
         return self.recipe.settings(iteration if self.recipe.start == "cold" else 0, rows)
 
     def _trained(self, step: int, iteration: int) -> tuple[nn.Module, Any]:
-        prefix = f"{iteration}.{STEPS[step]}."
-        own = {n.removeprefix(prefix): a for n, a in self.arrays.items() if n.startswith(prefix)}
+        own = _of_step(self.arrays, iteration, STEPS[step])
         network = classifier_of(*self.scaling[step], **self.recipe.network)
         network.load_state_dict({n: torch.from_numpy(a) for n, a in own.items() if not n.startswith("isotonic.")})
-        if not self.recipe.isotonic:
-            return network.eval(), lambda found: found
-        return network.eval(), Isotonic.from_arrays({n.removeprefix("isotonic."): a for n, a in own.items()})
+        return network.eval(), _correction(self.recipe, own)
+
+
+def _of_step(arrays: Mapping[str, np.ndarray], iteration: int, name: str) -> dict[str, np.ndarray]:
+    prefix = f"{iteration}.{name}."
+    return {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
+
+
+def _correction(recipe: Recipe, arrays: Mapping[str, np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+    """What a step's logits are corrected by."""
+    if not recipe.isotonic:
+        return lambda found: found
+    return Isotonic.from_arrays({n.removeprefix("isotonic."): a for n, a in arrays.items()})

@@ -121,7 +121,7 @@ class Members:
         weight = np.stack([v.weight for v in varied], axis=1)
         self.fiducial, self.reconstructed = weight[inputs.fiducial], weight[inputs.pass_reco]
         self.matched = weight[inputs.matched]
-        self.own = replicas[0].family.startswith("systematic:")
+        self.own = any(v.reco is not inputs.reco or v.features is not inputs.features for v in varied)
         self.reco = scaled.shifted(varied) if self.own else scaled.reco
         self.medians = scaled.medians
         self.passed = np.stack([v.reco[inputs.pass_reco] for v in (varied if self.own else varied[:1])])

@@ -60,6 +60,15 @@ class Rule:
         }
 
 
+def varied_count(index: int, nominal: int) -> int:
+    """Iterations of a replica of the regularisation: half of the nominal's, at least one, or twice as many.
+
+    >>> [varied_count(index, 5) for index in range(2)]
+    [2, 10]
+    """
+    return 2 * nominal if index else max(1, nominal // 2)
+
+
 class Bins:
     """Coarse bins of D observables, B = COARSE of each: quantiles of their values x (N, D), the outer ones open.
 

@@ -77,6 +77,7 @@ class Blocks:
         seed: int,
         buffer: int,
         features: Features = NONE,
+        kinds: Mapping[str, str] = NONE,
     ) -> Blocks:
         """Blocks of at most `ROWS` rows of each table, of which nothing is held but the one that was asked for.
 
@@ -94,7 +95,8 @@ class Blocks:
             return [t.between(*b, c) for t, b, c in zip(tables, bounds, columns, strict=True)]
 
         def made(pieces: Iterable[Mapping[str, np.ndarray]], **more: Any) -> Inputs:
-            return Inputs.from_columns(*pieces, observables, seed=seed, features=features, whole=False, **more)
+            more |= {"features": features, "kinds": kinds, "whole": False}
+            return Inputs.from_columns(*pieces, observables, seed=seed, **more)
 
         def read(block: int) -> Inputs:
             bounds = simulation.num_rows * block // count, simulation.num_rows * (block + 1) // count

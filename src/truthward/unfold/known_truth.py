@@ -1,0 +1,108 @@
+"""Pseudo-data of known truth: what a method gets wrong of them becomes a variation of the nominal result.
+
+The replica is nominal + (unfolded pseudo-data - their truth): event by event where a method re-weights the simulation,
+as three blocks of events, the last with negative weights, where it draws events. Its histograms differ from the nominal
+ones by what does not close. Pseudo-data are made of the events that they are unfolded with: their statistical noise is
+in both terms. What remains is the noise of the data in the ratio that the pseudo-data's weights have learned, and that
+of the method's own trainings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from truthward.errors import InputError
+from truthward.unfold.arrays import NOMINAL, Inputs, Replica
+
+Rows = Iterable[Mapping[str, np.ndarray]]
+
+
+def compared(rows: Rows, nominal: Rows, blocks: Iterable[Inputs], replicas: Sequence[Replica]) -> Iterator[dict]:
+    """Rows of a result in which the replicas of pseudo-data are compared with their known truth.
+
+    Args:
+        rows: of a method, where these replicas are unfolded pseudo-data as any data. nominal: those of the nominal
+            result. blocks: the inputs, in the order of the rows. replicas: those that are compared.
+    """
+    rows = iter(rows)
+    first = next(rows)
+    every = _chain(first, rows)
+    return _stacked(every, nominal, blocks, replicas) if "block" in first else _beside(every, nominal, blocks, replicas)
+
+
+def _beside(rows: Rows, nominal: Rows, blocks: Iterable[Inputs], replicas: Sequence[Replica]) -> Iterator[dict]:
+    given, known = _Feed(nominal), _Feed(_truth(blocks, replicas))
+    for batch in rows:
+        count = len(batch["event_id"])
+        before, truth = given.take(count), known.take(count)
+        for other in (before, truth):
+            if not np.array_equal(other["event_id"], batch["event_id"]):
+                raise InputError("closure: the nominal result has other events, or another order; unfold it anew")
+        changed = dict(batch)
+        for replica in replicas:
+            for name in [c for c in batch if c.startswith("replica:") and c.endswith(str(replica))]:
+                base = name.removeprefix("replica:").removesuffix(str(replica)).strip(":")
+                changed[name] = batch[name] + before[NOMINAL.column(base or None)] - truth[str(replica)]
+        yield changed
+
+
+def _stacked(rows: Rows, nominal: Rows, blocks: Iterable[Inputs], replicas: Sequence[Replica]) -> Iterator[dict]:
+    columns = {r.column(): r for r in replicas}
+    block, kept = {}, []
+    for batch in rows:
+        kept = [c for c in batch if c.startswith("truth_")]
+        block |= {c: batch["block"][0] for c in columns if c in batch}
+        yield dict(batch)
+    for batch in nominal:
+        mine = batch[NOMINAL.column()] != 0
+        part = {c: batch[c][mine] for c in (*kept, "event_id")}
+        for column, number in block.items():
+            if mine.any():
+                yield part | _numbered(number, mine.sum()) | {column: batch[NOMINAL.column()][mine]}
+    for batch in _truth(blocks, replicas):
+        for column, number in block.items():
+            part = {c: batch[c] for c in (*kept, "event_id")}
+            yield part | _numbered(number, len(part["event_id"])) | {column: -batch[str(columns[column])]}
+
+
+def _numbered(block: int, rows: int) -> dict[str, np.ndarray]:
+    return {"block": np.full(rows, block, dtype=np.int32)}
+
+
+def _truth(blocks: Iterable[Inputs], replicas: Sequence[Replica]) -> Iterator[dict[str, np.ndarray]]:
+    for inputs in blocks:
+        yield from inputs.rows({str(r): inputs.pseudo_weight(r)[inputs.fiducial] for r in replicas})
+
+
+def _chain(first: Any, rest: Iterable[Any]) -> Iterator[Any]:
+    yield first
+    yield from rest
+
+
+class _Feed:
+    """Batches of columns, taken by any number of rows."""
+
+    def __init__(self, batches: Rows) -> None:
+        self._batches, self._held, self._at = iter(batches), None, 0
+
+    def take(self, count: int) -> dict[str, np.ndarray]:
+        """The next rows.
+
+        Raises:
+            InputError: there are fewer.
+        """
+        parts: list[dict[str, np.ndarray]] = []
+        while count > 0:
+            if self._held is None or self._at == len(self._held["event_id"]):
+                self._held, self._at = next(self._batches, None), 0
+                if self._held is None:
+                    raise InputError("closure: the nominal result has fewer events; unfold it anew")
+                continue
+            part = {c: v[self._at : self._at + count] for c, v in self._held.items()}
+            rows = len(part["event_id"])
+            self._at, count = self._at + rows, count - rows
+            parts.append(part)
+        return {c: np.concatenate([p[c] for p in parts]) for c in parts[0]}
