@@ -40,13 +40,13 @@ def closure(remedy: str, entry: dict[str, Any], share: float, seed: int) -> dict
     scaled, started = Scaled(inputs, seed), time.process_time()
     given = scaled.reco[torch.from_numpy(scaled.matched_reco)]
     target = scaled.target(given)
-    residual = Residual(scaled.size, scaled.size)
+    residual = Residual(scaled.given, scaled.size)
     if remedy == "linear residual":
         residual.fit(given, target)
     random = torch.Generator().manual_seed(seed)
     if remedy == "atoms set apart":
-        target = apart(target, scaled.truth_map, WIDTH * torch.randn(target.shape, generator=random))
-    size = {"dimensions": scaled.size, "conditions": scaled.size}
+        target = apart(target, scaled.target_map, WIDTH * torch.randn(target.shape, generator=random))
+    size = {"dimensions": scaled.size, "conditions": scaled.given}
     model = seeded(seed, lambda: build("models", entry["model"], **size))
     settings = Settings(entry["epochs"], entry["batch_size"], entry["learning_rate"], precision=entry["precision"])
     weight = torch.from_numpy(inputs.weight[inputs.matched])
@@ -55,8 +55,8 @@ def closure(remedy: str, entry: dict[str, Any], share: float, seed: int) -> dict
     noise = [torch.randn(target.shape, generator=random) for _ in range(DRAWS)]
     z = torch.cat([residual.inverse(given, model.sample(given, n)) for n in noise])
     if remedy == "atoms set apart":
-        z = together(z, scaled.truth_map)
-    drawn, truth = scaled.truth_map.inverse(z).numpy(), inputs.truth[inputs.matched]
+        z = together(z, scaled.target_map)
+    drawn, truth = scaled.target_map.inverse(z).numpy(), inputs.truth[inputs.matched]
     weights, total = inputs.weight[inputs.matched], np.tile(inputs.weight[inputs.matched], DRAWS) / DRAWS
     if remedy == "classifier correction":
         # Of truth and reco jointly, as 2305.16774 has it.

@@ -32,7 +32,6 @@ import torch
 from _speed_samples import Case, gaussian, nominal_of, zjets
 
 from truthward.learn.fit import Settings
-from truthward.learn.scaling import Standardise
 from truthward.ratio.classifier import stack_of, train_ratio
 from truthward.unfold.base import NOMINAL, Replica, unfold_all
 from truthward.unfold.omnifold import Omnifold
@@ -132,7 +131,7 @@ def step_of_training(
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(batch * steps, sizes[0], generator=generator)
     numerator, weights = np.arange(len(x)) % 2 == 0, np.ones((len(x), 1))
-    stack = stack_of(Standardise(sizes[0]), sizes[0], [1], width=sizes[1], depth=len(sizes) - 2, activation=activation)
+    stack = stack_of(sizes[0], [1], width=sizes[1], depth=len(sizes) - 2, activation=activation)
     started = clock()
     train_ratio(stack, x, numerator, weights, Settings(epochs=1, batch_size=batch, precision=precision), seed=1)
     return (clock() - started) / steps

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from truthward.errors import InputError
 from truthward.learn.fit import Settings
-from truthward.learn.scaling import Standardise
 from truthward.ratio.classifier import logits, stack_of, train_ratio, two_sample_scores
 from truthward.ratio.reweight import auc, normalise
 from truthward.sampling import Surrogate, draws
@@ -67,9 +66,7 @@ def correct(
     fresh = [_joined(m, list(draws([m], size, seed=seed_for(seed, "fresh", i)))) for i, m in enumerate(members)]
     x = torch.cat([simulated, torch.stack([m.shown(*f) for m, f in zip(members, fresh, strict=True)], 1)])
     inputs, network = x.shape[2], {"width": settings.width, "depth": settings.depth}
-    stack = stack_of(
-        Standardise(inputs), inputs, [seed_for(seed, "initial", m) for m in range(len(members))], **network
-    )
+    stack = stack_of(inputs, [seed_for(seed, "initial", m) for m in range(len(members))], **network)
     held = training.held.numpy()
     # Draws come in random order: the first ones are any.
     held_out = np.concatenate([held, np.arange(size) < held.sum()])
@@ -80,7 +77,7 @@ def correct(
     )  # fmt: skip
     owner = np.array([int(b["member"][0]) for b in batches])
     areas, before = [], np.concatenate([b["weight"] for b in batches])
-    single = stack_of(Standardise(inputs), inputs, [0], **network)
+    single = stack_of(inputs, [0], **network)
     for m, member in enumerate(members):
         single.load_member(0, stack.state_of(m))
         own = [batches[i] for i in np.flatnonzero(owner == m)]

@@ -8,7 +8,6 @@ import torch
 
 from truthward.errors import DivergedError, InputError
 from truthward.learn.fit import Settings
-from truthward.learn.scaling import Standardise
 from truthward.ratio.classifier import Classifier, balanced, density_ratio, logits, stack_of, two_sample_scores
 from truthward.ratio.reweight import auc, normalise, train_mean
 
@@ -63,7 +62,7 @@ def test_soft_targets_give_the_conditional_mean():
     rng = np.random.default_rng(6)
     x = rng.normal(size=(8000, 1))
     ratio = np.exp(0.6 * x) * rng.choice([-0.5, 2.5], size=(8000, 1))
-    stack = stack_of(Standardise(1), 1, [3], width=16, depth=2)
+    stack = stack_of(1, [3], width=16, depth=2)
     tensor = torch.from_numpy(x.astype(np.float32))
     settings = Settings(epochs=10, batch_size=512, learning_rate=5e-3)
     offset, _ = train_mean(stack, tensor, ratio, np.ones((8000, 1)), settings, seed=1)
@@ -72,8 +71,7 @@ def test_soft_targets_give_the_conditional_mean():
 
 
 def test_starts_at_one_and_stack_equals_its_member():
-    scaling = Standardise(2)
-    stack = stack_of(scaling, 2, [7, 8], width=8, depth=1)
+    stack = stack_of(2, [7, 8], width=8, depth=1)
     x = torch.randn(5, 2)
     assert (logits(stack, x) == 0.0).all()
     single = Classifier(2, width=8, depth=1)

@@ -66,7 +66,7 @@ def test_a_rotation_changes_nothing(network):
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("own", [False, True])
 def test_a_stack_equals_its_members(network, own):
-    stack = stack_of(JetScaling().fit(jets(500)), 0, [7, 8], network=network, width=8)
+    stack = stack_of(JetScaling().fit(jets(500)), [7, 8], network=network, width=8)
     assert (logits(stack, jets(9)) == 0.0).all()
     for p in stack.parameters():
         torch.nn.init.normal_(p, std=0.3)
@@ -117,7 +117,7 @@ def test_learns_multiplicity_and_width(network, change):
     x = torch.cat([jets(1500, seed=3, **change), jets(1500, seed=4)])
     unseen = torch.cat([jets(1000, seed=5, **change), jets(1000, seed=6)])
     label = np.arange(3000) < 1500
-    stack = stack_of(JetScaling().fit(x), 0, [1], network=network, width=16, depth=1)
+    stack = stack_of(JetScaling().fit(x), [1], network=network, width=16, depth=1)
     settings = Settings(epochs=3, batch_size=128, learning_rate=1e-2)
     train_ratio(stack, x, label, np.ones((3000, 1)), settings, seed=1)
     area = auc(logits(stack, unseen)[:, 0], np.arange(2000) < 1000, np.ones(2000))
@@ -131,7 +131,7 @@ def test_learns_multiplicity_and_width(network, change):
 def test_soft_targets_reach_constituents():
     x = jets(600)
     ratio = np.exp(0.1 * (x[..., 3] != 0).sum(1).numpy())[:, None]
-    stack = stack_of(JetScaling().fit(x), 0, [1], network="deep_sets", width=16)
+    stack = stack_of(JetScaling().fit(x), [1], network="deep_sets", width=16)
     offset, _ = train_mean(
         stack, x, ratio, np.ones((600, 1)), Settings(epochs=15, batch_size=64, learning_rate=5e-3), seed=1
     )

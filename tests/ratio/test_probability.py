@@ -43,7 +43,7 @@ def test_the_bound_is_kept_with_the_networks() -> None:
     far = torch.cat([x[:50], torch.full((1, 1), -5.0)])
     for m in range(2):
         member = model.member(m)
-        back = Probability.from_arrays(member.arrays(), 1)
+        back = Probability.from_arrays(member.arrays())
         np.testing.assert_allclose(member(far)[:, 0], model(far)[:, m], rtol=1e-5)
         assert member.lowest[0] == model.lowest[m]
         np.testing.assert_array_equal(back(far), member(far))

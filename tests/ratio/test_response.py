@@ -8,7 +8,6 @@ import torch
 
 from truthward.errors import DivergedError
 from truthward.learn.fit import Settings
-from truthward.learn.scaling import Standardise
 from truthward.ratio import response
 from truthward.ratio.classifier import balanced, classifier_of, logits, stack_of, train_ratio
 from truthward.ratio.constituents import JetScaling
@@ -44,13 +43,13 @@ def ratio():
     x = torch.from_numpy((rng.normal(size=(2 * EVENTS, 1)) + 0.3 * numerator[:, None]).astype(np.float32))
     weights = np.ones((2 * EVENTS, 25))
     weights[:, 1:] = rng.poisson(1.0, size=(2 * EVENTS, 24))
-    stack = stack_of(Standardise(1), 1, [5], **OPTIONS)
+    stack = stack_of(1, [5], **OPTIONS)
     train_ratio(stack, x, numerator, weights[:, :1], SETTINGS, seed=1)
     return x, numerator, member(stack), weights
 
 
 def member(stack):
-    network = classifier_of(Standardise(1), 1, **OPTIONS)
+    network = classifier_of(1, **OPTIONS)
     network.load_state_dict(stack.state_of(0))
     return network.eval()
 
@@ -139,7 +138,7 @@ def test_a_short_training_is_told_of(ratio, caplog):
 @pytest.mark.parametrize(("ridge", "agrees"), [(RIDGE, True), (30.0, False)])
 def test_spread_is_that_of_trainings(ratio, ridge, agrees):
     x, numerator, network, weights = ratio
-    stack = stack_of(Standardise(1), 1, [5] * 24, **OPTIONS)
+    stack = stack_of(1, [5] * 24, **OPTIONS)
     train_ratio(stack, x, numerator, weights[:, 1:], SETTINGS, seed=1)
     grid = torch.linspace(-2.0, 2.0, 15)[:, None]
     held = np.arange(len(x) + 15) >= len(x)
@@ -160,7 +159,7 @@ def mean():
     x = torch.from_numpy(rng.normal(size=(4000, 1)).astype(np.float32))
     chosen = rng.random(4000) < 0.8
     ratios = np.exp(0.5 * x[chosen].double().numpy()) * rng.choice([-0.5, 2.5], size=(chosen.sum(), 1))
-    stack = stack_of(Standardise(1), 1, [3], **OPTIONS)
+    stack = stack_of(1, [3], **OPTIONS)
     train_mean(stack, x[torch.from_numpy(chosen)], ratios, np.ones_like(ratios), SETTINGS, seed=1)
     return x, chosen, ratios, member(stack)
 
@@ -206,7 +205,7 @@ def test_networks_of_constituents_respond(network):
     rng = np.random.default_rng(2)
     x = torch.from_numpy(np.abs(rng.normal(size=(300, 4, 4))).astype(np.float32))
     x[..., 3] = torch.from_numpy(rng.integers(0, 4, size=(300, 4)).astype(np.float32))
-    found = classifier_of(JetScaling().fit(x), 4, network=network, width=8, depth=1).eval()
+    found = classifier_of(JetScaling().fit(x), network=network, width=8, depth=1).eval()
     with torch.no_grad():
         for parameter in found.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))

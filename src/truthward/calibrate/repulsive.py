@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from truthward.calibrate.base import Calibrator
 from truthward.errors import ConfigError
 from truthward.learn.fit import History, Settings, fit
+from truthward.learn.knots import knots_of
 from truthward.learn.nets import MLP
 from truthward.learn.replicas import Stack
 from truthward.learn.repulsion import crowding
-from truthward.learn.scaling import Standardise
+from truthward.learn.scaling import RankScaling
 from truthward.seeds import seed_for
+
+log = logging.getLogger("truthward.calibrate")
+
+FAR = 20.0
+"""Widths from the median of R; beyond, a value is no response but a mistake."""
 
 
 class Repulsive(Calibrator):
     """E networks that give mean and width of a Gaussian for R, trained together so that their spread means something.
 
-    Member i minimises, with f_i = (mean_i, ln sigma_i) in units of the width of R over the sample and N the effective
-    number of training events,
+    Member i minimises, with f_i = (mean_i, ln sigma_i) in units of the width of R over the sample (half its central
+    68%) and N the effective number of training events,
 
         < -ln Gauss(R; mean_i, sigma_i) >  +  (repulsion / N) ln sum_j k(f_i, sg f_j),   k(f, g) = exp(-|f - g|^2 / h),
 
@@ -45,7 +53,7 @@ class Repulsive(Calibrator):
         features: see Calibrator. log_features: see Calibrator. target: see Calibrator. scales: see Calibrator.
         members: E. A family of E variations has a covariance of rank E - 1.
         repulsion: factor of the kernel term; 0 is an ordinary ensemble.
-        reach: distance from the events, in standard deviations of each feature, at which the members also repel each
+        reach: distance from the events, in each feature's normal score, at which the members also repel each
             other; 0 for at the events alone.
         bootstrap: whether each member has its own Poisson(1) bootstrap of the training events.
         width: of each network. depth: its hidden layers.
@@ -96,13 +104,15 @@ class Repulsive(Calibrator):
             weight_decay=weight_decay,
             patience=patience,
         )
-        self.scale_x = Standardise(len(features))
-        self.scale_response = Standardise(1)
+        self.scale_x = RankScaling(len(features))
+        # Median of R and half the width of its central 68%.
+        self.register_buffer("centre", torch.zeros(1))
+        self.register_buffer("unit", torch.ones(1))
         self.ensemble = self._ensemble(0)
 
     def _ensemble(self, seed: int) -> Stack:
         seeds = [seed_for(seed, "member", k) for k in range(self.size)]
-        return Stack(lambda: MLP(len(self.features), 2, width=self.width, depth=self.depth), seeds)
+        return Stack(lambda: MLP(self.scale_x.inputs, 2, width=self.width, depth=self.depth), seeds)
 
     def train_on(
         self,
@@ -118,8 +128,8 @@ class Repulsive(Calibrator):
         """See Calibrator. The history has one column a member."""
         x = self.prepared(x.float())
         train = ~validation
-        self.scale_x.fit(x[train], weights[train])
-        self.scale_response.fit(response.float()[train, None], weights[train])
+        self.scale_x.fit((x[train], weights[train]))
+        target = self._target(response, weights, train)
         self.ensemble = self._ensemble(seed)
         w = weights.double()[train]
         effective = float(w.sum() ** 2 / w.square().sum())
@@ -136,11 +146,10 @@ class Repulsive(Calibrator):
                 value = value + (self.repulsion / effective) * force[:, None]
             return value
 
-        inputs = (self.scale_x(x), self.scale_response(response.float()[:, None]).squeeze(1))
         return fit(
             self.ensemble,
             loss,
-            inputs,
+            (self.scale_x(x), target),
             self._bootstrapped(weights, train, seed),
             self.settings,
             seed=seed_for(seed, "fit"),
@@ -149,6 +158,22 @@ class Repulsive(Calibrator):
             state=state,
             state_key=state_key,
         )
+
+    def _target(self, response: Tensor, weights: Tensor, train: Tensor) -> Tensor:
+        """R (N,) -> (N,) in units of its width, at most `FAR` of them from the median: one value far away would decide
+        the mean of all, and drive a Gaussian's width off. Sets the unit, and logs how many were moved."""
+        quantiles = torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64)
+        found = knots_of(response[train], weights[train], name="calibrate: response", knots=256)
+        rising = torch.cat([torch.ones(1, dtype=torch.bool), found.z.diff() > 0])
+        at = np.interp(quantiles.numpy(), found.z[rising].numpy(), found.x[rising].numpy())
+        width = 0.5 * float(at[2] - at[0])
+        self.centre.fill_(float(at[1]))
+        self.unit.fill_(width if width > 0 else 1.0)
+        scaled = (response.float() - self.centre) / self.unit
+        if far := int((scaled.abs() > FAR).sum()):
+            log.warning("calibrate: %d of %d responses are more than %g widths from their median %.4g; they are moved "
+                        "to that distance", far, len(scaled), FAR, float(at[1]))  # fmt: skip
+        return scaled.clamp(-FAR, FAR)
 
     def _bootstrapped(self, weights: Tensor, train: Tensor, seed: int) -> Tensor:
         """(N,) -> (N, E): each member's own Poisson(1) factors, on the training events alone."""
@@ -159,12 +184,18 @@ class Repulsive(Calibrator):
         counts = torch.poisson(torch.ones(every.shape), generator=generator)
         return torch.where(train[:, None], every * counts, every)
 
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
+        # How many inputs the scaling makes of the features comes from the data.
+        self.scale_x.load_state_dict({n.removeprefix(f"{prefix}scale_x."): t for n, t in state_dict.items()
+                                      if n.startswith(f"{prefix}scale_x.")})  # fmt: skip
+        self.ensemble = self._ensemble(0)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
     @torch.no_grad()
     def _outputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, F) -> means and sigmas of the members, (E, B) each, of R."""
         mean, log_sigma = self.ensemble.call("forward", self.scale_x(self.prepared(x.float()))).unbind(-1)
-        unit = self.scale_response.sigma
-        return mean * unit + self.scale_response.mean, log_sigma.exp() * unit
+        return mean * self.unit + self.centre, log_sigma.exp() * self.unit
 
     def members(self, x: Tensor) -> Tensor:
         """See Calibrator: K = `members`."""

@@ -8,15 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from truthward.errors import InputError
-
-LIMIT = 8.0
-"""Largest |z|: probability 6e-16 a side, where double precision ends."""
-
-TIE, TIE_COUNT = 1e-4, 20
-"""An undeclared value with at least this share of the weight and this many events is an atom all the same."""
-
-LIMIT_COUNT = 3
-"""Events that share the smallest or the largest value, from which on it is a limit and so an atom."""
+from truthward.learn.knots import LIMIT, knots_of, padded
 
 
 class QuantileTransform(nn.Module):
@@ -31,8 +23,8 @@ class QuantileTransform(nn.Module):
         - Values are compared in single precision, as event tables hold them.
         - In an integer column each value seen is an atom. A value that was never seen gets the z of the gap it falls in
           and comes back as one of the gap's ends.
-        - Atoms that nobody declared are found: a value with at least TIE of the weight and TIE_COUNT events, and a
-          smallest or largest value that LIMIT_COUNT events share, which is a limit.
+        - Atoms that nobody declared are found (`learn.knots`): a value with at least 1e-4 of the weight and 20 events,
+          and a smallest or largest value that 3 events share, which is a limit.
         - Beyond a continuous end both directions go on linearly with the slope of the last stretch, up to |z| = 8.
           Beyond an end that is an atom a value counts as that atom.
         - Weights enter by magnitude: a signed distribution function need not be monotone, and the map need only be
@@ -80,21 +72,13 @@ class QuantileTransform(nn.Module):
         """
         w = torch.ones(len(x)) if weights is None else weights
         w = (w if w.ndim == 2 else w[:, None]).double().abs().expand(len(x), self.columns)
-        tables = []
-        for c in range(self.columns):
-            seen = w[:, c] != 0
-            column, weight = x[seen, c].float().double(), w[seen, c]
-            bad = int((~torch.isfinite(column)).sum() + (~torch.isfinite(weight)).sum())
-            if len(column) == 0 or bad:
-                raise InputError(
-                    f"quantile transform: column {c}: {len(column)} events of non-zero weight, {bad} values not finite"
-                )
-            tables.append(self._table(column, weight, c))
-        size = max(len(t[0]) for t in tables)
-        # A repeated last knot is a stretch of no width: it changes nothing.
-        self.x_knots = torch.stack([torch.cat([t[0], t[0][-1:].expand(size - len(t[0]))]) for t in tables]).float()
-        self.z_knots = torch.stack([torch.cat([t[1], t[1][-1:].expand(size - len(t[1]))]) for t in tables]).float()
-        self.slopes = torch.stack([t[2] for t in tables]).float()
+        tables = [
+            knots_of(x[:, c], w[:, c], name=f"quantile transform: column {c}", knots=self.knots, atoms=self.atoms[c],
+                     integer=self.integer[c])
+            for c in range(self.columns)
+        ]  # fmt: skip
+        self.x_knots, self.z_knots = padded([t.x for t in tables]), padded([t.z for t in tables])
+        self.slopes = torch.stack([t.ends for t in tables]).float()
         return self
 
     def forward(self, x: Tensor, u: Tensor) -> Tensor:
@@ -169,77 +153,9 @@ class QuantileTransform(nn.Module):
         integer = torch.tensor(self.integer, device=z.device)[:, None]
         return torch.where(integer, whole, x).float().T.contiguous()
 
-    def _table(self, x: Tensor, w: Tensor, column: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Knots (x, z) of one column, both non-decreasing, and dx/dz beyond its ends (0: an atom ends it)."""
-        values, place, counts = torch.unique(x, return_inverse=True, return_counts=True)
-        mass = torch.zeros(len(values), dtype=torch.float64).index_add_(0, place, w)
-        share = mass / mass.sum()
-        upper = share.cumsum(0)
-        lower = upper - share
-        if self.integer[column]:
-            if (values != values.round()).any():
-                odd = float(x[x != x.round()][0])
-                raise InputError(f"quantile transform: column {column} is declared integer and holds {odd}")
-            atomic = torch.ones(len(values), dtype=torch.bool)
-        else:
-            declared = torch.tensor(self.atoms[column], dtype=torch.float32).double()
-            atomic = torch.isin(values, declared) | ((share >= TIE) & (counts >= TIE_COUNT)) | (len(values) == 1)
-            for end in (0, -1):
-                atomic[end] |= counts[end] >= LIMIT_COUNT
-        xs: list[float] = []
-        zs: list[float] = []
-        ends = [0.0, 0.0]
-        border = atomic.clone()
-        border[1:] |= atomic[:-1]
-        border[0] = True
-        starts = torch.nonzero(border).squeeze(1).tolist()
-        for start, stop in zip(starts, [*starts[1:], len(values)], strict=True):
-            p0, p1 = float(lower[start]), float(upper[stop - 1])
-            if atomic[start]:
-                xs += [float(values[start])] * 2
-                zs += _normal([p0, p1])
-            else:
-                xk, zk = self._stretch(values[start:stop], (lower + upper)[start:stop] / 2, p0, p1, len(x))
-                if start == 0:
-                    ends[0] = (xk[1] - xk[0]) / (zk[1] - zk[0])
-                if stop == len(values):
-                    ends[1] = (xk[-1] - xk[-2]) / (zk[-1] - zk[-2])
-                xs += xk
-                zs += zk
-        z = torch.tensor(zs, dtype=torch.float64).cummax(0).values
-        return torch.tensor(xs, dtype=torch.float64), z, torch.tensor(ends, dtype=torch.float64)
-
-    def _stretch(self, values: Tensor, middle: Tensor, p0: float, p1: float, events: int) -> tuple[list, list]:
-        """Knots of one continuous stretch with probabilities p0 to p1; `middle` is F at each of its distinct values."""
-        if len(values) == 1:  # One event between two atoms: a stretch needs a width.
-            spread = max(abs(float(values[0])), 1.0) * 1e-6
-            values = torch.stack([values[0] - spread, values[0] + spread])
-            middle = torch.tensor([p0 + 0.25 * (p1 - p0), p1 - 0.25 * (p1 - p0)], dtype=torch.float64)
-        # An outer end keeps its value's own F, half an event from 0 or 1; an inner one lies on the atom's border.
-        inner_low, inner_high = p0 > 0.1 / events, p1 < 1 - 0.1 / events
-        ends = _normal([p0 if inner_low else float(middle[0]), p1 if inner_high else float(middle[-1])])
-        z = torch.linspace(ends[0], ends[1], min(self.knots, len(values)), dtype=torch.float64)
-        p = torch.special.ndtr(z)
-        right = torch.searchsorted(middle, p).clamp(1, len(middle) - 1)
-        share = ((p - middle[right - 1]) / (middle[right] - middle[right - 1])).clamp(0, 1)
-        x = (values[right - 1] + share * (values[right] - values[right - 1])).float().double()
-        x[0], x[-1] = values[0], values[-1]
-        if inner_high:
-            # One step of single precision below the atom's border: the largest value must not come back as the atom.
-            z[-1] = torch.nextafter(z[-1].float(), torch.tensor(-torch.inf)).double()
-        keep = torch.cat([torch.tensor([True]), (x[1:-1] > x[0]) & (x[1:-1] < x[-1]), torch.tensor([True])])
-        keep[1:-1] &= (x[1:-1] > x[:-2]) & (z[1:-1] < z[-1])
-        return x[keep].tolist(), z[keep].tolist()
-
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
         # The number of knots comes from the data: the buffers take the size that was saved.
         for name in ("x_knots", "z_knots"):
             if prefix + name in state_dict:
                 setattr(self, name, torch.empty_like(state_dict[prefix + name], device=self.slopes.device))
         super()._load_from_state_dict(state_dict, prefix, *args)
-
-
-def _normal(p: list[float]) -> list[float]:
-    """Normal quantiles, rounded to single precision and held within the limit."""
-    z = torch.special.ndtri(torch.tensor(p, dtype=torch.float64).clamp(0, 1)).clamp(-LIMIT, LIMIT)
-    return z.float().double().tolist()

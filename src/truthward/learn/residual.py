@@ -15,7 +15,7 @@ class Residual(nn.Module):
     """z -> (z - slope (given - mean_given) - mean) / sigma, column by column, (N, D) -> (N, D).
 
     A narrow response (z: reco columns, given: truth columns) becomes a distribution of unit width, which a network
-    with a squared loss learns as well as any other. Weights enter by magnitude, as in `Standardise`.
+    with a squared loss learns as well as any other. Weights enter by magnitude, as in `learn.scaling`.
 
     Args:
         given: columns that are known.

@@ -8,15 +8,15 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from truthward.errors import DivergedError, InputError
 from truthward.learn.fit import History, Settings, fit
 from truthward.learn.nets import MLP, Activation
 from truthward.learn.replicas import Stack
-from truthward.learn.scaling import Standardise
+from truthward.learn.scaling import RankScaling
 from truthward.ratio.base import LogRatio
-from truthward.ratio.constituents import ConstituentClassifier
+from truthward.ratio.constituents import ConstituentClassifier, JetScaling
 from truthward.seeds import seed_for, uniform
 
 Network = Literal["dense", "deep_sets", "attention"]
@@ -30,38 +30,43 @@ other sizes fragment the heap, which then grows with the events."""
 
 
 class Classifier(LogRatio):
-    """Standardisation and a dense network, (B, D) -> logit (B,). The logit starts at zero: a ratio of one.
+    """A dense network of inputs that are scaled already (`learn.scaling`), (B, K) -> logit (B,).
 
-    Integer and atomic observables go in as they are: a classifier, unlike a flow, has no trouble with them.
+    Its events are scaled once, not in each epoch. The logit starts at zero: a ratio of one.
     """
 
     event_dims = 1
 
     def __init__(self, inputs: int, *, width: int = 64, depth: int = 3, activation: Activation = "gelu") -> None:
         super().__init__()
-        self.scaling = Standardise(inputs)
         self.network = MLP(inputs, 1, width=width, depth=depth, activation=activation, zero_last=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, D) -> (B,)."""
-        return self.network(self.scaling(x)).squeeze(-1)
+        """(B, K) -> (B,)."""
+        return self.network(x).squeeze(-1)
 
 
-def classifier_of(inputs: nn.Module, size: int, *, network: Network = "dense", **options) -> LogRatio:
-    """A classifier with the scaling that was fitted.
+Inputs = int | RankScaling | JetScaling
+"""K of a dense network, or the scaling that makes them; or what scales the constituents of a network of sets."""
+
+
+def classifier_of(inputs: Inputs, *, network: Network = "dense", **options) -> LogRatio:
+    """A classifier.
 
     Args:
-        inputs: `Standardise` of `size` inputs for dense networks, `JetScaling` for networks of constituents.
+        inputs: for a dense network, whose events are scaled beforehand, or one of sets, which scales them itself:
+            scaled, they would take several times the memory.
     """
-    dense = network == "dense"
-    classifier = Classifier(size, **options) if dense else ConstituentClassifier(network=network, **options)
+    if network == "dense":
+        return Classifier(inputs.inputs if isinstance(inputs, RankScaling) else inputs, **options)
+    classifier = ConstituentClassifier(network=network, **options)
     classifier.scaling.load_state_dict(inputs.state_dict())
     return classifier
 
 
-def stack_of(inputs: nn.Module, size: int, seeds: list[int], **options) -> Stack:
+def stack_of(inputs: Inputs, seeds: list[int], **options) -> Stack:
     """A stack of classifiers, one for each seed; see `classifier_of`."""
-    return Stack(lambda: classifier_of(inputs, size, **options), seeds)
+    return Stack(lambda: classifier_of(inputs, **options), seeds)
 
 
 def balanced(weights: np.ndarray, numerator: np.ndarray, held_out: np.ndarray) -> np.ndarray:
@@ -109,7 +114,8 @@ def train_ratio(
     """Train E classifiers of balanced classes at once.
 
     Args:
-        x: (N, D), or (N, E, D) where every member has its own inputs; of constituents (N, P, 4), or (N, E, P, 4).
+        x: (N, K) scaled, or (N, E, K) where every member has its own inputs; of constituents (N, P, 4), or
+            (N, E, P, 4).
         numerator: (N,) bool; weights: (N, E), of any sign, in any normalisation.
         held_out: (N,) bool, rows for the choice of the epoch; None trains on all, for all epochs.
     """
@@ -132,7 +138,8 @@ def ratio_loss(stack: Stack) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 def logits(stack: Stack, x: Tensor, *, rows: int = ROWS, label: str = "classifier") -> np.ndarray:
-    """Logits (N, E) float64 of every member for x (N, D), or (N, E, D); of constituents (N, P, 4), or (N, E, P, 4).
+    """Logits (N, E) float64 of every member for x (N, K) scaled, or (N, E, K); of constituents (N, P, 4), or
+    (N, E, P, 4).
 
     Raises:
         DivergedError: where any is not finite, with the count.
@@ -150,12 +157,12 @@ def logits(stack: Stack, x: Tensor, *, rows: int = ROWS, label: str = "classifie
 class DensityRatio:
     """p(x) / q(x) with the absolute yields of both samples, learned by one classifier."""
 
-    def __init__(self, stack: Stack, offset: float, history: History) -> None:
-        self.stack, self.offset, self.history = stack, offset, history
+    def __init__(self, scaling: RankScaling, stack: Stack, offset: float, history: History) -> None:
+        self.scaling, self.stack, self.offset, self.history = scaling, stack, offset, history
 
     def log_ratio(self, x: np.ndarray) -> np.ndarray:
         """Logarithm of the density ratio at x (N, D) -> (N,)."""
-        return logits(self.stack, _tensor(x))[:, 0] + self.offset
+        return logits(self.stack, self.scaling(_tensor(x)))[:, 0] + self.offset
 
     def score(self, x: np.ndarray) -> np.ndarray:
         """D = p / (p + q), of equal yields, at x (N, D) -> (N,)."""
@@ -189,15 +196,14 @@ def density_ratio(
         InputError: inputs that are not finite, or of unequal lengths.
     """
     x, numerator, w = _joined(x_p, w_p, x_q, w_q, label)
-    scaling = Standardise(x.shape[1]).fit(
-        x, torch.from_numpy(balanced(w, numerator, np.zeros(len(w), dtype=bool))[:, 0])
-    )
-    stack = stack_of(scaling, x.shape[1], [seed_for(seed, "initial")], width=width, depth=depth, activation=activation)
+    parts = torch.from_numpy(w[:, 0]).split(len(x_p))
+    scaling = RankScaling(x.shape[1]).fit((x[: len(x_p)], parts[0]), (x[len(x_p) :], torch.cat(parts[1:])))
+    stack = stack_of(scaling, [seed_for(seed, "initial")], width=width, depth=depth, activation=activation)
     settings = Settings(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, patience=patience)
     history = train_ratio(
-        stack, x, numerator, w, settings, seed=seed_for(seed, "batches"), held_out=held_out, label=label
+        stack, scaling(x), numerator, w, settings, seed=seed_for(seed, "batches"), held_out=held_out, label=label
     )
-    return DensityRatio(stack, float(np.log(np.sum(w_p) / np.sum(w_q))), history)
+    return DensityRatio(scaling, stack, float(np.log(np.sum(w_p) / np.sum(w_q))), history)
 
 
 def cross_fit(

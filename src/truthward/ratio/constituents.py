@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from truthward.errors import ConfigError, InputError
 from truthward.learn.nets import Activation
-from truthward.learn.scaling import Standardise
+from truthward.learn.scaling import RankScaling
 from truthward.learn.sets import DeepSets, ParticleAttention
 from truthward.ratio.base import LogRatio
 
@@ -25,20 +25,20 @@ PIECE = 128
 
 
 class JetScaling(nn.Module):
-    """Constituents relative to their jet, standardised: (B, P, 4) -> elements, mask, context.
+    """Constituents relative to their jet, scaled by ranks: (B, P, 4) -> elements, mask, context.
 
-    Elements (B, P, 10): ln pt, ln z, z, distances in eta and phi, dR, ln dR, and the three kinds; the remainder has no
-    kind. Context (B, 5): ln of the summed pt, eta of the axis, multiplicity, ln of sum z dR and of sum z dR^2. z is the
-    share of the summed pt, the axis the pt-weighted mean.
+    Elements (B, P, 10): ln pt, ln z, z, distances in eta and phi, dR, ln dR, and the three kinds, which are not scaled;
+    the remainder has no kind. Context (B, 5): ln of the summed pt, eta of the axis, multiplicity, ln of sum z dR and of
+    sum z dR^2. z is the share of the summed pt, the axis the pt-weighted mean.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.elements = Standardise(FEATURES)
-        self.context = Standardise(CONTEXT)
+        self.elements = RankScaling(FEATURES - KINDS, spikes=False)
+        self.context = RankScaling(CONTEXT, spikes=False)
 
     def fit(self, x: Tensor, weights: Tensor | None = None, *, rows: int = 20000) -> JetScaling:
-        """Take means and widths from at most `rows` events of `x` (N, P, 4), evenly spread, with `weights` (N,).
+        """Take the ranks from at most `rows` events of `x` (N, P, 4), evenly spread, with `weights` (N,).
 
         Raises:
             InputError: fewer than two events or constituents, or values that are not finite.
@@ -51,18 +51,21 @@ class JetScaling(nn.Module):
             raise InputError(
                 f"constituents: {bad} values not finite in {len(x)} events, {int(mask.sum())} constituents"
             )
-        self.elements.fit(elements[mask], None if w is None else w[:, None].expand_as(mask)[mask])
-        self.context.fit(context, w)
+        own = elements[mask][:, : FEATURES - KINDS]
+        self.elements.fit((own, None if w is None else w[:, None].expand_as(mask)[mask]))
+        self.context.fit((context, w))
         return self
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, P, 4) -> (B, P, 10), (B, P) bool, (B, 5)."""
         elements, mask, context = jet_features(x)
-        return self.elements(elements), mask, self.context(context)
+        scaled = self.elements.ranks(elements[..., : FEATURES - KINDS].flatten(0, -2))
+        scaled = scaled.unflatten(0, elements.shape[:-1])
+        return torch.cat([scaled, elements[..., FEATURES - KINDS :]], dim=-1), mask, self.context.ranks(context)
 
 
 def jet_features(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What `JetScaling` standardises; of padding and of an event without constituents it is finite, and ignored."""
+    """What `JetScaling` scales; of padding and of an event without constituents it is finite, and ignored."""
     pt, eta, phi, code = x.unbind(-1)
     mask = code != 0
     total = pt.sum(-1, keepdim=True).clamp(min=TINY)

@@ -14,7 +14,6 @@ from torch.nn.functional import softplus
 from truthward.errors import DivergedError
 from truthward.learn.fit import History, Settings, fit
 from truthward.learn.nets import Activation
-from truthward.learn.scaling import Standardise
 from truthward.ratio.classifier import logits, stack_of
 
 BOUND = 15.0
@@ -36,7 +35,7 @@ class Probability:
     minimum, is that of the density they stand for.
 
     Args:
-        inputs: D, scaled to order one; seeds: initial weights, one a member.
+        inputs: D, scaled beforehand (`learn.scaling`); seeds: initial weights, one a member.
 
     Attributes:
         shift: (E,), by which all logits were moved to impose that sum: how much the trained networks were off.
@@ -50,7 +49,7 @@ class Probability:
         self.options = {"width": width, "depth": depth, "activation": activation}
         self.offset, self.shift, self.lowest = np.zeros(self.members), np.zeros(self.members), np.zeros(self.members)
         self.constant: float | None = None
-        self.stack = stack_of(Standardise(inputs), inputs, list(seeds), **self.options)
+        self.stack = stack_of(inputs, list(seeds), **self.options)
 
     def start_from(self, other: Probability) -> None:
         """Take over the networks of another, member by member, or those of its only member for all."""
@@ -72,9 +71,9 @@ class Probability:
         return {n: t.numpy() for n, t in self.stack.state_of(0).items()} | own
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray], inputs: int, **network: Any) -> Probability:
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], **network: Any) -> Probability:
         """Back from `arrays`; `network` as it was made with."""
-        found = cls(inputs, [0], **network)
+        found = cls(arrays["network.layers.0.weight"].shape[1], [0], **network)
         state = {n: torch.from_numpy(a) for n, a in arrays.items() if not n.startswith("|")}
         found.stack.load_member(0, state)
         constant = float(arrays["|constant"][0])

@@ -9,7 +9,7 @@ import torch
 
 from truthward.learn.fit import Settings
 from truthward.learn.replicas import Stack
-from truthward.learn.scaling import Standardise
+from truthward.learn.scaling import RankScaling
 from truthward.ratio.classifier import logits, stack_of, train_ratio
 from truthward.ratio.reweight import finite_ratio, normalise, train_mean
 from truthward.seeds import seed_for
@@ -52,10 +52,15 @@ def two_step(
     Raises:
         DivergedError: a training, ratios that are not finite, or sums that are not positive.
     """
-    x = torch.from_numpy(np.concatenate([target, seen, fixed]))
-    latents, places = torch.from_numpy(latent), torch.from_numpy(everywhere)
+    levels = (
+        _sample(target, target_weight),
+        _sample(np.concatenate([seen, fixed]), np.concatenate([weight, fixed_weight])),
+    )
+    scalings = [RankScaling(target.shape[1]).fit(*levels), RankScaling(latent.shape[1]).fit(_sample(latent, weight))]
+    x = scalings[0](torch.cat([values for values, _ in levels]))
+    latents, places = (scalings[1](torch.from_numpy(values)) for values in (latent, everywhere))
     numerator = np.arange(len(x)) < len(target)
-    stacks = [_stack(x, seed_for(seed, "seen")), _stack(latents, seed_for(seed, "latent"))]
+    stacks = [_stack(s, seed_for(seed, n)) for s, n in zip(scalings, ("seen", "latent"), strict=True)]
     nu = np.ones(len(seen)) if start is None else start
     total, found = np.array([target_weight.sum()]), np.ones(len(everywhere))
     for iteration in range(iterations):
@@ -86,17 +91,22 @@ def conditional_mean(
     Raises:
         DivergedError: the training, a mean that is not positive, or results that are not finite.
     """
-    inputs = torch.from_numpy(x)
-    stack = _stack(inputs, seed_for(seed, "initial"))
+    scaling = RankScaling(x.shape[1]).fit(_sample(x, weight))
+    inputs, places = (scaling(torch.from_numpy(values)) for values in (x, everywhere))
+    stack = _stack(scaling, seed_for(seed, "initial"))
     settings = replace(_settings(0, len(x)), epochs=2 * EPOCHS)
     offset, _ = train_mean(stack, inputs, values[:, None], weight[:, None], settings, seed=seed, label=label)
     total = np.array([(weight * values).sum()])
     _, off = normalise(logits(stack, inputs, label=label) + offset, weight[:, None], total)
-    return finite_ratio(logits(stack, torch.from_numpy(everywhere), label=label) + offset - off)[:, 0]
+    return finite_ratio(logits(stack, places, label=label) + offset - off)[:, 0]
 
 
-def _stack(x: torch.Tensor, seed: int) -> Stack:
-    return stack_of(Standardise(x.shape[1]).fit(x), x.shape[1], [seed], width=64, depth=2)
+def _sample(values: np.ndarray, weight: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.from_numpy(values), torch.from_numpy(weight)
+
+
+def _stack(scaling: RankScaling, seed: int) -> Stack:
+    return stack_of(scaling, [seed], width=64, depth=2)
 
 
 def _settings(iteration: int, rows: int) -> Settings:

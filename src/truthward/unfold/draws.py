@@ -12,6 +12,7 @@ from torch import Tensor
 
 from truthward.learn.quantile import QuantileTransform
 from truthward.learn.replicas import Stack
+from truthward.learn.scaling import RankScaling
 from truthward.models.base import GenerativeModel
 from truthward.plugins import build
 from truthward.seeds import seed_for, uniform
@@ -20,16 +21,18 @@ from truthward.unfold.conditions import Medians
 
 
 class Scaled:
-    """Truth and reco values as standard normal columns, by transforms fitted to the simulation, or those of `like`.
+    """Truth and reco values as networks see them, by scalings fitted to the nominal sample, or those of `like`.
 
-    What a model generates places the value of an atom (an integer, a failed splitting) at random within the atom's
-    interval of probability, so that it comes back exactly. What a network is only shown has it at the middle of it.
+    What a model generates is standard normal, with the value of an atom (an integer, a failed splitting) at random
+    within the atom's interval of probability, so that it comes back exactly. What a network is only shown goes through
+    the scaling of all networks: of D columns it makes K inputs, the first D of them normal scores.
     Rows are those of the inputs' masks, n_m matched events, n_f fiducial, n_r reconstructed, M data. others: mask (N,)
     of the fakes and background among what is measured; where it is not given, all that are reconstructed.
 
     Attributes:
-        truth: (n_f, D), fiducial truth, as classifiers see it; reco: (n_r, D + F) with the features; data: (M, D + F);
-        size: D; seen: D + F;
+        size: D; given: K at reco level, of the observables and the features.
+        truth: (n_f, K'), fiducial truth, as classifiers see it; reco: (n_r, K); data: (M, K);
+        shown_truth, shown_reco: the scalings; target_map: between what models generate and its own units.
         medians: what models are given beside the reco values;
         matched_fiducial, matched_reco: masks of the matched events among the fiducial and the reconstructed ones.
     """
@@ -44,8 +47,6 @@ class Scaled:
         like: Scaled | None = None,
     ) -> None:
         self.seed, self.size = seed, len(inputs.names)
-        reco, features = inputs.seen("reco"), len(inputs.feature_names.get("reco", ()))
-        self.seen = self.size + features
         self.medians = Medians(inputs, condition or {}, inputs.fixed if others is None else others,
                                seed_for(inputs.seed, "medians"), like=like and like.medians)  # fmt: skip
         kinds = {
@@ -54,37 +55,42 @@ class Scaled:
         }
         fiducial, matched, passed = inputs.fiducial, inputs.matched, inputs.pass_reco
         if like is None:
+            truth = _weighted(inputs.truth, inputs.weight, fiducial)
+            reco = _weighted(inputs.seen("reco"), inputs.weight, passed)
+            data = torch.from_numpy(inputs.seen("data")), torch.from_numpy(inputs.data_weight)
             # Of features nothing is declared: what many events share is found to be an atom.
-            both = {"atoms": [*kinds["atoms"], *[()] * features], "integer": [*kinds["integer"], *[False] * features]}
-            levels = ((self.size, kinds, inputs.truth, fiducial), (self.seen, both, reco, passed))
-            found = [QuantileTransform(d, **k).fit(*_weighted(x, inputs.weight, m)) for d, k, x, m in levels]
-        self.truth_map, self.reco_map = found if like is None else (like.truth_map, like.reco_map)
+            atoms = [*kinds["atoms"], *[()] * (data[0].shape[1] - self.size)]
+            self.shown_truth = RankScaling(self.size, atoms=kinds["atoms"]).fit(truth)
+            self.shown_reco = RankScaling(len(atoms), atoms=atoms).fit(reco, data)
+            self.target_map = QuantileTransform(self.size, **kinds).fit(*truth)
+        else:
+            self.shown_truth, self.shown_reco, self.target_map = like.shown_truth, like.shown_reco, like.target_map
+        self.given = self.shown_reco.inputs
         self.place = self._uniform(inputs.event_id[matched], "place").float().clamp(max=1.0 - 2.0**-24)
         self.matched_truth = torch.from_numpy(inputs.truth[matched])
-        self.target_map = self.truth_map if like is None else like.target_map
         if self.medians.columns and like is None:
             given = self.medians.simulated(inputs.reco[None, passed], inputs.weight[passed, None])[:, 0]
             weight = torch.from_numpy(inputs.weight[matched])
             self.target_map = QuantileTransform(self.size, **kinds).fit(self._relative(given), weight)
-        self.truth = shown(self.truth_map, inputs.truth[fiducial])
-        self.reco = shown(self.reco_map, reco[passed])
-        self.data = shown(self.reco_map, inputs.seen("data"))
+        self.truth = self.shown_truth(torch.from_numpy(inputs.truth[fiducial]))
+        self.reco = self.shown_reco(torch.from_numpy(inputs.seen("reco")[passed]))
+        self.data = self.shown_reco(torch.from_numpy(inputs.seen("data")))
         self.matched_fiducial, self.matched_reco = matched[fiducial], matched[passed]
 
     def shifted(self, members: Sequence[Inputs]) -> Tensor:
-        """Reco values (n_r, E, D + F) of members that each have their own."""
-        return torch.stack([shown(self.reco_map, m.seen("reco")[m.pass_reco]) for m in members], dim=1)
+        """Reco values (n_r, E, K) of members that each have their own."""
+        return torch.stack([self.shown_reco(torch.from_numpy(m.seen("reco")[m.pass_reco])) for m in members], dim=1)
 
     def target(self, condition: Tensor) -> Tensor:
         """What models generate for the matched events: (n_m, D), or (n_m, E, D) where members are given their own."""
         if condition.ndim == 2:
-            return self.target_map(self._relative(condition[:, self.seen :]), self.place)
-        own = [self.target_map(self._relative(c[:, self.seen :]), self.place) for c in condition.unbind(1)]
+            return self.target_map(self._relative(condition[:, self.given :]), self.place)
+        own = [self.target_map(self._relative(c[:, self.given :]), self.place) for c in condition.unbind(1)]
         return torch.stack(own, dim=1)
 
     def truth_of(self, events: Tensor, condition: Tensor) -> Tensor:
         """What models have generated (n, D) given (n, C), in its own units, within the range of the simulation."""
-        found, given = self.target_map.inverse(events), condition[:, self.seen :]
+        found, given = self.target_map.inverse(events), condition[:, self.given :]
         if not self.medians.columns:
             return found
         # Beyond the fiducial region, where a median may move an event by a little, there is no efficiency.
@@ -122,8 +128,8 @@ class Scaled:
 class Measured:
     """What is unfolded for E members: the data, or the data and the background to be taken off.
 
-    event_id, held: (n,), held out in trainings; reco: (n, D + F), or (n, E, D + F) where members have their own, as
-    networks see it; weight: (n, E), negative for what is taken off.
+    event_id, held: (n,), held out in trainings; reco: (n, K), or (n, E, K) where members have their own, as networks
+    see it; weight: (n, E), negative for what is taken off.
     """
 
     event_id: np.ndarray
@@ -132,7 +138,7 @@ class Measured:
     weight: np.ndarray
 
     def of(self, e: int) -> Tensor:
-        """Reco values (n, D + F) of a member."""
+        """Reco values (n, K) of a member."""
         return self.reco if self.reco.ndim == 2 else self.reco[:, e]
 
     def member(self, e: int) -> Measured:
@@ -143,7 +149,7 @@ class Measured:
 
 
 def drawn(scaled: Scaled, flows: Stack, condition: Tensor, event_id: np.ndarray, count: int) -> Tensor:
-    """`count` draws of each of n events from each member, (count n, E, D), as classifiers see them.
+    """`count` draws of each of n events from each member, (count n, E, K'), as classifiers see them.
 
     condition: (n, C), or (n, E, C) where members are given their own.
     """
@@ -156,21 +162,12 @@ def drawn(scaled: Scaled, flows: Stack, condition: Tensor, event_id: np.ndarray,
         events = torch.stack([torch.cat([flows.one(m, "sample", c, n) for n in noise]) for m, c in own])
     each = [condition] * len(events) if condition.ndim == 2 else condition.unbind(1)
     given = [torch.cat([c] * count) for c in each]
-    return torch.stack([shown(scaled.truth_map, scaled.truth_of(e, c)) for e, c in zip(events, given, strict=True)], 1)
+    return torch.stack([scaled.shown_truth(scaled.truth_of(e, c)) for e, c in zip(events, given, strict=True)], 1)
 
 
-def shown(transform: QuantileTransform, values: np.ndarray | Tensor) -> Tensor:
-    """(N, D) -> (N, D) scaled for the eyes of a network, atoms at the middle of their interval."""
-    x = torch.as_tensor(values)
-    return transform(x, torch.full_like(x, 0.5))
-
-
-def model_of(
-    model: dict[str, Any], size: int, state: dict[str, Tensor] | None = None, *, columns: int = 0
-) -> GenerativeModel:
-    """The generative model of `size` truth observables given as many at reco level and `columns` beside them: features,
-    a median; to be trained or as it was."""
-    found = build("models", model, dimensions=size, conditions=size + columns)
+def model_of(model: dict[str, Any], size: int, given: int, state: dict[str, Tensor] | None = None) -> GenerativeModel:
+    """The generative model of `size` truth observables given so many inputs; to be trained or as it was."""
+    found = build("models", model, dimensions=size, conditions=given)
     if state is None:
         return found
     found.load_state_dict(state)

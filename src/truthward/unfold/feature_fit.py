@@ -12,7 +12,7 @@ import torch
 
 from truthward.errors import ConfigError, DivergedError
 from truthward.learn.fit import Settings
-from truthward.learn.scaling import Standardise
+from truthward.learn.scaling import RankScaling
 from truthward.ratio.classifier import SATURATED, logits, stack_of, train_ratio
 from truthward.ratio.reweight import auc, normalise, train_mean
 from truthward.seeds import seed_for
@@ -147,7 +147,7 @@ class FeatureFit(Unfolder):
 
         levels = [inputs.matched, inputs.fakes, inputs.background]
         reco = torch.from_numpy(np.concatenate([inputs.data_reco, *(inputs.reco[mask] for mask in levels)]))
-        truth, matched = inputs.truth[inputs.fiducial], inputs.pass_reco[inputs.fiducial]
+        truth, matched = torch.from_numpy(inputs.truth[inputs.fiducial]), inputs.pass_reco[inputs.fiducial]
         data, background = len(inputs.data_reco), int(levels[2].sum())
         # The share of fakes is one of the signal: the background is then taken from the data.
         sign = -1.0 if self.share else 1.0
@@ -155,20 +155,28 @@ class FeatureFit(Unfolder):
         weights = np.concatenate([inputs.data_weight, *simulated])[:, None]
         rows = np.arange(len(weights))
         numerator = (rows < data) | ((rows >= len(rows) - background) & self.share)
+        atoms = [o.atoms for o in inputs.observables]
+        seen = torch.from_numpy(weights[:, 0])
+        both = (reco[:data], seen[:data]), (reco[data:], seen[data:])
+        scalings = [
+            RankScaling(len(atoms), atoms=atoms).fit(*samples)
+            for samples in (both, ((truth, torch.from_numpy(inputs.weight[inputs.fiducial])),))
+        ]
+        reco, truth = scalings[0](reco), scalings[1](truth)
         stacks = [
-            stack_of(Standardise(x.shape[1]).fit(x), x.shape[1], [seed_for(seed, "initial", step)], **self.network)
-            for step, x in enumerate((reco, torch.from_numpy(truth)))
+            stack_of(scaling, [seed_for(seed, "initial", step)], **self.network)
+            for step, scaling in enumerate(scalings)
         ]
         first = train_ratio(stacks[0], reco, numerator, weights, self.settings, **common("reco"))
         found, total = logits(stacks[0], reco), weights[numerator].sum(axis=0)
         log_ratio = found[~numerator] + np.log(total / weights[~numerator].sum(axis=0))
         omega, off = normalise(log_ratio, weights[~numerator], total)
-        second = train_mean(stacks[1], torch.from_numpy(truth[matched]), omega[: matched.sum()],
+        second = train_mean(stacks[1], truth[torch.from_numpy(matched)], omega[: matched.sum()],
                             inputs.weight[levels[0]][:, None], self.settings, **common("truth"))[1]  # fmt: skip
         arrays = {
             f"{level}.{name}": tensor.numpy()
-            for level, stack in zip(("reco", "truth"), stacks, strict=True)
-            for name, tensor in stack.state_of(0).items()
+            for level, stack, scaling in zip(("reco", "truth"), stacks, scalings, strict=True)
+            for name, tensor in (stack.state_of(0) | scaling.state_dict(prefix="scaling.")).items()
         }
         return arrays, {
             "loss_reco": first.train[-1][0],

@@ -19,7 +19,7 @@ from truthward.plugins import check
 from truthward.seeds import seed_for
 from truthward.unfold.base import NOMINAL, Inputs, Replica, Result, Unfolder
 from truthward.unfold.conditions import beside
-from truthward.unfold.draws import Scaled, shown
+from truthward.unfold.draws import Scaled
 from truthward.unfold.held_out import held_out_draws
 from truthward.unfold.posterior import Members, Networks, Recipe
 from truthward.unfold.prior_removal import remove_prior
@@ -163,7 +163,7 @@ class Generative(Unfolder):
             fakes=fakes,
             background=background,
         )
-        built = seeded(0, self.recipe.build, 1)
+        built = seeded(0, self.recipe.build, 1, 1)
         if self.recipe.features and not built.CONDITIONAL:
             raise ConfigError(
                 f"generative: {model['kind']} as configured maps distributions and would not look at features; take "
@@ -188,7 +188,7 @@ class Generative(Unfolder):
         """See `Unfolder.unfold`. The events are drawn as the rows are read, which then add the sum, effective size and
         largest value of each replica's weights to the history. `block` is a replica's place in `replicas`."""
         scaled, started, history = self.recipe.scaled(inputs, seed), time.monotonic(), []
-        handed = None if nominal is None else Networks.from_arrays(nominal, self.recipe, scaled.size)
+        handed = None if nominal is None else Networks.from_arrays(nominal, self.recipe, scaled)
         made = None if nominal is None else int(nominal["iterations"][0])
         trained: dict[str, np.ndarray] = {}
         learned: dict[Replica, tuple] = {}
@@ -256,7 +256,7 @@ class Generative(Unfolder):
         bins = Bins(inputs.truth[inputs.fiducial])
         for block, replica in enumerate(replicas):
             state, fraction, efficiency, group, e, given = learned[replica]
-            generator = self.recipe.build(scaled.size, state)
+            generator = self.recipe.build(scaled.size, scaled.given, state)
             measured, count = group.member(e), self._count(replica)
             sums, beyond = Sums(bins, count), 0
             for start in range(0, len(measured.event_id), max(ROWS // count, 1)):
@@ -268,7 +268,7 @@ class Generative(Unfolder):
                 )
                 share = np.tile(measured.weight[part, 0] * fraction(reco)[:, 0] / count, count)
                 # Here, and nowhere else, the efficiency enters.
-                accepted = efficiency(shown(scaled.truth_map, truth))[:, 0]
+                accepted = efficiency(scaled.shown_truth(truth))[:, 0]
                 beyond += int((accepted <= efficiency.lowest).sum())
                 weights = share / accepted
                 sums.add(truth.numpy(), weights)

@@ -12,7 +12,6 @@ from truthward.errors import InputError
 from truthward.events.split import TEST
 from truthward.seeds import seed_for, uniform
 from truthward.unfold.arrays import NOMINAL, Inputs
-from truthward.unfold.draws import shown
 from truthward.unfold.posterior import Members, Recipe
 
 
@@ -40,10 +39,10 @@ def held_out_draws(
         raise InputError("posterior: no reconstructed signal event in the test split; nothing was held out to judge by")
     scaled = recipe.scaled(rest, seed)
     members = Members(recipe, scaled, rest, [NOMINAL], seed=seed, state=state, key=key)
-    model = recipe.build(scaled.size, members.first().flows.state_of(0))
+    model = recipe.build(scaled.size, scaled.given, members.first().flows.state_of(0))
     rank = uniform(inputs.event_id[chosen], seed_for(seed, "posterior", "events"))
     picked = chosen[np.sort(np.argsort(rank, kind="stable")[:events])]
-    ids, condition = inputs.event_id[picked], shown(scaled.reco_map, inputs.seen("reco")[picked])
+    ids, condition = inputs.event_id[picked], scaled.shown_reco(torch.from_numpy(inputs.seen("reco")[picked]))
     if members.medians.columns:
         # Those of the other events of the same parameter: what the event would be given in a sample like theirs.
         given = members.medians.simulated(members.passed, members.reconstructed)[:, 0]

@@ -15,13 +15,13 @@ import torch
 
 from truthward.errors import ConfigError, DivergedError
 from truthward.learn.fit import Settings
-from truthward.learn.scaling import Standardise
+from truthward.learn.scaling import RankScaling
 from truthward.seeds import seed_for, uniform
 from truthward.unfold.background import without_background
 from truthward.unfold.base import NOMINAL, Inputs, Replica, Result, Unfolder
 from truthward.unfold.omnifold_chain import Chain, Rules
-from truthward.unfold.omnifold_sample import Block, Sample, scaling_of
-from truthward.unfold.omnifold_steps import Recipe, Response, Training
+from truthward.unfold.omnifold_sample import Block, Sample, Scaling, scaling_of
+from truthward.unfold.omnifold_steps import STEPS, Recipe, Response, Training
 from truthward.unfold.stopping import Rule, varied_count, watched
 from truthward.unfold.streamed import Blocks, Store
 
@@ -188,7 +188,7 @@ class Omnifold(Unfolder):
             columns = 2 * (1 + max(map(len, groups))) + len(replicas)
             log.info("omnifold: at most %.1f GB of scratch files", 4e-9 * columns * blocks.simulated)
         started, history, trained = time.monotonic(), [], {}
-        job = _Job(self, blocks, scaling_of(blocks.pilot, constituents=self.sets), nominal, seed, state, key)
+        job = _Job(self, blocks, self._scaling(blocks.pilot, nominal), nominal, seed, state, key)
         for number, group in enumerate(groups):
             entries, trained = job.unfold(group)
             history += entries
@@ -197,9 +197,24 @@ class Omnifold(Unfolder):
             log.info("omnifold: %d of %d unfoldings done, about %.0f s remain", done, len(replicas), remaining)
         chosen = [int(n) for n in (trained if nominal is None else nominal)["iterations"]]
         stopping = self.rules.stop.stated(max(chosen)) | {"of_folds": chosen}
-        kept = trained if nominal is None else {}
+        kept = trained | self._arrays(job.scaling) if nominal is None else {}
         extra = {"stopping": stopping, "watched": watched(blocks.pilot)}
         return Result(job.rows(groups), history, max(chosen), extra, kept)
+
+    def _scaling(self, pilot: Inputs, nominal: Mapping[str, np.ndarray] | None) -> Scaling:
+        """That of the nominal unfolding; networks of constituents keep their own, and are given it again."""
+        if nominal is None or self.sets:
+            return scaling_of(pilot, constituents=self.sets)
+        prefixes = [f"scaling.{level}." for level in STEPS]
+        return tuple(
+            RankScaling.of_arrays({n.removeprefix(p): a for n, a in nominal.items() if n.startswith(p)})
+            for p in prefixes
+        )
+
+    def _arrays(self, scaling: Scaling) -> dict[str, np.ndarray]:
+        """What `_scaling` reads."""
+        return {} if self.sets else {f"scaling.{level}.{n}": t.numpy() for level, s in zip(STEPS, scaling, strict=True)
+                                     for n, t in s.state_dict().items()}  # fmt: skip
 
     def _groups(self, replicas: Sequence[Replica]) -> list[list[Replica]]:
         """Bootstraps by stacks; all others alone: their events or their order of batches are their own."""
@@ -215,7 +230,7 @@ class _Job:
         self,
         options: Omnifold,
         blocks: Blocks,
-        scaling: Any,
+        scaling: Scaling,
         nominal: Mapping[str, np.ndarray] | None,
         seed: int,
         state: Path | None,
@@ -236,8 +251,7 @@ class _Job:
         seed = seed_for(self.seed, *((group[0].family, group[0].index) if group[0].anew else ("nominal",)))
         history, trained, chosen = [], {}, []
         for f, (fold, train) in enumerate(self._folds()):
-            sample = Sample(self.blocks, members, train=train, hold_out=options.recipe.holds_out,
-                            constituents=options.sets)  # fmt: skip
+            sample = Sample(self.blocks, members, self.scaling, train=train, hold_out=options.recipe.holds_out)
             name = f"omnifold {group[0]}" + (f" and {len(group) - 1} more" if len(group) > 1 else "")
             name += f", fold {f + 1} of {options.folds}" if options.folds else ""
             state = None if self.state is None else self.state / f"{_tag(group)}.{f}"
@@ -296,13 +310,13 @@ class _Job:
 
     def _take_off_background(self, block: Block, seed: int, name: str, state: Path | None) -> dict[str, np.ndarray]:
         """Weights of the data that stand for the data without background, which is then nowhere else; diagnostics."""
-        levels, inputs, recipe = block.levels, block.inputs, self.options.recipe
-        if not levels[2].any():
+        data, background, recipe = len(block.data_weight), len(block.background_weight), self.options.recipe
+        if not background:
             return {}
-        x = torch.from_numpy(np.concatenate([inputs.seen("data"), inputs.seen("reco")[levels[2]]]))
+        x = torch.cat([block.reco[:data], block.reco[len(block.reco) - background :]])
         settings = Settings(recipe.epochs, recipe.batch_size, recipe.learning_rate)
         block.data_weight, checks = without_background(
-            Standardise(x.shape[1]).fit(x)(x), block.data_weight, block.background_weight, settings, seed=seed,
+            x, block.data_weight, block.background_weight, settings, seed=seed,
             name=f"{name}, background", state=state and state.with_name(f"{state.name}.background.pt"), key=self.key,
         )  # fmt: skip
         block.background_weight = np.zeros_like(block.background_weight)

@@ -6,20 +6,22 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from torch import nn
 
-from truthward.learn.scaling import Standardise
+from truthward.learn.scaling import RankScaling
 from truthward.ratio.constituents import JetScaling
 from truthward.unfold.arrays import Inputs, Replica
 from truthward.unfold.stopping import Bins
 from truthward.unfold.streamed import Blocks
 
+Scaling = tuple[RankScaling, RankScaling] | tuple[JetScaling, JetScaling]
+"""What scales the networks' inputs, at reco and at truth level."""
+
 
 class Block:
     """The arrays of E replicas that differ by their weights alone; n fiducial events, M of data.
 
-    Rows of reco: M data, matched, fakes, background, in this order, (rows, D) with the features, or (rows, P, F) for
-    constituents.
+    Rows of reco: M data, matched, fakes, background, in this order, scaled with the features (rows, K), or for
+    constituents (rows, P, F).
     truth: of all fiducial events (n, ...); weight: (n, E). matched: (n,) bool, those that the chain is trained with;
     matched_weight, fake_weight, background_weight, data_weight: (..., E), of what it is trained with.
     reco_held, truth_held: held out in trainings, (rows,) and (matched,) bool.
@@ -28,20 +30,23 @@ class Block:
         varied: inputs of each member; reco values and acceptance of the first are those of all.
         train: (N,) bool, simulated events that the chain may see; the others only get a weight from it. The weights of
             those that it sees are scaled up by N / sum(train), so that they stand for all.
+        scaling: see `scaling_of`; networks of constituents scale them themselves.
     """
 
-    def __init__(self, varied: Sequence[Inputs], *, train: np.ndarray, hold_out: bool, constituents: bool) -> None:
+    def __init__(self, varied: Sequence[Inputs], *, train: np.ndarray, hold_out: bool, scaling: Scaling) -> None:
         inputs = varied[0]
         fiducial = inputs.fiducial
         levels = [mask & train for mask in (inputs.matched, inputs.fakes, inputs.background)]
         self.inputs, self.levels = inputs, levels
         truth, reco, data = (
             [inputs.constituents[n] for n in ("truth", "reco", "data")]
-            if constituents
+            if isinstance(scaling[0], JetScaling)
             else [inputs.seen("truth"), inputs.seen("reco"), inputs.seen("data")]
         )
         self.reco = torch.from_numpy(np.concatenate([data, *(reco[mask] for mask in levels)]))
         self.truth = torch.from_numpy(np.ascontiguousarray(truth[fiducial]))
+        if isinstance(scaling[0], RankScaling):
+            self.reco, self.truth = scaling[0](self.reco), scaling[1](self.truth)
         self.matched = levels[0][fiducial]
         scale = len(train) / max(train.sum(), 1)
         self.weight = np.stack([v.weight[fiducial] for v in varied], axis=1)
@@ -58,23 +63,22 @@ class Sample:
     """Blocks of both samples for E replicas; a single block is kept, others are made each time.
 
     Args:
-        replicas: the members.
+        replicas: the members. scaling: see `scaling_of`.
         train: of the single block, see `Block`; None for all.
         hold_out: whether the validation events are held out in trainings.
-        constituents: look at the constituents rather than at the observables.
     """
 
     def __init__(
         self,
         blocks: Blocks,
         replicas: Sequence[Replica],
+        scaling: Scaling,
         *,
         train: np.ndarray | None = None,
         hold_out: bool = False,
-        constituents: bool = False,
     ) -> None:
         self.pilot, self.buffer, self.members, self.hold_out = blocks.pilot, blocks.buffer, len(replicas), hold_out
-        self._blocks, self._replicas, self.train, self._constituents = blocks, replicas, train, constituents
+        self._blocks, self._replicas, self.train, self._scaling = blocks, replicas, train, scaling
         self._kept = self._made(0) if len(blocks) == 1 else None
 
     def __len__(self) -> int:
@@ -90,7 +94,7 @@ class Sample:
         inputs = self._blocks[block]
         train = np.ones(len(inputs.weight), dtype=bool) if self.train is None else self.train
         varied = [inputs.varied(r) for r in self._replicas]
-        return Block(varied, train=train, hold_out=self.hold_out, constituents=self._constituents)
+        return Block(varied, train=train, hold_out=self.hold_out, scaling=self._scaling)
 
 
 class Refold:
@@ -126,16 +130,24 @@ class Refold:
         return terms.sum(axis=0), int(used[:, 0].sum())
 
 
-def scaling_of(inputs: Inputs, *, constituents: bool) -> tuple[tuple[nn.Module, int], tuple[nn.Module, int]]:
-    """Scaling and number of network inputs at reco and at truth level, from the nominal sample: all share it."""
+def scaling_of(inputs: Inputs, *, constituents: bool) -> Scaling:
+    """Scaling at reco level, from data and simulation alike, and at truth level, of the nominal sample for all."""
     if constituents:
         levels = inputs.constituents
-        reco, truth = np.concatenate([levels["data"], levels["reco"][inputs.pass_reco]]), levels["truth"]
-    else:
-        reco = np.concatenate([inputs.seen("data"), inputs.seen("reco")[inputs.pass_reco]])
-        truth = inputs.seen("truth")
-    found = []
-    for x in (reco, truth[inputs.fiducial]):
-        scaling = JetScaling() if constituents else Standardise(x.shape[1])
-        found.append((scaling.fit(torch.from_numpy(x)), x.shape[1]))
-    return found[0], found[1]
+        reco = np.concatenate([levels["data"], levels["reco"][inputs.pass_reco]])
+        truth = levels["truth"][inputs.fiducial]
+        return JetScaling().fit(torch.from_numpy(reco)), JetScaling().fit(torch.from_numpy(truth))
+    passed, fiducial = inputs.pass_reco, inputs.fiducial
+
+    def sample(x: np.ndarray, weight: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        # Which events are there, not what they weigh: that may be a secret of a fold.
+        return torch.from_numpy(x), torch.from_numpy(weight != 0)
+
+    data = sample(inputs.seen("data"), inputs.data_weight)
+    reco = sample(inputs.seen("reco")[passed], inputs.weight[passed])
+    truth = sample(inputs.seen("truth")[fiducial], inputs.weight[fiducial])
+    # Of features nothing is declared: what many events share is found to be an atom.
+    atoms = [o.atoms for o in inputs.observables]
+    levels = ((data, reco), (truth,))
+    columns = [[*atoms, *[()] * (s[0][0].shape[1] - len(atoms))] for s in levels]
+    return tuple(RankScaling(len(c), atoms=c).fit(*s) for c, s in zip(columns, levels, strict=True))

@@ -20,12 +20,11 @@ from truthward.ratio.reliability import Isotonic
 from truthward.ratio.response import mean_response, ratio_response
 from truthward.ratio.reweight import mean_loss
 from truthward.seeds import seed_for
+from truthward.unfold.omnifold_sample import Scaling
 
 STEPS = ("reco", "truth")
 BATCHES = 32
 """An epoch has as many at least: of a small sample batches are smaller, or nothing would be learned in an epoch."""
-Scaling = tuple[tuple[nn.Module, int], tuple[nn.Module, int]]
-"""Scaling and number of the inputs at reco and at truth level."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +196,7 @@ class Training:
 
     def _fresh(self, step: int) -> Stack:
         seeds = [seed_for(self.seed, "initial", step)] * self.members
-        return stack_of(*self.scaling[step], seeds, **self.recipe.network)
+        return stack_of(self.scaling[step], seeds, **self.recipe.network)
 
     def _losses(self, fitted: History, step: int) -> dict[str, np.ndarray]:
         """Losses of the epoch that is used; the held-out one where there is a held-out sample."""
@@ -238,7 +237,7 @@ class Response:
 
     def _trained(self, step: int, iteration: int) -> tuple[nn.Module, Any]:
         own = _of_step(self.arrays, iteration, STEPS[step])
-        network = classifier_of(*self.scaling[step], **self.recipe.network)
+        network = classifier_of(self.scaling[step], **self.recipe.network)
         network.load_state_dict({n: torch.from_numpy(a) for n, a in own.items() if not n.startswith("isotonic.")})
         return network.eval(), _correction(self.recipe, own)
 

@@ -42,9 +42,10 @@ class Recipe:
     condition: dict[str, Any] = field(default_factory=dict)
     features: int = 0
 
-    def build(self, size: int, state: dict[str, Tensor] | None = None) -> GenerativeModel:
-        """The model of `size` observables with what it is given beside them, to be trained or as it was."""
-        return model_of(self.model, size, state, columns=self.features + (1 if self.condition else 0))
+    def build(self, size: int, given: int, state: dict[str, Tensor] | None = None) -> GenerativeModel:
+        """The model of `size` observables given so many inputs at reco level, and what it is given beside them; to be
+        trained or as it was."""
+        return model_of(self.model, size, given + (1 if self.condition else 0), state)
 
     def scaled(self, inputs: Inputs, seed: int, *, like: Scaled | None = None) -> Scaled:
         """Inputs as the networks see them."""
@@ -66,7 +67,7 @@ class Networks:
     efficiency: Probability
 
     def fraction(self, x: Tensor) -> np.ndarray:
-        """f(r), share of the matched events in what is unfolded: (n, D + F), or (n, E, D + F) -> (n, E)."""
+        """f(r), share of the matched events in what is unfolded: (n, K), or (n, E, K) -> (n, E)."""
         return self.signal(x) * self.rest(x)
 
     def member(self, e: int) -> tuple[dict[str, Tensor], Callable[[Tensor], np.ndarray], Probability]:
@@ -84,16 +85,15 @@ class Networks:
         return found
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray], recipe: Recipe, size: int) -> Networks:
-        """Back from `arrays`, for a model of `size` observables."""
-        inputs = {"signal": size + recipe.features, "rest": size + recipe.features, "efficiency": size}
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], recipe: Recipe, scaled: Scaled) -> Networks:
+        """Back from `arrays`."""
 
         def of(name: str) -> dict[str, np.ndarray]:
             return {n.removeprefix(f"{name}."): a for n, a in arrays.items() if n.startswith(f"{name}.")}
 
-        flows = Stack(lambda: recipe.build(size), [0])
+        flows = Stack(lambda: recipe.build(scaled.size, scaled.given), [0])
         flows.load_member(0, {n: torch.from_numpy(a) for n, a in of("model").items()})
-        return cls(flows, *(Probability.from_arrays(of(name), inputs[name]) for name in PROBABILITIES))
+        return cls(flows, *(Probability.from_arrays(of(name)) for name in PROBABILITIES))
 
 
 class Members:
@@ -132,18 +132,18 @@ class Members:
 
     def first(self) -> Networks:
         """Train on the simulation as it is."""
-        inputs, size, recipe = self.inputs, self.scaled.size, self.recipe
-        efficiency = Probability(size, self.initial("efficiency"))
+        inputs, scaled, recipe = self.inputs, self.scaled, self.recipe
+        efficiency = Probability(scaled.truth.shape[1], self.initial("efficiency"))
         # Its inverse is what is used: that the misses are made up for exactly, on the simulation, is imposed.
-        efficiency.train(self.scaled.truth, self.scaled.matched_fiducial, self.fiducial, recipe.side, inverse=True,
+        efficiency.train(scaled.truth, scaled.matched_fiducial, self.fiducial, recipe.side, inverse=True,
                          held_out=self.held(recipe.side, inputs.validation[inputs.fiducial]),
                          **self.common("efficiency", 0))  # fmt: skip
-        signal = Probability(self.scaled.seen, self.initial("signal"))
+        signal = Probability(scaled.given, self.initial("signal"))
         self._learn_share(signal, self.recipe.fakes == "share", False, self.reconstructed, "signal", 0)
         networks = Networks(
-            Stack(lambda: recipe.build(size), self.initial("model")),
+            Stack(lambda: recipe.build(scaled.size, scaled.given), self.initial("model")),
             signal,
-            Probability(self.scaled.seen, self.initial("fraction")),
+            Probability(scaled.given, self.initial("fraction")),
             efficiency,
         )
         self.train(networks, self.matched, 0, self.checks | {
@@ -155,10 +155,8 @@ class Members:
         """What the models are given beside the data events, (E, 0 or 1)."""
         if not self.medians.columns:
             return torch.zeros(len(self.replicas), 0)
-        reco, weight = self.measured.reco, self.measured.weight
-        each = [reco] if reco.ndim == 2 else reco.unbind(1)
-        values = np.stack([self.scaled.reco_map.inverse(r).numpy() for r in each])
-        return self.medians.measured(values, weight)
+        # Background is taken off by weights of the data alone where there is a condition.
+        return self.medians.measured(self.inputs.data_reco[None], self.measured.weight)
 
     def train(self, networks: Networks, matched: np.ndarray, step: int, diagnostics: dict[str, np.ndarray]) -> None:
         """Train p(t | r) and f(r) with these weights (n_m, E) of the matched events; all others keep theirs."""

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from truthward.errors import DivergedError
 from truthward.learn.replicas import Stack
-from truthward.learn.scaling import Standardise
 from truthward.ratio.classifier import logits, stack_of, train_ratio
 from truthward.ratio.probability import Probability
 from truthward.ratio.reweight import auc, normalise
@@ -23,8 +22,8 @@ def remove_prior(group: Members, before: Networks, rule: Rule) -> tuple[Networks
     give the simulation the truth spectrum that was found, train on. Also the number of iterations, with the first.
     """
     scaled, measured, members = group.scaled, group.measured, len(group.replicas)
-    ratio = stack_of(Standardise(scaled.size), scaled.size, group.initial("ratio"), **group.recipe.network)
-    prior = scaled.truth.numpy()
+    ratio = stack_of(scaled.truth.shape[1], group.initial("ratio"), **group.recipe.network)
+    prior = scaled.truth[:, : scaled.size].numpy()
     watch = Watch(prior, members)
     watch.start(prior, group.fiducial, scaled.matched_fiducial, group.matched, group.data)
     watch.add(prior, group.fiducial)
@@ -36,7 +35,7 @@ def remove_prior(group: Members, before: Networks, rule: Rule) -> tuple[Networks
         found = np.tile(share, (group.recipe.draws, 1)) / group.recipe.draws
         previous = watch.contents
         watch.clear()
-        watch.add(x.numpy(), found / _at(before.efficiency, x))
+        watch.add(x[..., : scaled.size].numpy(), found / _at(before.efficiency, x))
         # Each observable's bins hold all events.
         yields = [c[:COARSE].sum(axis=0) for c in (previous, watch.contents)]
         if not (yields[1] > 0).all():
@@ -48,9 +47,9 @@ def remove_prior(group: Members, before: Networks, rule: Rule) -> tuple[Networks
             break
         matched, diagnostics = _reweighted(group, ratio, before.flows, matched, x, found, iteration + 1)
         after = Networks(
-            _continued(Stack(lambda: group.recipe.build(scaled.size), [0] * members), before.flows),
+            _continued(Stack(lambda: group.recipe.build(scaled.size, scaled.given), [0] * members), before.flows),
             before.signal,
-            Probability(scaled.seen, [0] * members),
+            Probability(before.rest.inputs, [0] * members),
             before.efficiency,
         )
         after.rest.start_from(before.rest)

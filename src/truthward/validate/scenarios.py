@@ -16,7 +16,7 @@ import torch
 from truthward.errors import ConfigError
 from truthward.events.contract import SIGNAL
 from truthward.learn.fit import Settings
-from truthward.learn.scaling import Standardise
+from truthward.learn.scaling import RankScaling
 from truthward.ratio.classifier import density_ratio, logits, stack_of
 from truthward.ratio.reweight import train_mean
 from truthward.seeds import seed_for, uniform
@@ -82,7 +82,7 @@ def scenarios(
         simulation, data: columns of the event tables, as `Inputs.from_columns` takes them; and of the simulation
             CONSTITUENTS of either level where the method looks at them.
         strength: of the re-weighting exp(strength tanh u), u of zero mean and unit width: along the sum of all
-            standardised observables, or along the hidden variable.
+            observables' normal scores, or along the hidden variable.
         hidden: truth variable that is not unfolded; None takes the first there is, where there is one.
         scaled, scale: the observable whose reco value is multiplied by `scale`; None takes the first continuous one.
         share: of the events that starvation leaves.
@@ -154,20 +154,20 @@ def _scenario(
 
 
 def _far(simulation: Columns, names: Sequence[str], strength: float) -> Factor:
-    """exp(strength tanh u): u is the sum of the standardised observables, brought to unit width itself."""
+    """exp(strength tanh u): u is the sum of the observables' normal scores, brought to unit width itself."""
     inside = fiducial_of(simulation)
     w = np.abs(simulation["weight"][inside])
+    values = {n: simulation[f"truth_{n}"][inside] for n in names}
 
-    def moments(x: np.ndarray) -> tuple[float, float]:
-        mean = np.average(x, weights=w)
-        return float(mean), float(np.sqrt(np.average((x - mean) ** 2, weights=w))) or 1.0
+    def stacked(columns: Columns) -> torch.Tensor:
+        return torch.from_numpy(np.stack([columns[n] for n in names], axis=1).astype(np.float32))
 
-    each = {n: moments(simulation[f"truth_{n}"][inside].astype(float)) for n in names}
+    scaling = RankScaling(len(names), spikes=False).fit((stacked(values), torch.from_numpy(w)))
 
     def along(columns: Columns) -> np.ndarray:
-        return sum((columns[n].astype(float) - mean) / width for n, (mean, width) in each.items())
+        return scaling(stacked(columns)).double().sum(1).numpy()
 
-    _, width = moments(along({n: simulation[f"truth_{n}"][inside] for n in names}))
+    width = float(np.sqrt(np.average(along(values) ** 2, weights=w))) or 1.0
     return lambda columns: np.exp(strength * np.tanh(along(columns) / width))
 
 
@@ -190,13 +190,14 @@ def _towards_data(simulation: Columns, data: Columns, names: Sequence[str], seed
                           label="data over simulation")  # fmt: skip
     omega = np.exp(ratio.log_ratio(reco))[matched[accepted]][:, None]
     truth = torch.from_numpy(level(simulation, "truth", matched))
-    stack = stack_of(Standardise(len(names)).fit(truth), len(names), [seed_for(seed, "initial")], **NETWORK)
+    scaling = RankScaling(len(names)).fit((truth, torch.from_numpy(simulation["weight"][matched])))
+    stack = stack_of(scaling, [seed_for(seed, "initial")], **NETWORK)
     settings = Settings(epochs=EPOCHS, batch_size=1024, learning_rate=5e-3)
-    offset, _ = train_mean(stack, truth, omega, simulation["weight"][matched][:, None], settings, seed=seed)
+    offset, _ = train_mean(stack, scaling(truth), omega, simulation["weight"][matched][:, None], settings, seed=seed)
 
     def factor(columns: Columns) -> np.ndarray:
         x = torch.from_numpy(np.stack([columns[n] for n in names], axis=1).astype(np.float32))
-        return np.exp(logits(stack, x)[:, 0] + offset[0])
+        return np.exp(logits(stack, scaling(x))[:, 0] + offset[0])
 
     return factor
 

@@ -1,0 +1,163 @@
+"""The distribution function of a column, as knots: what every scaling of the house is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from truthward.errors import InputError
+
+LIMIT = 8.0
+"""Largest |z|: probability 6e-16 a side, where double precision ends."""
+
+TIE, TIE_COUNT = 1e-4, 20
+"""An undeclared value with at least this share of the weight and this many events is an atom all the same."""
+
+LIMIT_COUNT = 3
+"""Events that share the smallest or the largest value, from which on it is a limit and so an atom."""
+
+SPIKE, ABOVE = 1e-3, 10.0
+"""An undeclared atom is a spike where it has at least this share of the weight, and so many times that of a typical
+neighbour: integers, and values that are rounded, are no spikes."""
+
+NEIGHBOURS = 10
+"""Distinct values on either side that a spike is held against."""
+
+
+class Knots(NamedTuple):
+    """Non-decreasing x (K,) and normal scores z (K,), float64; an atom stands twice, with both ends of its interval.
+
+    ends: (2,) dx/dz beyond either end, 0 where it is an atom. spikes: values that stand out of their neighbours by the
+    events that share them, the largest first; those that were declared before all others.
+    """
+
+    x: Tensor
+    z: Tensor
+    ends: Tensor
+    spikes: list[float]
+
+
+def knots_of(
+    x: Tensor, weights: Tensor, *, name: str, knots: int, atoms: Sequence[float] = (), integer: bool = False
+) -> Knots:
+    """Weighted quantiles of a column, equidistant in z, and its atoms.
+
+    Nothing here knows a unit: values are compared with one another alone, in single precision, as event tables hold
+    them. Of a value far from all others the score is that of the last rank.
+
+    Args:
+        x: (N,); weights: (N,), of which the magnitude counts; events of weight zero are not seen.
+        name: of the column, for errors. knots: of each continuous stretch, at most.
+        atoms: declared values. integer: whether every value is an atom.
+
+    Raises:
+        InputError: no event of non-zero weight, a value that is not finite, or a fraction in an integer column.
+    """
+    seen = weights != 0
+    column, w = x[seen].float().double(), weights[seen].double().abs()
+    bad = int((~torch.isfinite(column)).sum() + (~torch.isfinite(w)).sum())
+    if len(column) == 0 or bad:
+        raise InputError(f"{name}: {len(column)} events of non-zero weight, {bad} values not finite")
+    values, place, counts = torch.unique(column, return_inverse=True, return_counts=True)
+    share = torch.zeros(len(values), dtype=torch.float64).index_add_(0, place, w)
+    share /= share.sum()
+    upper = share.cumsum(0)
+    lower = upper - share
+    declared = torch.isin(values, torch.tensor(list(atoms), dtype=torch.float32).double())
+    if integer:
+        if (values != values.round()).any():
+            odd = float(column[column != column.round()][0])
+            raise InputError(f"{name} is declared integer and holds {odd}")
+        atomic = torch.ones(len(values), dtype=torch.bool)
+    else:
+        atomic = declared | ((share >= TIE) & (counts >= TIE_COUNT)) | (len(values) == 1)
+        for end in (0, -1):
+            atomic[end] |= counts[end] >= LIMIT_COUNT
+    xs: list[float] = []
+    zs: list[float] = []
+    ends = [0.0, 0.0]
+    border = atomic.clone()
+    border[1:] |= atomic[:-1]
+    border[0] = True
+    starts = torch.nonzero(border).squeeze(1).tolist()
+    for start, stop in zip(starts, [*starts[1:], len(values)], strict=True):
+        p0, p1 = float(lower[start]), float(upper[stop - 1])
+        if atomic[start]:
+            xs += [float(values[start])] * 2
+            zs += normal([p0, p1])
+        else:
+            inner = (start > 0, stop < len(values))
+            middle = (lower + upper)[start:stop] / 2
+            around = values[max(start - 1, 0) : stop + 1]
+            xk, zk = _stretch(values[start:stop], middle, (p0, p1), inner, around, knots)
+            if not inner[0]:
+                ends[0] = (xk[1] - xk[0]) / (zk[1] - zk[0])
+            if not inner[1]:
+                ends[1] = (xk[-1] - xk[-2]) / (zk[-1] - zk[-2])
+            xs += xk
+            zs += zk
+    z = torch.tensor(zs, dtype=torch.float64).cummax(0).values
+    found = torch.zeros_like(atomic) if integer else _stands_out(share, counts)
+    order = torch.nonzero(declared | found).squeeze(1)
+    order = order[(share + 2.0 * declared)[order].argsort(descending=True, stable=True)]
+    return Knots(torch.tensor(xs, dtype=torch.float64), z, torch.tensor(ends, dtype=torch.float64),
+                 values[order].tolist())  # fmt: skip
+
+
+def padded(tables: Sequence[Tensor]) -> Tensor:
+    """Tables of several lengths as one, float32: a repeated last knot is a stretch of no width and changes nothing."""
+    size = max(2, *map(len, tables))
+    return torch.stack([torch.cat([t, t[-1:].expand(size - len(t))]) for t in tables]).float()
+
+
+def normal(p: Sequence[float] | Tensor) -> list[float]:
+    """Normal quantiles, rounded to single precision and held within the limit."""
+    z = torch.special.ndtri(torch.as_tensor(p, dtype=torch.float64).clamp(0, 1)).clamp(-LIMIT, LIMIT)
+    return z.float().double().tolist()
+
+
+def _stands_out(share: Tensor, counts: Tensor) -> Tensor:
+    """Which distinct values (K,) have far more of the weight than those beside them."""
+    large = torch.nonzero((share >= SPIKE) & (counts >= TIE_COUNT)).squeeze(1)
+    found = torch.zeros(len(share), dtype=torch.bool)
+    for k in large.tolist():
+        beside = torch.cat([share[max(k - NEIGHBOURS, 0) : k], share[k + 1 : k + 1 + NEIGHBOURS]])
+        found[k] = len(beside) > 1 and bool(share[k] > ABOVE * beside.median())
+    return found
+
+
+def _stretch(
+    values: Tensor,
+    middle: Tensor,
+    p: tuple[float, float],
+    inner: tuple[bool, bool],
+    around: Tensor,
+    knots: int,
+) -> tuple[list[float], list[float]]:
+    """Knots of one continuous stretch with probabilities p; `middle` is F at each of its distinct values; inner: on
+    which sides there is an atom; around: the values with the atoms."""
+    if len(values) == 1:  # One value beside an atom: a stretch needs a width.
+        step = 1e-3 * float(around.diff().min())
+        toward = values.float().repeat(2), torch.tensor([-torch.inf, torch.inf])
+        least = torch.nextafter(*toward).double()
+        values = torch.stack([torch.minimum(values[0] - step, least[0]), torch.maximum(values[0] + step, least[1])])
+        middle = torch.tensor([p[0] + 0.25 * (p[1] - p[0]), p[1] - 0.25 * (p[1] - p[0])], dtype=torch.float64)
+    # An outer end keeps its value's own F, half an event from 0 or 1; an inner one lies on the atom's border.
+    ends = normal([p[0] if inner[0] else float(middle[0]), p[1] if inner[1] else float(middle[-1])])
+    wanted = torch.special.ndtr(torch.linspace(ends[0], ends[1], min(knots, len(values)), dtype=torch.float64))
+    # Values that are there, not points between them: of a tail's few events each is a knot, however far the next.
+    right = torch.searchsorted(middle, wanted).clamp(1, len(middle) - 1)
+    nearest = torch.where(wanted - middle[right - 1] < middle[right] - wanted, right - 1, right)
+    nearest[0], nearest[-1] = 0, len(values) - 1
+    nearest = torch.unique(nearest)
+    x, z = values[nearest], torch.tensor(normal(middle[nearest]), dtype=torch.float64)
+    z[0], z[-1] = ends[0], ends[1]
+    if inner[1]:
+        # One step of single precision below the atom's border: the largest value must not come back as the atom.
+        z[-1] = torch.nextafter(z[-1].float(), torch.tensor(-torch.inf)).double()
+    keep = torch.ones(len(z), dtype=torch.bool)
+    keep[1:-1] = (z[1:-1] > z[:-2]) & (z[1:-1] < z[-1])
+    return x[keep].tolist(), z[keep].tolist()
