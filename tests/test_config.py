@@ -209,7 +209,7 @@ def test_what_covers_a_wrong_simulation_is_known_from_the_config() -> None:
         "norm": {"kind": "weight", "replicas": 1},
         "shower": {"kind": "alternative", "sample": "herwig"},
         "closure": {"kind": "closure"},
-        "composition": {"kind": "hidden", "columns": ["pt", "eta", "truth_soft", "truth_em"]},
+        "composition": {"kind": "hidden", "columns": ["x1", "x2", "truth_x3", "truth_x4"]},
         "regularisation": {"kind": "regularisation"},
     }
     gaussian = {"generate": {"kind": "gaussian", "systematics": {"norm": {"background": 0.1}}}}
@@ -221,8 +221,8 @@ def test_what_covers_a_wrong_simulation_is_known_from_the_config() -> None:
         "systematic:shower": 1,
         "systematic:closure": 1,
         "systematic:composition": 1,
-        "systematic:composition_truth_soft": 2,
-        "systematic:composition_truth_em": 2,
+        "systematic:composition_truth_x3": 2,
+        "systematic:composition_truth_x4": 2,
         "systematic:regularisation": 2,
     }
     assert config.model_families() == [name for name in counts if name != "systematic:norm"]
@@ -299,15 +299,15 @@ def test_checking_a_config_loads_nothing_heavy(root) -> None:
 def test_learned_systematics_travel_with_the_options_they_use() -> None:
     entries = {
         "c": {"kind": "closure"},
-        "h": {"kind": "hidden", "columns": ["pt", "truth_soft"]},
-        "s": {"kind": "hidden", "columns": ["truth_em"], "sample": "herwig"},
+        "h": {"kind": "hidden", "columns": ["x1", "truth_x2"]},
+        "s": {"kind": "hidden", "columns": ["truth_x3"], "sample": "herwig"},
         "r": {"kind": "regularisation"},
     }
     config = parse(with_systematics({"generate": {"kind": "gaussian"}}, entries, MADE))
     assert config.learned() == {
         "c": {"kind": "closure"},
-        "h": {"kind": "hidden", "columns": ["pt", "truth_soft"], "size": 0.3},
-        "s": {"kind": "hidden", "columns": ["truth_em"], "sample": "herwig"},
+        "h": {"kind": "hidden", "columns": ["x1", "truth_x2"], "size": 0.3},
+        "s": {"kind": "hidden", "columns": ["truth_x3"], "sample": "herwig"},
     }
     assert {n: Systematic(**entry).used() for n, entry in config.learned().items()} == config.learned()
 

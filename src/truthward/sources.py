@@ -169,7 +169,8 @@ def _check_hidden(config: Config) -> None:
 def _provided(sample: Sample) -> dict[str, set[str]] | None:
     """Level -> names of the columns that a map names; None where only the file, or the generator, knows."""
     if sample.read is None:
-        return None
+        made = plugins.schema("physics.generators", sample.generate["kind"])
+        return {"truth": {*made.provides, *made.provides_truth}, "reco": set(made.provides)} if made.provides else None
     schema = plugins.schema("events.readers", sample.read["kind"])
     mapped = sample.read.get(schema.provides_from) if schema.provides_from else None
     if not mapped or sample.read.get("same_names"):
