@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import ast
 from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
+import truthward
 from truthward.events.bins import bin_of, binned, cell_of, extended
 from truthward.events.families import family
 from truthward.events.summary import summarise
 from truthward.events.table import EventTable, write_table
 from truthward.events.unfolded import Unfolded, write_unfolded
 from truthward.observable import Observable
+from truthward.unfold.ibu import _sums
+from truthward.unfold.stopping import Bins
 from truthward.validate.distances import Counts, unfolded_histogram
 from truthward.validate.progress import _filled
 from truthward.validate.refold import Response
@@ -89,8 +95,56 @@ def test_one_bin_for_a_value_in_all_that_counts_events(tmp_path, record):
     found["validated"] = unfolded_histogram(unfolded, "z", np.array(TENTHS.edges))[0].nominal
     found["refolded"] = Response.of(table, {"z": np.array(TENTHS.edges)})["z"].matched.sum(axis=0)[1:-1]
     found["progress"] = _filled(table, {"z": TENTHS.edges[1:-1]}, 10)[0][0]
+    everywhere = np.ones(3000, bool)
+    found["ibu"] = _sums(SimpleNamespace(weight=np.ones(3000)), everywhere, columns["truth_z"], TENTHS.edges[1:-1])[0]
+    watched = Bins(columns["truth_z"][:, None])
+    watched.inner = [np.array(TENTHS.edges[1:-1])]
+    found["stopping"] = watched.filled(columns["truth_z"][:, None], np.ones((3000, 1)))[:, 0]
     for name, contents in found.items():
         np.testing.assert_array_equal(contents, expected, err_msg=name)
+
+
+ELSEWHERE = {
+    "amplify.target": "shells of a target of known density, in double precision",
+    "calibrate.closure": "pulls, computed in double precision, and quantiles",
+    "events.bulk": "quantiles",
+    "events.families": "edges among edges",
+    "events.split": "hashes",
+    "physics.decays": "draws",
+    "physics.detector": "regions of the detector",
+    "seeds": "draws",
+    "unfold.conditions": "how peaked a distribution is, in double precision",
+    "unfold.held_out": "rows among rows",
+    "validate.closure": "edges among edges",
+    "validate.metrics": "scores of classifiers, and edges among edges",
+    "validate.refold": "edges among edges",
+    "validate.two_sample": "scores of classifiers, ids, quantiles",
+    "validate.verdict": "edges among edges",
+}
+"""What else looks for places among numbers, none of them the bin of a value that a table holds."""
+
+
+BINNING = {"histogram2d", "histogramdd", "digitize", "searchsorted", "bucketize", "histc"}
+
+
+def bins_itself(call: ast.Call) -> bool:
+    function = call.func
+    if not isinstance(function, ast.Attribute):
+        return False
+    of_numpy = isinstance(function.value, ast.Name) and function.value.id == "np"
+    return function.attr in BINNING or (of_numpy and function.attr == "histogram")
+
+
+def test_no_other_code_finds_bins():
+    package = Path(truthward.__file__).parent
+    found = set()
+    for path in package.rglob("*.py"):
+        calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+        if any(map(bins_itself, calls)):
+            found.add(".".join(path.relative_to(package).with_suffix("").parts))
+    # What networks take in is scaled, and never binned.
+    found = {name for name in found if not name.startswith("learn.")}
+    assert found - ELSEWHERE.keys() == {"events.bins"}, "use events.bins, or say above what this is"
 
 
 def test_extended_edges_have_the_last_value_inside():
