@@ -373,3 +373,33 @@ def test_columns_of_same_names_are_known_to_the_files_alone():
     content["samples"]["simulation"]["read"] = {"kind": "flat_tree", "files": ["s"], "same_names": True}
     content["selection"] = {"truth": "truth_x1 > 1"}
     parse(content)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("calibrate.features", ["pt", "x0"], "calibrate.features: samples.simulation does not provide reco_pt"),
+        ("calibrate.features", ["x0", "x0"], "calibrate.features: ['x0', 'x0'] given; name each feature once"),
+        ("calibrate.log_features", ["x1"], "calibrate.log_features: 'x1' is not among the features: x0"),
+        ("calibrate.target", "x1", "calibrate.scales: ['x0'] given; the target 'x1' must be among them"),
+        ("calibrate.scales", ["x0", "y"], "calibrate.scales: samples.simulation does not provide reco_y"),
+        (
+            "validate.stress",
+            {"hidden": "jet_pt"},
+            "validate.stress.hidden: samples.simulation does not provide truth",
+        ),
+        ("validate.stress", {"hidden": "x0"}, "validate.stress.hidden: 'x0' is unfolded"),
+        ("validate.stress", {"scaled": "x1"}, "validate.stress.scaled: 'x1' given; unfolded, continuous and without"),
+        ("validate.fit", FIT, "validate.fit.parameter: samples.simulation does not provide truth_mass"),
+    ],
+)
+def test_columns_that_no_sample_provides_are_refused(key, value, said):
+    content = changed("validate", {})
+    options = {"features": ["x0"], "log_features": [], "target": "x0", "scales": ["x0"]}
+    content["calibrate"] = {"kind": "repulsive", **options}
+    parse(content)
+    section, option = key.split(".")
+    content[section][option] = value
+    with pytest.raises(ConfigError) as error:
+        parse(content)
+    assert said in str(error.value)

@@ -26,7 +26,8 @@ LIGHT = {
     "variations",
     "yaml_file",
 }
-BOTTOM = {*fingerprint.LEFT_OUT, "__init__", "config", "checks", "features", "notes", "sources", "verdicts", *LIGHT}
+CHECKS = {"checks", "features", "named", "notes", "sources", "verdicts"}
+BOTTOM = {*fingerprint.LEFT_OUT, "__init__", "config", *CHECKS, *LIGHT}
 LAYERS = {
     "events": 1,
     "physics": 1,

@@ -17,6 +17,7 @@ from truthward.columns import check_map, check_selection, level_of, selected
 from truthward.config import Config, Sample
 from truthward.errors import ConfigError
 from truthward.features import check_features, reco_features
+from truthward.named import check_named
 from truthward.sources import check_sources
 from truthward.variations import variation_of
 
@@ -183,6 +184,7 @@ def check(config: Config) -> None:
             f"validate.fit.observable: {fit.observable!r} is not one of observables: "
             f"{known}{plugins.nearest(fit.observable, config.observables)}"
         )
+    check_named(config)
     if config.publish.method not in config.unfold.methods:
         raise ConfigError(
             f"publish.method: {config.publish.method!r} is not one of unfold.methods: "

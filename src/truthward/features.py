@@ -63,18 +63,19 @@ def _check_level(config: Config, where: str, kind: str, level: str, names: Any, 
         if name.startswith("constituents_") or ":" in name:
             raise ConfigError(f"{where}: {name!r} given; a feature is one number for each event, in no variation")
         for sample, source in config.samples.items():
-            provided = _provided(config, source, level) if source.role == "simulation" or level == "reco" else None
-            if source.role != "alternative" and provided is not None and name not in provided:
+            known = provided(config, source, level) if source.role == "simulation" or level == "reco" else None
+            if source.role != "alternative" and known is not None and name not in known:
                 bare = name.removeprefix(f"{level}_")
-                hint = f" (did you mean {bare!r}?)" if bare in provided else plugins.nearest(name, provided)
+                hint = f" (did you mean {bare!r}?)" if bare in known else plugins.nearest(name, known)
                 raise ConfigError(
                     f"{where}: samples.{sample} does not provide {level}_{name}; it provides "
-                    f"{', '.join(sorted(provided))}{hint}"
+                    f"{', '.join(sorted(known))}{hint}"
                 )
 
 
-def _provided(config: Config, sample: Sample, level: str) -> set[str] | None:
-    """Names of a level that a generator or a map provides, and the calibration adds; None where only files know."""
+def provided(config: Config, sample: Sample, level: str, *, calibrated: bool = True) -> set[str] | None:
+    """Names of a level that a generator or a map provides, and for `calibrated` those that the calibration adds; None
+    where only files know."""
     package, entry = ("events.readers", sample.read) if sample.read else ("physics.generators", sample.generate)
     schema = plugins.check(package, entry, package)
     found = set(schema.provides) | (set(schema.provides_truth) if level == "truth" else set())
@@ -83,7 +84,7 @@ def _provided(config: Config, sample: Sample, level: str) -> set[str] | None:
         if entry.get("same_names"):
             return None
         found = {c.removeprefix(f"{level}_") for c in mapped if c.startswith(f"{level}_")}
-    if config.calibrate is not None and level == "reco":
+    if calibrated and config.calibrate is not None and level == "reco":
         options = {n: o[1] for n, o in plugins.schema("calibrate", config.calibrate["kind"]).options.items()}
         options |= config.calibrate
         found |= {f"{n}_raw" for n in options["scales"]}
