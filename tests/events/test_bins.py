@@ -108,18 +108,15 @@ ELSEWHERE = {
     "amplify.target": "shells of a target of known density, in double precision",
     "calibrate.closure": "pulls, computed in double precision, and quantiles",
     "events.bulk": "quantiles",
-    "events.families": "edges among edges",
     "events.split": "hashes",
     "physics.decays": "draws",
     "physics.detector": "regions of the detector",
     "seeds": "draws",
     "unfold.conditions": "how peaked a distribution is, in double precision",
     "unfold.held_out": "rows among rows",
-    "validate.closure": "edges among edges",
-    "validate.metrics": "scores of classifiers, and edges among edges",
-    "validate.refold": "edges among edges",
+    "validate.metrics": "scores of classifiers",
+    "validate.refold": "bins among bins",
     "validate.two_sample": "scores of classifiers, ids, quantiles",
-    "validate.verdict": "edges among edges",
 }
 """What else looks for places among numbers, none of them the bin of a value that a table holds."""
 
@@ -130,6 +127,9 @@ BINNING = {"histogram2d", "histogramdd", "digitize", "searchsorted", "bucketize"
 def bins_itself(call: ast.Call) -> bool:
     function = call.func
     if not isinstance(function, ast.Attribute):
+        return False
+    # Where edges are looked for among edges, both are what was declared, to the last digit.
+    if len(call.args) > 1 and "edges" in ast.unparse(call.args[1]) and function.attr == "searchsorted":
         return False
     of_numpy = isinstance(function.value, ast.Name) and function.value.id == "np"
     return function.attr in BINNING or (of_numpy and function.attr == "histogram")
