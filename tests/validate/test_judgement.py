@@ -214,6 +214,14 @@ def test_the_change_counts_only_where_the_iterations_ran_out():
     assert says("change at the last iteration", given) == 1
 
 
+def test_a_learned_ratio_that_is_wrong_itself_does_not_fail_the_result():
+    given = copy.deepcopy(good())
+    with_test("reco", 0.56)(given)
+    assert says("reco-level classifier", given) == 2
+    given.content["two_sample"]["ratio"] = {"auc": {"mean": 0.57}}
+    assert says("reco-level classifier", given) == 0
+
+
 def test_the_worst_of_several_sets_of_weights_decides():
     given = copy.deepcopy(good())
     one = {k: v for k, v in given.content["weights"].items() if k != "per_observable"}

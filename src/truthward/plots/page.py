@@ -46,7 +46,7 @@ def summary_page(
     lines = _lines(table["rows"], shown, methods)
     figure = style.canvas(WIDTH, HEIGHT)
     bottom = 0.22 + ROW * (len(lines) + 1.2)
-    verdicts = _verdicts(table["verdicts"])
+    verdicts = _verdicts({m: table["verdicts"][m] for m in methods if m in table["verdicts"]})
     top = TOP + VERDICT * len(verdicts)
     columns = min(len(shown), 3 if len(shown) <= 6 else 4) or 1
     rows = max(1, -(-len(shown) // columns))

@@ -153,7 +153,7 @@ def cell(figure: Figure, box: tuple[float, float, float, float], ratio: float) -
         return figure.add_axes((left, low, width, height)), None
     lower = figure.add_axes((left, low, width, height * ratio * 0.95))
     main = figure.add_axes((left, low + height * ratio, width, height * (1 - ratio)), sharex=lower)
-    main.tick_params(labelbottom=False)
+    main.tick_params(which="both", labelbottom=False)
     return main, lower
 
 
@@ -214,6 +214,8 @@ def horizontal(axes: Axes, observable: Observable, text: str | None = None) -> N
     """Limits, scale and title of the horizontal axis."""
     axes.set_xscale(observable.scale)
     axes.set_xlim(*observable.range)
+    if observable.scale == "log":
+        log_ticks(axes.xaxis)
     axes.set_xlabel(observable.axis if text is None else text)
 
 

@@ -16,6 +16,28 @@ if TYPE_CHECKING:
     from truthward.observable import Observable
 
 
+def exact_ratio(result: Events, simulated: Events) -> Ratio | None:
+    """Unfolded over simulated truth, of unit area, by event, without a network: where the result lends weights to the
+    simulation's own events and all are at hand; None for a result that is drawn, or of which there is a part."""
+    order = np.argsort(simulated.ids)
+    known = simulated.ids[order]
+    place = np.minimum(np.searchsorted(known, result.ids), len(known) - 1)
+    own = order[place]
+    if not (result.whole and simulated.whole and np.array_equal(known[place], result.ids)):
+        return None
+    if len(np.unique(own)) < len(own) or not np.array_equal(result.values, simulated.values[own]):
+        return None
+    factor = np.zeros(len(known))
+    weight = simulated.weights[own]
+    factor[place] = np.divide(result.weights, weight, out=np.zeros(len(own)), where=weight != 0)
+    factor *= simulated.sums.total / result.sums.total
+
+    def ratio(ids: np.ndarray, values: np.ndarray) -> np.ndarray:
+        return factor[np.searchsorted(known, ids)]
+
+    return ratio
+
+
 def folded_events(
     simulation: EventTable, observables: Sequence[Observable], ratio: Ratio, scale: float, **thin: Any
 ) -> Events | None:

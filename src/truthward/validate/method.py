@@ -23,7 +23,7 @@ from truthward.validate.curves import curves
 from truthward.validate.distances import Counts
 from truthward.validate.events import Events
 from truthward.validate.flags import flags_of_method
-from truthward.validate.folded import folded_events
+from truthward.validate.folded import exact_ratio, folded_events
 from truthward.validate.judgement import Given, judge
 from truthward.validate.progress import progress
 from truthward.validate.refold import Response, compare_refolded
@@ -77,8 +77,9 @@ def validate_method(
 
     Returns:
         What was written. Top level: method, kind, joint, uncertainty (in words), names (in order), observables, yield,
-        weights, two_sample (`reco`: data against the refolded simulation), used (sample -> {events, used}, of unbinned
-        figures), history, stopping, progress and sampling (see there), flags, verdict (`judgement.judge`), provenance.
+        weights, two_sample (`reco`: data against the refolded simulation; `ratio`: what a learned ratio misses), used
+        (sample -> {events, used}, of unbinned figures), history, stopping, progress and sampling (see there), flags,
+        verdict (`judgement.judge`), provenance.
         Per observable: triangular, wasserstein1 (unfolded, prior, data, each {value, floor, excess, significance}),
         chi2 (unfolded, prior), pulls, coverage, yield, distance_to_prior, refold (unfolded; marginal and prior with
         their chi2 alone), published (bins, replicas of the smaller bootstrap), histogram (`curves`), binned. Where a
@@ -116,9 +117,10 @@ def validate_method(
     settings: dict[str, Any] = {"seeds": seeds, "epochs": epochs, "seed": seed_for(seed, "validate"), "state": state}
     share = result.metadata.get("fakes") == "share"
     marginal = Response.of(simulated, edges, share=share)
-    reweighted, ratio = marginal, None
+    reweighted, ratio, exact = marginal, None, None
     if joint is not None:
-        ratio = ratio_of(joint, prior, label="refold", **settings)
+        exact = exact_ratio(joint, prior)
+        ratio = exact or ratio_of(joint, prior, label="refold", **settings)
         reweighted = Response.of(simulated, edges, ratio=ratio, share=share)
     weights = {}
     samples = {"prior": prior, "data": reco} | ({} if truth is None else {"truth": truth})
@@ -145,6 +147,12 @@ def validate_method(
     if joint is not None and ratio is not None and not share:
         folded = folded_events(simulated, chosen, ratio, joint.sums.total / prior.sums.total, **thin)
     content["two_sample"]["reco"] = _reco_test(folded, reco, settings)
+    if folded is not None and exact is None:
+        # What the learned ratio itself has wrong: the test at reco level is no finer than this.
+        values = prior.weights * ratio(prior.ids, prior.values)
+        content["two_sample"]["ratio"] = two_sample_test(
+            *joint.singles(), prior.values, values, label="ratio", **settings
+        )
     content["prior_share"] = prior.weight_summary()["effective_sample_size"] / prior.total
     content["flags"] = flags_of_method(content)
     content["verdict"] = judge(Given(content, posterior, ingest or {}, model))
