@@ -31,6 +31,7 @@ if LEARNED:
                 systematics=LEARNED,
                 samples=OTHERS,
                 observables=STUDY.unfolded_list(),
+                features=STUDY.features(),
             ),
             code=code("systematics"),
         script:

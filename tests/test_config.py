@@ -101,7 +101,7 @@ def test_features_are_taken_from_a_map_and_from_what_the_calibration_adds() -> N
         parse(content)
     for sample in content["samples"].values():
         sample["read"]["same_names"] = True
-    parse(content)
+    assert parse(content).features() == {"truth": ["flow"], "reco": ["jet_pt"]}
 
 
 FIT = {"parameter": "mass", "observable": "x0", "edges": [0, 1, 2, 3]}

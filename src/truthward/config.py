@@ -228,6 +228,13 @@ class Config(Strict):
         """Systematics whose weights are found from the samples, name -> entry with the options that it uses."""
         return {n: s.used() for n, s in self.systematics.items() if s.kind in ("alternative", "closure", "hidden")}
 
+    def features(self) -> dict[str, list[str]]:
+        """Level -> what the networks of any method see there beside the observables of the study."""
+        given = [method.get("features", {}) for method in self.unfold.methods.values()]
+        return {
+            lv: sorted({n for f in given for n in f.get(lv, ())} - set(self.observables)) for lv in ("truth", "reco")
+        }
+
     @property
     def looks_at_data(self) -> bool:
         """Whether a systematic is found from the data."""

@@ -63,8 +63,8 @@ def _check_level(config: Config, where: str, kind: str, level: str, names: Any, 
         if name.startswith("constituents_") or ":" in name:
             raise ConfigError(f"{where}: {name!r} given; a feature is one number for each event, in no variation")
         for sample, source in config.samples.items():
-            known = provided(config, source, level) if source.role == "simulation" or level == "reco" else None
-            if source.role != "alternative" and known is not None and name not in known:
+            known = provided(config, source, level) if source.role != "data" or level == "reco" else None
+            if known is not None and name not in known:
                 bare = name.removeprefix(f"{level}_")
                 hint = f" (did you mean {bare!r}?)" if bare in known else plugins.nearest(name, known)
                 raise ConfigError(

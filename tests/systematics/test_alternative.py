@@ -105,6 +105,20 @@ def test_the_density_becomes_that_of_the_other(done):
     assert matched["auc_before"] - 0.5 > 10 * matched["auc_error"]
 
 
+def test_a_feature_becomes_that_of_the_other_where_networks_see_it(tmp_path):
+    """Its mean at reco level; x1 is independent of what is unfolded, which shows nothing of it."""
+    two = NOMINAL | {"dimensions": 2, "expected": 4000.0}
+    simulation = sample(tmp_path / "s.parquet", 4000, 5, **two)
+    other = sample(tmp_path / "o.parquet", 4000, 6, **two | {"mean": [0.0, 0.5]})
+    found = {}
+    for names in ([], ["x1"]):
+        table, _ = run(tmp_path, simulation, other, features={"reco": names, "truth": []}, epochs=10)
+        c, both = table.read(["weight:shower:0", "reco_x1"]), categories(table)["matched"]
+        found[len(names)] = np.average(c["reco_x1"][both], weights=c["weight:shower:0"][both])
+    assert found[0] == pytest.approx(0.0, abs=0.1)
+    assert found[1] == pytest.approx(0.5, abs=0.1)
+
+
 def test_what_does_not_close_is_flagged(done, tmp_path):
     """No weight can move events to where there are none."""
     simulation, _, _, _ = done

@@ -158,6 +158,10 @@ def test_networks_see_the_columns_and_what_a_systematic_moves_of_them(tmp_path, 
         np.testing.assert_array_equal(moved.seen("reco")[:, [0, 2]], expected["reco"][:, [0, 2]])
         assert moved.seen("truth") is not moved.truth
     assert inputs.varied(Replica("systematic:pdf", 0)).features is inputs.features
+    pseudo = Inputs.load(data, simulation, OBSERVABLES, seed=1, features=FEATURES, kinds={"pdf": "closure"})
+    made = pseudo.varied(Replica("systematic:pdf", 0))
+    np.testing.assert_array_equal(made.seen("data"), expected["reco"][inputs.pass_reco])
+    np.testing.assert_array_equal(made.seen("reco"), inputs.seen("reco"))
     # Block by block: the same rows, of the nominal and of each variation.
     monkeypatch.setattr(streamed, "ROWS", 700)
     blocks = Blocks.streamed(data, simulation, OBSERVABLES, seed=1, buffer=500, features=FEATURES)

@@ -16,6 +16,7 @@ with Job(snakemake) as job:
         output=job.output.table,
         summary_out=job.output.summary,
         observables=observables_from(job.spec["observables"]),
+        features=job.spec["features"],
         seed=job.seed,
         record=job.record,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,14 +18,21 @@ FEWEST = 200
 
 
 def as_alternative(
-    nominal: Simulated, other: Simulated, *, name: str, seed: int, **options: int
+    nominal: Simulated,
+    other: Simulated,
+    *,
+    name: str,
+    seed: int,
+    features: Mapping[str, Sequence[str]] | None = None,
+    **options: int,
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """The new weights (N,) of all events, and what the summary says of them.
 
     In each of the categories the weight is w p(x) / q(x), with q the nominal and p the alternative density of x: truth
-    and reco of the unfolded observables for matched events, one of them for others. The yield of each category is that
+    and reco of the unfolded observables for matched events, one of them for others, and the `features` of these levels,
+    which networks of an unfolding see. The yield of each category is that
     of the alternative, exactly. Where the alternative has no background at all, it says nothing of it: that keeps its
-    weights. What the unfolded observables do not show is not changed: a hidden quantity keeps its distribution given
+    weights. What these do not show is not changed: a hidden quantity keeps its distribution given
     them.
 
     Raises:
@@ -57,7 +65,7 @@ def as_alternative(
             categories[category] = entry | {"taken": "yield"}
             continue
         x, y = (
-            np.concatenate([getattr(s, level)[mask] for level in levels], axis=1)
+            np.concatenate([_seen(s, level, mask, features or {}, f"systematics.{name}") for level in levels], axis=1)
             for s, mask in ((nominal, ours), (other, theirs))
         )
         label = f"{name}, {category}"
@@ -79,3 +87,11 @@ def as_alternative(
         "closes": not warnings,
         "warnings": warnings,
     }
+
+
+def _seen(
+    sample: Simulated, level: str, where: np.ndarray, features: Mapping[str, Sequence[str]], key: str
+) -> np.ndarray:
+    """Observables and features (n, D + F) of a level in the events of a mask."""
+    values, more = getattr(sample, level)[where], features.get(level)
+    return np.concatenate([values, sample.values(level, more, where, key)], axis=1) if more else values

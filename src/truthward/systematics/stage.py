@@ -33,6 +33,7 @@ def vary(
     output: str | Path,
     summary_out: str | Path,
     observables: Sequence[Observable],
+    features: Mapping[str, Sequence[str]] | None = None,
     seed: int,
     record: Record,
     epochs: int = 30,
@@ -48,6 +49,7 @@ def vary(
         systematics: name -> {"kind"} and "sample", "columns" and "size" as it has them, see `sources.Systematic`.
         alternatives: sample -> event table of another simulation, calibrated alike.
         output: event table to write. summary_out: JSON to write, after it.
+        features: level -> what networks see beside the observables; the density of an alternative is in them too.
         seed: of the study. epochs, batch_size: of the classifiers of alternative and closure.
 
     Returns:
@@ -71,7 +73,9 @@ def vary(
     for name, entry in systematics.items():
         own, other, (seen, tilts) = seed_for(seed, "systematics", name), others.get(entry.get("sample")), hidden[name]
         if entry["kind"] == "alternative":
-            weights[f"weight:{name}:0"], summary[name] = as_alternative(nominal, other, name=name, seed=own, **options)
+            weights[f"weight:{name}:0"], summary[name] = as_alternative(
+                nominal, other, name=name, seed=own, features=features, **options
+            )
         elif entry["kind"] == "closure":
             weights[f"weight:{name}:0"], summary[name] = pseudo_data(
                 nominal, measured, nu, name=name, seed=own, **options
