@@ -106,7 +106,7 @@ def test_sampling_noise_of_the_members_is_not_taken_for_spread():
     p = REGIONS.probabilities().numpy()
     noise_only = np.random.default_rng(1).multinomial(500, p, (400, 4)) / 500
     wanted = (p * (1 - p)).sum() / 2000
-    assert predicted_mse(noise_only, 500).mean() == pytest.approx(wanted, rel=0.2)
+    assert predicted_mse(noise_only, 500).mean() == pytest.approx(wanted, rel=0.04)
 
 
 @pytest.fixture(scope="module")

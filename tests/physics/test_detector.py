@@ -60,7 +60,7 @@ def test_calorimeter_resolution_closes(pid, label, energy, eta, resolution):
     assert set(reco.pid.tolist()) == {label}
     got = ak.to_numpy(reco.E)
     expected = resolution(np.array([energy]), np.array([eta]))[0]
-    assert got.std() == pytest.approx(expected, rel=0.08)
+    assert got.std() == pytest.approx(expected, rel=5 / np.sqrt(2 * 4000))
     assert got.mean() == pytest.approx(energy, abs=4 * expected / np.sqrt(len(got)))
 
 
@@ -112,7 +112,7 @@ def test_a_track_replaces_its_deposit():
 def test_energy_beside_a_track_is_kept():
     charged, neutral = gun(211, 20.0, 0.5), gun(130, 60.0, 0.5)
     reco = reconstruct(ak.concatenate([charged, neutral], axis=1))
-    assert ak.mean(ak.sum(reco.E, axis=1)) == pytest.approx(80.0 * np.cosh(0.5), rel=0.02)
+    assert ak.mean(ak.sum(reco.E, axis=1)) == pytest.approx(80.0 * np.cosh(0.5), rel=0.008)
 
 
 def test_the_energy_of_a_track_is_taken_off_as_it_was_measured(monkeypatch):
@@ -139,13 +139,13 @@ def test_thresholds_and_edges():
 def test_response_scale_reaches_the_energy():
     """Negative control of the resolution tests: a wrong scale is seen."""
     reco = ak.flatten(reconstruct(gun(130, 60.0, 0.0), hcal_scale=0.8))
-    assert ak.mean(reco.E) == pytest.approx(48.0, rel=0.02)
+    assert ak.mean(reco.E) == pytest.approx(48.0, rel=0.01)
 
 
 def test_smearing_keeps_mean_and_spread():
     got = d.smear(np.full(200_000, 2.0), np.full(200_000, 3.0), np.random.default_rng(0))
     assert got.min() > 0
-    assert got.mean() == pytest.approx(2.0, rel=0.02)
+    assert got.mean() == pytest.approx(2.0, rel=4 * 1.5 / np.sqrt(200_000))
     assert got.std() == pytest.approx(3.0, rel=0.1)
 
 

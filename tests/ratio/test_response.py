@@ -116,7 +116,7 @@ def test_is_the_linear_response_of_all_layers(ratio):
     found = ratio_response(network, x, numerator, weights, SETTINGS)
     change = found[:, 1:] - found[:, :1]
     assert np.corrcoef(change.ravel(), expected.ravel())[0, 1] > 0.97
-    assert (change**2).mean() / (expected**2).mean() == pytest.approx(1.0, abs=0.2)
+    assert (change**2).mean() / (expected**2).mean() == pytest.approx(1.0, abs=0.05)
 
 
 def test_signed_weights_have_a_response(ratio):

@@ -52,4 +52,7 @@ def test_a_shift_that_constituents_do_not_follow_is_refused(tables):
     shift = Replica("systematic:scale", 0)
     with pytest.raises(InputError, match="constituents that are unfolded stay"):
         Inputs.load(*tables, observables, seed=1, constituents=5).varied(shift)
-    assert Inputs.load(*tables, observables, seed=1).varied(shift).reco is not None
+    plain = Inputs.load(*tables, observables, seed=1)
+    column = tables[1].read(["reco_m:scale:0"])["reco_m:scale:0"]
+    np.testing.assert_array_equal(plain.varied(shift).reco[:, 0][plain.pass_reco], column[plain.pass_reco])
+    assert (plain.varied(shift).reco != plain.reco)[plain.pass_reco].any()

@@ -13,6 +13,7 @@ from truthward.learn.resume import Interrupted
 from truthward.seeds import seed_for, uniform
 from truthward.unfold import omnifold_steps as module
 from truthward.unfold.base import NOMINAL, Replica, unfold_all
+from truthward.unfold.ibu import Ibu
 from truthward.unfold.omnifold import Omnifold
 
 FAST = {"iterations": 4, "epochs": 6, "later_epochs": 3, "learning_rate": 0.01, "width": 16, "depth": 2,
@@ -44,6 +45,11 @@ def test_closure_with_misses_fakes_and_background(toy, fakes):
     total = 6000
     found = moments(inputs, fakes=fakes)[0]
     assert closes(found, nature, total), found
+    # With iterative Bayesian unfolding of the same data the fluctuation of the data is in common.
+    rows = list(Ibu(fakes=fakes).unfold(inputs, [NOMINAL], seed=1).rows)
+    x, w = (np.concatenate([r[n] for r in rows]) for n in ("truth_x0", "weight:x0"))
+    assert found[0] == pytest.approx(w.sum(), rel=0.015)
+    assert found[1] == pytest.approx(np.average(x, weights=w), abs=0.04)
     prior = inputs.weight[inputs.fiducial].sum(), inputs.truth[inputs.fiducial].mean()
     assert not closes(np.array([*prior, 1.0]), nature, total)
 
@@ -161,11 +167,24 @@ def test_interrupted_goes_on_to_the_same_weights(toy, tmp_path, monkeypatch):
         small.unfold(inputs, [NOMINAL], seed=1, state=tmp_path, key="other")
 
 
-def test_early_stopping_reports_the_held_out_loss(toy):
+def test_early_stopping_reports_the_held_out_loss(toy, monkeypatch):
     inputs, _ = toy(events=800, simulated=1500)
-    history = Omnifold(iterations=1, epochs=3, patience=1, width=8).unfold(inputs, [NOMINAL], seed=1).history
-    assert np.isfinite(history[0]["held_out_loss_reco"])
-    assert history[0]["epochs_reco"] <= 3
+    trained, real = [], module.fit_source
+    monkeypatch.setattr(module, "fit_source", lambda *a, **k: trained.append(real(*a, **k)) or trained[-1])
+    options = {"iterations": 2, "epochs": 12, "later_epochs": 4, "learning_rate": 0.05, "patience": 2, "width": 8}
+    history = Omnifold(**options).unfold(inputs, [NOMINAL], seed=1).history
+    assert len(trained) == 4
+    epochs = []
+    for number, fitted in enumerate(trained):
+        entry, step = history[number // 2], ("reco", "truth")[number % 2]
+        losses = [e[0] for e in fitted.validation]
+        best = int(np.argmin(losses))
+        assert entry[f"epochs_{step}"] == best + 1
+        assert entry[f"held_out_loss_{step}"] == losses[best]
+        assert entry[f"loss_{step}"] == fitted.train[best][0]
+        assert len(losses) == min(best + 3, options["later_epochs" if number > 1 else "epochs"])
+        epochs.append(len(losses))
+    assert min(epochs[:2]) < 12, "choose settings with which a training ends early"
 
 
 @pytest.mark.parametrize("fakes", ["absolute", "share"])
