@@ -17,6 +17,7 @@ LIGHT = {
     "artefact",
     "blocks",
     "columns",
+    "formula",
     "observable",
     "plugins",
     "strict",
@@ -26,7 +27,7 @@ LIGHT = {
     "variations",
     "yaml_file",
 }
-CHECKS = {"checks", "features", "named", "notes", "sources", "verdicts"}
+CHECKS = {"agreement", "checks", "features", "named", "notes", "sources", "verdicts"}
 BOTTOM = {*fingerprint.LEFT_OUT, "__init__", "config", *CHECKS, *LIGHT}
 LAYERS = {
     "events": 1,

@@ -181,6 +181,19 @@ def test_example_runs_alone_and_agrees_with_the_package(unfolded, tmp_path, exam
         assert np.allclose(matrix, expected.covariance(), rtol=1e-5, atol=1e-6)
 
 
+def test_without_an_example_the_first_unfolded_observable_is_shown(unfolded, tmp_path):
+    folder = run(unfolded, tmp_path / "publication", example=None)
+    work = tmp_path / "work"
+    work.mkdir()
+    command = [sys.executable, "-W", "error", str(folder / "example.py")]
+    subprocess.run(command, cwd=work, check=True, capture_output=True, timeout=120)
+    rows = list(csv.DictReader((work / "example.csv").open()))
+    edges = np.array([float(r["low"]) for r in rows] + [float(rows[-1]["high"])])
+    expected = Unfolded(unfolded).histogram("m", edges)
+    assert np.allclose([float(r["events"]) for r in rows], expected.nominal, rtol=1e-6)
+    assert "istograms m with its covariance" in (folder / "README.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("example", "message"),
     [

@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from truthward import plugins
+from truthward.agreement import check_agreement
 from truthward.columns import check_map, check_selection, level_of, selected
 from truthward.config import Config, Sample
 from truthward.errors import ConfigError
@@ -190,6 +191,7 @@ def check(config: Config) -> None:
             f"publish.method: {config.publish.method!r} is not one of unfold.methods: "
             f"{', '.join(config.unfold.methods)}{plugins.nearest(config.publish.method, config.unfold.methods)}"
         )
+    check_agreement(config)
 
 
 def _check_calibrated(config: Config) -> None:

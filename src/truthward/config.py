@@ -157,7 +157,8 @@ class Validate(Strict):
 
 
 class Publish(Strict):
-    """What is published, under which licence, and which unused observable the example shows.
+    """What is published, under which licence, and which unused observable or expression the example shows; None for the
+    first that was unfolded.
 
     require: the verdict that the method needs at least; what does not reach it ends the run.
     luminosity: of the data, per fb: the tables then hold cross sections in fb, and yields without it.
@@ -167,7 +168,7 @@ class Publish(Strict):
     method: str
     licence: str
     fiducial: str
-    example: str
+    example: str | None = Field(None, min_length=1)
     luminosity: float | None = Field(None, gt=0)
     particle_level: str | None = None
     require: Literal["good", "warnings", "none"] = "warnings"

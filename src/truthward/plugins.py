@@ -101,6 +101,14 @@ def schema(package: str, kind: str) -> Schema:
     return Schema(kind, options, tuple(required), provides, provides_from, provides_truth, particle_level)
 
 
+def attribute(package: str, kind: str, name: str) -> Any:
+    """A literal that the class of a plug-in sets, such as `joint` of a method of unfolding; None where it sets none."""
+    for item in _class_node(package, kind).body:
+        if isinstance(item, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in item.targets):
+            return ast.literal_eval(item.value)
+    return None
+
+
 def nearest(name: str, valid: Any) -> str:
     """` (did you mean 'x'?)`, or nothing."""
     close = difflib.get_close_matches(str(name), [str(v) for v in valid], n=1)

@@ -37,7 +37,7 @@ def publish(
     licence: str,
     fiducial: str,
     observables: Sequence[Observable],
-    example: str,
+    example: str | None,
     record: Record,
     verdict: Mapping[str, Any],
     require: str = "warnings",
@@ -55,7 +55,7 @@ def publish(
         fiducial: the truth-level selection in words. particle_level: which particles are stable at truth level.
         observables: with label, unit and binning; others are named by `physics.labels`.
         example: what the example histograms: an observable that was not unfolded, or an expression of observables such
-            as `m / jet_pt`.
+            as `m / jet_pt`; None for the first that was unfolded.
         verdict: of `validate.judgement` on the result. require: the worst that may be published: "good", "warnings", or
             "none" for whatever it is.
         model: families that are a model uncertainty.

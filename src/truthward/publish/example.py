@@ -13,24 +13,10 @@ from truthward.artefact import write_text
 from truthward.errors import ConfigError, InputError
 from truthward.events.expression import Expression
 from truthward.events.unfolded import Unfolded, weight_columns
+from truthward.formula import formula, refuse_unfolded
 from truthward.observable import Observable
 from truthward.physics.labels import QUANTITIES
 
-FUNCTIONS = (
-    "abs",
-    "arctan2",
-    "cos",
-    "cosh",
-    "exp",
-    "log",
-    "log10",
-    "maximum",
-    "minimum",
-    "sin",
-    "sinh",
-    "sqrt",
-    "tanh",
-)
 BINS = 10
 
 
@@ -58,7 +44,7 @@ class Example:
     sentence: str
 
 
-def choose_example(sample: Unfolded, expression: str, declared: dict[str, Observable]) -> Example:
+def choose_example(sample: Unfolded, expression: str | None, declared: dict[str, Observable]) -> Example:
     """Turn the configured expression into an example for this sample.
 
     A method with one set of weights an observable can only show what it unfolded: there the first such observable is
@@ -68,26 +54,26 @@ def choose_example(sample: Unfolded, expression: str, declared: dict[str, Observ
         ConfigError: for an expression that is not one, an unknown observable or function, or an unfolded observable by
             itself.
     """
-    expression = _canonical(expression)
-    if not sample.joint:
-        name = sample.observables[0]
-        sentence = f"histograms {name} with its covariance"
-        expression, weight, replica = name, weight_columns({}, name)[0], f"replica:{name}:"
+    replica = "replica:"
+    if expression is None or not sample.joint:
+        expression = sample.observables[0]
+        sentence = f"histograms {expression} with its covariance"
+        if not sample.joint:
+            replica = f"replica:{expression}:"
+        weight = weight_columns({}, None if sample.joint else expression)[0]
     else:
-        if expression in sample.observables:
-            spare = [n for n in sample.truth_observables if n not in sample.observables]
-            raise ConfigError(
-                f"publish.example: {expression} was itself unfolded; the example shows what was not: "
-                f"{', '.join(spare) or 'no spare observable'}, or an expression such as {sample.observables[0]} ** 2"
-            )
+        expression = _canonical(expression)
+        refuse_unfolded(
+            expression, sample.observables, [n for n in sample.truth_observables if n not in sample.observables]
+        )
         sentence = f"histograms {expression}, which was not used in the unfolding, with its covariance"
-        weight, replica = weight_columns({})[0], "replica:"
-    formula, names = _formula(expression, sample.truth_observables)
+        weight = weight_columns({})[0]
+    text, names = formula(expression, sample.truth_observables)
     o = declared.get(expression)
     columns = tuple(f"truth_{name}" for name in names)
     low, high = _range(sample, Expression(expression), weight)
     label, unit = (o.label or expression, o.unit) if o else QUANTITIES.get(expression, (expression, ""))
-    return Example(formula, columns, label, unit, low, high, weight, replica, sentence)
+    return Example(text, columns, label, unit, low, high, weight, replica, sentence)
 
 
 def write_example(path: Path, example: Example, study: str) -> None:
@@ -107,39 +93,6 @@ def _canonical(expression: str) -> str:
     if "`" in checked.text:
         raise ConfigError(f"publish.example: {checked.text!r} has backticks; observables are named without")
     return ast.unparse(ast.parse(checked.text, mode="eval"))
-
-
-def _formula(expression: str, known: list[str]) -> tuple[str, list[str]]:
-    """The expression over `t["truth_<name>"]`, and the observables in it."""
-    tree = ast.parse(expression, mode="eval")
-    names: list[str] = []
-
-    class Columns(ast.NodeTransformer):
-        def visit_Call(self, node: ast.Call) -> ast.Call:
-            if not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS or node.keywords:
-                valid = ", ".join(FUNCTIONS)
-                raise ConfigError(f"publish.example: {ast.unparse(node.func)} is no function; valid: {valid}")
-            function = ast.Attribute(ast.Name("np", ast.Load()), node.func.id, ast.Load())
-            return ast.Call(function, [self.visit(argument) for argument in node.args], [])
-
-        def visit_Name(self, node: ast.Name) -> ast.Subscript:
-            if node.id not in known:
-                raise ConfigError(f"publish.example: no observable {node.id}; there are: {', '.join(known)}")
-            if node.id not in names:
-                names.append(node.id)
-            return ast.Subscript(ast.Name("t", ast.Load()), ast.Constant(f"truth_{node.id}"), ast.Load())
-
-        def generic_visit(self, node: ast.AST) -> ast.AST:
-            allowed = (ast.Expression, ast.BinOp, ast.UnaryOp, ast.Constant, ast.operator, ast.unaryop)
-            number = not isinstance(node, ast.Constant) or type(node.value) in (int, float)
-            if not isinstance(node, allowed) or not number:
-                raise ConfigError(f"publish.example: {ast.unparse(node)!r} is not allowed in an expression")
-            return super().generic_visit(node)
-
-    text = ast.unparse(ast.fix_missing_locations(Columns().visit(tree)))
-    if not names:
-        raise ConfigError(f"publish.example: {expression!r} has no observable; there are: {', '.join(known)}")
-    return text.replace("'", '"'), names
 
 
 def _range(sample: Unfolded, expression: Expression, weight: str) -> tuple[float, float]:

@@ -1,0 +1,90 @@
+"""What a publication's example may histogram: checked before the first job, written into the example's script."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+
+from truthward.errors import ConfigError
+
+FUNCTIONS = (
+    "abs",
+    "arctan2",
+    "cos",
+    "cosh",
+    "exp",
+    "log",
+    "log10",
+    "maximum",
+    "minimum",
+    "sin",
+    "sinh",
+    "sqrt",
+    "tanh",
+)
+WHERE = "publish.example"
+LONGEST = 1000
+"""Characters of an expression, at most."""
+
+
+def parsed(expression: str) -> ast.Expression:
+    """The syntax tree of an expression of observables.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        if len(expression) > LONGEST:
+            raise ConfigError(f"{WHERE}: {len(expression)} characters; an expression has {LONGEST} at most")
+        return ast.parse(expression.strip(), mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise ConfigError(f"{WHERE}: {expression!r} is no expression; write one such as m / jet_pt") from error
+
+
+def formula(expression: str, known: Iterable[str]) -> tuple[str, list[str]]:
+    """The expression over `t["truth_<name>"]` in Python's own words, and the observables in it.
+
+    Raises:
+        ConfigError: an unknown observable or function, no observable at all, or what an expression may not hold.
+    """
+    known = list(known)
+    names: list[str] = []
+
+    class Columns(ast.NodeTransformer):
+        def visit_Call(self, node: ast.Call) -> ast.Call:
+            if not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS or node.keywords:
+                valid = ", ".join(FUNCTIONS)
+                raise ConfigError(f"{WHERE}: {ast.unparse(node.func)} is no function; valid: {valid}")
+            function = ast.Attribute(ast.Name("np", ast.Load()), node.func.id, ast.Load())
+            return ast.Call(function, [self.visit(argument) for argument in node.args], [])
+
+        def visit_Name(self, node: ast.Name) -> ast.Subscript:
+            if node.id not in known:
+                raise ConfigError(f"{WHERE}: no observable {node.id}; there are: {', '.join(known)}")
+            if node.id not in names:
+                names.append(node.id)
+            return ast.Subscript(ast.Name("t", ast.Load()), ast.Constant(f"truth_{node.id}"), ast.Load())
+
+        def generic_visit(self, node: ast.AST) -> ast.AST:
+            allowed = (ast.Expression, ast.BinOp, ast.UnaryOp, ast.Constant, ast.operator, ast.unaryop)
+            number = not isinstance(node, ast.Constant) or type(node.value) in (int, float)
+            if not isinstance(node, allowed) or not number:
+                raise ConfigError(f"{WHERE}: {ast.unparse(node)!r} is not allowed in an expression")
+            return super().generic_visit(node)
+
+    text = ast.unparse(ast.fix_missing_locations(Columns().visit(parsed(expression))))
+    if not names:
+        raise ConfigError(f"{WHERE}: {expression!r} has no observable; there are: {', '.join(known)}")
+    return text.replace("'", '"'), names
+
+
+def refuse_unfolded(expression: str, unfolded: Iterable[str], spare: Iterable[str]) -> None:
+    """Raise ConfigError where the expression is an unfolded observable by itself; `spare` are those that are not."""
+    unfolded = list(unfolded)
+    name = ast.unparse(parsed(expression))
+    if name in unfolded:
+        raise ConfigError(
+            f"{WHERE}: {name} was itself unfolded; the example shows what was not: "
+            f"{', '.join(spare) or 'no spare observable'}, or an expression such as {unfolded[0]} ** 2; or take the "
+            f"key away, and it histograms {unfolded[0]}"
+        )
