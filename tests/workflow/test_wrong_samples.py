@@ -7,7 +7,7 @@ from tests.workflow.conftest import new_clone
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 
 GENERATED = "results/tiny/simulate/pseudodata/0.root"
-COLUMNS = ("truth_x0", "truth_x1", "reco_x0", "reco_x1", "pass_truth", "pass_reco", "event_id")
+COLUMNS = ("truth_x0", "truth_x1", "reco_x0", "reco_x1", "pass_truth", "pass_reco", "run", "lumi", "event")
 
 
 def data_are(study: dict, **columns: str) -> None:
