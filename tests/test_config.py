@@ -403,3 +403,11 @@ def test_columns_that_no_sample_provides_are_refused(key, value, said):
     with pytest.raises(ConfigError) as error:
         parse(content)
     assert said in str(error.value)
+
+
+def test_a_rule_that_needs_pseudo_data_is_refused_without_them() -> None:
+    method = {"m": {"kind": "omnifold", "stop": "closure"}}
+    content = changed("unfold", {"methods": method}) | {"publish": STUDY["publish"] | {"method": "m"}}
+    with pytest.raises(ConfigError, match=r"unfold\.methods\.m\.stop: closure goes by pseudo-data.*kind: closure"):
+        parse(content)
+    assert parse(content | {"systematics": {"c": {"kind": "closure"}}}).kinds() == {"c": "closure"}

@@ -176,6 +176,11 @@ def check(config: Config) -> None:
                         f"unfold.methods.{name}.observables: {unknown!r} is not one of observables: "
                         f"{known}{plugins.nearest(unknown, config.observables)}"
                     )
+            if option == "stop" and value == "closure" and "closure" not in config.kinds().values():
+                raise ConfigError(
+                    f"unfold.methods.{name}.stop: closure goes by pseudo-data of known truth, and no systematic makes "
+                    "them; add `closure: {kind: closure}` to systematics, or take stop: change"
+                )
             if option == "model":
                 plugins.check("models", value, f"unfold.methods.{name}.model", given=("dimensions", "conditions"))
     fit = config.validate_.fit

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +20,7 @@ from truthward.learn.scaling import RankScaling
 from truthward.seeds import seed_for, uniform
 from truthward.unfold.background import without_background
 from truthward.unfold.base import NOMINAL, Inputs, Replica, Result, Unfolder
+from truthward.unfold.closure_rule import BOOTSTRAPS, Balance, balance, by_iteration, pseudo_replica
 from truthward.unfold.omnifold_chain import Chain, Rules
 from truthward.unfold.omnifold_sample import Block, Sample, Scaling, scaling_of
 from truthward.unfold.omnifold_steps import STEPS, Recipe, Response, Training
@@ -65,7 +67,9 @@ class Omnifold(Unfolder):
         network: "dense" for observables; "deep_sets" or "attention" for constituents.
         iterations: of both steps, at most. stop: "fixed" makes them all; "change" ends after the first, from the second
             on, that moves coarse truth bins (`stopping.Watch`) by less than `tolerance` of the data's
-            statistical error in the root mean square, for the nominal; replicas make as many.
+            statistical error in the root mean square, for the nominal; replicas make as many. "closure" makes as many
+            as balance bias and variance in an unfolding of pseudo-data of known truth (`closure_rule`), which a
+            systematic of kind closure provides; it costs one more unfolding, of all iterations.
         epochs: of each step; later_epochs: in the later iterations of a warm start.
         start: "warm" goes on from the networks of the iteration before, "cold" from the initial weights.
         batch_size: at most; an epoch has 32 batches at least. learning_rate, width, depth, activation, precision: of
@@ -99,7 +103,7 @@ class Omnifold(Unfolder):
         constituents: int = 30,
         network: Literal["dense", "deep_sets", "attention"] = "dense",
         iterations: int = 5,
-        stop: Literal["fixed", "change"] = "fixed",
+        stop: Literal["fixed", "change", "closure"] = "fixed",
         tolerance: float = 0.1,
         epochs: int = 6,
         later_epochs: int = 3,
@@ -188,7 +192,11 @@ class Omnifold(Unfolder):
             columns = 2 * (1 + max(map(len, groups))) + len(replicas)
             log.info("omnifold: at most %.1f GB of scratch files", 4e-9 * columns * blocks.simulated)
         started, history, trained = time.monotonic(), [], {}
-        job = _Job(self, blocks, self._scaling(blocks.pilot, nominal), nominal, seed, state, key)
+        scaling, found, options = self._scaling(blocks.pilot, nominal), None, self
+        if nominal is None and self.rules.stop.stop == "closure":
+            found = self._balance(blocks, scaling, seed, state, key)
+            options = self._exactly(found.chosen)
+        job = _Job(options, blocks, scaling, nominal, seed, state, key)
         for number, group in enumerate(groups):
             entries, trained = job.unfold(group)
             history += entries
@@ -196,7 +204,7 @@ class Omnifold(Unfolder):
             remaining = (time.monotonic() - started) / done * (len(replicas) - done)
             log.info("omnifold: %d of %d unfoldings done, about %.0f s remain", done, len(replicas), remaining)
         chosen = [int(n) for n in (trained if nominal is None else nominal)["iterations"]]
-        stopping = self.rules.stop.stated(max(chosen)) | {"of_folds": chosen}
+        stopping = self.rules.stop.stated(max(chosen)) | (found.stated() if found else {}) | {"of_folds": chosen}
         kept = trained | self._arrays(job.scaling) if nominal is None else {}
         extra = {"stopping": stopping, "watched": watched(blocks.pilot)}
         return Result(job.rows(groups), history, max(chosen), extra, kept)
@@ -215,6 +223,29 @@ class Omnifold(Unfolder):
         """What `_scaling` reads."""
         return {} if self.sets else {f"scaling.{level}.{n}": t.numpy() for level, s in zip(STEPS, scaling, strict=True)
                                      for n, t in s.state_dict().items()}  # fmt: skip
+
+    def _exactly(self, iterations: int) -> Omnifold:
+        """The same method with that many iterations."""
+        other = copy(self)
+        other.rules = replace(self.rules, stop=self.rules.stop.exactly(iterations))
+        return other
+
+    def _balance(self, blocks: Blocks, scaling: Scaling, seed: int, state: Path | None, key: str) -> Balance:
+        """Bias and variance of each iteration, of pseudo-data of known truth."""
+        pseudo = pseudo_replica(blocks.pilot)
+        place = None if state is None else state / "pseudo_data"
+        if place:
+            place.mkdir(exist_ok=True)
+        options = self._exactly(self.rules.stop.iterations)
+        options.folds, options.respond = 0, True
+        sample = Blocks(lambda n: blocks[n].varied(pseudo), len(blocks), blocks.pilot, simulated=blocks.simulated,
+                        buffer=blocks.buffer)  # fmt: skip
+        history, trained = _Job(options, sample, scaling, None, seed, place, key).unfold([NOMINAL])
+        boots = [Replica("data_bootstrap", i) for i in range(BOOTSTRAPS)]
+        others, _ = _Job(options, sample, scaling, trained, seed, place, key).unfold(boots)
+        found = balance(blocks, blocks.pilot, *by_iteration(history, others))
+        log.info("omnifold: %d of %d iterations balance bias and variance", found.chosen, len(found.bias))
+        return found
 
     def _groups(self, replicas: Sequence[Replica]) -> list[list[Replica]]:
         """Bootstraps by stacks; all others alone: their events or their order of batches are their own."""

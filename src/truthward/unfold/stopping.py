@@ -11,7 +11,7 @@ from truthward.errors import ConfigError
 from truthward.events.bins import cell_of
 from truthward.unfold.arrays import Inputs
 
-Stop = Literal["fixed", "change"]
+Stop = Literal["fixed", "change", "closure"]
 
 COARSE = 10
 """Bins of equal population of each observable in which iterations are compared with each other and with the data."""
@@ -27,7 +27,8 @@ class Rule:
     """How many iterations are made, settled beforehand and without any look at the truth of the data.
 
     iterations: at most. stop: "fixed" makes them all; "change" ends after the first, from the second on, that moves
-    the coarse truth bins (`Watch.change`) by less than `tolerance` of the data's statistical error.
+    the coarse truth bins (`Watch.change`) by less than `tolerance` of the data's statistical error; "closure" makes as
+    many as `closure_rule.balance` finds best.
     """
 
     iterations: int
@@ -137,7 +138,15 @@ class Watch:
         reconstructed holds n e data events of mean weight <d> = sum d^2 / sum d, and sigma = sqrt(n <d> / e). The true
         one is larger, so that a tolerance in these units is on the safe side.
         """
-        mean, after = self._moments[1] / self._moments[0], self.contents
+        return self.distance(self.contents, before, self.mean)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """<d>, (E,)."""
+        return self._moments[1] / self._moments[0]
+
+    def distance(self, after: np.ndarray, before: np.ndarray, mean: np.ndarray | float) -> np.ndarray:
+        """As `change`, (E,), from any contents to others, (D B, E), for data of another <d>."""
         # Bins beyond those that were made hold nothing.
         share = np.divide(self._matched, self._all, out=np.zeros_like(after), where=self._all != 0)
         variance = np.abs(after) * mean / np.abs(share).clip(min=1e-3)
