@@ -35,6 +35,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "monash": {"tune": 14},
     "a14": {"tune": 21},
     "tune26": {"tune": 26},
+    "tune26_strings": {"tune": 26, "settings": HADRONS | {"ColourReconnection:mode": 2}},
     "hadronisation": {"tune": 14, "settings": HADRONS},
     "no_reconnection": {"tune": 14, "settings": {"ColourReconnection:reconnect": False}},
     "shower": {"tune": 14, "alpha_s": 0.120, "settings": {"MultipartonInteractions:pT0Ref": 2.55}},

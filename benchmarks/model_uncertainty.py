@@ -41,18 +41,20 @@ DEVELOPMENT = {
 }
 """Pair (simulation, data): the alternative simulation that its study has."""
 QUOTED = {
-    ("tune26", "monash"): "hadronisation",
+    ("tune26", "monash"): "tune26_strings",
     ("monash", "tune26"): "hadronisation",
-    ("monash", "a14"): "shower",
-    ("a14", "monash"): "hadronisation",
+    ("monash", "a14"): "hadronisation",
+    ("a14", "monash"): "tune26_strings",
     ("monash", "hadronisation"): "no_reconnection",
-    ("hadronisation", "a14"): "monash",
+    ("hadronisation", "a14"): "no_reconnection",
     ("monash", "no_reconnection"): "hadronisation",
-    ("no_reconnection", "shower"): "monash",
-    ("shower", "hadronisation"): "monash",
+    ("no_reconnection", "shower"): "hadronisation",
+    ("shower", "hadronisation"): "tune26",
     ("monash", "vincia"): "hadronisation",
-    ("vincia", "tune26"): "monash",
+    ("vincia", "tune26"): "no_reconnection",
 }
+"""Likewise. No alternative lies between simulation and data, or has what sets the data apart; the first is the default
+study's."""
 METHODS = ("omnifold", "generative", "ibu")
 PIECES = study.STUDIES / "pieces"
 GAUSSIAN = {0.2: ("omnifold", "ibu"), 0.4: ("ibu",)}
