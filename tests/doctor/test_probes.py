@@ -30,7 +30,12 @@ def test_everything_of_the_config_and_of_the_folders_is_built(tiny) -> None:
     ("where", "package", "entry", "said"),
     [
         ("calibrate", "calibrate", {"kind": "repulsive", "members": 1}, "ConfigError: calibrate: calibrate.members: 1"),
-        ("samples.s.read", "events.readers", {"kind": "flat_tree", "files": ["none.root"]}, "samples.s.read: "),
+        (
+            "samples.s.read",
+            "events.readers",
+            {"kind": "flat_tree", "files": ["none.root"], "same_names": True},
+            "no such file",
+        ),
         ("", "unfold", {"kind": "ibu", "nothing": 1}, "ConfigError: unfold.ibu: unfold.nothing"),
     ],
 )
