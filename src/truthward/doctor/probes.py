@@ -43,7 +43,12 @@ def entries(config: Config | None) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for package in PROBES:
         for kind in plugins.kinds(package):
             if (package, kind) not in used:
-                yield "", package, {"kind": kind} | ({"files": []} if package == "events.readers" else {})
+                least = {"files": [], "same_names": True} if package == "events.readers" else {}
+                yield "", package, {"kind": kind} | {o: v for o, v in least.items() if o in _options(package, kind)}
+
+
+def _options(package: str, kind: str) -> dict[str, Any]:
+    return plugins.schema(package, kind).options
 
 
 def _named(config: Config) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -92,7 +97,7 @@ def _reader(entry: dict[str, Any]) -> str:
     reader = plugins.build("events.readers", entry)
     if not reader.files:
         return "constructed"
-    return f"{len(reader.paths)} files, the first has {len(reader.columns())} columns"
+    return f"{len(reader.paths)} files with {len(reader.columns())} columns"
 
 
 def _generator(entry: dict[str, Any]) -> str:
