@@ -114,6 +114,7 @@ ELSEWHERE = {
     "seeds": "draws",
     "unfold.conditions": "how peaked a distribution is, in double precision",
     "unfold.held_out": "rows among rows",
+    "validate.folded": "ids",
     "validate.metrics": "scores of classifiers",
     "validate.refold": "bins among bins",
     "validate.two_sample": "scores of classifiers, ids, quantiles",
