@@ -117,7 +117,7 @@ ELSEWHERE = {
     "validate.folded": "ids",
     "validate.metrics": "scores of classifiers",
     "validate.refold": "bins among bins",
-    "validate.two_sample": "scores of classifiers, ids, quantiles",
+    "validate.two_sample": "scores of classifiers, quantiles",
 }
 """What else looks for places among numbers, none of them the bin of a value that a table holds."""
 
@@ -129,8 +129,9 @@ def bins_itself(call: ast.Call) -> bool:
     function = call.func
     if not isinstance(function, ast.Attribute):
         return False
-    # Where edges are looked for among edges, both are what was declared, to the last digit.
-    if len(call.args) > 1 and "edges" in ast.unparse(call.args[1]) and function.attr == "searchsorted":
+    # Edges among edges are what was declared, to the last digit; ids among ids are rows.
+    sought = ast.unparse(call.args[1]) if len(call.args) > 1 else ""
+    if function.attr == "searchsorted" and ("edges" in sought or sought.endswith("ids")):
         return False
     of_numpy = isinstance(function.value, ast.Name) and function.value.id == "np"
     return function.attr in BINNING or (of_numpy and function.attr == "histogram")
