@@ -152,6 +152,18 @@ def test_the_range_of_the_example_is_that_of_nominal_events(tmp_path):
     assert (example.low, example.high) == (pytest.approx(200, abs=10), pytest.approx(300, abs=10))
 
 
+@pytest.mark.parametrize("cut", [150.0, 163.0])
+def test_the_example_begins_at_the_cut_of_the_fiducial_region(tmp_path, cut):
+    """A first bin that reaches beyond would be partly empty."""
+    random, n = np.random.default_rng(3), 4000
+    columns = {"truth_m": random.gamma(4, 5, n), "truth_jet_pt": cut + random.exponential(90, n)}
+    columns |= {"event_id": np.arange(n), "weight": np.ones(n)}
+    options = {"method": "any", "kind": "any", "history": [], "iterations": 1, "observables": ["m"], "families": {}}
+    write_unfolded(tmp_path / "u.parquet", [columns], joint=True, record=Record.for_tests(), **options)
+    example = choose_example(Unfolded(tmp_path / "u.parquet"), "jet_pt", {o.name: o for o in OBSERVABLES})
+    assert cut - 0.005 * (example.high - example.low) <= example.low <= columns["truth_jet_pt"].min()
+
+
 @pytest.mark.parametrize("example", ["jet_pt", "sqrt(m ** 2 + jet_pt ** 2) / -jet_pt"])
 def test_example_runs_alone_and_agrees_with_the_package(unfolded, tmp_path, example):
     folder = run(unfolded, tmp_path / "publication", example=example)

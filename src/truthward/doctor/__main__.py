@@ -13,6 +13,7 @@ from truthward import __version__, checks, environment, fingerprint, plugins
 from truthward.config import Config
 from truthward.doctor import machine, plan, probes
 from truthward.errors import TruthwardError
+from truthward.notes import notes
 
 
 def show(console: Console, title: str, columns: list[str], rows: list[tuple[str, ...]]) -> None:
@@ -88,6 +89,8 @@ def main(path: Path) -> int:
     show(console, "Machine", ["", ""], machine.devices(Path("results")))
     problems += show_packages(console)
     problems += show_methods(console, config)
+    if config is not None and (said := notes(config)):
+        show(console, "To be known before the run", [""], [(note,) for note in said])
     if config is not None:
         try:
             show_plan(console, path)

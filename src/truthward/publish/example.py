@@ -18,6 +18,8 @@ from truthward.observable import Observable
 from truthward.physics.labels import QUANTITIES
 
 BINS = 10
+NEAR = 0.005
+"""Share of the example's range that may lie below the smallest value."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +110,13 @@ def _range(sample: Unfolded, expression: Expression, weight: str) -> tuple[float
     if not high > low:
         return float(low) - 0.5, float(low) + 0.5
     unit = 10.0 ** np.floor(np.log10(high - low) - 0.5)
-    low, high = np.floor(low / unit) * unit, np.ceil(high / unit) * unit
-    return float(f"{low:.6g}"), float(f"{high:.6g}")
+    smallest, high = float(x.min()), np.ceil(high / unit) * unit
+    # A distribution that begins at a cut: a first bin that reaches beyond would be partly empty, and look like a drop.
+    for part in (1, 2, 5, 10, 20, 50, 100):
+        start = np.floor(low / unit * part) * unit / part
+        if smallest - start <= NEAR * (high - low):
+            break
+    return float(f"{start:.6g}"), float(f"{high:.6g}")
 
 
 _SCRIPT = Template('''\
