@@ -245,8 +245,7 @@ def cross_fit(
     networks = []
     for k in range(folds):
         own = [f != k for f in fold]
-        ids = np.arange(sum(int(o.sum()) for o in own), dtype=np.uint64)
-        held = uniform(ids, seed_for(seed, "held out", k)) < 0.2
+        held = _held_out([int(o.sum()) for o in own], seed_for(seed, "held out", k))
         ratio = density_ratio(
             x_p[own[0]], w_p[own[0]], x_q[own[1]], w_q[own[1]], seed=seed_for(seed, k), held_out=held, epochs=epochs,
             batch_size=batch_size, learning_rate=learning_rate, width=width, depth=depth, activation=activation,
@@ -257,6 +256,16 @@ def cross_fit(
             if not mine.all():
                 score[~mine] = ratio.score(x[~mine])
     return (scores[0], scores[1]), networks
+
+
+def _held_out(sizes: list[int], key: int) -> np.ndarray:
+    """Which events of two samples, one after the other, choose the epoch: a fifth, and of ten events at least one."""
+    u = uniform(np.arange(sum(sizes), dtype=np.uint64), key)
+    held = u < 0.2
+    for part in (slice(0, sizes[0]), slice(sizes[0], None)):
+        if u[part].size and not held[part].any():
+            held[part] = u[part] == u[part].min()
+    return held
 
 
 def two_sample_scores(

@@ -28,7 +28,7 @@ from truthward.validate.judgement import Given, judge
 from truthward.validate.progress import progress
 from truthward.validate.refold import Response, compare_refolded
 from truthward.validate.sampling import sampling
-from truthward.validate.two_sample import floor_test, ratio_of, two_sample_test
+from truthward.validate.two_sample import FEWEST, floor_test, ratio_of, two_sample_test
 
 if TYPE_CHECKING:
     from truthward.observable import Observable
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("truthward.validate")
 
 NO_TRUTH = "the truth behind the data is not known"
+FEW = f"there are fewer than {2 * FEWEST} true events: no classifier can be trained on each of their halves"
 BY_BIN = ("contents", "sampling_variance", "counting_variance")
 """Entries of the history that are not repeated: `progress` and `sampling` say what they mean."""
 
@@ -261,9 +262,10 @@ def _overall(each: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def _two_sample(joint: Events | None, prior: Events, truth: Events | None, settings: dict[str, Any]) -> dict[str, Any]:
-    if truth is None or joint is None:
+    few = truth is not None and len(truth.values) < 2 * FEWEST
+    if truth is None or joint is None or few:
         result: dict[str, Any] = {"unfolded": None, "prior": None, "floor": None}
-        return result | {"reason": NO_TRUTH if truth is None else NOT_JOINT}
+        return result | {"reason": NO_TRUTH if truth is None else FEW if few else NOT_JOINT}
     return {
         name: two_sample_test(truth.values, truth.weights, *events.singles(), label=name, **settings)
         for name, events in (("unfolded", joint), ("prior", prior))
@@ -273,5 +275,9 @@ def _two_sample(joint: Events | None, prior: Events, truth: Events | None, setti
 def _reco_test(folded: Events | None, reco: Events, settings: dict[str, Any]) -> dict[str, Any] | None:
     """Data against the refolded simulation: a judge that needs no truth."""
     if folded is None:
+        return None
+    if len(reco.values) < FEWEST:
+        # A result of ten events is one; only this judge has nothing to say of it.
+        log.warning("reco: %d data events; a classifier needs %d, so there is no such test", len(reco.values), FEWEST)
         return None
     return two_sample_test(reco.values, reco.weights, folded.values, folded.weights, label="reco", **settings)

@@ -28,6 +28,10 @@ LIMIT = 36.0
 """|log w| at which a score in double precision has no digit left. Scores beyond are set here, and counted."""
 
 
+FEWEST = 20
+"""Events of each sample, at least, of a classifier's training."""
+
+
 def two_sample_test(
     p: np.ndarray,
     w_p: np.ndarray,
@@ -217,8 +221,10 @@ def _logits(
     label: str,
     file: Path | None,
 ) -> tuple[tuple[np.ndarray, np.ndarray], int]:
-    if len(p) < 20 or len(q) < 20:
-        raise InputError(f"{label}: {len(p)} and {len(q)} events; at least 20 of each are needed to train a classifier")
+    if min(len(p), len(q)) < FEWEST:
+        raise InputError(
+            f"{label}: {len(p)} and {len(q)} events; at least {FEWEST} of each are needed to train a classifier"
+        )
     scores = None if file is None or not file.is_file() else saved_scores(file)
     if scores is None:
         scores = two_sample_scores(p, w_p, q, w_q, seed=seed, epochs=epochs, label=label)
