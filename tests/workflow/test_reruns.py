@@ -15,12 +15,14 @@ pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 
 def branch(method: str, jobs: int = 2) -> set[str]:
     """Everything that hangs from the training of one method."""
-    return {
+    iterating = {f"validate/figures/{method}.iterations.png"} if method in ("omnifold", "generative") else set()
+    return iterating | {
         *(f"unfold/{method}/parts/{job}.parquet" for job in ("nominal", *range(jobs))),
         f"unfold/{method}/unfolded.parquet",
         f"unfold/{method}/figures/iterations.png",
         f"validate/{method}.json",
         f"validate/figures/{method}.png",
+        f"validate/figures/{method}.refold.png",
         "validate/methods.json",
         "report/summary.png",
     }
