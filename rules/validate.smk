@@ -38,6 +38,7 @@ rule validate:
         data=events(DATA),
         closure=CLOSURE,
         ingest="results/{study}/ingest/summary.json",
+        systematics="results/{study}/systematics/summary.json" if LEARNED else [],
         posterior=lambda w: f"results/{w.study}/validate/posterior.{w.method}.json" if w.method in GENERATIVE else [],
     output:
         "results/{study}/validate/{method}.json",

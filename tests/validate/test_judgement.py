@@ -214,6 +214,17 @@ def test_the_change_counts_only_where_the_iterations_ran_out():
     assert says("change at the last iteration", given) == 1
 
 
+def test_a_balance_counts_only_where_the_iterations_ran_out_with_bias_left():
+    given = copy.deepcopy(good())
+    curves = {"bias": [9.0, 4.0, 2.0], "variance": [0.2, 0.4, 0.5], "tolerance": None, "largest": 3}
+    given.content["stopping"] = curves | {"chosen": 2}
+    assert says("change at the last iteration", given) == 0
+    given.content["stopping"] = curves | {"chosen": 3}
+    assert says("change at the last iteration", given) == 1
+    given.content["stopping"] = curves | {"chosen": 3, "bias": [9.0, 4.0, 0.4]}
+    assert says("change at the last iteration", given) == 0
+
+
 def test_a_learned_ratio_that_is_wrong_itself_does_not_fail_the_result():
     given = copy.deepcopy(good())
     with_test("reco", 0.56)(given)

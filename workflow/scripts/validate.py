@@ -7,6 +7,11 @@ with Job(snakemake) as job:
     from truthward.observable import observables_from
     from truthward.validate.method import validate_method
 
+    flags = dict(read_json(job.input.ingest).get("flags", {}))
+    if job.input.get("systematics"):
+        learned = read_json(job.input.systematics)["systematics"]
+        flags |= {f"systematics.{name}": found["warnings"] for name, found in learned.items() if found["warnings"]}
+
     validate_method(
         job.input.unfolded,
         simulation=job.input.simulation,
@@ -19,6 +24,6 @@ with Job(snakemake) as job:
         output=job.output[0],
         state=job.state,
         posterior=read_json(job.input.posterior) if job.input.get("posterior") else None,
-        ingest=read_json(job.input.ingest).get("flags"),
+        ingest=flags,
         model=job.spec["model"],
     )

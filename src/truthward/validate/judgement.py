@@ -159,6 +159,12 @@ def _largest_weight(given: Given) -> Iterator[Found]:
 
 def _cap(given: Given) -> Iterator[Found]:
     stopping = given.content.get("stopping") or {}
+    if "bias" in stopping and stopping["chosen"] == stopping["largest"] > 1:
+        bias, variance = stopping["bias"][-1], stopping["variance"][-1]
+        words = (
+            f"pseudo-data of known truth are best unfolded with the largest number of iterations, {stopping['largest']}"
+        )
+        yield bias / variance, f"{words}: their squared bias is {bias:.2g} there, where the variance is {variance:.2g}"
     if not stopping.get("tolerance"):
         return
     tolerance, largest = stopping["tolerance"], stopping["largest"]
