@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from truthward.unfold.omnifold_sample import Block, Refold
+from truthward.unfold.omnifold_sample import Block, Refold, scaling_of
 
 
 @pytest.mark.parametrize("part", [2, 3])
@@ -15,7 +15,8 @@ def test_a_part_of_the_simulation_stands_for_all_of_it(toy, part):
     """The weights of what a fold sees, times N / n."""
     inputs, _ = toy(events=300, simulated=900, background=0.1)
     train = np.arange(900) % part > 0
-    block = Block([inputs], train=train, hold_out=False, constituents=False)
+    scaling = scaling_of(inputs, constituents=False)
+    block = Block([inputs], train=train, hold_out=False, scaling=scaling)
     n = np.count_nonzero(train)
     assert n == 900 - 900 // part
     for mask, found in (
