@@ -24,7 +24,12 @@ def refold(chi2: float = 10.0, *, p: float = 0.5, folded: float = N / BINS, befo
 def good() -> Given:
     """A result that no rule objects to, of a study with a truth."""
     test = {"auc": {"mean": 0.501}, "significance": 1.0}
-    observable = {"refold": refold(), "published": {"bins": 10, "replicas": 30}, "coverage": {"pulls": 5 * [1.0, -1.0]}}
+    observable = {
+        "refold": refold(),
+        "published": {"bins": 10, "replicas": 30},
+        "coverage": {"pulls": 5 * [1.0, -1.0]},
+        "binned": False,
+    }
     weights = {"effective_sample_size": 8000.0, "events": N, "largest_over_mean": 5.0, "rows_an_event": 1.0}
     content = {
         "closure": True,
@@ -231,6 +236,13 @@ def test_a_learned_ratio_that_is_wrong_itself_does_not_fail_the_result():
     assert says("reco-level classifier", given) == 2
     given.content["two_sample"]["ratio"] = {"auc": {"mean": 0.57}}
     assert says("reco-level classifier", given) == 0
+
+
+def test_a_method_with_bins_of_its_own_is_not_held_against_finer_ones():
+    given = copy.deepcopy(good())
+    CASES["distance to the truth"][1](given)
+    given.content["observables"]["m"]["binned"] = True
+    assert says("distance to the truth", given) == 0
 
 
 def test_the_worst_of_several_sets_of_weights_decides():
