@@ -4,7 +4,7 @@ The mistakes stand in mutants/<stage>.yaml: a file, a text that occurs once in i
 that should notice. Those where nothing should be noticed say why (`survives`). Score: killed among all.
 
 The checkout is copied to a temporary folder, so nothing happens to it. Each mistake runs its tests in a process of one
-thread, which ends at the first failure. Tests that fail without any mistake prove nothing: they end the benchmark.
+thread, which ends at the first failure. Tests that fail without any mistake prove nothing: there is no result then.
 Outcomes are kept under .cache by what they depend on, so an interrupted run goes on, and a new test asks for few.
 
 QUICK: those that say `quick`. ONLY: of stages or files that contain this text.
@@ -131,16 +131,16 @@ def _words(tests: str) -> list[str]:
     return [*paths.split(), *(["-k", chosen.strip()] if chosen else [])]
 
 
-def judged(folder: Path, mutant: Mutant, sound: set[str]) -> dict[str, Any]:
+def judged(folder: Path, mutant: Mutant, sound: dict[str, str]) -> dict[str, Any]:
     """The outcome of one mistake, kept from an earlier run or found now."""
     kept = HERE / ".cache" / "mutants" / f"{mutant.key(folder)}.json"
     if kept.is_file():
         return read_json(kept)
     if mutant.tests not in sound:
         code, failed, _ = run(folder, mutant.tests)
-        if code:
-            raise SystemExit(f"{mutant.tests}: {failed} fails without any mistake")
-        sound.add(mutant.tests)
+        sound[mutant.tests] = failed if code else ""
+    if sound[mutant.tests]:
+        return {"killed": False, "by": "", "seconds": 0.0, "unsound": sound[mutant.tests]}
     path = folder / mutant.file
     source, planted = path.read_text(encoding="utf-8"), mutant.planted(folder)
     try:
@@ -158,7 +158,7 @@ def main() -> None:
     """Plant all, count what is noticed, list what is not."""
     only = os.environ.get("ONLY", "")
     chosen = [m for m in mutants() if only in f"{m.stage} {m.file}" and (m.quick or not QUICK)]
-    rows, sound = [], set()
+    rows, sound = [], {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "checkout"
         folder.mkdir()
@@ -174,7 +174,11 @@ def main() -> None:
             outcome = judged(folder, mutant, sound)
             rows.append({"mutant": mutant, **outcome})
             what = f"killed by {outcome['by']}" if outcome["killed"] else f"SURVIVES: {mutant.old!r} -> {mutant.new!r}"
+            if "unsound" in outcome:
+                what = f"{outcome['unsound']} fails without any mistake"
             print(f"{number} of {len(chosen)}, {outcome['seconds']:.0f} s: {mutant.file}: {what}", flush=True)
+    if unsound := sorted({r["unsound"] for r in rows if "unsound" in r}):
+        raise SystemExit(f"tests that fail without any mistake prove nothing: {', '.join(unsound)}")
     if only:
         return
     stages = {

@@ -267,6 +267,24 @@ def overhead(figures: dict[str, Any]) -> tuple[str, Rows]:
     return f"{text} nothing{where}.", [{"what": what, "seconds": f"{value:.1f}"} for what, value in costs]
 
 
+def mutants(figures: dict[str, Any]) -> tuple[str, Rows]:
+    """How many planted mistakes the tests notice, stage by stage."""
+    missed = {stage: f["planted"] - f["killed"] for stage, f in figures["stages"].items()}
+    rows: Rows = [
+        {"stage": stage, "planted": f["planted"], "noticed": f["killed"], "not noticed": missed[stage]}
+        for stage, f in figures["stages"].items()
+    ]
+    listed = "; ".join(
+        f"`{s['file'].removeprefix('src/truthward/')}`: {s['reason'] or 'no test notices it yet'}"
+        for s in figures["survivors"]
+    )
+    caption = (
+        f"{figures['planted']} plausible mistakes in the package, one at a time (a factor, a sign, a mask), each "
+        f"with the tests that should fail: {figures['killed']} are noticed ({figures['score']:.0%}). Not: {listed}."
+    )
+    return caption, rows
+
+
 TABLES = {
     "coverage": coverage,
     "density_uncertainty": density_uncertainty,
@@ -274,6 +292,7 @@ TABLES = {
     "fuzz": fuzz,
     "gaussian_closure": gaussian_closure,
     "landscape": landscape,
+    "mutants": mutants,
     "omnifold_quality": omnifold_quality,
     "omnifold_speed": omnifold_speed,
     "overhead": overhead,
