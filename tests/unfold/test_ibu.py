@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from truthward.errors import DivergedError
 from truthward.observable import Observable
+from truthward.physics.generators.gaussian import Gaussian
 from truthward.unfold.base import NOMINAL, Inputs, Replica
 from truthward.unfold.ibu import Bins, Ibu, _Counts
 
@@ -188,3 +191,21 @@ def test_bootstraps_spread_as_poisson(toy):
     # Of B bins, that fluctuate by themselves, the mean ratio is known to sqrt(2 / 199 / B).
     assert content.size > 8
     assert np.mean(spread / content) == pytest.approx(1.0, abs=4 * np.sqrt(2 / 199 / content.size))
+
+
+def test_of_ten_data_events_the_options_that_are_named_work() -> None:
+    rng = np.random.default_rng(9)
+    samples = [
+        Gaussian(mean=10.0, expected=10.0).draw(2000, rng),
+        Gaussian(mean=10.3, width=1.15).draw(10, rng),
+    ]
+    for first, columns in enumerate(samples):
+        columns["event_id"] = np.arange(len(columns["weight"]), dtype=np.uint64) + np.uint64(first * 10**9)
+        columns["process"] = np.where(columns["process"] == 0, "signal", "background")
+    inputs = Inputs.from_columns(*samples, [Observable(name="x0", range=(6.0, 14.0), bins=20)], seed=1)
+    with pytest.raises(DivergedError, match=r"few data events.*`max_iterations: (\d+)`.*larger `events`") as caught:
+        Ibu().unfold(inputs, [NOMINAL], seed=1)
+    named = int(re.search(r"max_iterations: (\d+)", str(caught.value))[1])
+    for options in ({"max_iterations": named}, {"events": 500.0}):
+        (rows,) = Ibu(**options).unfold(inputs, [NOMINAL], seed=1).rows
+        assert rows["weight:x0"].sum() == pytest.approx(inputs.data_weight.sum(), rel=0.2)

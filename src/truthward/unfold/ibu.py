@@ -164,7 +164,8 @@ class Ibu(Unfolder):
             sigma = np.sqrt(jacobian**2 @ variance)
             if not (np.isfinite(new).all() and (sigma > 0).all()):
                 raise DivergedError(
-                    f"ibu: iteration {len(changes)} has bins without content or uncertainty; raise `events`"
+                    f"ibu: iteration {len(changes)} has bins without content or uncertainty, as few data events leave "
+                    f"them; take `max_iterations: {max(1, len(changes))}`, or fewer bins by a larger `events`"
                 )
             changes.append(float(np.sqrt(np.mean(((new - unfolded)[0] / sigma) ** 2))))
             unfolded = new
