@@ -285,8 +285,13 @@ def test_replicas_share_the_noise_of_sampling() -> None:
     np.testing.assert_allclose(x[counts > 0], y, atol=1e-6)
     np.testing.assert_allclose(w[counts > 0] * counts[counts > 0], v, rtol=1e-6)
     assert {b["block"][0] for b in rows} == {0, 1}
-    # Not the order of the data, nor which other events are there, decides on an event's noise.
-    some = np.random.default_rng(1).permutation(len(inputs.data_reco))[:500]
+    # Not the order of the data, nor which other events are there, decides on an event's noise. (What networks see does
+    # depend on the other events: data are scaled by their ranks.)
+    some = np.random.default_rng(1).permutation(len(inputs.data_reco))
+    scaled = unfolder.recipe.scaled(inputs, 3)
+    np.testing.assert_array_equal(
+        scaled.noise(inputs.data_id[some[:500]], 3), scaled.noise(inputs.data_id, 3)[some[:500]]
+    )
     names = ("data_reco", "data_weight", "data_id", "data_validation")
     part = replace(inputs, **{n: getattr(inputs, n)[some] for n in names})
     z, _ = blocks(unfolder.unfold(part, [NOMINAL], seed=3))
