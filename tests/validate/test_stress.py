@@ -20,7 +20,7 @@ from truthward.provenance import Record
 from truthward.unfold.base import NOMINAL, Replica, Result
 from truthward.unfold.ibu import Ibu
 from truthward.validate import scenarios as made
-from truthward.validate.stress import run, stress
+from truthward.validate.stress import run, stress, without_pseudo_data
 from truthward.validate.stress_table import summarise
 from truthward.validate.stress_verdict import SIGMAS, Sums, edges_of, judge, significance
 
@@ -279,3 +279,10 @@ def test_the_fewest_replicas_of_the_config_still_give_a_verdict() -> None:
         StressReplicas(data_bootstrap=4)
     found = run(Ibu(), sample(8000, 1), data(), OBSERVABLES, replicas=fewest, seeds=1, epochs=2, seed=3, **OPTIONS)
     assert all(e["verdict"]["passes"] is not None for e in found)
+
+
+def test_a_rule_that_needs_pseudo_data_makes_all_iterations_of_a_scenario(caplog):
+    entry = {"kind": "omnifold", "stop": "closure", "iterations": 8}
+    assert without_pseudo_data(entry, "m") == entry | {"stop": "fixed"}
+    assert "m: scenarios have no pseudo-data" in caplog.text
+    assert without_pseudo_data({"kind": "ibu"}, "m") == {"kind": "ibu"}
