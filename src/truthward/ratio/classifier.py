@@ -24,6 +24,9 @@ Network = Literal["dense", "deep_sets", "attention"]
 SATURATED = 15.0
 """|logit| beyond which a float32 sigmoid has no digit left: such ratios are counted and reported, never clipped."""
 
+BATCHES = 32
+"""An epoch has as many at least: a small sample would else be judged by a network that has hardly been trained."""
+
 ROWS = 4096
 """Events that a network judges at a time: activations of many of them leave the cache, and arrays of megabytes and ever
 other sizes fragment the heap, which then grows with the events."""
@@ -191,6 +194,7 @@ def density_ratio(
     Args:
         x_p: (N_p, D), w_p: (N_p,); x_q: (N_q, D), w_q: (N_q,). Weights of any sign; sums = yields.
         held_out: (N_p + N_q,) bool, events of p then of q that choose the epoch and are not trained upon.
+        batch_size: at most.
 
     Raises:
         InputError: inputs that are not finite, or of unequal lengths.
@@ -199,7 +203,9 @@ def density_ratio(
     parts = torch.from_numpy(w[:, 0]).split(len(x_p))
     scaling = RankScaling(x.shape[1]).fit((x[: len(x_p)], parts[0]), (x[len(x_p) :], torch.cat(parts[1:])))
     stack = stack_of(scaling, [seed_for(seed, "initial")], width=width, depth=depth, activation=activation)
-    settings = Settings(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, patience=patience)
+    trained = len(x) if held_out is None else int((~held_out).sum())
+    batch = max(1, min(batch_size, trained // BATCHES))
+    settings = Settings(epochs=epochs, batch_size=batch, learning_rate=learning_rate, patience=patience)
     history = train_ratio(
         stack, scaling(x), numerator, w, settings, seed=seed_for(seed, "batches"), held_out=held_out, label=label
     )
