@@ -17,6 +17,7 @@ from _tables_generative import (  # noqa: E402
     sampling_speed,
     top_mass,
 )
+from _tables_metamorphic import metamorphic  # noqa: E402
 
 from truthward.artefact import read_json, write_text  # noqa: E402
 
@@ -293,6 +294,7 @@ TABLES = {
     "gaussian_closure": gaussian_closure,
     "landscape": landscape,
     "mutants": mutants,
+    "metamorphic": metamorphic,
     "omnifold_quality": omnifold_quality,
     "omnifold_speed": omnifold_speed,
     "overhead": overhead,

@@ -124,7 +124,10 @@ def calibrated(kind: str, name: str | None, original: Toy, seed: int) -> np.ndar
     training, places = changed.simulation, changed.data
     number = (training["event_id"] % np.uint64(COPY)).astype(int)
     whole = name is not None and name.endswith("truth")
-    answer = training["truth_x0"] if whole else original.simulation["truth_x0"][number]
+    ids = original.simulation["event_id"]
+    order = np.argsort(ids)
+    same = order[np.searchsorted(ids[order], number)]
+    answer = training["truth_x0"] if whole else original.simulation["truth_x0"][same]
     held = torch.from_numpy(number % 4 == 0)
     calibrator.train_on(features(training), torch.from_numpy(answer), torch.from_numpy(training["weight"]), held,
                         seed=seed)  # fmt: skip
