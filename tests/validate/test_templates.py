@@ -115,3 +115,15 @@ def test_what_cannot_be_fitted_is_refused() -> None:
         Templates.of(np.repeat([1.0, 2.0], 5), np.ones(10), np.ones(10), EDGES)
     with pytest.raises(InputError, match="no positive sum"):
         Templates.of(np.repeat([1.0, 2.0, 3.0], 5), np.full(15, 9.0), np.ones(15), EDGES)
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1e12])
+def test_the_unit_of_the_parameter_changes_nothing(unit: float) -> None:
+    """Templates are made, and fitted, from simulations of three values in either unit."""
+    rng = np.random.default_rng(3)
+    parameter = np.repeat([9.0, 10.0, 11.0], 4000)
+    values = rng.normal(parameter - 7.0, 1.0)
+    found = histogram(10.7, rng, data_bootstrap=60)
+    fits = [fit_parameter(found, Templates.of(u * parameter, values, np.ones(12_000), EDGES)) for u in (1.0, unit)]
+    assert fits[1].value / unit == pytest.approx(fits[0].value, rel=1e-6)
+    assert fits[1].sigma / unit == pytest.approx(fits[0].sigma, rel=1e-4)

@@ -135,7 +135,9 @@ def validate_posterior(posterior: str | Path, *, seed: int, record: Record, outp
     for column, name in enumerate(names):
         found = ranks(truth[:, column], draws[:, :, column], ties(name))
         content["ranks"][name] = uniformity(found, count, weights, seed=seed_for(seed, "posterior", name))
-    scale = truth.std(axis=0, dtype=np.float64)
+    # Half the central 68%: one value far away would else leave its observable without a say.
+    scale = 0.5 * np.diff(np.quantile(truth.astype(np.float64), [0.16, 0.84], axis=0), axis=0)[0]
+    scale = np.where(scale > 0, scale, truth.std(axis=0, dtype=np.float64))
     scale[scale == 0] = 1.0
     order = np.argsort(uniform(ids, seed_for(seed, "posterior", "reference")))
     reference = np.empty_like(truth)

@@ -14,6 +14,9 @@ from truthward.events.bins import binned
 from truthward.events.families import Histogram
 
 STEPS = 500
+SETTLED = 1e-4
+"""Step in standard deviations of the parameter below which the fit has settled."""
+
 FITTED = 2
 """The parameter and the normalisation."""
 
@@ -57,8 +60,11 @@ class Templates:
         centre = float(points.mean())
         # All bins have the same weights, so that the polynomials sum to one.
         root = np.sqrt(sizes)[:, None]
-        design = np.vander(points - centre, degree + 1, increasing=True)
-        return cls(centre, np.linalg.lstsq(root * design, root * shares, rcond=None)[0])
+        # In units of their range: a least-squares fit drops what is small beside the rest, whatever its unit.
+        span = float(np.ptp(points)) or 1.0
+        design = np.vander((points - centre) / span, degree + 1, increasing=True)
+        found = np.linalg.lstsq(root * design, root * shares, rcond=None)[0]
+        return cls(centre, found / span ** np.arange(degree + 1)[:, None])
 
     def at(self, parameter: float) -> np.ndarray:
         """Contents of the bins (B,), of sum one."""
@@ -154,11 +160,13 @@ def _minimum(h: np.ndarray, templates: Templates, metric: np.ndarray, start: flo
     for _ in range(STEPS):
         shape = templates.at(at[0])
         jacobian = np.stack([at[1] * templates.slope(at[0]), shape], axis=1)
-        step = np.linalg.solve(jacobian.T @ metric @ jacobian, jacobian.T @ metric @ (h - at[1] * shape))
-        while abs(step[0]) > 1e-6 * max(abs(at[0]), 1.0) and distance(at + step) > now:
+        covariance = np.linalg.inv(jacobian.T @ metric @ jacobian)
+        step = covariance @ (jacobian.T @ metric @ (h - at[1] * shape))
+        small = SETTLED * np.sqrt(covariance[0, 0])
+        while abs(step[0]) > small and distance(at + step) > now:
             step = 0.5 * step
         at, before, now = at + step, now, distance(at + step)
         # Where the templates are curved the steps become small slowly, long after chi2 has settled.
-        if abs(step[0]) <= 1e-6 * max(abs(at[0]), 1.0) or 0.0 <= before - now < 1e-9 * (1.0 + now):
+        if abs(step[0]) <= small or 0.0 <= before - now < 1e-9 * (1.0 + now):
             return float(at[0]), now
     raise DivergedError(f"fit: no minimum after {STEPS} steps, last at {at[0]:.4g}; are the bins sensitive to it?")
