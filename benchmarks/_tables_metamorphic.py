@@ -34,7 +34,7 @@ def metamorphic(figures: dict[str, Any]) -> tuple[str, Rows]:
     count = {when: sum(len(f["beyond"]) for f in each.values()) for when, each in (("now", now), ("before", before))}
     cells = sum(len(f["values"]) for f in now.values())
     caption = (
-        "How far a result moves under what must not change it. Unfoldings: rms over ten bins in statistical errors;"
+        "How far a result moves under what must not change it. Unfoldings: rms over eight bins in statistical errors;"
     )
     caption += " calibrators: rms over places in units of the response's spread; the judge: AUC less the right one."
     caption += f" {count['now']} of {cells} are beyond {figures['limit']:g} times the noise of retraining (bold)"

@@ -2,7 +2,7 @@
 
 Each is run on a small Gaussian toy (`tests/metamorphic`) as it is, with other seeds, and after each of the
 transformations: other units, a shift, monotone maps, one event far away, atoms, orders, halves, events of weight zero.
-Stated is how far the result moved: of unfoldings the root mean square over ten bins in statistical errors, of
+Stated is how far the result moved: of unfoldings the root mean square over eight bins in statistical errors, of
 calibrators that over places in units of the spread of the true response, of the judge the AUC less the right one.
 Criterion, fixed beforehand: at most LIMIT times the noise of retraining (the largest of three pairs of seeds), and
 FLOOR where that is smaller, as it is of IBU, which has none. `blind` is what a method would have that returns the

@@ -18,9 +18,9 @@ GENERATIVE = {
     "side_epochs": 3, "draws": 4, "width": 16, "depth": 1, "batch_size": 256,
 }  # fmt: skip
 METHODS: dict[str, dict[str, Any]] = {
-    "omnifold": {"iterations": 3, "epochs": 4, "later_epochs": 2, "width": 16, "depth": 2, "learning_rate": 1e-2,
+    "omnifold": {"iterations": 3, "epochs": 6, "later_epochs": 3, "width": 16, "depth": 2, "learning_rate": 1e-2,
                  "activation": "silu"},
-    "feature_fit": {"epochs": 4, "width": 16, "depth": 2, "learning_rate": 1e-2},
+    "feature_fit": {"epochs": 10, "width": 32, "depth": 2},
     "generative": {"model": {"kind": "flow_matching", "width": 16, "depth": 2}, **GENERATIVE},
 }  # fmt: skip
 """As small as each method can be that leaves its prior; a new one is run with its defaults."""
@@ -63,7 +63,8 @@ def distance(found: np.ndarray, reference: np.ndarray) -> float:
 def prior(toy: Toy) -> np.ndarray:
     """What the simulation has in these bins: the answer of a method that sees nothing, (BINS,)."""
     inputs = toy.inputs()
-    return np.histogram(inputs.truth[inputs.fiducial, 0], toy.edges, weights=inputs.weight[inputs.fiducial])[0]
+    x0 = inputs.truth[inputs.fiducial, inputs.names.index("x0")]
+    return np.histogram(x0, toy.edges, weights=inputs.weight[inputs.fiducial])[0]
 
 
 def judged(events: int = 2700, seed: int = 5) -> Toy:

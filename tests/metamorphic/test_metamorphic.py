@@ -33,7 +33,8 @@ from truthward.learn.quantile import QuantileTransform
 KINDS = plugins.kinds("unfold")
 OTHERS = [m for m in plugins.kinds("models") if m != METHODS["generative"]["model"]["kind"]]
 FAR = "one event at 1e+09, data"
-IN_CI = [("omnifold", n) for n in TRANSFORMATIONS] + [("ibu", n) for n in TRANSFORMATIONS]
+NEARER = [n for n in TRANSFORMATIONS if n.startswith(("one event at 1000", "one event at 1e+06"))]
+IN_CI = [("omnifold", n) for n in TRANSFORMATIONS if n not in NEARER] + [("ibu", n) for n in TRANSFORMATIONS]
 IN_CI += [(kind, n) for kind in KINDS if kind not in ("omnifold", "ibu") for n in FEW]
 
 
@@ -100,8 +101,8 @@ def test_the_bins_are_the_same_events_before_and_after(name):
     changed, before = TRANSFORMATIONS[name](original()), without_atoms(name, original())
     both = [prior(t) for t in (before, changed)]
     assert both[0].shape == (BINS,)
-    # One event may have left its bin; single precision moves some over an edge after the shift.
-    assert distance(both[1], both[0]) < (0.3 if name.startswith("shift") else 0.1)
+    # One event may have left its bin.
+    assert distance(both[1], both[0]) < 0.1
 
 
 @pytest.mark.parametrize("unit", [1e-12, 1.0, 1e12])
@@ -124,7 +125,7 @@ def test_one_far_value_leaves_what_is_generated_elsewhere(far):
     odd[7] = far
     z = torch.randn(20000, 1, generator=torch.Generator().manual_seed(3))
     found, expected = (QuantileTransform(1).fit(v).inverse(z) for v in (odd, x))
-    assert (found > 100.0).double().mean() < 2.0 / 2700, "the share of the one event, and no more"
+    assert (found > 100.0).double().mean() < 3.0 / 2700, "the share of the last events, and no more"
     inside = found < 100.0
     torch.testing.assert_close(found[inside], expected[inside], rtol=0, atol=0.5)
     assert (found - expected)[inside].abs().mean() < 2e-3
