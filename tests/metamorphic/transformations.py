@@ -17,7 +17,9 @@ from truthward.physics.generators.gaussian import Gaussian
 from truthward.unfold.base import Inputs
 
 Columns = Mapping[str, np.ndarray]
-LOW, HIGH, BINS = -4.0, 4.0, 8
+LOW, HIGH, BINS = -4.0 - 2.0**-5, 4.0 - 2.0**-5, 8
+"""After a shift by 1e6 single precision leaves sixteenths: with edges between these, bins hold the events they held."""
+
 MEAN, WIDTH, RESOLUTION = 0.5, 1.0, 0.4
 EVENTS, SIMULATED = 2700, 6000
 ATOM = -999.0
@@ -57,10 +59,8 @@ def toy(*, events: int = EVENTS, simulated: int = SIMULATED, seed: int = 1) -> T
     return Toy(samples[0], {n: v for n, v in samples[1].items() if "truth" not in n}, observables)
 
 
-def mapped(
-    function: Callable[[np.ndarray], np.ndarray], scale: str = "linear", *, edges: float = 0.0
-) -> Callable[[Toy], Toy]:
-    """x0 -> function(x0) at both levels, and its bins, which are moved by `edges` besides."""
+def mapped(function: Callable[[np.ndarray], np.ndarray], scale: str = "linear") -> Callable[[Toy], Toy]:
+    """x0 -> function(x0) at both levels, and its bins."""
 
     def columns(sample: Columns) -> Columns:
         new = dict(sample)
@@ -72,7 +72,7 @@ def mapped(
         return new
 
     def change(t: Toy) -> Toy:
-        low, high = function(np.array([LOW, HIGH])) + edges
+        low, high = function(np.array([LOW, HIGH]))
         first = t.observables[0].model_copy(update={"range": (float(low), float(high)), "scale": scale})
         return replace(
             t, simulation=columns(t.simulation), data=columns(t.data), observables=(first, *t.observables[1:])
@@ -163,8 +163,7 @@ def _swapped(t: Toy) -> Toy:
 
 TRANSFORMATIONS: dict[str, Callable[[Toy], Toy]] = {
     **{f"unit {unit:g}": mapped(lambda x, u=unit: x * u) for unit in (1e-12, 1e-3, 1e6, 1e12)},
-    # Single precision leaves sixteenths of a width: with edges between these, bins hold the events that they held.
-    "shift by 1e6 widths": mapped(lambda x: x + 1e6, edges=-(2.0**-5)),
+    "shift by 1e6 widths": mapped(lambda x: x + 1e6),
     "exponential": mapped(np.exp, "log"),
     "power law, six decades": mapped(lambda x: 10.0 ** (0.75 * x), "log"),
     **{f"one event at {value:g}, {where}": moved(value, where)
