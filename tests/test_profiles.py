@@ -41,7 +41,7 @@ def test_every_rule_that_the_profile_names_exists(profiles, rules) -> None:
 
 def test_nothing_of_a_site_is_in_the_rules(rules) -> None:
     for name, body in rules.items():
-        assert not re.search(r"slurm|partition|account|gres|gpu_model|qos", body), name
+        assert not re.search(r"slurm|partition|account|\bgres\b|gpu_model|qos", body), name
 
 
 def test_a_job_gets_at_least_what_three_snakemakes_need(rules) -> None:
