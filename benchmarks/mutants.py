@@ -13,6 +13,7 @@ QUICK: those that say `quick`. ONLY: of stages or files that contain this text.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import shutil
 import sys
@@ -34,7 +35,7 @@ from _common import HERE, QUICK, report  # noqa: E402
 from truthward.artefact import read_json, write_json  # noqa: E402
 
 for library in ("awkward", "fastjet", "pandas", "scipy.stats", "torch", "uproot", "zuko"):
-    __import__(library)
+    importlib.import_module(library)
 
 ROOT = HERE.parent
 PARTS = ("src", "tests", "workflow", "rules", "envs", "profiles", "benchmarks", "Snakefile", "config.yaml",

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from truthward.errors import ConfigError, DivergedError
+from truthward.errors import ConfigError, InputError
 from truthward.events.unfolded import Unfolded, family, gather
 from truthward.models.flow_matching import FlowMatching
 from truthward.observable import Observable
@@ -235,7 +235,7 @@ def test_negative_weights_stand_for_the_density_they_sum_to() -> None:
 def test_weights_that_sum_to_nothing_are_refused() -> None:
     inputs = toy(500, misses=True)
     inputs.weight[~inputs.pass_reco] = -1.0
-    with pytest.raises(DivergedError, match="efficiency"):
+    with pytest.raises(InputError, match="misses sum to"):
         Generative(**QUICK).unfold(inputs, [NOMINAL], seed=3)
 
 

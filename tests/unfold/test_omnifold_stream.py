@@ -28,7 +28,7 @@ OBSERVABLES = [Observable(name=n, range=(-4.0, 4.0), bins=20) for n in ("x0", "x
 FAST = {"iterations": 2, "epochs": 4, "later_epochs": 2, "learning_rate": 0.01, "width": 16, "activation": "silu",
         "batch_size": 128}  # fmt: skip
 # One batch an epoch: a training does not depend on the order of its events.
-WHOLE = FAST | {"batch_size": 10**6, "epochs": 6, "later_epochs": 3, "learning_rate": 0.05}
+WHOLE = FAST | {"batch_size": 10**6, "epochs": 4, "later_epochs": 2, "learning_rate": 0.05}
 REPLICAS = [Replica("data_bootstrap", 0), Replica("mc_bootstrap", 1), Replica("initialisation", 0),
             Replica("systematic:jes", 0), Replica("systematic:norm", 1), Replica("combined", 0)]  # fmt: skip
 SYSTEMATICS = {"jes": {"bias": 0.2}, "norm": {"background": 0.5}}
@@ -112,12 +112,12 @@ def test_trainings_are_those_in_memory(toy, small, monkeypatch):
     np.testing.assert_array_equal(found["event_id"], whole["event_id"])
     for replica in (NOMINAL, *replicas):
         name = replica.column()
-        np.testing.assert_allclose(found[name], whole[name], rtol=5e-2, atol=1e-9, err_msg=name)
+        np.testing.assert_allclose(found[name], whole[name], rtol=2e-2, atol=1e-9, err_msg=name)
         np.testing.assert_allclose(found[name].sum(), whole[name].sum(), rtol=5e-3)
     change = whole["weight"] / Inputs.load(*toy, OBSERVABLES, seed=1).weight[0]
     assert np.abs(change - change.mean()).max() > 0.2
     moved = [np.abs(whole[r.column()] / whole["weight"] - 1.0).max() for r in replicas]
-    assert min(moved) > 0.1
+    assert min(moved) > 0.05
 
 
 def test_stops_by_the_same_rule(toy, small, monkeypatch):

@@ -77,7 +77,7 @@ def test_the_mean_is_measured_with_the_errors_of_data_and_templates(tmp_path: Pa
     assert found["simulated"] == MEANS.tolist()
     assert np.sum(found["contents"]["fitted"]) == pytest.approx(np.sum(found["contents"]["unfolded"]))
     assert json.loads((tmp_path / "fit.json").read_text())["value"] == found["value"]
-    figure = fitted([found], Observable(name="x", range=(-4.0, 4.0)))
+    figure = fitted([found], Observable(name="x", range=(-4.0, 4.0)), said="statistical uncertainty")
     assert {"fit", "mean -0.5", "mean 0.5"} <= {t for a in figure.axes for t in a.get_legend_handles_labels()[1]}
 
 
@@ -85,7 +85,7 @@ def test_without_the_truth_there_is_no_pull(tmp_path: Path) -> None:
     found = Toy(tmp_path, 0.3).fit(closure=False)
     assert found["truth"] is None
     assert found["pull"] is None
-    fitted([found], Observable(name="x", range=(-4.0, 4.0)))
+    fitted([found], Observable(name="x", range=(-4.0, 4.0)), said="statistical uncertainty")
 
 
 def test_what_is_no_template_or_beyond_them_is_flagged(tmp_path: Path) -> None:

@@ -127,16 +127,17 @@ class Unfolder(ABC):
 
 
 def unfold_all(
-    unfolder: Unfolder, inputs: Inputs, replicas: Sequence[Replica], *, seed: int, state: Path | None = None
+    unfolder: Unfolder, inputs: Inputs | Blocks, replicas: Sequence[Replica], *, seed: int, state: Path | None = None
 ) -> Result:
     """The nominal unfolding and then `replicas` of it, in memory: one result with all their weight columns."""
+    blocks = inputs if isinstance(inputs, Blocks) else [inputs]
     first = unfolder.unfold(inputs, [NOMINAL], seed=seed, state=state)
     if not replicas:
         return first
     first.rows = list(first.rows)
     others = unfolder.unfold(inputs, replicas, seed=seed, nominal=first.trained, state=state)
-    if pseudo := [r for r in replicas if inputs.kind_of(r) == "closure"]:
-        others.rows = compared(others.rows, first.rows, [inputs], pseudo)
+    if pseudo := [r for r in replicas if next(iter(blocks)).kind_of(r) == "closure"]:
+        others.rows = compared(others.rows, first.rows, blocks, pseudo)
     every = [NOMINAL, *replicas]
 
     def rows() -> Iterator[Mapping[str, np.ndarray]]:
