@@ -21,6 +21,22 @@ def test_members_that_coincide_crowd_most_and_feel_no_force():
     assert not f.grad.any()
 
 
+def test_by_hand():
+    """Three members at two points: ln sum_j exp(-d_ij / h), h the median of the others over ln 4."""
+    f = functions(3, 2, 2)
+    distance = (f[:, None] - f[None]).square().sum(-1).mean(-1)
+    apart = torch.tensor(sorted([distance[0, 1], distance[0, 2], distance[1, 2]])[1])
+    expected = torch.logsumexp(-distance * math.log(4.0) / apart, -1)
+    torch.testing.assert_close(crowding(f), expected)
+
+
+def test_a_member_feels_the_force_of_the_others_and_not_its_own_on_them():
+    f = functions(3, 5, 2).requires_grad_()
+    crowding(f)[0].backward()
+    assert f.grad[0].abs().min() > 0
+    assert not f.grad[1:].any()
+
+
 def test_the_force_parts_members():
     f = (0.1 * functions(4, 30, 1)).requires_grad_()
     crowding(f).sum().backward()

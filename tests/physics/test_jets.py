@@ -33,7 +33,9 @@ def test_kinematics_inverts_momenta():
 
 def test_delta_phi_goes_the_short_way():
     np.testing.assert_allclose(
-        delta_phi(np.array([3.1, -3.1, 1.0]), np.array([-3.1, 3.1, 0.5])), [-0.0832, 0.0832, 0.5], atol=1e-4
+        delta_phi(np.array([3.1, -3.1, 1.0, 2.5, -3.0]), np.array([-3.1, 3.1, 0.5, 0.0, 0.0])),
+        [-0.0832, 0.0832, 0.5, 2.5, -3.0],
+        atol=1e-4,
     )
 
 
@@ -146,6 +148,13 @@ def test_observables_of_two_particles():
     assert got["ln_rho"] == pytest.approx(2 * np.log(pair / jets.pt[0]))
     assert got["zg"] == pytest.approx(1 / 3)
     assert got["tau21"] == 0.0
+
+
+def test_a_rotation_in_azimuth_changes_no_observable():
+    """Across the border at pi as anywhere else."""
+    rotated = [[(pt, eta, phi + turn) for pt, eta, phi in THREE] for turn in (0.0, 1.0, 3.1, 3.13, -2.0)]
+    for name, values in substructure(leading_jet(particles(*rotated))).items():
+        np.testing.assert_allclose(values, values[0], rtol=1e-6, atol=1e-9, err_msg=name)
 
 
 def test_atoms_are_exact_and_nothing_is_nan():

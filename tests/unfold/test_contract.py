@@ -17,6 +17,7 @@ from truthward.observable import Observable
 from truthward.physics.generators.gaussian import Gaussian
 from truthward.provenance import Record
 from truthward.unfold import streamed
+from truthward.unfold.arrays import effective_size, largest_over_mean
 from truthward.unfold.base import NOMINAL, Inputs, Replica, replicas_of, unfold_nominal, unfold_part
 from truthward.unfold.streamed import Blocks
 from truthward.unfold.totals import added, refuse, totals
@@ -218,3 +219,22 @@ def test_bootstraps_draw_the_same_counts_whatever_the_order(toy):
     assert set(np.unique(one.round(6))) >= {0.0, 1.0, 2.0}
     assert (one == inputs.varied(Replica("mc_bootstrap", 1)).weight / inputs.weight).all()
     assert (one != inputs.varied(Replica("mc_bootstrap", 2)).weight / inputs.weight).any()
+
+
+def test_combined_replicas_draw_data_and_simulation_anew(toy):
+    """Independent of the bootstraps of the same index, and of one another: 300 Poisson counts of either."""
+    inputs, _ = toy(events=300, simulated=300)
+    replicas = [Replica(f, 0) for f in ("combined", "data_bootstrap", "mc_bootstrap")] + [Replica("combined", 1)]
+    both, data, simulation, other = (inputs.varied(r) for r in replicas)
+    for alone, name in ((data, "data_weight"), (simulation, "weight")):
+        counts = [getattr(v, name) / getattr(inputs, name) for v in (both, alone, other)]
+        correlation = np.corrcoef(counts) - np.eye(3)
+        assert np.abs(correlation).max() < 5 / np.sqrt(300)
+        assert counts[0].mean() == pytest.approx(1.0, abs=5 / np.sqrt(300))
+    assert (both.reco[both.pass_reco] == inputs.reco[inputs.pass_reco]).all()
+
+
+def test_effective_sizes_are_those_of_each_replica():
+    weights = np.array([[1.0, 2.0], [1.0, 0.0], [2.0, -1.0]])
+    assert effective_size(weights) == pytest.approx([16 / 6, 1 / 5])
+    assert largest_over_mean(weights) == pytest.approx([2 / (4 / 3), 2 / 1])

@@ -222,3 +222,24 @@ def test_isotonic_calibration_leaves_the_normalisation_of_the_reco_step_right(to
     options = FAST | {"iterations": 2, "epochs": 3, "later_epochs": 1, "calibrate": "isotonic"}
     history = Omnifold(**options).unfold(inputs, [NOMINAL], seed=1).history
     assert max(abs(h["normalisation_reco"]) for h in history) < 0.1
+
+
+@pytest.mark.parametrize("start", ["warm", "cold"])
+def test_settings_of_an_iteration_by_hand(start):
+    recipe = Omnifold(epochs=6, later_epochs=2, learning_rate=0.01, annealing=0.7, batch_size=512, start=start).recipe
+    found = [recipe.settings(iteration, rows) for iteration, rows in ((0, 64_000), (1, 64_000), (3, 3_200))]
+    assert [s.epochs for s in found] == ([6, 2, 2] if start == "warm" else [6, 6, 6])
+    assert [s.learning_rate for s in found] == pytest.approx([0.01, 0.007, 0.01 * 0.7**3])
+    # 32 batches an epoch at least.
+    assert [s.batch_size for s in found] == [512, 512, 100]
+    assert recipe.settings(0, 5).batch_size == 1
+
+
+def test_each_training_has_a_seed_of_its_own_from_that_of_the_study(toy, monkeypatch):
+    inputs, _ = toy(events=300, simulated=500)
+    seeds, real = [], module.fit_source
+    monkeypatch.setattr(module, "fit_source", lambda *a, **k: (seeds.append(k["seed"]), real(*a, **k))[1])
+    small = Omnifold(iterations=2, epochs=1, later_epochs=1, width=4, depth=1)
+    for seed in (1, 2):
+        unfold_all(small, inputs, [Replica("initialisation", 0), Replica("combined", 0)], seed=seed)
+    assert len(seeds) == len(set(seeds)) == 2 * 3 * 2 * 2
