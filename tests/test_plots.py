@@ -200,7 +200,7 @@ def table(truth: bool = True) -> dict:
     }
     levels = {"omnifold": "warnings", "generative": "failed", "ibu": "good"}
     verdicts = {m: {"verdict": levels[m], "reasons": reasons.get(m, []), "without_truth": not truth} for m in METHODS}
-    return {"rows": rows, "verdicts": verdicts}
+    return {"rows": rows, "verdicts": verdicts, "binned": {"ibu": {"bins": {"m": 9}}}}
 
 
 def summary_page(truth: bool = True, **changes) -> Figure:
@@ -353,7 +353,8 @@ def test_summary_page_names_all_and_sets_the_best_in_bold():
     assert {*METHODS, "simulation before unfolding", "floor (truth against truth)"} <= set(found)
     assert {"$m$", r"$\tau_{21}$", "AUC", "refolded p"} <= set(found)
     assert "smallest χ² p" not in found
-    assert {"truth (not seen by any method)", "omnifold (68%)"} <= set(texts(figure))
+    assert {"truth (not seen by any method)", "omnifold (68%)", "ibu (its bins, 68%)"} <= set(texts(figure))
+    assert any("declared bins" in text for text in found)
 
 
 def test_summary_page_without_truth_compares_with_the_simulation():
@@ -369,7 +370,9 @@ def test_summary_page_takes_other_numbers_of_observables(count):
     one["observables"] = dict.fromkeys(names, one["observables"]["w"])
     rows = [{"name": "ibu", "triangular": dict.fromkeys(names)}]
     observables = [Observable(name=n, range=(0.0, 0.6)) for n in [*names, "not_unfolded"]]
-    figure = summary_page(validated={"ibu": one}, table={"rows": rows, "verdicts": {}}, observables=observables)
+    figure = summary_page(
+        validated={"ibu": one}, table={"rows": rows, "verdicts": {}, "binned": {}}, observables=observables
+    )
     assert len(figure.axes) == 2 * count
     assert figure.get_figheight() == page.HEIGHT
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 from fractions import Fraction
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -95,8 +94,7 @@ def test_one_bin_for_a_value_in_all_that_counts_events(tmp_path, record):
     found["validated"] = unfolded_histogram(unfolded, "z", np.array(TENTHS.edges))[0].nominal
     found["refolded"] = Response.of(table, {"z": np.array(TENTHS.edges)})["z"].matched.sum(axis=0)[1:-1]
     found["progress"] = _filled(table, {"z": TENTHS.edges[1:-1]}, 10)[0][0]
-    everywhere = np.ones(3000, bool)
-    found["ibu"] = _sums(SimpleNamespace(weight=np.ones(3000)), everywhere, columns["truth_z"], TENTHS.edges[1:-1])[0]
+    found["ibu"] = _sums(columns["truth_z"], np.ones(3000), TENTHS.edges[1:-1])[0]
     watched = Bins(columns["truth_z"][:, None])
     watched.inner = [np.array(TENTHS.edges[1:-1])]
     found["stopping"] = watched.filled(columns["truth_z"][:, None], np.ones((3000, 1)))[:, 0]

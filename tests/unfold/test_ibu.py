@@ -92,12 +92,21 @@ def test_as_many_iterations_are_made_as_are_stated(toy, fakes):
     counts = _Counts.fill([inputs], 0, method.binning(inputs, 0), fakes == "share")
     n, changes = counts.truth, result.history[0]["changes"]
     assert result.iterations == len(changes) > 2
+    binning = result.extra["binning"]
+    assert (binning["purity"], binning["events"]) == (method.purity, method.events)
+    assert binning["bins"]["x0"] == len(result.extra["inner_edges"]["x0"]) + 1 == result.history[0]["bins"]
     assert changes[-1] < 0.1 <= min(changes[:-1])
     for _ in range(result.iterations):
         n = counts.step(n)
     edges = np.array([-np.inf, *result.extra["inner_edges"]["x0"], np.inf])
     found = np.histogram(columns["truth_x0"], edges, weights=columns["weight:x0"])[0]
     np.testing.assert_allclose(found, n[0], rtol=1e-6)
+
+
+def test_four_iterations_are_made_at_least(toy):
+    inputs, _ = toy(events=2000, simulated=4000)
+    assert unfolded(inputs, tolerance=1e3)[0].iterations == 4
+    assert unfolded(inputs, tolerance=1e3, max_iterations=2)[0].iterations == 2
 
 
 def test_jacobian_against_differences(toy):
@@ -146,15 +155,50 @@ def test_bins_fulfil_their_rule(toy):
     inside = np.diagonal(counts.response[0])
     assert len(inner) >= 4
     # The last bin takes what is left, and need not fulfil it by itself.
-    assert (inside >= 0.5 * counts.matched[0])[:-1].all()
-    assert (inside >= 0.5 * counts.response[0].sum(axis=0))[:-1].all()
-    assert len(Ibu(purity=0.8).binning(inputs, 0).truth) < len(inner)
+    for purity in (0.2, 0.5):
+        assert bins.truth.tolist() == inner.tolist()
+        assert (inside >= purity * counts.matched[0])[:-1].all()
+        assert (inside >= purity * counts.response[0].sum(axis=0))[:-1].all()
+        bins = Ibu(purity=0.5).binning(inputs, 0)
+        inner, counts = bins.truth, _Counts.fill([inputs], 0, bins, False)
+        inside = np.diagonal(counts.response[0])
+    assert len(Ibu(purity=0.8).binning(inputs, 0).truth) < len(inner) < len(Ibu().binning(inputs, 0).truth)
     assert set(inner) <= set(inputs.observables[0].edges)
+
+
+def test_bins_by_hand():
+    """Four fine bins of 10 true events: 8, 2, 6 and 6 stay; 10, 4, 16 and 10 are seen there."""
+    moves = {(0, 0): 8, (0, 1): 2, (1, 0): 2, (1, 1): 2, (1, 2): 6, (2, 2): 6, (2, 3): 4, (3, 3): 6, (3, 2): 4}
+    truth, reco = (np.repeat([pair[k] + 0.5 for pair in moves], list(moves.values())) for k in (0, 1))
+    size = len(truth)
+    every = np.ones(size, dtype=bool)
+
+    def edges(data, **options):
+        inputs = Inputs(
+            observables=[Observable(name="x0", range=(0.0, 4.0), bins=4)], truth=truth[:, None], reco=reco[:, None],
+            pass_truth=every, pass_reco=every, weight=np.ones(size), event_id=np.arange(size, dtype=np.uint64),
+            signal=every, split=np.zeros(size, dtype=np.uint8), carried={}, seed=1,
+            data_reco=np.repeat([0.5, 1.5, 2.5, 3.5], data)[:, None], data_weight=np.ones(sum(data)),
+            data_id=np.arange(sum(data), dtype=np.uint64), data_validation=np.zeros(sum(data), dtype=bool),
+        )  # fmt: skip
+        bins = Ibu(**options).binning(inputs, 0)
+        assert bins.truth.tolist() == bins.reco.tolist()
+        return bins.truth.tolist()
+
+    # The second has a stability of 2 / 10; with the third 14 of 20 stay.
+    assert edges([9, 9, 9, 9], events=3.0, purity=0.1) == [1.0, 2.0, 3.0]
+    assert edges([9, 9, 9, 9], events=3.0, purity=0.3) == [1.0, 3.0]
+    # The last one, of 6 in 10, is left and joins them.
+    assert edges([9, 9, 9, 9], events=3.0, purity=0.65) == [1.0]
+    # Too few are seen in the second, and too few data are.
+    assert edges([9, 9, 9, 9], events=9.0, purity=0.1) == [1.0, 3.0]
+    assert edges([9, 2, 2, 9], events=9.0, purity=0.1) == [1.0]
+    assert edges([2, 2, 2, 2], events=9.0, purity=0.1) == []
 
 
 def test_bins_follow_a_shift_of_the_detector(toy):
     inputs, _ = toy(simulated=20000, resolution=0.3)
-    shifted = replace(inputs, reco=inputs.reco + 1.0)
+    shifted = replace(inputs, reco=inputs.reco + 1.0, data_reco=inputs.data_reco + 1.0)
     plain, moved = Ibu().binning(inputs, 0), Ibu().binning(shifted, 0)
     assert abs(len(moved.truth) - len(plain.truth)) <= 1
     middle = slice(1, -1)
@@ -203,9 +247,13 @@ def test_of_ten_data_events_the_options_that_are_named_work() -> None:
         columns["event_id"] = np.arange(len(columns["weight"]), dtype=np.uint64) + np.uint64(first * 10**9)
         columns["process"] = np.where(columns["process"] == 0, "signal", "background")
     inputs = Inputs.from_columns(*samples, [Observable(name="x0", range=(6.0, 14.0), bins=20)], seed=1)
+    # By the rule of the bins they are one, and of fewer bins an option is named.
+    declared = np.linspace(8.8, 11.2, 4)
+    counts = _Counts.fill([inputs], 0, Bins(declared, declared), False)
     with pytest.raises(DivergedError, match=r"few data events.*`max_iterations: (\d+)`.*larger `events`") as caught:
-        Ibu().unfold(inputs, [NOMINAL], seed=1)
+        Ibu(tolerance=0.05)._converge(counts)
     named = int(re.search(r"max_iterations: (\d+)", str(caught.value))[1])
-    for options in ({"max_iterations": named}, {"events": 500.0}):
+    assert len(Ibu(tolerance=0.05, max_iterations=named)._converge(counts)) == named
+    for options in ({}, {"events": 1.0}, {"events": 500.0}):
         (rows,) = Ibu(**options).unfold(inputs, [NOMINAL], seed=1).rows
         assert rows["weight:x0"].sum() == pytest.approx(inputs.data_weight.sum(), rel=0.2)

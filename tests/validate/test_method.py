@@ -174,6 +174,7 @@ def test_the_table_has_all_rows_and_says_who_is_better(study, observables):
     markdown = out["output_md"].read_text()
     assert "| simulation before unfolding |" in markdown
     assert "±" in markdown
+    assert "of all rows in the declared bins" in markdown
     assert "Posteriors of joint on 50 held-out events: smallest p of the ranks 0.03" in markdown
     assert re.search("Posteriors of map.* it maps distributions and states none", markdown)
     assert content["provenance"]["events_out"] == 5

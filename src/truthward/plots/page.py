@@ -65,7 +65,8 @@ def summary_page(
         figure.text(1.05 / WIDTH, y, verdict, fontsize=7.5, color=_WORDS[verdict], weight="bold", va="center")
         # What is no mathematics is drawn as it is written.
         figure.text(1.75 / WIDTH, y, text, fontsize=7.5, color="#333333", va="center", parse_math=False)
-    _legend(figure, methods, colours, with_truth)
+    own = [m for m in methods if m in table["binned"]]
+    _legend(figure, methods, colours, with_truth, own)
     _table(figure, lines, colours, bottom)
     return figure
 
@@ -141,7 +142,10 @@ def _panel(
     lower.xaxis.labelpad = 1
 
 
-def _legend(figure: Figure, methods: Sequence[str], colours: Mapping[str, str], with_truth: bool) -> None:
+def _legend(
+    figure: Figure, methods: Sequence[str], colours: Mapping[str, str], with_truth: bool, own: Sequence[str]
+) -> None:
+    """`own`: the methods that are drawn in bins of their own."""
     handles = [Patch(color=style.TRUTH, label="truth (not seen by any method)")] if with_truth else []
     handles += [
         Line2D([], [], color=style.PRIOR, linestyle="--", label="simulation (prior)"),
@@ -157,7 +161,9 @@ def _legend(figure: Figure, methods: Sequence[str], colours: Mapping[str, str], 
         ),
     ]
     handles += [(Patch(color=colours[m], alpha=0.3), Line2D([], [], color=colours[m])) for m in methods]
-    labels = [h.get_label() for h in handles if not isinstance(h, tuple)] + [f"{m} (68%)" for m in methods]
+    labels = [h.get_label() for h in handles if not isinstance(h, tuple)] + [
+        f"{m} ({'its bins, ' if m in own else ''}68%)" for m in methods
+    ]
     place = (1 - RIGHT / WIDTH, 1 - 0.06 / HEIGHT)
     columns = -(-len(handles) // 2)
     figure.legend(handles, labels, loc="upper right", bbox_to_anchor=place, ncols=columns, borderaxespad=0)
@@ -174,7 +180,7 @@ def _lines(rows: Sequence[Mapping[str, Any]], shown: Sequence[Observable], metho
         for title, key in _EXTRA.items()
         if any(row["name"] in methods and row.get(key) is not None for row in rows)
     }
-    heading = "triangular discriminator × 10³: lower is better" if of else ""
+    heading = "triangular discriminator × 10³, declared bins:\nlower is better" if of else ""
     lines: list[Line] = [(heading, [*((short(o), True) for o in of), *((title, True) for title in extra)])]
     for row in rows:
         cells = [(_cell(row["triangular"].get(o.name)), _is_best(row, o.name, rows, methods)) for o in of]

@@ -23,6 +23,15 @@ LIMITS = (
     "stays as simulated, within a bin as between bins"
 )
 
+FEWEST = 4
+"""Iterations at least, as RooUnfold makes by default: where the nominal data agree with the simulation the first moves
+little, and replicas, which make as many, would be drawn to the simulation."""
+
+RULE = (
+    "declared bins, merged until they hold `events` effective events in data and simulation, and this share of the "
+    "matched ones stays in its bin (purity and stability); the outermost bins are open"
+)
+
 
 class Ibu(Unfolder):
     """Iterative Bayesian unfolding (D'Agostini, Nucl. Instrum. Meth. A 362 (1995) 487), its choices made by rules.
@@ -39,11 +48,14 @@ class Ibu(Unfolder):
 
     Bins: the observable's fine bins, the outermost ones open to infinity so that no event is lost. To each fine edge at
     truth level belongs the one at reco level that sorts most matched events to the same side: where the detector shifts
-    an observable its bins shift along. Fine bins are merged from left to right until in the nominal simulation purity
-    and stability reach `purity`, and the effective number of events (sum w)^2 / sum w^2 reaches `events` among the
-    fiducial and among the reconstructed ones; what is left at the end joins the last bin.
+    an observable its bins shift along. Fine bins are merged from left to right until the effective number of events
+    (sum w)^2 / sum w^2 reaches `events` among the fiducial and the reconstructed ones of the nominal simulation and in
+    the data, and purity and stability reach `purity` in the simulation; what is left at the end joins the last bin.
+    Bins may be narrower than the resolution: the wider a bin, the more of it is the simulation's shape, and what the
+    detector does not resolve is kept from fluctuating by few iterations. There are as many reco bins: finer ones see a
+    shape within wide truth bins that no iteration can change, and events move between bins for it.
 
-    Iterations, without any look at the truth of the data: the first after which the bins change by less than
+    Iterations, without any look at the truth of the data: four at least, and until the bins change by less than
     `tolerance` of their data-statistical uncertainty, in the root mean square over the bins. That uncertainty is
     propagated through all iterations (1105.1160). The choice of the nominal data holds for all replicas, so that
     their spread is that of one estimator.
@@ -54,9 +66,9 @@ class Ibu(Unfolder):
     def __init__(
         self,
         *,
-        purity: float = 0.5,
+        purity: float = 0.2,
         events: float = 50.0,
-        tolerance: float = 0.05,
+        tolerance: float = 0.3,
         max_iterations: int = 100,
         fakes: Literal["absolute", "share"] = "absolute",
     ) -> None:
@@ -119,9 +131,14 @@ class Ibu(Unfolder):
                 }
                 history.append(entry | ({"bins": len(inner) + 1, "changes": changes} if replica == NOMINAL else {}))
             log.info("ibu: %s, %d bins, %d iterations", observable.name, len(inner) + 1, len(changes))
+            if not len(inner):
+                log.warning("ibu: %s: one bin, its shape stays as simulated; a bin takes %g events (`events`) and a "
+                            "purity of %g (`purity`)", observable.name, self.events, self.purity)  # fmt: skip
         stopping = {"rule": "change", "tolerance": self.tolerance, "chosen": iterations,
                     "largest": self.max_iterations, "limits": LIMITS}  # fmt: skip
-        extra = {"inner_edges": edges, "inner_edges_reco": reco_edges, "stopping": stopping}
+        binning = {"rule": RULE, "purity": self.purity, "events": self.events,
+                   "bins": {n: len(e) + 1 for n, e in edges.items()}}  # fmt: skip
+        extra = {"inner_edges": edges, "inner_edges_reco": reco_edges, "binning": binning, "stopping": stopping}
         return Result(inputs.rows(columns), history, max(iterations.values()), extra)
 
     def binning(self, inputs: Inputs, column: int) -> Bins:
@@ -133,9 +150,12 @@ class Ibu(Unfolder):
         below = response.cumsum(axis=0).cumsum(axis=1)
         sorted_ = 2 * below - below[:, -1:] - below[-1:, :] + below[-1, -1]
         partner = np.append(np.maximum.accumulate(sorted_[:-1, :-1].argmax(axis=1)), size - 1) + 1
-        sums = [_sums(inputs, mask, values, fine) for mask, values in (
-            (inputs.fiducial, inputs.truth[:, column]), (inputs.pass_reco, inputs.reco[:, column])
-        )]  # fmt: skip
+        fiducial, accepted = inputs.fiducial, inputs.pass_reco
+        sums = [
+            _sums(inputs.truth[fiducial, column], inputs.weight[fiducial], fine),
+            _sums(inputs.reco[accepted, column], inputs.weight[accepted], fine),
+            _sums(inputs.data_reco[:, column], inputs.data_weight, fine),
+        ]
         ends: list[int] = []
         start, reco_start = 0, 0
         for end in range(1, size + 1):
@@ -144,7 +164,7 @@ class Ibu(Unfolder):
             inside = response[truth_part, reco_part].sum()
             enough = all(
                 s[1][part].sum() > 0 and s[0][part].sum() ** 2 >= self.events * s[1][part].sum()
-                for s, part in zip(sums, (truth_part, reco_part), strict=True)
+                for s, part in zip(sums, (truth_part, reco_part, reco_part), strict=True)
             )
             whole = max(response[truth_part].sum(), response[:, reco_part].sum())
             if enough and inside > 0 and inside >= self.purity * whole:
@@ -169,7 +189,7 @@ class Ibu(Unfolder):
                 )
             changes.append(float(np.sqrt(np.mean(((new - unfolded)[0] / sigma) ** 2))))
             unfolded = new
-            if changes[-1] < self.tolerance:
+            if changes[-1] < self.tolerance and len(changes) >= min(FEWEST, self.max_iterations):
                 return changes
         log.warning("ibu: not converged to %g in %d iterations", self.tolerance, self.max_iterations)
         return changes
@@ -246,7 +266,7 @@ class _Counts:
         return direct + (new / unfolded)[:, None] * before - through
 
 
-def _sums(inputs: Inputs, mask: np.ndarray, values: np.ndarray, inner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _sums(values: np.ndarray, weights: np.ndarray, inner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Sums of w and w^2 in fine bins, (B,) each."""
-    index, w = cell_of(values[mask], inner), inputs.weight[mask]
-    return tuple(np.bincount(index, power, minlength=len(inner) + 1) for power in (w, w**2))
+    index = cell_of(values, inner)
+    return tuple(np.bincount(index, power, minlength=len(inner) + 1) for power in (weights, weights**2))

@@ -18,11 +18,11 @@ from truthward.validate.metrics import triangular_discriminator
 DATA, PRIOR, FLOOR = "data before unfolding", "simulation before unfolding", "floor"
 
 NOTE = """\
-Triangular discriminator (arXiv:2503.09720) against the truth for each observable: value ± spread over seeds (of methods
-without randomness, over bootstraps of the data; before unfolding, of the sample); floor: of two samples of the truth.
-In brackets the excess over the floor at the row's own effective size. AUC and JSD of a classifier of all observables
-jointly against the truth. chi2 p and refolded p: the smallest over observables. Yield: over the truth's. ESS: effective
-number of events of the weights, draws of one event counting as one.
+Triangular discriminator (arXiv:2503.09720) against the truth for each observable, of all rows in the declared bins:
+value ± spread over seeds (of methods without randomness, over bootstraps of the data; before unfolding, of the sample);
+floor: of two samples of the truth. In brackets the excess over the floor at the row's own effective size. AUC and JSD
+of a classifier of all observables jointly against the truth. chi2 p and refolded p: the smallest over observables.
+Yield: over the truth's. ESS: effective number of events of the weights, draws of one event counting as one.
 """
 
 
@@ -169,10 +169,14 @@ def _in_bins_of(name: str, found: Mapping[str, dict[str, Any]]) -> dict[str, Any
     """Where the truth is known, triangular discriminators of all methods in the bins that one of them unfolded.
 
     Returns:
-        bins: {observable: number}; triangular: {method: {observable: value, None where a bin is negative}}.
+        bins, declared: {observable: number}; triangular: {method: {observable: value, None where a bin is negative}}.
     """
     own = {n: o["histogram"]["own"] for n, o in found[name]["observables"].items() if o["binned"]}
-    result: dict[str, Any] = {"bins": {n: len(h["edges"]) - 1 for n, h in own.items()}, "triangular": {}}
+    result: dict[str, Any] = {
+        "bins": {n: len(h["edges"]) - 1 for n, h in own.items()},
+        "declared": {n: len(found[name]["observables"][n]["refold"]["unfolded"]["edges"]) - 1 for n in own},
+        "triangular": {},
+    }
     for method, content in found.items():
         values: dict[str, float | None] = {}
         for n, target in own.items():
@@ -255,8 +259,8 @@ def _markdown(content: dict[str, Any]) -> str:
     text = _verdicts(content["verdicts"])
     text += "\n".join(f"| {' | '.join(line)} |" for line in lines) + f"\n\n{NOTE}"
     for name, entry in content["binned"].items():
-        counts = ", ".join(f"{n} in {bins}" for n, bins in entry["bins"].items())
-        text += f"\n`{name}` unfolds in bins of its own: {counts}. "
+        counts = ", ".join(f"{n} in {bins} of {entry['declared'][n]}" for n, bins in entry["bins"].items())
+        text += f"\n`{name}` unfolds in bins of its own, declared ones merged: {counts}; drawn and judged in these. "
         if not entry["triangular"]:
             continue
         text += (
