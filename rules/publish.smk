@@ -32,6 +32,7 @@ rule publish:
             publish=STUDY.publish.model_dump() | {"particle_level": STUDY.particle_level()},
             observables=STUDY.observable_list(),
             model=STUDY.model_families(),
+            label=LABEL,
         ),
         code=code("publish"),
     script:

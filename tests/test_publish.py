@@ -166,9 +166,12 @@ def test_the_example_begins_at_the_cut_of_the_fiducial_region(tmp_path, cut):
 
 @pytest.mark.parametrize("example", ["jet_pt", "sqrt(m ** 2 + jet_pt ** 2) / -jet_pt"])
 def test_example_runs_alone_and_agrees_with_the_package(unfolded, tmp_path, example):
-    folder = run(unfolded, tmp_path / "publication", example=example)
+    label = {"experiment": "ATLAS", "energy": r"$\no{thing$ 13 TeV", "luminosity": "140 fb$^{-1}$"}
+    folder = run(unfolded, tmp_path / "publication", example=example, label=label)
     script = (folder / "example.py").read_text()
     assert "truthward" not in script
+    (title,) = (line for line in script.splitlines() if line.startswith("TITLE = "))
+    assert ast.literal_eval(title.removeprefix("TITLE = ")) == r"ATLAS   140 fb$^{-1}$   $\no{thing$ 13 TeV"
     work = tmp_path / "work"
     work.mkdir()
     kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "MPLBACKEND")}

@@ -24,4 +24,5 @@ with Job(snakemake) as job:
         verdict=read_json(job.input.validated)["verdict"],
         require=entry["require"],
         model=job.spec["model"],
+        label=job.spec["label"],
     )

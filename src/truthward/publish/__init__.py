@@ -44,6 +44,7 @@ def publish(
     model: Sequence[str] = (),
     luminosity: float | None = None,
     particle_level: str | None = None,
+    label: Mapping[str, str] | None = None,
 ) -> None:
     """Write the publication of one unfolded sample, and replace an older one only when the new one is whole.
 
@@ -58,7 +59,7 @@ def publish(
             as `m / jet_pt`; None for the first that was unfolded.
         verdict: of `validate.judgement` on the result. require: the worst that may be published: "good", "warnings", or
             "none" for whatever it is.
-        model: families that are a model uncertainty.
+        model: families that are a model uncertainty. label: `config.Report`, which stands above the example's figure.
 
     Raises:
         VerdictError: the verdict is worse than `require`; nothing is written, and what was published before stays.
@@ -96,7 +97,7 @@ def publish(
             },
         }
         write_text(folder / "README.md", texts.readme(metadata, chosen))
-        write_example(folder / "example.py", chosen, study)
+        write_example(folder / "example.py", chosen, study, label or {})
         words = {"study": study, "licence": licence, "fiducial": fiducial, "model": model}
         tables = write_tables(folder, sample, declared, luminosity=luminosity, **words)
         metadata["files"] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -78,10 +79,12 @@ def choose_example(sample: Unfolded, expression: str | None, declared: dict[str,
     return Example(text, columns, label, unit, low, high, weight, replica, sentence)
 
 
-def write_example(path: Path, example: Example, study: str) -> None:
-    """Write the script."""
+def write_example(path: Path, example: Example, study: str, label: Mapping[str, str]) -> None:
+    """Write the script. label: `config.Report`, which stands above the figure."""
     fields = {name: repr(value) for name, value in vars(example).items()}
     fields |= {"formula": example.formula, "columns": repr(list(example.columns)), "bins": str(BINS)}
+    parts = (label.get(name, "") for name in ("experiment", "luminosity", "energy"))
+    fields |= {"title": repr("   ".join(part for part in parts if part))}
     fields |= {"study": study, "sentence": example.sentence[0].upper() + example.sentence[1:]}
     write_text(path, _SCRIPT.substitute(fields))
 
@@ -141,6 +144,7 @@ HERE = Path(__file__).resolve().parent
 COLUMNS = $columns
 WEIGHT, REPLICA = $weight, $replica
 LABEL, UNIT = $label, $unit
+TITLE = $title
 # In the precision of the events: a value on an edge is then in the bin above it.
 EDGES = np.linspace($low, $high, $bins + 1).astype(np.float32)
 
@@ -191,9 +195,12 @@ axes.set_ylabel("events per bin width")
 axes.set_xlim(EDGES[0], EDGES[-1])
 axes.set_ylim(bottom=0)
 axes.legend(frameon=False)
+if TITLE:
+    axes.set_title(TITLE, loc="left", fontsize=10)
 try:
     figure.savefig("example.png", dpi=130)
-except ValueError:  # The label is no mathematics that matplotlib can set: as plain text.
+except ValueError:  # A label is no mathematics that matplotlib can set: as plain text.
     axes.xaxis.label.set_parse_math(False)
+    axes.set_title(TITLE, loc="left", fontsize=10, parse_math=False)
     figure.savefig("example.png", dpi=130)
 ''')
