@@ -12,7 +12,7 @@ from truthward.artefact import write_json
 from truthward.errors import InputError
 from truthward.provenance import Record
 from truthward.validate.method import NO_TRUTH, NOT_JOINT, validate_method
-from truthward.validate.table import compare
+from truthward.validate.table import _in_bins_of, compare
 
 
 def run(study, unfolded, data, truth, observables, **changes):
@@ -193,3 +193,22 @@ def test_a_table_without_truth_is_still_a_table(study, observables):
     assert content["rows"][0]["refold_p"] == pytest.approx(min(p))
     with pytest.raises(InputError, match="no validated method"):
         compare({}, record=Record.for_tests(), **out)
+
+
+def test_methods_are_compared_in_the_bins_that_one_unfolded():
+    def of(edges, unfolded, binned):
+        own = {"edges": edges, "unfolded": {"sum": unfolded}, "truth": {"sum": [2.0, 2.0]}}
+        refold = {"unfolded": {"edges": [0.0, 1.0, 2.0, 3.0, 4.0]}}
+        return {"observables": {"x": {"binned": binned, "histogram": {"own": own}, "refold": refold}}}
+
+    found = {
+        "ibu": of([0.0, 2.0, 4.0], [2.0, 2.0], True),
+        "omnifold": of([0.0, 1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 0.5, 0.5], False),
+    }
+    compared = _in_bins_of("ibu", found)
+    assert (compared["bins"], compared["declared"]) == ({"x": 2}, {"x": 4})
+    # Densities 3 / 8 and 1 / 8 where 1 / 4 is right, in bins two wide: sum of (p - q)^2 / (p + q).
+    assert compared["triangular"]["ibu"]["x"] == 0
+    assert compared["triangular"]["omnifold"]["x"] == pytest.approx(
+        1e3 * ((1 / 8) ** 2 / (5 / 8) + (1 / 8) ** 2 / (3 / 8))
+    )
