@@ -180,7 +180,7 @@ def _lines(rows: Sequence[Mapping[str, Any]], shown: Sequence[Observable], metho
         for title, key in _EXTRA.items()
         if any(row["name"] in methods and row.get(key) is not None for row in rows)
     }
-    heading = "triangular discriminator × 10³, declared bins:\nlower is better" if of else ""
+    heading = "triangular discriminator × 10³,\ndeclared bins; lower is better" if of else ""
     lines: list[Line] = [(heading, [*((short(o), True) for o in of), *((title, True) for title in extra)])]
     for row in rows:
         cells = [(_cell(row["triangular"].get(o.name)), _is_best(row, o.name, rows, methods)) for o in of]
@@ -230,14 +230,8 @@ def _table(figure: Figure, lines: Sequence[Line], colours: Mapping[str, str], bo
     size = 8 if count <= 8 else 7.2
     step = (x1 - x0 - names) / count
     y = bottom - 0.1
-    figure.text(
-        x0,
-        at(y),
-        lines[0][0],
-        fontsize=6.5,
-        color="#555555",
-        va="center",
-    )
+    # Two lines of it stand on the rule that closes the titles.
+    figure.text(x0, at(y - 0.4 * ROW), lines[0][0], fontsize=6.5, color="#555555", va="bottom", linespacing=1.0)
     for number, (name, cells) in enumerate(lines):
         low = y - ROW * number
         if number:

@@ -20,7 +20,7 @@ NORMALISATION = (
 
 UNSTATED = (
     "not stated; ask which particles count as stable before comparing with another measurement or generator "
-    "(`publish.particle_level` of the study says it)"
+    "(publish.particle_level of the study says it)"
 )
 
 COMBINATION = {
