@@ -93,6 +93,12 @@ class Omnifold(Unfolder):
     """
 
     joint = True
+    BOUNDS = (
+        (">= 1", "iterations epochs later_epochs batch_size constituents stack buffer width depth"),
+        ("> 0", "tolerance learning_rate annealing"),
+        ("= 0 or >= 2", "folds"),
+        (">= 0", "patience"),
+    )
 
     def __init__(
         self,
@@ -301,12 +307,13 @@ class _Job:
                 steps = Training(options.recipe, self.scaling, len(group), seed=seed, name=name, state=state,
                                  key=self.key, known=arrays)  # fmt: skip
             chain = Chain(sample, steps, rules, self.store)
-            chain.run()
+            if responds:
+                _run_response(chain, group)
+            else:
+                chain.run()
             chain.history[0] |= checks
             chosen.append(len(chain.history))
-            if responds:
-                _refuse_runaways(chain.history[-1]["effective_size"], group)
-            else:
+            if not responds:
                 trained |= {f"{f}.{n}": a for n, a in steps.arrays.items()}
             self._keep(group, chain, fold if f else None)
             history += _entries(chain.history, members, f if options.folds else None)
@@ -354,14 +361,26 @@ class _Job:
         return {f"background_{n}": v for n, v in checks.items()}
 
 
-def _refuse_runaways(sizes: np.ndarray, group: list[Replica]) -> None:
-    """Raise where the effective size of a response (1 + E,) has run away from the nominal's, the first, all numbers
-    being finite."""
+def _run_response(chain: Chain, group: list[Replica]) -> None:
+    """Run a chain of responses, the nominal first.
+
+    Raises:
+        DivergedError: the effective size of one has run away from the nominal's, to numbers that are finite or not.
+    """
+    way_out = (
+        "bootstraps of so few events are too far from the nominal for a response; set `replicas: training`, which "
+        "trains each of them"
+    )
+    try:
+        chain.run()
+    except DivergedError as error:
+        raise DivergedError(f"omnifold: one of {len(group)} responses runs away ({error}): {way_out}") from error
+    sizes = chain.history[-1]["effective_size"]
     far = np.flatnonzero(sizes[1:] < LOST * sizes[0])
     if far.size:
         raise DivergedError(
             f"omnifold: {far.size} of {len(group)} responses are worth less than {LOST:.0%} of the nominal's events, "
-            f"the first {group[far[0]]} with {sizes[1 + far[0]]:.0f} of {sizes[0]:.0f}; set `replicas: training`"
+            f"the first {group[far[0]]} with {sizes[1 + far[0]]:.0f} of {sizes[0]:.0f}: {way_out}"
         )
 
 

@@ -118,6 +118,8 @@ def _way_out(name: str, replica: Replica) -> str:
     kind, _, systematic = replica.family.partition(":")
     if kind == "systematic":
         return f"correct the column weight:{systematic}:{replica.index}, or take {systematic} out of `systematics`"
+    if kind in ("data_bootstrap", "mc_bootstrap", "combined"):
+        return "too few events to be drawn anew; take more of them, or `unfold.replicas` without such replicas"
     if name == "data":
         return "correct the weights of the data; background is taken off by its simulation, not by weights of the data"
     if name.startswith("background"):
