@@ -29,7 +29,8 @@ def test_a_mistake_ends_the_call_in_one_line(empty, change, said) -> None:
 
 
 def test_files_that_are_not_there_are_named(empty) -> None:
-    read = {"kind": "flat_tree", "files": ["nowhere/*.root"], "branches": {"reco_x0": "reco_x0"}}
+    branches = {name: name for name in ("reco_x0", "reco_x1")}
+    read = {"kind": "flat_tree", "files": ["nowhere/*.root"], "branches": branches}
     empty.study(lambda s: s["samples"].update(pseudodata={"role": "data", "read": read}))
     assert "'nowhere/*.root' names no file" in refused(empty)
 
