@@ -100,7 +100,7 @@ def test_a_figures_code_trains_nothing(fork) -> None:
 @pytest.mark.parametrize(
     ("name", "old", "new", "which"),
     [
-        ("observable.py", "(last - first) * i", "(last + first) * i", "what has bins"),
+        ("observable.py", "* i / bins)", "* i / bins + 0)", "what has bins"),
         ("blocks.py", "BLOCK = 1000", "BLOCK = 999", "all events"),
         ("config.py", "return {name: n for name, n", "return {name: n + 1 for name, n", "what has replicas"),
         ("yaml_file.py", "width=1000", "width=80", "the publication"),
