@@ -56,3 +56,42 @@ def test_unknown_kind_offers_the_nearest() -> None:
 
 def test_build_makes_the_object() -> None:
     assert type(plugins.build("physics.generators", {"kind": "gaussian"})).__name__ == "Gaussian"
+
+
+BOUNDS = [(package, kind, o, b) for package, kind in ALL for o, b in plugins.schema(package, kind).bounds.items()]
+JUST_BEYOND = {
+    ">= 0": [-1],
+    ">= 1": [0],
+    ">= 2": [1],
+    "> 0": [0, -1],
+    "> 0 and < 1": [0, 1],
+    "= 0 or >= 2": [1, -1],
+    ">= 0 and <= 1": [[-1, 1], [0, 2]],
+    ">= 0 and < 0.5": [[0.1, 0.5]],
+    ">= 0 and <= 0.99": [1.0],
+    ">= 0 and <= 0.49": [0.5],
+    ">= 1 and <= 10": [0, 11],
+}
+
+
+@pytest.mark.parametrize(("package", "kind", "option", "bounds"), BOUNDS)
+def test_an_option_beyond_its_bounds_is_refused_by_its_source_alone(package, kind, option, bounds) -> None:
+    schema = plugins.schema(package, kind)
+    given = tuple(schema.required)
+    for value in JUST_BEYOND[bounds]:
+        number = float(value) if schema.options[option][0].startswith("float") and isinstance(value, int) else value
+        with pytest.raises(ConfigError) as caught:
+            plugins.check(package, {"kind": kind, option: number}, "here", given)
+        assert str(caught.value).startswith(f"here.{option}: {number} given, ")
+        assert str(caught.value).endswith(f" {bounds} expected")
+    if option not in schema.required:
+        plugins.check(package, {"kind": kind, option: schema.options[option][1]}, "here", given)
+
+
+def test_numbers_of_networks_have_bounds() -> None:
+    """A new plug-in says what its own may be; these names mean the same everywhere."""
+    common = {"epochs", "batch_size", "width", "depth", "batch", "steps", "iterations", "stack", "learning_rate"}
+    for package, kind in ALL:
+        if package in ("models", "unfold", "calibrate"):
+            schema = plugins.schema(package, kind)
+            assert common & set(schema.options) <= set(schema.bounds), kind

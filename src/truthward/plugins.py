@@ -8,8 +8,9 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib
+import operator
 import reprlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,14 @@ from truthward.errors import ConfigError
 
 ROOT = Path(__file__).parent
 NOT_PLUGINS = {"__init__", "base"}
+_COMPARED = {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt, "=": operator.eq}
 
 
 @dataclass(frozen=True)
 class Schema:
     """What a plug-in's source says of itself: options with annotation and default, the observables it provides at both
-    levels or at truth alone, and which particles are stable there."""
+    levels or at truth alone, which particles are stable there, and bounds such as {"folds": "= 0 or >= 2"}.
+    """
 
     kind: str
     options: dict[str, tuple[str, Any]]
@@ -32,6 +35,7 @@ class Schema:
     provides_from: str | None
     provides_truth: tuple[str, ...] = ()
     particle_level: str = ""
+    bounds: dict[str, str] = field(default_factory=dict)
 
 
 def class_name(kind: str) -> str:
@@ -98,7 +102,12 @@ def schema(package: str, kind: str) -> Schema:
                     options[argument.arg] = (annotation, ast.literal_eval(default))
                 except ValueError as error:
                     raise ConfigError(f"{package}.{kind}.{argument.arg}: its default is not a literal") from error
-    return Schema(kind, options, tuple(required), provides, provides_from, provides_truth, particle_level)
+    # Written as pairs of a bound and of the options that have it, in one text.
+    pairs = attribute(package, kind, "BOUNDS") or ()
+    bounds = {name: bound for bound, names in pairs for name in names.split()}
+    if unknown := [name for name in bounds if name not in options]:
+        raise ConfigError(f"{package}.{kind}.BOUNDS: {unknown[0]} is no option of it")
+    return Schema(kind, options, tuple(required), provides, provides_from, provides_truth, particle_level, bounds)
 
 
 def attribute(package: str, kind: str, name: str) -> Any:
@@ -153,6 +162,20 @@ def _matches(value: Any, annotation: str) -> bool:
     return fits(value, node)
 
 
+def _within(value: Any, bounds: str) -> bool:
+    """Whether a number, or each of a list of them, is within bounds: `>= 1`, `> 0 and < 1`, `= 0 or >= 2`.
+
+    >>> _within(0, ">= 1"), _within([0.5, 0.9], "> 0 and < 1"), _within(1, "= 0 or >= 2")
+    (False, True, False)
+    """
+    if isinstance(value, list):
+        return all(_within(v, bounds) for v in value)
+    if not isinstance(value, int | float):
+        return True
+    each = [[condition.split() for condition in part.split(" and ")] for part in bounds.split(" or ")]
+    return any(all(_COMPARED[sign](value, float(limit)) for sign, limit in conditions) for conditions in each)
+
+
 def check(package: str, entry: dict[str, Any], where: str, given: tuple[str, ...] = ()) -> Schema:
     """Hold a `{kind: ..., option: ...}` entry against its schema.
 
@@ -163,7 +186,8 @@ def check(package: str, entry: dict[str, Any], where: str, given: tuple[str, ...
         given: constructor arguments that the program and not the config provides.
 
     Raises:
-        ConfigError: unknown kind or option, wrong type, missing option; the message names key, value and what is valid.
+        ConfigError: unknown kind or option, wrong type, value beyond its bounds, missing option; the message names key,
+            value and what is valid.
     """
     if not isinstance(entry, dict) or not isinstance(entry.get("kind"), str):
         raise ConfigError(
@@ -185,6 +209,8 @@ def check(package: str, entry: dict[str, Any], where: str, given: tuple[str, ...
         annotation = found.options[option][0]
         if not _matches(value, annotation):
             raise ConfigError(f"{where}.{option}: {shown(value)} given, {annotation} expected")
+        if (bounds := found.bounds.get(option)) and not _within(value, bounds):
+            raise ConfigError(f"{where}.{option}: {shown(value)} given, {annotation} {bounds} expected")
     for option in found.required:
         if option not in entry and option not in given:
             raise ConfigError(f"{where}.{option}: {entry['kind']} needs this option")

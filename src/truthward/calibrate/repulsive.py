@@ -65,6 +65,13 @@ class Repulsive(Calibrator):
         it scales.
     """
 
+    BOUNDS = (
+        (">= 2", "members"),
+        (">= 0", "repulsion reach patience weight_decay"),
+        (">= 1", "width depth epochs batch_size"),
+        ("> 0", "learning_rate"),
+    )
+
     def __init__(
         self,
         *,

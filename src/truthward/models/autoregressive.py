@@ -32,6 +32,7 @@ class Autoregressive(GenerativeModel):
     """
 
     LIKELIHOOD = True
+    BOUNDS = ((">= 1", "components width depth batch"),)
 
     def __init__(
         self,

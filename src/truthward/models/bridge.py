@@ -48,6 +48,12 @@ class Bridge(Transport):
         solver, steps, tolerance, batch, precision: see `Transport`.
     """
 
+    BOUNDS = (
+        (">= 0", "noise frequencies"),
+        (">= 1", "width depth steps batch"),
+        ("> 0", "tolerance"),
+    )
+
     def __init__(
         self,
         *,

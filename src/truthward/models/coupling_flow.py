@@ -40,6 +40,10 @@ class CouplingFlow(GenerativeModel):
     """
 
     LIKELIHOOD = True
+    BOUNDS = (
+        (">= 1", "transforms width depth batch"),
+        (">= 2", "bins"),
+    )
 
     def __init__(
         self,

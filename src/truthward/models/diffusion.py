@@ -40,6 +40,12 @@ class Diffusion(Transport):
         solver, steps, tolerance, batch, precision: see `Transport`.
     """
 
+    BOUNDS = (
+        (">= 1", "width depth steps batch"),
+        (">= 0", "frequencies"),
+        ("> 0", "level_width sigma_min sigma_max rho tolerance"),
+    )
+
     def __init__(
         self,
         *,

@@ -28,6 +28,12 @@ class FlowMatching(Transport):
         solver, steps, tolerance, batch, precision: see `Transport`.
     """
 
+    BOUNDS = (
+        (">= 1", "width depth steps batch"),
+        (">= 0", "frequencies"),
+        ("> 0", "tolerance"),
+    )
+
     def __init__(
         self,
         *,

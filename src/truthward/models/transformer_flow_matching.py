@@ -36,6 +36,12 @@ class TransformerFlowMatching(Transport):
         solver, steps, tolerance, batch, precision: see `Transport`.
     """
 
+    BOUNDS = (
+        (">= 1", "token condition_token width heads depth steps batch"),
+        (">= 0", "encoder frequencies"),
+        ("> 0", "tolerance"),
+    )
+
     def __init__(
         self,
         *,

@@ -76,6 +76,10 @@ class FeatureFit(Unfolder):
     """
 
     joint = True
+    BOUNDS = (
+        (">= 1", "epochs batch_size width depth passes"),
+        ("> 0", "learning_rate penalty"),
+    )
 
     def __init__(
         self,

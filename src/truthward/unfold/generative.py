@@ -108,6 +108,12 @@ class Generative(Unfolder):
     """
 
     joint = True
+    BOUNDS = (
+        (">= 1", "iterations draws replica_draws ratio_draws width depth stack"),
+        (">= 1", "epochs later_epochs ratio_epochs side_epochs batch_size classifier_batch"),
+        ("> 0", "tolerance learning_rate later_rate classifier_rate"),
+        (">= 0", "patience"),
+    )
 
     def __init__(
         self,

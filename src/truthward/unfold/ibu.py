@@ -62,6 +62,11 @@ class Ibu(Unfolder):
     """
 
     joint = False
+    BOUNDS = (
+        ("> 0 and < 1", "purity"),
+        ("> 0", "events tolerance"),
+        (">= 1", "max_iterations"),
+    )
 
     def __init__(
         self,

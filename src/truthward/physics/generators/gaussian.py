@@ -51,6 +51,15 @@ class Gaussian(Generator):
     """
 
     PROVIDES = ("x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9")
+    BOUNDS = (
+        (">= 1 and <= 10", "dimensions"),
+        ("> 0", "width background_width"),
+        (">= 0", "resolution expected"),
+        (">= 0 and <= 1", "efficiency"),
+        (">= 0 and < 0.5", "fakes"),
+        (">= 0 and <= 0.99", "background"),
+        (">= 0 and <= 0.49", "negative_weights"),
+    )
 
     def __init__(
         self,

@@ -68,6 +68,8 @@ class Top(Generator):
     PROVIDES_TRUTH = ("strange_fraction", "top_mass")
     PARTICLE_LEVEL = "particles with c tau > 10 mm are stable"
 
+    BOUNDS = (("> 0", "top_mass"),)
+
     def __init__(
         self,
         *,
