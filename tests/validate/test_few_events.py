@@ -25,6 +25,15 @@ def test_too_few_data_events_for_a_classifier_leave_out_its_test(size, caplog) -
         two_sample_test(np.ones((size, 1)), np.ones(size), np.ones((200, 1)), np.ones(200), label="reco", **SETTINGS)
 
 
+@pytest.mark.parametrize("size", [10, FEWEST - 1])
+def test_too_few_drawn_events_leave_out_the_test_of_the_ratio(size, caplog) -> None:
+    simulation = events(200, 2)
+    assert method._ratio_test(events(size), simulation.values, simulation.weights, SETTINGS) is None
+    assert f"ratio: {size} events; a classifier needs {FEWEST}" in caplog.text
+    enough = method._ratio_test(events(FEWEST), simulation.values, simulation.weights, SETTINGS)
+    assert 0 < enough["auc"]["mean"] < 1
+
+
 @pytest.mark.parametrize("size", [10, 2 * FEWEST - 1])
 def test_too_few_true_events_leave_out_the_tests_of_the_truth(size) -> None:
     found = method._two_sample(events(200, 2), events(200, 3), events(size), SETTINGS)

@@ -149,11 +149,8 @@ def validate_method(
         folded = folded_events(simulated, chosen, ratio, joint.sums.total / prior.sums.total, **thin)
     content["two_sample"]["reco"] = _reco_test(folded, reco, settings)
     if folded is not None and exact is None:
-        # What the learned ratio itself has wrong: the test at reco level is no finer than this.
-        values = prior.weights * ratio(prior.ids, prior.values)
-        content["two_sample"]["ratio"] = two_sample_test(
-            *joint.singles(), prior.values, values, label="ratio", **settings
-        )
+        weighted = prior.weights * ratio(prior.ids, prior.values)
+        content["two_sample"]["ratio"] = _ratio_test(joint, prior.values, weighted, settings)
     content["prior_share"] = prior.weight_summary()["effective_sample_size"] / prior.total
     content["flags"] = flags_of_method(content)
     content["verdict"] = judge(Given(content, posterior, ingest or {}, model))
@@ -281,3 +278,15 @@ def _reco_test(folded: Events | None, reco: Events, settings: dict[str, Any]) ->
         log.warning("reco: %d data events; a classifier needs %d, so there is no such test", len(reco.values), FEWEST)
         return None
     return two_sample_test(reco.values, reco.weights, folded.values, folded.weights, label="reco", **settings)
+
+
+def _ratio_test(
+    joint: Events, values: np.ndarray, weights: np.ndarray, settings: dict[str, Any]
+) -> dict[str, Any] | None:
+    """What the learned ratio itself has wrong, by the result against the simulation (N, D) with its weights (N,): the
+    test at reco level is no finer than this."""
+    singles = joint.singles()
+    if (fewest := min(len(singles[0]), len(values))) < FEWEST:
+        log.warning("ratio: %d events; a classifier needs %d, so there is no such test", fewest, FEWEST)
+        return None
+    return two_sample_test(*singles, values, weights, label="ratio", **settings)
