@@ -200,3 +200,22 @@ def test_variations_leave_the_nominal_events_alone():
 def test_senseless_variations_are_refused(sizes):
     with pytest.raises(ConfigError, match=r"systematics\.jes"):
         Gaussian(systematics={"jes": sizes})
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.8])
+def test_what_leaks_from_a_hidden_dimension_moves_and_smears_the_first(mean):
+    options = {"dimensions": 2, "mean": [0.3, mean], "width": [1.0, 1.2], "resolution": 0.5, "leak": 0.6}
+    g, d = draw(**options, efficiency=[1.0, 1.0], fakes=[0.0, 0.0], systematics={"jer": {"resolution": 0.2}})
+    x, r = d["truth_x0"].astype(float), d["reco_x0"].astype(float)
+    sigma = np.hypot(0.5, 0.6 * 1.2)
+    assert (r - x).mean() == pytest.approx(0.6 * mean, abs=4 * sigma / np.sqrt(N))
+    assert (r - x).std() == pytest.approx(sigma, abs=4 * sigma / np.sqrt(2 * N))
+    # At fixed hidden truth the smearing is the detector's, and a varied resolution varies this alone.
+    rest = r - x - 0.6 * d["truth_x1"]
+    np.testing.assert_allclose(d["reco_x0__jer__0"] - r, 0.2 * rest, atol=1e-5)
+    assert rest.std() == pytest.approx(0.5, abs=0.004)
+    g, d = draw(**options)
+    assert np.mean(~d["pass_reco"][d["pass_truth"]]) == pytest.approx(g.miss_fraction, abs=0.004)
+    assert np.mean(~d["pass_truth"][d["pass_reco"]]) == pytest.approx(g.fake_fraction, abs=0.004)
+    with pytest.raises(ConfigError, match="at least 2 dimensions"):
+        Gaussian(leak=0.5)

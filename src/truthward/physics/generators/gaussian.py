@@ -20,7 +20,7 @@ class Gaussian(Generator):
     """Independent normal truth, smeared, with misses, fakes, background and signed weights of known distribution.
 
     Truth inside the fiducial region: x_d ~ N(mean_d, width_d), *exactly*, whatever the other options are.
-    Reco: r_d = x_d + bias_d + resolution_d n_d, n_d ~ N(0, 1).
+    Reco: r_d = x_d + bias_d + resolution_d n_d, n_d ~ N(0, 1); r_0 moves by leak x_(D-1) in addition.
 
     - Misses: pass_reco has the probability e(x_0), see `efficiency_at`: it depends on the truth.
     - Fakes: reconstructed events from outside the fiducial region. At any reco value r_0 they are the share f(r_0) of
@@ -40,6 +40,8 @@ class Gaussian(Generator):
         dimensions: 1 to 10; the observables are x0, x1, ...
         mean, width: of the truth; one number for all dimensions or a list of one each.
         bias, resolution: of the detector, likewise.
+        leak: share of the last dimension's truth that is in r_0. Where x_0 alone is unfolded its response depends on
+            what is hidden then: a sample with another mean there has another response.
         efficiency: [e_low, e_high], e at x_0 -> -inf and +inf; [1, 1]: no misses.
         fakes: [f_low, f_high], f at r_0 -> -inf and +inf, below 0.5; [0, 0]: none.
         background: expected share of background in all accepted events.
@@ -69,6 +71,7 @@ class Gaussian(Generator):
         width: float | list[float] = 1.0,
         bias: float | list[float] = 0.0,
         resolution: float | list[float] = 0.5,
+        leak: float = 0.0,
         efficiency: list[float] = [0.75, 0.98],  # noqa: B006 (read as a literal, never changed)
         fakes: list[float] = [0.2, 0.05],  # noqa: B006
         background: float = 0.0,
@@ -95,6 +98,9 @@ class Gaussian(Generator):
         for name, share, top in (("background", background, 0.99), ("negative_weights", negative_weights, 0.49)):
             if not 0.0 <= share <= top:
                 raise ConfigError(f"{name}: {share} given, a number in [0, {top}] expected")
+        if leak and dimensions < 2:
+            raise ConfigError("leak: it comes from the last of at least 2 dimensions")
+        self.leak = leak
         self.efficiency = tuple(efficiency)
         self.fakes = tuple(fakes)
         self.background = background
@@ -138,7 +144,8 @@ class Gaussian(Generator):
         nodes, weights = np.polynomial.hermite_e.hermegauss(80)
         weights = weights / weights.sum()
         x = self.mean[0] + self.width[0] * nodes[:, None]
-        r = x + self.bias[0] + self.resolution[0] * nodes[None, :]
+        smearing = np.hypot(self.resolution[0], self.leak * self.width[-1])
+        r = x + self.bias[0] + self.leak * self.mean[-1] + smearing * nodes[None, :]
         return float(weights @ np.broadcast_to(function(x, r), r.shape) @ weights)
 
     @property
@@ -231,7 +238,7 @@ class Gaussian(Generator):
         """Branches of the variations, from the values (n, D) before any flag; truth is NaN for background."""
         branches: dict[str, np.ndarray] = {}
         has_truth = np.isfinite(truth)
-        noise = np.where(has_truth, reco - truth - self.bias, 0.0)
+        noise = np.where(has_truth, reco - self._centre(truth), 0.0)
         for name, size in self.systematics.items():
             for index, sign in enumerate((1.0, -1.0)):
                 bias, resolution, mean, background = (sign * size.get(parameter, 0.0) for parameter in VARIED)
@@ -247,10 +254,16 @@ class Gaussian(Generator):
                     branches[f"weight__{name}__{index}"] = columns["weight"] * ratio
         return branches
 
+    def _centre(self, x: np.ndarray) -> np.ndarray:
+        """Mean of reco at the truth, (n, D)."""
+        centre = x + self.bias
+        centre[:, 0] += self.leak * x[:, -1]
+        return centre
+
     def _signal(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Truth and reco of fiducial events, (n, D) each."""
         x = self.mean + self.width * rng.standard_normal((count, self.dimensions))
-        return x, x + self.bias + self.resolution * rng.standard_normal(x.shape)
+        return x, self._centre(x) + self.resolution * rng.standard_normal(x.shape)
 
     def _fakes(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Truth and reco of fakes, (n, D): reconstructed events kept with probability odds(r_0) / (largest odds)."""
