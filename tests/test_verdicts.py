@@ -9,6 +9,7 @@ import pytest
 
 from truthward import checks
 from truthward.artefact import write_json
+from truthward.config import Replicas
 from truthward.notes import notes
 from truthward.verdicts import lines, shown
 
@@ -66,3 +67,6 @@ def test_too_few_replicas_are_told_with_the_number_that_is_needed_and_the_way_ou
     assert "data_bootstrap: 9 and mc_bootstrap: 9" in note
     assert "edges of at most 3 bins; nothing is merged" in note
     assert "without a model uncertainty all bands are statistical" in model
+    unfold = fine.unfold.model_copy(update={"replicas": Replicas(data_bootstrap=0, mc_bootstrap=60)})
+    note, _ = notes(fine.model_copy(update={"unfold": unfold}))
+    assert "unfold.replicas has data_bootstrap: 0." in note

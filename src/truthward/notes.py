@@ -16,7 +16,8 @@ def notes(config: Config) -> list[str]:
     found = []
     for name, o in config.observables.items():
         bins = len(o.published_edges) - 1
-        few = {f: n for f, n in config.families().items() if f in BOOTSTRAPS and n < PER_BIN * bins}
+        asked = config.unfold.replicas.model_dump()
+        few = {f: asked[f] for f in BOOTSTRAPS if asked[f] < PER_BIN * bins}
         if few:
             given = " and ".join(f"{f}: {n}" for f, n in few.items())
             found.append(

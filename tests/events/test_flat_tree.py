@@ -237,3 +237,13 @@ def test_schema_is_read_without_importing():
     assert found.required == ("files",)
     assert found.provides_from == "branches"
     assert found.options["tree"] == ("str | None", None)
+
+
+def test_text_is_no_flag(tmp_path):
+    path = tmp_path / "in.root"
+    with uproot.recreate(path) as file:
+        tree = file.mktree("events", {"name": "string", "reco_m": np.dtype("f4")})
+        tree.extend({"name": ["a", "b"], "reco_m": np.ones(2, dtype=np.float32)})
+    reader = FlatTree(files=[str(path)], branches={"reco_m": "reco_m", "pass_reco": "name == 1"})
+    with pytest.raises(InputError, match="name holds text, and pass_reco is computed from it"):
+        list(reader.batches(["reco"]))

@@ -115,6 +115,8 @@ def test_a_function_of_the_observables_is_not_hidden(tmp_path, table):
     write_table(path, [columns], observables={}, role="simulation", selection={}, record=Record.for_tests())
     with pytest.raises(InputError, match=r"systematics\.tilt: truth_h is a function of the unfolded observables"):
         run(tmp_path, EventTable(path), None, {"tilt": SYSTEMATICS["tilt"]})
+    with pytest.raises(InputError, match=r"systematics\.seen: truth_h: a function of the unfolded observables"):
+        run(tmp_path, EventTable(path), table(3000, 2, role="data"), {"seen": SYSTEMATICS["seen"]})
 
 
 def reco(columns, weight: str) -> dict[str, float]:

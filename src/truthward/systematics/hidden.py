@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from truthward.ratio.two_step import conditional_mean, two_step
 from truthward.seeds import seed_for
 from truthward.systematics.sample import Measured, Simulated
 from truthward.unfold.arrays import effective_size, largest_over_mean
+
+log = logging.getLogger(__name__)
 
 ITERATIONS = 5
 """Of the joint re-weighting. Hidden quantities that the detector measures are found in the first few."""
@@ -39,12 +42,27 @@ def as_in_data(
     Returns:
         the weights; and for the summary by how many of its standard deviations the mean of each quantity moves at fixed
         truth, effective sizes and largest weight over the mean.
+
+    Raises:
+        InputError: quantities that are all functions of the observables, or do not vary; of some, that is logged.
     """
     key = f"systematics.{name}"
     matched, fiducial = simulation.masks["matched"], simulation.fiducial
     fixed, inside = simulation.masks["fakes"] | simulation.masks["background"], matched[fiducial]
     hidden = simulation.values("truth", columns, fiducial, key)
     latent = np.concatenate([simulation.truth[fiducial], hidden], axis=1)
+
+    scores = _scores(hidden, simulation.weight[fiducial])
+    explained = [_explained(simulation, score) for score in scores.T]
+    given = zip(columns, scores.T, explained, strict=True)
+    if fixed_by := [column for column, score, (_, sigma) in given if not _is_free(simulation, score, sigma)]:
+        text = (
+            f"{simulation.table.path}: {key}: {', '.join(f'truth_{c}' for c in fixed_by)}: a function of the unfolded "
+            "observables, or of a single value: nothing of it is hidden; leave it out"
+        )
+        if len(fixed_by) == len(columns):
+            raise InputError(text)
+        log.warning(text)
 
     def seen(where: np.ndarray) -> np.ndarray:
         return np.concatenate([simulation.reco[where], simulation.values("reco", columns, where, key)], axis=1)
@@ -56,8 +74,8 @@ def as_in_data(
     factor = _at_fixed_truth(simulation, joint, seed_for(seed, "prior"), f"{name}, prior")
     weight = _with(simulation, factor)
     moved = {}
-    for column, score in zip(columns, _scores(hidden, simulation.weight[fiducial]).T, strict=True):
-        w, centre, sigma = simulation.weight[fiducial], *_explained(simulation, score)
+    for column, score, (centre, sigma) in zip(columns, scores.T, explained, strict=True):
+        w = simulation.weight[fiducial]
         residual = score - centre
         # A quantity that the observables fix has nothing left to move.
         shift = np.average(residual, weights=w * factor) - np.average(residual, weights=w)
@@ -84,7 +102,7 @@ def tilted(
     values = simulation.values("truth", [hidden], fiducial, key)
     score = _scores(values, simulation.weight[fiducial])[:, 0]
     centre, sigma = _explained(simulation, score)
-    if not sigma**2 > FUNCTION * np.average(score**2, weights=np.abs(simulation.weight[fiducial])):
+    if not _is_free(simulation, score, sigma):
         raise InputError(
             f"{simulation.table.path}: {key}: {column} is a function of the unfolded observables, or has a single "
             "value: nothing of it is hidden; leave it out"
@@ -99,6 +117,12 @@ def tilted(
         weights.append(_with(simulation, factor))
         moved.append(float(np.average(u, weights=weights[-1][fiducial])))
     return weights, {"column": column, "size": float(size), "moved": moved} | _sizes(simulation, weights[0])
+
+
+def _is_free(simulation: Simulated, score: np.ndarray, sigma: float) -> bool:
+    """Whether the observables leave something of a score (n,), sigma of it."""
+    weight = np.abs(simulation.weight[simulation.fiducial])
+    return bool(sigma**2 > FUNCTION * np.average(score**2, weights=weight))
 
 
 def _at_fixed_truth(simulation: Simulated, factor: np.ndarray, seed: int, label: str) -> np.ndarray:

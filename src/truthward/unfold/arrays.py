@@ -170,7 +170,11 @@ class Inputs:
         if len(inputs.data_reco) == 0:
             raise InputError(f"{data.path}: no event passes at reco level; loosen the selection")
         if not inputs.matched.any():
-            raise InputError(f"{simulation.path}: no signal event passes at both levels; loosen the selection")
+            processes = ", ".join(map(repr, sorted(inputs.backgrounds))) or "none"
+            raise InputError(
+                f"{simulation.path}: no event of the process {SIGNAL!r} passes at both levels (other processes found: "
+                f"{processes}); loosen the selection, or label the process that is unfolded {SIGNAL!r}"
+            )
         if constituents:
             accepted = data.read(["pass_reco"])["pass_reco"]
             found = {level: hardest(simulation, level, constituents) for level in ("truth", "reco")}

@@ -15,6 +15,7 @@ import numpy as np
 
 from truthward import launch
 from truthward.errors import InputError
+from truthward.events.contract import SIGNAL
 from truthward.events.table import EventTable
 from truthward.seeds import seed_for, uniform
 from truthward.unfold.arrays import NOMINAL, NONE, ROWS, Features, Inputs, Replica, columns_of
@@ -116,7 +117,10 @@ class Blocks:
         if not accepted:
             raise InputError(f"{data.path}: no event passes at reco level; loosen the selection")
         if not matched:
-            raise InputError(f"{simulation.path}: no signal event passes at both levels; loosen the selection")
+            raise InputError(
+                f"{simulation.path}: no event of the process {SIGNAL!r} passes at both levels; loosen the selection, "
+                f"or label the process that is unfolded {SIGNAL!r}"
+            )
         refuse(sums, sums, NOMINAL)
         pilot = ({name: np.concatenate([p[name] for p in mine]) for name in mine[0]} for mine in kept)
         log.info("%d and %d rows of simulation and data come in %d blocks", *(t.num_rows for t in tables), count)

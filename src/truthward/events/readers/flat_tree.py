@@ -227,6 +227,10 @@ def _looks_like(branch: str) -> str:
 def _finite(arrays: Batch, name: str, column: str) -> None:
     values = arrays[name]
     if isinstance(values, ak.Array):
+        if "string" in str(values.type):
+            raise InputError(
+                f"{arrays.source}: {name} holds text, and {column} is computed from it; name a branch of numbers"
+            )
         values = ak.to_numpy(ak.all(np.isfinite(values), axis=-1)).astype(float)
         values[values == 0] = np.nan
     if np.asarray(values).dtype.kind == "f":
