@@ -217,8 +217,10 @@ def test_events_of_no_weight_and_halves_change_nothing(look, weights) -> None:
 
     flags = look(change)
     assert flags["simulation"] == []
-    # Each value twice is no spike.
-    assert flags["data"] == []
+    # Each value twice is no spike; but as data, events that are there twice have another error.
+    said = ["its weights are all 0.5", "50.0% of the events at reco level have all observables as another one has"]
+    assert len(flags["data"]) == (2 if weights == "split" else 0)
+    assert all(text.startswith(start) for text, start in zip(flags["data"], said, strict=False))
 
 
 PADDED = {"reco_m": "reco_m", "truth_m": "truth_m", "reco_q": "reco_m + 0", "event_id": "event_id"}
@@ -257,3 +259,133 @@ def test_flags_that_are_not_mapped_are_stated_and_padding_behind_them_is_refused
     assert "pass_truth is not mapped: all 3000 events count as accepted at truth level" in flags["simulation"]
     assert "pass_reco is not mapped: all 2400 events count as accepted at reco level" in flags["data"]
     assert "reco_q is -99 in 3 events, and pass_reco is not mapped" in flags["data"]
+
+
+def varied(column: str, value: Any):
+    def change(s: Columns, d: Columns) -> None:
+        s[column] = value(s)
+
+    return change
+
+
+def twice(s: Columns, d: Columns) -> None:
+    for name in list(s):
+        s[name] = np.concatenate([s[name], s[name]])
+    s["event_id"][SIZE:] += 10**6
+    s["weight"] /= 2
+
+
+def taken(s: Columns, d: Columns) -> None:
+    """Half of the data are the simulation's events."""
+    d["reco_m"][:1200] = s["reco_m"][s["pass_reco"]][:1200]
+
+
+def set_both(value: Any):
+    return both(set_reco("data", value), set_reco("simulation", value))
+
+
+ALIKE = {
+    "events twice": (twice, "simulation", "50.0% of the events at reco level have all observables as another one has"),
+    "data out of the simulation": (taken, "data", "50.0% of the events are events of simulation"),
+    "no detector": (varied("reco_m", lambda s: s["truth_m"]), "simulation", "are the same number in 2"),
+    "levels of different events": (
+        varied("reco_m", lambda s: np.roll(s["reco_m"], 1)),
+        "simulation",
+        "reco_m hardly knows truth_m",
+    ),
+    "a variation that is none": (
+        varied("reco_m:jes:0", lambda s: s["reco_m"]),
+        "simulation",
+        "variation jes:0 is the nominal sample in all of reco_m",
+    ),
+    "one variation twice": (
+        both(varied("reco_m:jes:0", lambda s: s["reco_m"] + 1), varied("reco_m:jes:1", lambda s: s["reco_m"] + 1)),
+        "simulation",
+        "variations jes:0 and jes:1 are the same",
+    ),
+    "a factor as a weight": (
+        both(set_weights("simulation", 1e-3), varied("weight:scale:0", lambda s: np.full(SIZE, 1.02))),
+        "simulation",
+        "weight:scale:0 sums to 1020 times the nominal weights: a factor?",
+    ),
+    "weights that few events have": (
+        varied("weight", lambda s: np.where(np.arange(SIZE) % 60, 1e-3, 50.0)),
+        "simulation",
+        "are worth ",
+    ),
+    "data with weights": (set_weights("data", 1.05), "data", "its weights are all 1.05, and not 1"),
+    "data with negative weights": (
+        lambda s, d: d["weight"].__setitem__(slice(100), -1.0),
+        "data",
+        "its weights are from -1 to 1, and not 1",
+    ),
+}
+
+
+@pytest.mark.parametrize("trouble", ALIKE)
+def test_what_is_the_same_and_should_differ_or_counts_otherwise_is_flagged(look, trouble) -> None:
+    change, sample, said = ALIKE[trouble]
+    assert any(said in text for text in look(change, yield_difference=None)[sample])
+
+
+def test_values_that_are_rounded_are_not_taken_for_events_that_are_there_twice(look) -> None:
+    for step in (0.001, 0.01, 0.1, 1.0):
+        assert look(set_both(lambda x, step=step: np.round(x / step) * step)) == {"simulation": [], "data": []}
+
+
+def test_variations_that_differ_are_no_trouble(look) -> None:
+    def change(s: Columns, d: Columns) -> None:
+        s["reco_m:jes:0"], s["reco_m:jes:1"] = s["reco_m"] + 1, s["reco_m"] - 1
+        s["weight:scale:0"] = s["weight"] * 1.1
+
+    assert look(change) == {"simulation": [], "data": []}
+
+
+def test_an_alternative_that_is_the_simulation_itself_is_refused_and_its_events_with_other_weights_are_flagged(
+    look,
+) -> None:
+    with pytest.raises(
+        InputError, match=r"herwig: 100\.0% of its events are events of simulation, with the same weights"
+    ):
+        look(other=simulation())
+    other = simulation()
+    other["weight"] = 1.0 + 0.01 * (other["truth_m"] - 50.0)
+    (text,) = look(other=other)["herwig"]
+    assert "differs in little but its weights" in text
+
+
+def test_columns_are_as_declared(look) -> None:
+    with pytest.raises(InputError, match="truth_m is declared `integer: true`, and has values such as"):
+        look(observable=MASS.model_copy(update={"integer": True}))
+    wide = Observable(name="m", range=(0.0, 1e5), bins=20)
+    assert all("in one of 20 bins, [0, 5000]" in text for text in look(observable=wide)["data"])
+    assert len(look(observable=wide)["data"]) == 1
+    (text,) = look(observable=MASS.model_copy(update={"atoms": (-1.0,)}))["simulation"]
+    assert "no event of any sample is at the declared atom -1" in text
+    # Double precision held them apart; a table of float32 has steps of 128 there.
+    late = Observable(name="m", range=(1.7e9 - 1000, 1.7e9 + 1000), bins=2)
+
+    def later(s: Columns, d: Columns) -> None:
+        s["truth_m"] += 1.7e9
+        s["reco_m"] += 1.7e9
+        d["reco_m"] += 1.7e9
+
+    assert any("in steps of 128" in text for text in look(later, late)["data"])
+
+
+def test_an_atom_that_only_the_data_have_is_out_of_support(look) -> None:
+    atomic = MASS.model_copy(update={"atoms": (0.0,)})
+    (text,) = look(set_reco("data", 0.0, slice(240)), atomic)["data"]
+    assert text.startswith("240 of 2400 events have reco_m at the atom 0, where simulation has none")
+
+
+def test_trees_of_different_names_are_flagged(write_root, tmp_path, record) -> None:
+    parts = [simulation(), simulation(2)]
+    paths = [str(write_root(parts[i], f"{i}.root", tree=tree)) for i, tree in enumerate(("nominal", "jes_up"))]
+    names = {c: c for c in parts[0]}
+    output = tmp_path / "s.parquet"
+    ingest(FlatTree(files=paths, branches=names), output=output, observables=[MASS], role="simulation", record=record)
+    write_table(tmp_path / "d.parquet", [measured()], observables={}, role="data", selection={}, record=record)
+    tables = ("simulation", EventTable(tmp_path / "s.parquet")), ("data", EventTable(tmp_path / "d.parquet"))
+    flags = examine(*tables, [MASS], yield_difference=None)
+    assert "its files have different trees: nominal, jes_up" in flags["simulation"][0]

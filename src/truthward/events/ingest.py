@@ -18,7 +18,7 @@ from truthward.events.table import write_table
 from truthward.events.tree import CHUNK
 from truthward.observable import Observable
 from truthward.provenance import Record
-from truthward.variations import missing
+from truthward.variations import missing, variation_of
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +106,12 @@ def _check_variations(
         raise InputError(
             f"{reader.paths[0]}: gives {lack}; map it under `branches` (or, without a map, name a branch so with __ in "
             "place of each colon), or ask for fewer"
+        )
+    if unused := sorted({v.systematic for name in given if (v := variation_of(name))} - set(systematics)):
+        log.warning(
+            "%s: gives variations of %s, which `systematics` does not name: they are not used",
+            reader.paths[0],
+            ", ".join(unused),
         )
     for flag in (name for name in given if name.startswith("pass_reco:")):
         end = flag.removeprefix("pass_reco")

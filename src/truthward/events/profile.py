@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from truthward.events.contract import ROLES, SIGNAL, is_jagged, level_of
+from truthward.events.sameness import lowest, row_hash
 from truthward.events.table import EventTable
 from truthward.observable import Observable
 from truthward.seeds import seed_for, uniform
@@ -25,7 +26,8 @@ class Column:
     """One observable at one level in the accepted events of one sample, those of weight zero left out.
 
     values, weights: (n,) of a random part; covered: (n,) bool, truth events that were reconstructed too. count, inside:
-    events in all, and in the observable's range; atoms are in none of these. atomic: events at declared atoms.
+    events in all, and in the observable's range; atoms are in none of these. at_atoms: declared atom -> events. odd:
+    values that are not whole though they are declared so, some of them.
     padding: value -> events, of values outside of the range.
     """
 
@@ -38,7 +40,8 @@ class Column:
     pieces: list[tuple[np.ndarray, ...]] = field(default_factory=list)
     count: int = 0
     inside: int = 0
-    atomic: int = 0
+    at_atoms: dict[float, int] = field(default_factory=dict)
+    odd: list[float] = field(default_factory=list)
     least: float = math.inf
     most: float = -math.inf
     padding: dict[float, int] = field(default_factory=dict)
@@ -50,11 +53,14 @@ class Column:
 
     def add(self, x: np.ndarray, weight: np.ndarray, covered: np.ndarray, kept: np.ndarray) -> None:
         """Take in some accepted events, (n,) each; those `kept` become part of the sample."""
+        for value in self.observable.atoms:
+            self.at_atoms[value] = self.at_atoms.get(value, 0) + int((x == np.float32(value)).sum())
         atom = np.isin(x, np.float32(self.observable.atoms))
-        self.atomic += int(atom.sum())
         x, weight, covered, kept = (a[~atom] for a in (x, weight, covered, kept))
         low, high = self.observable.range
         self.count += x.size
+        if self.observable.integer and not self.odd:
+            self.odd = x[x != np.floor(x)][:3].tolist()
         self.inside += int(((x >= low) & (x <= high)).sum())
         if x.size:
             self.least, self.most = min(self.least, float(x.min())), max(self.most, float(x.max()))
@@ -62,6 +68,11 @@ class Column:
             if not low <= value <= high and (n := int((x == value).sum())):
                 self.padding[value] = self.padding.get(value, 0) + n
         self.pieces.append((x[kept].astype(float), weight[kept], covered[kept]))
+
+    @property
+    def atomic(self) -> int:
+        """Events at any declared atom."""
+        return sum(self.at_atoms.values())
 
     def close(self) -> None:
         """All events are in."""
@@ -75,7 +86,12 @@ class Column:
 
 @dataclass
 class Profile:
-    """What is known of one sample: its columns, (level, observable) -> `Column`, sums of weights at reco level."""
+    """What is known of one sample: its columns, (level, observable) -> `Column`, sums of weights at reco level.
+
+    weights: the smallest and the largest one. rows: (n,) hashes of the observables at reco level, those of a share of
+    all hashes that is the same for the same number of rows. pairs: observable -> (2, m), both levels of events that
+    have them, of a random part, atoms left out.
+    """
 
     name: str
     table: EventTable
@@ -84,6 +100,9 @@ class Profile:
     squares: float = 0.0
     absolute: float = 0.0
     largest: float = 0.0
+    weights: tuple[float, float] = (math.inf, -math.inf)
+    rows: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.uint64))
+    pairs: dict[str, np.ndarray] = field(default_factory=dict)
     accepted: dict[str, int] = field(default_factory=dict)
     others: dict[str, dict[float, int]] = field(default_factory=dict)
 
@@ -97,8 +116,17 @@ def profile_of(name: str, table: EventTable, observables: Sequence[Observable], 
     levels = ROLES[table.role]
     profile = Profile(name, table, {(v, o.name): Column(name, v, o) for v in levels for o in observables})
     profile.accepted = dict.fromkeys(levels, 0)
+    rows, pairs = [], {o.name: [] for o in observables if len(levels) > 1}
     for batch, masks, kept in _accepted(profile, levels, seed):
         reco, weight = masks["reco"], batch["weight"]
+        rows.append(lowest(row_hash([batch[f"reco_{o.name}"][reco] for o in observables]), SAMPLE / table.num_rows))
+        for observable in observables if pairs else ():
+            both = masks["truth"] & reco & kept
+            pair = np.stack([batch[f"{level}_{observable.name}"][both] for level in levels])
+            pairs[observable.name].append(pair[:, ~np.isin(pair, np.float32(observable.atoms)).any(axis=0)])
+        if reco.any():
+            low, high = float(weight[reco].min()), float(weight[reco].max())
+            profile.weights = min(profile.weights[0], low), max(profile.weights[1], high)
         own = np.abs(weight[reco])
         profile.total += float(weight[reco].sum())
         profile.squares += float(np.square(own).sum())
@@ -114,6 +142,8 @@ def profile_of(name: str, table: EventTable, observables: Sequence[Observable], 
             for value in PADDING:
                 if n := int((x == value).sum()):
                     counts[value] = counts.get(value, 0) + n
+    profile.rows = np.concatenate(rows)
+    profile.pairs = {name: np.concatenate(pieces, axis=1) for name, pieces in pairs.items()}
     for column in profile.columns.values():
         column.close()
     return profile

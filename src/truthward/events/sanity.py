@@ -24,10 +24,14 @@ from truthward.events.bulk import (
     size_of,
 )
 from truthward.events.contract import level_of
-from truthward.events.profile import Column, Profile, profile_of
+from truthward.events.declared import coarse, empty_atoms, odd, unused_atoms
+from truthward.events.profile import SAMPLE, Column, Profile, profile_of
+from truthward.events.sameness import lowest, of_levels, of_variations, repeated, shared
 from truthward.events.table import EventTable
 from truthward.observable import Observable
 
+FEW_EFFECTIVE = 0.1
+"""Effective number of events over their number, below which a few decide all."""
 FEW = 20
 """Events below which a constant column may be chance."""
 
@@ -72,13 +76,26 @@ def examine(
     others = [profile_of(name, table, observables, seed) for name, table in (alternatives or {}).items()]
     found = Found(flags={p.name: [] for p in (nominal, measured, *others)})
     for profile in (nominal, measured, *others):
+        if "," in (trees := profile.table.metadata.get("origin", {}).get("tree", "")):
+            found.flag(
+                profile.name, f"its files have different trees: {trees}; is one of them a systematic? See `tree`"
+            )
         _flags_and_padding(profile, found)
         _weights(profile, found)
         for column in profile.columns.values():
             _column(column, found)
+        for name, pair in profile.pairs.items():
+            for text in of_levels(name, *pair):
+                found.flag(profile.name, text)
+    _sameness(nominal, measured, others, found)
     for observable in observables:
         every = [c for p in (nominal, measured, *others) for c in p.columns.values()]
-        _sentinels([c for c in every if c.observable is observable], found)
+        own = [c for c in every if c.observable is observable]
+        _sentinels(own, found)
+        for text in unused_atoms(own):
+            found.flag(nominal.name, text)
+        for text in empty_atoms(measured.columns["reco", observable.name], nominal.columns["reco", observable.name]):
+            found.flag(measured.name, text)
     for simulated in (nominal, *others):
         _yields(simulated, measured, yield_difference, found)
         for observable in observables:
@@ -123,11 +140,61 @@ def _weights(profile: Profile, found: Found) -> None:
             f"one event has {profile.largest / profile.absolute:.0%} of all weight at reco level, "
             f"{profile.largest:.4g}: it decides the result in its neighbourhood",
         )
+    events, effective = profile.accepted["reco"], profile.absolute**2 / profile.squares if profile.squares else 0.0
+    if events >= 100 and effective < FEW_EFFECTIVE * events:
+        found.flag(
+            profile.name,
+            f"the weights of {events} events at reco level range up to {profile.largest:.4g}, and are worth "
+            f"{effective:.4g} events of one weight: few of them decide the result",
+        )
+    low, high = profile.weights
+    if profile.table.role == "data" and events and not low == high == 1:
+        # Counted events have the weight 1; pre-scales and negative weights change what their errors are.
+        span = f"all {low:.4g}" if low == high else f"from {low:.4g} to {high:.4g}"
+        found.flag(profile.name, f"its weights are {span}, and not 1 as of counted events: is that meant?")
+
+
+def _sameness(nominal: Profile, measured: Profile, others: Sequence[Profile], found: Found) -> None:
+    """Events that are there twice, in a sample or in two, and variations that are the nominal sample."""
+    simulated = (nominal, *others)
+    share = SAMPLE / max(1, *(p.table.num_rows for p in (*simulated, measured)))
+    rows = {p.name: lowest(p.rows, share) for p in (*simulated, measured)}
+    for profile in (*simulated, measured):
+        other = nominal if profile is measured else measured
+        if count := repeated(rows[profile.name], rows[other.name]):
+            found.flag(
+                profile.name,
+                f"{count / rows[profile.name].size:.1%} of the events at reco level have all observables as another "
+                "one has: are events there twice, so that all errors are too small, or values rounded?",
+            )
+    for simulation in simulated:
+        if count := shared(rows[measured.name], rows[simulation.name]):
+            found.flag(
+                measured.name,
+                f"{count / rows[measured.name].size:.1%} of the events are events of {simulation.name}, by all "
+                "observables at reco level: closures with them are perfect, and say nothing",
+            )
+    for other in others:
+        count = shared(rows[other.name], rows[nominal.name])
+        if not count:
+            continue
+        text = f"{count / rows[other.name].size:.1%} of its events are events of {nominal.name}"
+        if count >= 0.99 * rows[other.name].size and (other.total, other.squares) == (nominal.total, nominal.squares):
+            # A model uncertainty that is zero by construction, in a study that claims to have one.
+            found.errors.append(
+                f"{other.name}: {text}, with the same weights: as an alternative it says nothing; name other files"
+            )
+        else:
+            found.flag(other.name, f"{text}: as an alternative it differs in little but its weights")
+    for text in of_variations(nominal.table):
+        found.flag(nominal.name, text)
 
 
 def _column(c: Column, found: Found) -> None:
     """Whether a column varies, and lies where it is said to lie."""
     where, total = f"observables.{c.observable.name}: {c.sample}", c.count + c.atomic
+    if text := odd(c):
+        found.errors.append(f"{where}: {text}")
     if not c.values.size:
         # Atoms alone: no density, and in no bin anything but them.
         if total >= FEW:
@@ -156,6 +223,8 @@ def _column(c: Column, found: Found) -> None:
     elif c.inside < 0.9 * c.count:
         # A tail may be left out by choice; what is unfolded without bins holds it nevertheless.
         found.flag(c.sample, f"{text}; tables and figures leave the others out")
+    for text in coarse(c):
+        found.flag(c.sample, text)
     for value, count in outliers(c.values, c.least, c.most):
         # One event decides nothing where inputs are scaled by ranks; it may be a mistake of the file.
         text = f"{c.name} is {value:.6g} in {count} of {c.count} events, far from all others ({quantiles(c.values)})"
