@@ -8,8 +8,10 @@ import pytest
 import uproot
 
 from truthward.errors import ConfigError, InputError
+from truthward.events.contract import Batch
 from truthward.events.identity import combine
 from truthward.events.readers.flat_tree import FlatTree
+from truthward.events.select import Selection
 from truthward.plugins import build, schema
 
 BOTH = ("truth", "reco")
@@ -239,11 +241,28 @@ def test_schema_is_read_without_importing():
     assert found.options["tree"] == ("str | None", None)
 
 
-def test_text_is_no_flag(tmp_path):
+LISTS = {
+    "text as a flag": ({"pass_reco": "name == 1"}, "name holds text, and pass_reco is computed from it"),
+    "a letter as a number": ({"reco_m": "name[0]"}, "text where a number is needed"),
+    "lists as processes": ({"process": "lists"}, "process: a list per event"),
+}
+
+
+@pytest.mark.parametrize("case", LISTS)
+def test_text_and_lists_are_no_numbers(tmp_path, case):
+    change, said = LISTS[case]
     path = tmp_path / "in.root"
     with uproot.recreate(path) as file:
-        tree = file.mktree("events", {"name": "string", "reco_m": np.dtype("f4")})
-        tree.extend({"name": ["a", "b"], "reco_m": np.ones(2, dtype=np.float32)})
-    reader = FlatTree(files=[str(path)], branches={"reco_m": "reco_m", "pass_reco": "name == 1"})
-    with pytest.raises(InputError, match="name holds text, and pass_reco is computed from it"):
+        tree = file.mktree("events", {"name": "string", "reco_m": np.dtype("f4"), "lists": "var * float32"})
+        lists = ak.Array([[1.0, 2.0], [3.0, 4.0]])
+        numbers = np.ones(2, dtype=np.float32)
+        tree.extend({"name": ["a", "b"], "reco_m": numbers, "lists": lists, "nlists": np.full(2, 2, dtype=np.int32)})
+    reader = FlatTree(files=[str(path)], branches={"reco_m": "reco_m"} | change)
+    with pytest.raises(InputError, match=said):
         list(reader.batches(["reco"]))
+
+
+def test_a_list_is_no_condition_of_a_selection():
+    columns = {"pass_reco": np.array([True, True]), "reco_q": ak.Array([[1.0, 2.0], [3.0, 4.0]])}
+    with pytest.raises(InputError, match=r"selection\.reco: 'reco_q > 1' is a list per event"):
+        Selection({"reco": "reco_q > 1"}).apply(Batch(columns, source="in.root"))

@@ -85,7 +85,13 @@ class Selection:
         for name in sorted(condition.names):
             if isinstance(asked[name], np.ndarray):
                 refuse_nonfinite(asked[name], asked, shifted.get(name, name), f"where {flag} is true")
-        value = np.asarray(condition.evaluate(asked))
+        found = condition.evaluate(asked)
+        if np.ndim(found) > 1:
+            raise InputError(
+                f"{batch.source}: selection.{level}: {condition.text!r} is a list per event; take "
+                "one element (name[0]), or map a column of one number per event"
+            )
+        value = np.asarray(found)
         if value.dtype.kind != "b":
             raise ConfigError(f"selection.{level}: {condition.text!r} is a number; write a condition such as > 150")
         passing = np.zeros(len(mask), dtype=bool)

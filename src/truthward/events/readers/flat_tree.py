@@ -198,8 +198,10 @@ class FlatTree(Reader):
         given = columns.get("process", columns.get("is_background"))
         if given is None:
             return np.full(size, SIGNAL)
-        if isinstance(given, ak.Array):
+        if isinstance(given, ak.Array) and given.ndim == 1:
             return np.asarray(ak.to_list(given), dtype=str)
+        if np.ndim(given) != 1:
+            raise InputError(f"{arrays.source}: process: a list per event; map one label or number per event, name[0]")
         if np.asarray(given).dtype.kind not in "fiub":
             return np.asarray(given).astype(str)
         number = np.asarray(given)
