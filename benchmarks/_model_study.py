@@ -59,6 +59,9 @@ def z_jets(simulation: str, data: str, alternative: str, method: str) -> dict[st
     content["unfold"]["methods"] = {method: content["unfold"]["methods"][method]}
     content["unfold"]["replicas"] |= REPLICAS[method]
     content["publish"]["method"] = method
+    if method == "generative":
+        # It draws what it unfolds, and nothing else.
+        content["publish"]["example"] = None
     return content
 
 

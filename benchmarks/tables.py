@@ -18,6 +18,7 @@ from _tables_generative import (  # noqa: E402
     top_mass,
 )
 from _tables_metamorphic import metamorphic  # noqa: E402
+from _tables_model import model_uncertainty  # noqa: E402
 
 from truthward.artefact import read_json, write_text  # noqa: E402
 
@@ -295,6 +296,7 @@ TABLES = {
     "landscape": landscape,
     "mutants": mutants,
     "metamorphic": metamorphic,
+    "model_uncertainty": model_uncertainty,
     "omnifold_quality": omnifold_quality,
     "omnifold_speed": omnifold_speed,
     "overhead": overhead,
