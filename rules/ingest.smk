@@ -1,7 +1,8 @@
 """ROOT files into event tables, and what came in.
 
 INPUTS:  results/<study>/simulate/<sample>/<chunk>.root, or the files of samples.<sample>.read
-OUTPUTS: results/<study>/ingest/<sample>.parquet, <sample>.closure_truth.parquet, summary.json, figures/
+OUTPUTS: results/<study>/ingest/<sample>.parquet, <sample>.closure_truth.parquet, examined.json, summary.json,
+         figures/
 """
 
 CLOSURE = f"{RESULTS}/ingest/{DATA}.closure_truth.parquet" if STUDY.has_closure else []
@@ -110,15 +111,15 @@ rule ingest_closure:
         "../workflow/scripts/ingest_closure.py"
 
 
-rule ingest_summary:
+rule ingest_examine:
     input:
         simulation=f"results/{{study}}/ingest/{SIMULATION}.parquet",
         data=f"results/{{study}}/ingest/{DATA}.parquet",
         alternatives=[f"results/{{study}}/ingest/{sample}.parquet" for sample in OTHERS],
     output:
-        "results/{study}/ingest/summary.json",
+        "results/{study}/ingest/examined.json",
     log:
-        "results/{study}/logs/ingest_summary.log",
+        "results/{study}/logs/ingest_examine.log",
     resources:
         mem_mb=2000,
         runtime=30,
@@ -127,8 +128,26 @@ rule ingest_summary:
             samples={"simulation": SIMULATION, "data": DATA, "alternatives": OTHERS},
             ingest=STUDY.ingest.model_dump(),
             observables=STUDY.observable_list(),
-            notes=notes(STUDY),
         ),
+        code=code("ingest_examine"),
+    script:
+        "../workflow/scripts/ingest_examine.py"
+
+
+rule ingest_summary:
+    input:
+        simulation=f"results/{{study}}/ingest/{SIMULATION}.parquet",
+        data=f"results/{{study}}/ingest/{DATA}.parquet",
+        examined="results/{study}/ingest/examined.json",
+    output:
+        "results/{study}/ingest/summary.json",
+    log:
+        "results/{study}/logs/ingest_summary.log",
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        spec=spec(observables=STUDY.observable_list(), notes=notes(STUDY)),
         code=code("ingest_summary"),
     script:
         "../workflow/scripts/ingest_summary.py"

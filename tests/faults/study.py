@@ -60,7 +60,7 @@ class Study(Clone):
 
     def prepare(self) -> None:
         """All that comes before the unfolding."""
-        self.run(f"{RESULTS}/ingest/summary.json", cores=1)
+        self.run(f"{RESULTS}/ingest/examined.json", cores=1)
 
     def environment(self) -> dict[str, str]:
         return os.environ | {"PYTHONPATH": str(self.folder / "src"), "OMP_NUM_THREADS": "1"}

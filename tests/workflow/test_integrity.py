@@ -23,11 +23,11 @@ def test_a_flipped_byte_is_found_and_the_way_out_leads_to_the_same_result(empty)
         empty.path(TABLE).write_bytes(damaged)
         done = empty.call(SUMMARY, "--cores", "1", "--configfile", "study.yaml")
         assert done.returncode != 0
-        log = empty.path("results/tiny/logs/ingest_summary.log").read_text()
+        log = empty.path("results/tiny/logs/ingest_examine.log").read_text()
         said = re.search(rf"CorruptError: {re.escape(TABLE)}: .*: (rm \S+ \S+), then .*reruns rule (\w+)\)", log)
         assert said, log
         assert said[2] == "ingest_pseudodata"
-        assert not empty.path(SUMMARY).exists()
+        assert not empty.path("results/tiny/ingest/examined.json").exists()
         subprocess.run(said[1], shell=True, cwd=empty.folder, check=True)
         empty.run(SUMMARY)
         after = read_json(empty.path(SUMMARY))

@@ -63,4 +63,4 @@ def test_a_wrong_sample_ends_the_study_before_anything_trains(generated, tmp_pat
         assert part in text
     made = {path.name for path in clone.path("results/tiny").iterdir()}
     assert made == {"simulate", "ingest", "logs"}
-    assert not clone.path("results/tiny/ingest/summary.json").exists()
+    assert not clone.path("results/tiny/ingest/examined.json").exists()

@@ -1,23 +1,19 @@
-"""Whether the samples can be unfolded as they are; then response, efficiency, fakes, and data over simulation."""
+"""Response, efficiency, fakes, and data over simulation; with the flags of the samples."""
 
 from truthward.job import Job
 
 with Job(snakemake) as job:
     from logging import getLogger
 
-    from truthward.artefact import write_json
-    from truthward.events.sanity import examine
+    from truthward.artefact import read_json, write_json
     from truthward.events.summary import summarise
     from truthward.events.table import EventTable
     from truthward.observable import observables_from
 
     for note in job.spec["notes"]:
         getLogger("truthward.ingest").warning(note)
-    names, observables = job.spec["samples"], observables_from(job.spec["observables"])
     simulation, data = EventTable(job.input.simulation), EventTable(job.input.data)
-    others = dict(zip(names["alternatives"], map(EventTable, job.input.alternatives), strict=True))
-    samples = (names["simulation"], simulation), (names["data"], data)
-    flags = examine(*samples, observables, alternatives=others, seed=job.seed, **job.spec["ingest"])
-    summary = summarise(simulation, data, observables) | {"flags": flags}
+    summary = summarise(simulation, data, observables_from(job.spec["observables"]))
+    summary |= {"flags": read_json(job.input.examined)["flags"]}
     events_in = simulation.num_rows + data.num_rows
     write_json(job.output[0], summary | {"provenance": job.record.finish(events_in=events_in)})
