@@ -120,14 +120,6 @@ def test_what_decides_a_result_reruns_it_wherever_it_stands(fork, name: str, old
     assert fork.planned() == expected
 
 
-def test_what_is_said_anew_hides_no_job(fork) -> None:
-    """More replicas change the notes in the summary too: all that trains is in the same plan."""
-    fork.study(lambda s: s["unfold"]["replicas"].update(data_bootstrap=s["unfold"]["replicas"]["data_bootstrap"] + 1))
-    planned = fork.planned()
-    assert "ingest/summary.json" in planned
-    assert branch("omnifold") | branch("generative") | branch("ibu") | PUBLICATION <= planned
-
-
 def test_a_deleted_part_is_made_again_and_gives_the_same_result(fork) -> None:
     from truthward.events.unfolded import Unfolded
 
