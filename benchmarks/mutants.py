@@ -7,7 +7,8 @@ The checkout is copied to a temporary folder, so nothing happens to it. Each mis
 thread, which ends at the first failure. Tests that fail without any mistake prove nothing: there is no result then.
 Outcomes are kept under .cache by what they depend on, so an interrupted run goes on, and a new test asks for few.
 
-QUICK: those that say `quick`. ONLY: of stages or files that contain this text.
+QUICK: those that say `quick`. ONLY: of stages or files that contain this text. SHARE: k/n, every n-th, the k-th first:
+several calls fill the cache at once, and one without it makes the result.
 """
 
 from __future__ import annotations
@@ -158,7 +159,8 @@ def judged(folder: Path, mutant: Mutant, sound: dict[str, str]) -> dict[str, Any
 def main() -> None:
     """Plant all, count what is noticed, list what is not."""
     only = os.environ.get("ONLY", "")
-    chosen = [m for m in mutants() if only in f"{m.stage} {m.file}" and (m.quick or not QUICK)]
+    first, of = map(int, os.environ.get("SHARE", "1/1").split("/"))
+    chosen = [m for m in mutants() if only in f"{m.stage} {m.file}" and (m.quick or not QUICK)][first - 1 :: of]
     rows, sound = [], {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "checkout"
@@ -180,7 +182,7 @@ def main() -> None:
             print(f"{number} of {len(chosen)}, {outcome['seconds']:.0f} s: {mutant.file}: {what}", flush=True)
     if unsound := sorted({r["unsound"] for r in rows if "unsound" in r}):
         raise SystemExit(f"tests that fail without any mistake prove nothing: {', '.join(unsound)}")
-    if only:
+    if only or of > 1:
         return
     stages = {
         stage: {
