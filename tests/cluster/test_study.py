@@ -69,7 +69,7 @@ def test_jobs_of_one_rule_went_as_an_array(submitted) -> None:
 
 def test_small_jobs_went_as_groups(submitted) -> None:
     comments = [job["comment"] for job in submitted.jobs]
-    assert [c for c in comments if "unfold_figures" in c and "publish" in c]
+    assert [c for c in comments if "ingest_examine" in c and "ingest_summary" in c]
     assert len(submitted.jobs) < len(list(submitted.path("results/tiny/logs").rglob("*.log")))
 
 

@@ -291,6 +291,7 @@ def _publication(folder: Path, damaged: str) -> Path:
         fiducial="all",
         observables=observables,
         example="jet_pt",
+        verdict={"verdict": "good", "reasons": [], "without_truth": False},
         record=Record.for_tests(),
     )
     return folder / "publication" / damaged

@@ -384,9 +384,9 @@ def test_bridges_unfold_the_distribution_where_prior_and_data_agree(pairing) -> 
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"draws": 0}, "draws is 0"),
-        ({"replica_draws": 0}, "replica_draws is 0"),
-        ({"iterations": 0}, "iterations is 0"),
+        ({"draws": 0}, r"unfold\.draws: 0 given, int >= 1 expected"),
+        ({"replica_draws": 0}, r"unfold\.replica_draws: 0 given, int >= 1 expected"),
+        ({"iterations": 0}, r"unfold\.iterations: 0 given, int >= 1 expected"),
         ({"model": {"kind": "bridge", "pairing": "unpaired"}}, "bridge pairs the events anew"),
     ],
 )
