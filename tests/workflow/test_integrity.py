@@ -39,7 +39,7 @@ def test_a_flipped_byte_is_found_and_the_way_out_leads_to_the_same_result(empty)
 def test_records_change_no_plan_and_every_output_has_one(empty) -> None:
     empty.run(SUMMARY)
     made = [p for p in empty.path("results/tiny").rglob("*") if p.suffix in (".root", ".parquet", ".json")]
-    assert len(made) == 7
+    assert len(made) == 8
     for path in made:
         record = path.with_name(f".{path.name}.sha256")
         assert path.name in record.read_text()
