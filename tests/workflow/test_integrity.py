@@ -13,6 +13,7 @@ pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 
 TABLE = "results/tiny/ingest/pseudodata.parquet"
 SUMMARY = "results/tiny/ingest/summary.json"
+EXAMINED = "results/tiny/ingest/examined.json"
 
 
 def test_a_flipped_byte_is_found_and_the_way_out_leads_to_the_same_result(empty) -> None:
@@ -21,15 +22,15 @@ def test_a_flipped_byte_is_found_and_the_way_out_leads_to_the_same_result(empty)
     whole = empty.path(TABLE).read_bytes()
     for damaged in (whole[: len(whole) // 2], whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:]):
         empty.path(TABLE).write_bytes(damaged)
-        done = empty.call(SUMMARY, "--cores", "1", "--configfile", "study.yaml")
+        done = empty.call(EXAMINED, "--cores", "1", "--configfile", "study.yaml")
         assert done.returncode != 0
         log = empty.path("results/tiny/logs/ingest_examine.log").read_text()
         said = re.search(rf"CorruptError: {re.escape(TABLE)}: .*: (rm \S+ \S+), then .*reruns rule (\w+)\)", log)
         assert said, log
         assert said[2] == "ingest_pseudodata"
-        assert not empty.path("results/tiny/ingest/examined.json").exists()
+        assert not empty.path(EXAMINED).exists()
         subprocess.run(said[1], shell=True, cwd=empty.folder, check=True)
-        empty.run(SUMMARY)
+        empty.run(EXAMINED, SUMMARY)
         after = read_json(empty.path(SUMMARY))
         for summary in (before, after):
             summary.pop("provenance", None)
