@@ -40,7 +40,7 @@ def test_finished_study_has_nothing_to_do_and_a_change_is_explained(fork) -> Non
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda s: s["calibrate"].update(members=1), "ConfigError: calibrate: calibrate.members: 1 given"),
+        (lambda s: s["calibrate"].update(members=1), "ConfigError: study.yaml: calibrate.members: 1 given"),
         (lambda s: s["unfold"]["methods"]["ibu"].update(kind="ibu", iteration=3), "ConfigError: study.yaml: unfold."),
         (lambda s: s["samples"].update(pseudodata={"role": "data", "read": {"kind": "flat_tree", "files": ["no/*.root"],
                    "branches": {"reco_x0": "x", "reco_x1": "x"}}}), "samples.pseudodata.read"),
