@@ -38,8 +38,18 @@ REPLICAS = {
 """Those of the generative method are trainings in full, and so fewer: a standard deviation of 8 is known to 27%."""
 
 
-def z_jets(simulation: str, data: str, alternative: str, method: str) -> dict[str, Any]:
-    """The default study on a pair of samples, with one of its methods.
+SEEN = ["jet_pt", "jet_eta", "charged_fraction", "em_fraction", "soft_fraction"]
+REMEDIES = ("features", "tilts", "reconnection")
+"""What may help where the bands of the default options do not cover.
+
+features: the networks see what the default study re-weights in `composition` as additional inputs at reco level.
+tilts: truth-level shares of soft, electromagnetic and strange particles are tilted by 0.6 of their deviations at
+fixed truth. reconnection: a second alternative simulation, with another tune and model of colour reconnection.
+"""
+
+
+def z_jets(simulation: str, data: str, alternative: str, method: str, remedy: str = "") -> dict[str, Any]:
+    """The default study on a pair of samples, with one of its methods, and with one of `REMEDIES` if given.
 
     Simulated weights are for the luminosity that the data's events stand for; the data's are one.
     """
@@ -62,6 +72,17 @@ def z_jets(simulation: str, data: str, alternative: str, method: str) -> dict[st
     if method == "generative":
         # It draws what it unfolds, and nothing else.
         content["publish"]["example"] = None
+    if remedy:
+        content["study"] += f"_{remedy}"
+    if remedy == "features":
+        content["unfold"]["methods"][method]["features"] = {"reco": SEEN}
+    if remedy == "tilts":
+        columns = [f"truth_{share}_fraction" for share in ("soft", "em", "strange")]
+        content["systematics"]["tilts"] = {"kind": "hidden", "columns": columns, "size": 0.6}
+    if remedy == "reconnection":
+        content["systematics"]["reconnection"] = {"kind": "alternative", "sample": "reconnection"}
+        other = reading("tune26_strings", f"weight * {luminosity!r}")
+        content["samples"]["reconnection"] = {"role": "alternative", "read": other}
     return content
 
 

@@ -9,16 +9,17 @@ Rows = list[dict[str, Any]]
 
 def model_uncertainty(figures: dict[str, Any]) -> tuple[str, Rows]:
     """Pulls of each pair and method without model families, with each of them, and with all."""
-    quoted = figures["quoted"]
+    quoted, remedies = figures["quoted"], figures.get("remedies", {"rows": {}})["rows"]
     rows = []
-    for name, found in quoted["rows"].items():
-        simulation, data, method = name.split(", ")
+    for name, found in (quoted["rows"] | remedies).items():
+        simulation, data, method = name.split(", ", maxsplit=2)
         statistical, every = found["statistical"], found["all"] or found["statistical"]
         row = {"simulation": simulation, "data": data, "method": method, "statistical": f"{statistical['rms']:.2f}"}
         kinds = {"alternative": [], "closure": [], "hidden": [], "regularisation": []}
         for family, pulls in found["with"].items():
             kind = family.removeprefix("systematic:")
-            kind = {"hadronisation": "alternative"}.get(kind, "hidden" if kind.startswith("composition") else kind)
+            kind = {"hadronisation": "alternative", "reconnection": "alternative"}.get(kind, kind)
+            kind = "hidden" if kind.startswith(("composition", "tilts")) else kind
             kinds[kind].append(f"{pulls['rms']:.2f}")
         row |= {f"+ {kind}": ", ".join(values) for kind, values in kinds.items()}
         row |= {
@@ -40,4 +41,10 @@ def model_uncertainty(figures: dict[str, Any]) -> tuple[str, Rows]:
             f" {method} {verdict['mean']:.2f} in the mean of {verdict['pairs']} pairs, at most "
             f"{verdict['largest']:.2f}, error ratio at most {verdict['largest_ratio']:.2f} ({met});"
         )
-    return caption.rstrip(";") + ".", rows
+    caption = caption.rstrip(";") + "."
+    if remedies:
+        caption += (
+            " The last rows are remedies for the pair that is covered least: additional network inputs (features), "
+            "wider tilts at truth level (tilts), a second alternative with other colour reconnection (reconnection)."
+        )
+    return caption, rows
