@@ -8,11 +8,11 @@ import sys
 
 from snakemake.utils import min_version
 
-import truthward.checks
-from truthward import verdicts
-from truthward.array_task import become_own_job
+import truthward.study.checks
+from truthward.cli import verdicts
+from truthward.run.array_task import become_own_job
 from truthward.errors import ConfigError
-from truthward.notes import notes
+from truthward.study.notes import notes
 
 min_version("9.0")
 become_own_job()
@@ -24,7 +24,7 @@ if not workflow.configfiles:
 
 
 try:
-    STUDY = truthward.checks.parse(config, ", ".join(map(str, workflow.configfiles)))
+    STUDY = truthward.study.checks.parse(config, ", ".join(map(str, workflow.configfiles)))
 except ConfigError as error:
     sys.exit(f"ConfigError: {error}")
 

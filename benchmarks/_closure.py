@@ -19,10 +19,10 @@ from truthward.learn.fit import Settings, fit
 from truthward.learn.nets import seeded
 from truthward.learn.quantile import QuantileTransform
 from truthward.learn.residual import Residual
-from truthward.plugins import build
 from truthward.ratio.classifier import density_ratio
-from truthward.unfold.base import Inputs
-from truthward.unfold.draws import Scaled
+from truthward.study.plugins import build
+from truthward.unfold.generative.draws import Scaled
+from truthward.unfold.inputs.arrays import Inputs
 from truthward.validate.distances import Counts, discriminator
 
 DRAWS = 2

@@ -16,12 +16,14 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "src"))
 
-from truthward.artefact import write_json  # noqa: E402
 from truthward.events.families import family  # noqa: E402
-from truthward.observable import Observable  # noqa: E402
 from truthward.physics.generators.gaussian import Gaussian  # noqa: E402
-from truthward.provenance import git_state  # noqa: E402
-from truthward.unfold.base import NOMINAL, Inputs, Replica, Result, Unfolder, unfold_all  # noqa: E402
+from truthward.run.artefact import write_json  # noqa: E402
+from truthward.run.provenance import git_state  # noqa: E402
+from truthward.study.observable import Observable  # noqa: E402
+from truthward.unfold.contract import Result, Unfolder  # noqa: E402
+from truthward.unfold.inputs.arrays import NOMINAL, Inputs, Replica  # noqa: E402
+from truthward.unfold.stage import unfold_all  # noqa: E402
 
 QUICK = bool(os.environ.get("QUICK"))
 GIT = git_state()

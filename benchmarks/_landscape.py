@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from truthward.events.table import EventTable
-from truthward.plugins import build
-from truthward.seeds import seed_for
-from truthward.unfold.base import NOMINAL, Inputs, Replica
+from truthward.study.plugins import build
+from truthward.study.seeds import seed_for
+from truthward.unfold.inputs.arrays import NOMINAL, Inputs, Replica
 from truthward.validate.two_sample import floor_test, two_sample_test
 
 FIRST_DRAWS = 4

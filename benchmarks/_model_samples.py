@@ -16,12 +16,12 @@ from typing import Any
 
 import _common as common
 
-from truthward.artefact import write_json
-from truthward.config import BLOCK
-from truthward.fingerprint import code
-from truthward.physics.simulate import simulate
-from truthward.plugins import build
-from truthward.provenance import Record
+from truthward.run.artefact import write_json
+from truthward.run.digests import code
+from truthward.run.provenance import Record
+from truthward.simulate.section import BLOCK
+from truthward.simulate.stage import simulate
+from truthward.study.plugins import build
 
 SEED = 2026
 EVENTS, FEWER = 21_000, 8_000

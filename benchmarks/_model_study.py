@@ -15,13 +15,13 @@ import numpy as np
 import uproot
 import yaml
 
-from truthward.artefact import write_text
-from truthward.checks import parse
-from truthward.config import Config
 from truthward.events.bins import bin_of
+from truthward.events.hashing import poisson_weights
 from truthward.events.table import EventTable
 from truthward.events.unfolded import Unfolded
-from truthward.seeds import poisson_weights
+from truthward.run.artefact import write_text
+from truthward.study.checks import parse
+from truthward.study.config import Config
 
 ROOT = common.HERE.parent
 STUDIES = common.HERE / ".cache" / "model_uncertainty"

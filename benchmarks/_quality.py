@@ -16,12 +16,12 @@ from typing import Any
 import _common as common
 import numpy as np
 
-from truthward.artefact import read_json, write_json
-from truthward.checks import load
+from truthward.events.hashing import uniform
 from truthward.events.table import EventTable
-from truthward.observable import observables_from
-from truthward.seeds import uniform
-from truthward.unfold.base import Inputs
+from truthward.run.artefact import read_json, write_json
+from truthward.study.checks import load
+from truthward.study.observable import observables_from
+from truthward.unfold.inputs.arrays import Inputs
 from truthward.validate.distances import Counts, discriminator, floor_of
 
 ROOT = common.HERE.parent

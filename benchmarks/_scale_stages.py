@@ -13,9 +13,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from truthward.observable import Observable
-from truthward.plugins import build
-from truthward.provenance import Record
+from truthward.run.provenance import Record
+from truthward.study.observable import Observable
+from truthward.study.plugins import build
 
 OBSERVABLES = [Observable(name=f"x{d}", range=(-5.0, 5.0), bins=50) for d in range(3)]
 GAUSSIANS: dict[str, dict[str, Any]] = {
@@ -36,7 +36,7 @@ def chunks_of(events: int) -> int:
 
 def simulate(folder: Path, events: int, chunk: int, sample: str) -> None:
     """One chunk of a sample; not a stage that is measured."""
-    from truthward.physics.simulate import simulate as run
+    from truthward.simulate.stage import simulate as run
 
     run(build("physics.generators", GAUSSIANS[sample]), path=folder / sample / f"{chunk:04d}.root", events=events,
         seed=1, sample=sample, chunk=chunk, chunks=chunks_of(events), record=_record("simulate"))  # fmt: skip
@@ -44,7 +44,7 @@ def simulate(folder: Path, events: int, chunk: int, sample: str) -> None:
 
 def ingest(folder: Path, sample: str) -> int:
     """ROOT files into an event table; of pseudo-data the truth into another."""
-    from truthward.events.ingest import ingest as run
+    from truthward.ingest.stage import ingest as run
 
     data = sample == "pseudodata"
     done = run(
@@ -60,7 +60,7 @@ def ingest(folder: Path, sample: str) -> int:
 
 def unfold(folder: Path, buffer: int, *, nominal: bool) -> None:
     """The nominal unfolding, or its replicas in one job."""
-    from truthward.unfold.base import unfold_nominal, unfold_part
+    from truthward.unfold.stage import unfold_nominal, unfold_part
 
     task: dict[str, Any] = {
         "entry": {"kind": "omnifold", **EPOCHS, "batch_size": 4096, "width": 32, "fakes": "share", "buffer": buffer},
@@ -89,7 +89,7 @@ def gather(folder: Path) -> None:
 
 def validate(folder: Path, buffer: int) -> dict[str, Any]:
     """The result against truth, data and prior; classifiers see `buffer` events of each sample at most."""
-    from truthward.validate.method import validate_method
+    from truthward.validate.method.stage import validate_method
 
     content = validate_method(
         folder / "unfolded.parquet",

@@ -9,7 +9,8 @@ import _common as common
 import numpy as np
 import uproot
 
-from truthward.unfold.base import NOMINAL, Inputs, Result
+from truthward.unfold.contract import Result
+from truthward.unfold.inputs.arrays import NOMINAL, Inputs
 from truthward.validate import metrics
 
 ZJETS = common.HERE.parents[1] / "shared" / "data" / "zjets"

@@ -34,8 +34,8 @@ import _quality as quality
 import numpy as np
 import torch
 
-from truthward.fingerprint import code
-from truthward.plugins import build
+from truthward.run.digests import code
+from truthward.study.plugins import build
 
 LEVELS = {"68": (0.6827, 1.0), "95": (0.95, 1.96)}
 BLOCKS = {"shifted": (0.3, 1.15), "prior": (0.0, 1.0)}

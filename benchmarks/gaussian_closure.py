@@ -24,10 +24,12 @@ import _common as common
 import numpy as np
 import torch
 
-from truthward.artefact import read_json, write_json
-from truthward.unfold.base import NOMINAL, Inputs, Replica, Unfolder, unfold_all
-from truthward.unfold.generative import Generative
-from truthward.unfold.omnifold import Omnifold
+from truthward.run.artefact import read_json, write_json
+from truthward.unfold.contract import Unfolder
+from truthward.unfold.generative.method import Generative
+from truthward.unfold.inputs.arrays import NOMINAL, Inputs, Replica
+from truthward.unfold.omnifold.method import Omnifold
+from truthward.unfold.stage import unfold_all
 
 SEEDS = 3 if common.QUICK else 20
 EVENTS, SIMULATED = (10_000, 20_000) if common.QUICK else (100_000, 200_000)

@@ -30,7 +30,7 @@ import numpy as np
 from _closure import closure
 from _landscape import run, truth_against_truth
 
-from truthward.fingerprint import code
+from truthward.run.digests import code
 
 PIECES = common.HERE / ".cache" / "landscape"
 FIRST_SEED, SEEDS = 11, 1 if common.QUICK else 4

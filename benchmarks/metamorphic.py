@@ -26,10 +26,10 @@ HERE = Path(__file__).resolve().parent
 BEFORE = sys.argv[1:2] == ["before"]
 if BEFORE:
     sys.path.insert(0, f"{sys.argv[2]}/src")
-    import truthward.config
+    import truthward.study.config
 
     # Where an observable was declared at that time.
-    sys.modules.setdefault("truthward.observable", truthward.config)
+    sys.modules.setdefault("truthward.study.observable", truthward.study.config)
 else:
     import _common as common
 sys.path.append(str(HERE.parent))
@@ -51,8 +51,8 @@ from tests.metamorphic.measure import (  # noqa: E402
     without_atoms,
 )
 from tests.metamorphic.transformations import FEW, TRANSFORMATIONS, toy  # noqa: E402
-from truthward import plugins  # noqa: E402
 from truthward.errors import TruthwardError  # noqa: E402
+from truthward.study import plugins  # noqa: E402
 
 QUICK = not BEFORE and common.QUICK
 LIMIT, FLOOR = 3.0, {"unfolding": 0.1, "calibrator": 0.1, "judge": 0.02}

@@ -36,7 +36,7 @@ import _model_samples as samples
 import _model_study as study
 import numpy as np
 
-from truthward.artefact import read_json, write_json
+from truthward.run.artefact import read_json, write_json
 
 DEVELOPMENT = {
     ("tune4c", "gluon_move"): "soft_strings",

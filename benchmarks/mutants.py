@@ -33,7 +33,7 @@ import pytest  # noqa: E402
 import yaml  # noqa: E402
 from _common import HERE, QUICK, report  # noqa: E402
 
-from truthward.artefact import read_json, write_json  # noqa: E402
+from truthward.run.artefact import read_json, write_json  # noqa: E402
 
 for library in ("awkward", "fastjet", "pandas", "scipy.stats", "torch", "uproot", "zuko"):
     importlib.import_module(library)

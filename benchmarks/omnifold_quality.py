@@ -23,9 +23,9 @@ import numpy as np
 import torch
 
 from truthward.events.table import EventTable
-from truthward.fingerprint import code
-from truthward.plugins import build
-from truthward.unfold.base import NOMINAL, Inputs, Replica
+from truthward.run.digests import code
+from truthward.study.plugins import build
+from truthward.unfold.inputs.arrays import NOMINAL, Inputs, Replica
 
 PIECES = common.HERE / ".cache" / "omnifold_quality"
 SEEDS, SET_SEEDS = (2, 1) if common.QUICK else (8, 3)

@@ -33,8 +33,9 @@ from _speed_samples import Case, gaussian, nominal_of, zjets
 
 from truthward.learn.fit import Settings
 from truthward.ratio.classifier import stack_of, train_ratio
-from truthward.unfold.base import NOMINAL, Replica, unfold_all
-from truthward.unfold.omnifold import Omnifold
+from truthward.unfold.inputs.arrays import NOMINAL, Replica
+from truthward.unfold.omnifold.method import Omnifold
+from truthward.unfold.stage import unfold_all
 
 EVENTS = 15_000 if common.QUICK else 200_000
 SIZES = (10_000, 30_000) if common.QUICK else (100_000, 300_000, 1_000_000)

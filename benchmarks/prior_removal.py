@@ -28,9 +28,9 @@ import torch
 from _quality import some, study
 
 from truthward.events.table import EventTable
-from truthward.plugins import build
-from truthward.unfold.base import NOMINAL, Inputs
-from truthward.unfold.stopping import COARSE, Bins, Rule
+from truthward.study.plugins import build
+from truthward.unfold.inputs.arrays import NOMINAL, Inputs
+from truthward.unfold.stop.rules import COARSE, Bins, Rule
 from truthward.validate.distances import Counts
 from truthward.validate.metrics import triangular_discriminator
 

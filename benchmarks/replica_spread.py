@@ -23,10 +23,10 @@ import numpy as np
 import torch
 from omnifold_quality import study
 
+from truthward.events.hashing import uniform
 from truthward.events.table import EventTable
-from truthward.seeds import uniform
-from truthward.unfold.base import NOMINAL, Inputs, Replica
-from truthward.unfold.omnifold import Omnifold
+from truthward.unfold.inputs.arrays import NOMINAL, Inputs, Replica
+from truthward.unfold.omnifold.method import Omnifold
 
 FAMILIES = ("data_bootstrap", "mc_bootstrap")
 REPLICAS = 10 if common.QUICK else 20

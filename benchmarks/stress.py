@@ -16,11 +16,11 @@ import _common as common
 import numpy as np
 import torch
 
-from truthward.config import Stress
 from truthward.unfold.ibu import Ibu
-from truthward.unfold.omnifold import Omnifold
-from truthward.validate.scenarios import QUESTIONS, STARVED, Scenario
-from truthward.validate.stress import run
+from truthward.unfold.omnifold.method import Omnifold
+from truthward.validate.section import Stress
+from truthward.validate.stress.scenarios import QUESTIONS, STARVED, Scenario
+from truthward.validate.stress.stage import run
 
 TOYS = 1 if common.QUICK else 15
 EVENTS = 16_000

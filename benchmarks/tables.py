@@ -20,7 +20,7 @@ from _tables_generative import (  # noqa: E402
 from _tables_metamorphic import metamorphic  # noqa: E402
 from _tables_model import model_uncertainty  # noqa: E402
 
-from truthward.artefact import read_json, write_text  # noqa: E402
+from truthward.run.artefact import read_json, write_text  # noqa: E402
 
 START, END = "<!-- tables -->", "<!-- /tables -->"
 Rows = list[dict[str, Any]]

@@ -24,14 +24,14 @@ import _common as common
 import numpy as np
 import torch
 
-from truthward.artefact import atomic
 from truthward.events.families import Histogram, family
-from truthward.observable import Observable
 from truthward.physics.generators.top import Top
-from truthward.seeds import seed_for
-from truthward.unfold.base import NOMINAL, Inputs, Replica
-from truthward.unfold.generative import Generative
-from truthward.validate.templates import Templates, fit_parameter
+from truthward.run.artefact import atomic
+from truthward.study.observable import Observable
+from truthward.study.seeds import seed_for
+from truthward.unfold.generative.method import Generative
+from truthward.unfold.inputs.arrays import NOMINAL, Inputs, Replica
+from truthward.validate.parameter.templates import Templates, fit_parameter
 
 MASSES = [169.5, 171.5, 172.5, 173.5, 175.5]
 CENTRE = 172.5

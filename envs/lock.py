@@ -1,7 +1,7 @@
 """Print the lock of what is installed: the closure of requirements.in and of what pyproject.toml builds with.
 
 Called by `make lock` in an environment made of requirements.in alone. Each line says what requires the package, so that
-a changed pin reruns only the stages that use it (`truthward.environment`).
+a changed pin reruns only the stages that use it (`truthward.run.environment`).
 """
 
 import sys

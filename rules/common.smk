@@ -7,7 +7,9 @@ from pathlib import Path
 from snakemake.io import IOFile
 from snakemake.persistence.file import FilePersistence
 
-from truthward import fingerprint, kept, plugins
+from truthward.run import digests
+from truthward.run import kept
+from truthward.study import plugins
 
 # A cluster's notice that time runs out is for the trainings, which save: the Snakemakes around them must outlive it.
 signal.signal(signal.SIGUSR1, signal.SIG_IGN)
@@ -44,11 +46,11 @@ def spec(**parts):
 
 def code(rule, *kinds):
     """The `code` param: digest of the adapter, of all it can reach by imports, and of the chosen plug-ins."""
-    return fingerprint.code(Path(workflow.basedir) / "workflow" / "scripts" / f"{rule}.py", kinds)
+    return digests.code(Path(workflow.basedir) / "workflow" / "scripts" / f"{rule}.py", kinds)
 
 
 if workflow.is_main_process:
-    fingerprint.hand_over(Path(workflow.basedir) / "workflow" / "scripts")
+    digests.hand_over(Path(workflow.basedir) / "workflow" / "scripts")
 
 
 def calibrated(sample):

@@ -5,7 +5,7 @@ OUTPUTS: results/<study>/validate/stress/<method>.json, stress.{json,csv,md}, st
 """
 
 # Part of `all` where the config has a section `validate.stress`.
-STRESS = STUDY.validate_.stress or truthward.config.Stress()
+STRESS = STUDY.validate_.stress or truthward.study.config.Stress()
 
 
 rule stress_all:

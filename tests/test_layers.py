@@ -1,118 +1,90 @@
 """Imports inside the package go down only, and third-party imports stay in the layers that may have them."""
 
+from __future__ import annotations
+
 import ast
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 import truthward
-from truthward import fingerprint
+from truthward.layers import LEFT_OUT, ROOMS, SECTION, STAGES, THIRD_PARTY, USES, layer
+from truthward.study.plugins import kinds, source
 
 PACKAGE = Path(truthward.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
-
-# What a dry run loads: what no digest holds, the scheduler's own, and what stages share with it.
-LIGHT = {
-    "artefact",
-    "blocks",
-    "columns",
-    "formula",
-    "observable",
-    "plugins",
-    "strict",
-    "surrogate_options",
-    "syntax",
-    "uncertainty",
-    "variations",
-    "yaml_file",
-}
-CHECKS = {"agreement", "checks", "features", "named", "notes", "sources", "verdicts"}
-BOTTOM = {*fingerprint.LEFT_OUT, "__init__", "config", *CHECKS, *LIGHT}
-LAYERS = {
-    "events": 1,
-    "physics": 1,
-    "seeds": 1,
-    "learn": 2,
-    "models": 3,
-    "ratio": 3,
-    "plots": 5,
-    "watch": 5,
-    "doctor": 6,
-}
-SUITE = {"validate.stress", "validate.scenarios", "validate.stress_verdict"}
-NUMERICS = {"numpy", "scipy", "pandas", "pyarrow", "awkward", "vector", "uproot", "fastjet", "pythia8mc"}
-THIRD_PARTY = {
-    0: {"pydantic", "yaml"},
-    1: NUMERICS,
-    2: {"torch", "torchdiffeq", "safetensors", "numpy"},
-    3: {"torch", "zuko", "numpy", "safetensors"},
-    4: {"torch", "safetensors"} | NUMERICS,
-    5: {"matplotlib", "mplhep", "rich"} | NUMERICS,
-    6: {"rich", "torch", "yaml"},
-}
-
-
-def layer(module: str) -> int:
-    """Layer of `truthward.<module>`, given without the package's name."""
-    if module == "validate.metrics":
-        return 1
-    first = module.split(".")[0]
-    return 0 if first in BOTTOM else LAYERS.get(first, 4)
+PLUGINS = ("models", "unfold", "calibrate", "physics.generators", "events.readers")
 
 
 def name_of(path: Path) -> str:
+    """`events.table` of its file; a package's own file has the package's name, and that of all is empty."""
     parts = path.relative_to(PACKAGE).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imports_of(source: str) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(source)):
+NAMES = {name_of(path) for path in FILES}
+
+
+class Runs(ast.NodeTransformer):
+    """Leaves out what only a type checker reads."""
+
+    def visit_If(self, node: ast.If) -> ast.AST | None:
+        return None if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
+
+
+def imports_of(code: str, *, types: bool = True) -> tuple[set[str], set[str]]:
+    """Modules of the package, and top-level names of others, that a source imports, inside functions too.
+
+    types: whether what only a type checker reads is among them.
+    """
+    own, foreign = set(), set()
+    tree = ast.parse(code)
+    for node in ast.walk(tree if types else Runs().visit(tree)):
         if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
+            found = [(alias.name, "") for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "relative imports hide the layer"
-            base = node.module or ""
-            is_package = base.startswith("truthward") and (PACKAGE / "/".join(base.split(".")[1:])).is_dir()
-            found.update(f"{base}.{alias.name}" if is_package else base for alias in node.names)
-    return found
-
-
-def violations(module: str, source: str) -> list[str]:
-    own, bad = layer(module), []
-    top = module.split(".")[0]
-    for name in imports_of(source):
-        first = name.split(".")[0]
-        if first != "truthward":
-            if first not in sys.stdlib_module_names and first not in THIRD_PARTY[own]:
-                bad.append(f"{module} (layer {own}) imports {first}")
+            found = [(node.module, alias.name) for alias in node.names]
+        else:
             continue
-        other = name.removeprefix("truthward").lstrip(".") or "__init__"
-        if (
-            not (PACKAGE / other.replace(".", "/")).is_dir()
-            and not (PACKAGE / f"{other.replace('.', '/')}.py").is_file()
-        ):
-            other = other.rpartition(".")[0] or "__init__"  # A name that a package's own file defines.
-        if layer(other) > own:
-            bad.append(f"{module} (layer {own}) imports {other} (layer {layer(other)})")
-        siblings = {top, other.split(".")[0]}
-        if siblings == {"models", "ratio"}:
+        for base, name in found:
+            first, _, rest = base.partition(".")
+            if first != "truthward":
+                foreign.add(first)
+                continue
+            inside = f"{rest}.{name}".strip(".")
+            own.add(inside if inside in NAMES else rest)
+    return own, foreign
+
+
+def method_of(module: str) -> tuple[str, str] | None:
+    """Folder and kind of the plug-in that a module is a part of."""
+    for package in PLUGINS:
+        rest = module.removeprefix(f"{package}.")
+        if rest != module and (kind := rest.split(".")[0]) in kinds(package):
+            return package, kind
+    return None
+
+
+def violations(module: str, code: str) -> list[str]:
+    mine, room, bad = layer(module), module.split(".")[0], []
+    own, foreign = imports_of(code)
+    allowed = THIRD_PARTY[mine] | sys.stdlib_module_names
+    bad += [f"{module} (layer {mine}) imports {name}" for name in foreign if name not in allowed]
+    for other in own:
+        theirs, place = layer(other), other.split(".")[0]
+        if theirs > mine:
+            bad.append(f"{module} (layer {mine}) imports {other} (layer {theirs})")
+        if theirs == mine == STAGES and place != room and (room, place) not in USES:
+            bad.append(f"{module} imports {other}: stages meet in tables of events alone")
+        if {room, place} == {"models", "ratio"}:
             bad.append(f"{module} imports {other}: models and ratio do not know each other")
-        if top == "validate" and other.split(".")[0] == "unfold" and module not in SUITE:
-            bad.append(f"{module} imports {other}: the stress suite alone calls methods")
-        is_method = top in ("models", "unfold", "calibrate") and "." in module
-        is_sibling = is_method and other.startswith(f"{top}.") and (PACKAGE / f"{other.replace('.', '/')}.py").is_file()
-        if is_sibling and defines_method(other) and other != module:
-            bad.append(f"{module} imports its sibling method {other}")
+        one, two = method_of(module), method_of(other)
+        if two and one != two:
+            bad.append(f"{module} imports {other}, of a plug-in that only the config may choose")
     return bad
-
-
-def defines_method(module: str) -> bool:
-    from truthward.plugins import kinds
-
-    package, kind = module.rsplit(".", 1)
-    return kind in kinds(package)
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
@@ -121,18 +93,43 @@ def test_imports_go_down(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "source"),
+    ("module", "code"),
     [
         ("events.table", "import torch"),
         ("learn.fit", "from truthward.models import flow_matching"),
-        ("config", "def f():\n    import numpy"),
+        ("study.config", "def f():\n    import numpy"),
+        ("unfold.section", "import numpy"),
         ("models.flow_matching", "from truthward.ratio.classifier import Classifier"),
-        ("unfold.omnifold", "from truthward.unfold.ibu import Ibu"),
-        ("validate.method", "from truthward.unfold.base import unfold_all"),
+        ("unfold.omnifold.method", "from truthward.unfold.ibu import Ibu"),
+        ("unfold.inputs.arrays", "from truthward.unfold.omnifold import chain"),
+        ("publish.hepdata", "from truthward.validate import metrics"),
     ],
 )
-def test_violations_are_found(module: str, source: str) -> None:
-    assert violations(module, source)
+def test_violations_are_found(module: str, code: str) -> None:
+    assert violations(module, code)
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = {name_of(path): imports_of(path.read_text(encoding="utf-8"), types=False)[0] for path in FILES}
+    try:
+        order = [*TopologicalSorter(graph).static_order()]
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+    assert NAMES - set(order) == set()
+
+
+def test_the_list_of_rooms_is_that_of_the_folders() -> None:
+    found = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
+    assert found - {"__init__"} == set(ROOMS)
+    assert {name for pair in USES for name in pair} <= set(ROOMS)
+    assert [name for name in LEFT_OUT if name not in NAMES] == []
+    assert any(name.endswith(f".{SECTION}") for name in NAMES)
+
+
+def test_every_plug_in_has_a_file() -> None:
+    for package in PLUGINS:
+        assert kinds(package), package
+        assert all(source(package, kind).is_file() for kind in kinds(package))
 
 
 def test_no_file_is_too_long() -> None:

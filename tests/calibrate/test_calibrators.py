@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from truthward import plugins
 from truthward.calibrate.closure import pulls
 from truthward.errors import InputError
 from truthward.learn import checkpoint
-from truthward.provenance import Record
+from truthward.run.provenance import Record
+from truthward.study import plugins
 
 KINDS = plugins.kinds("calibrate")
 FEATURES = {"features": ["jet_pt", "m"], "log_features": [], "target": "jet_pt", "scales": ["jet_pt"]}

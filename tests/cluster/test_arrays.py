@@ -7,7 +7,7 @@ from tests.cluster.conftest import SUBMIT
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
 
 SNAKEFILE = """
-from truthward.array_task import become_own_job
+from truthward.run.array_task import become_own_job
 
 become_own_job()
 

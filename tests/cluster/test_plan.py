@@ -11,7 +11,7 @@ MADE = "results/tiny/simulate/pseudodata/0.root"
 
 def test_a_node_with_another_python_makes_nothing(clone) -> None:
     # The job reads the workflow again, with this source: its params agree with it whatever the scheduler saw.
-    clone.edit("src/truthward/fingerprint.py", 'python = f"', 'python = "9." * ("SLURM_JOB_ID" in os.environ) + f"')
+    clone.edit("src/truthward/run/digests.py", 'python = f"', 'python = "9." * ("SLURM_JOB_ID" in os.environ) + f"')
     done = clone.call(MADE, *SUBMIT, "--retries", "0", "--configfile", "study.yaml", timeout=1500)
     assert done.returncode != 0
     log = clone.path("results/tiny/logs/simulate/pseudodata.0.log").read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from rich.console import Console
 from tests.cluster.conftest import Submitter
 from tests.cluster.slurm import Cluster, rows
 from tests.workflow.conftest import Clone, new_clone
-from truthward.watch import view
+from truthward.cli.watch import view
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import uproot
 
-from truthward.observable import Observable
-from truthward.provenance import Record
+from truthward.run.provenance import Record
+from truthward.study.observable import Observable
 
 
 @pytest.fixture

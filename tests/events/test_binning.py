@@ -7,7 +7,7 @@ import pytest
 
 from truthward.events.binning import own_edges, published_edges, rank
 from truthward.events.families import Histogram, RankWarning, family
-from truthward.observable import Observable
+from truthward.study.observable import Observable
 
 DECLARED = {"name": "w", "range": (0.0, 0.6), "bins": 50}
 

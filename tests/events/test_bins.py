@@ -13,15 +13,15 @@ from pydantic import ValidationError
 import truthward
 from truthward.events.bins import bin_of, binned, cell_of, extended
 from truthward.events.families import family
-from truthward.events.summary import summarise
 from truthward.events.table import EventTable, write_table
 from truthward.events.unfolded import Unfolded, write_unfolded
-from truthward.observable import Observable
+from truthward.ingest.summary import summarise
+from truthward.study.observable import Observable
 from truthward.unfold.ibu import _sums
-from truthward.unfold.stopping import Bins
+from truthward.unfold.stop.rules import Bins
 from truthward.validate.distances import Counts, unfolded_histogram
-from truthward.validate.progress import _filled
-from truthward.validate.refold import Response
+from truthward.validate.method.progress import _filled
+from truthward.validate.method.refold import Response
 
 TENTHS = Observable(name="z", range=(0.0, 1.0), bins=10)
 

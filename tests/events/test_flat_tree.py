@@ -11,8 +11,8 @@ from truthward.errors import ConfigError, InputError
 from truthward.events.contract import Batch
 from truthward.events.identity import combine
 from truthward.events.readers.flat_tree import FlatTree
-from truthward.events.select import Selection
-from truthward.plugins import build, schema
+from truthward.ingest.select import Selection
+from truthward.study.plugins import build, schema
 
 BOTH = ("truth", "reco")
 

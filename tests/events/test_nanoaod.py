@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from truthward.errors import InputError
-from truthward.events.ingest import ingest
 from truthward.events.readers.nanoaod import Nanoaod, _nearest
 from truthward.events.table import EventTable
-from truthward.plugins import schema
+from truthward.ingest.stage import ingest
+from truthward.study.plugins import schema
 
 OPEN = {"reco_pt_min": 0.0, "truth_eta_max": 99.0, "reco_eta_max": 99.0}
 

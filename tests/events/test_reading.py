@@ -11,11 +11,11 @@ import pytest
 import uproot
 
 from truthward.errors import ConfigError, InputError
-from truthward.events.ingest import ingest
 from truthward.events.readers.flat_tree import FlatTree
 from truthward.events.readers.nanoaod import Nanoaod
 from truthward.events.root import opened
 from truthward.events.table import EventTable
+from truthward.ingest.stage import ingest
 
 BOTH = ("truth", "reco")
 MAP = {"truth_m": "truth_m", "reco_m": "reco_m"}

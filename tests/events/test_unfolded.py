@@ -14,7 +14,7 @@ from truthward.events import unfolded_write
 from truthward.events.families import FAMILIES as FAMILIES_KNOWN
 from truthward.events.families import Family, Histogram, RankWarning, end_to_end, family, weight_columns
 from truthward.events.unfolded import Unfolded, gather, write_unfolded
-from truthward.provenance import Record
+from truthward.run.provenance import Record
 
 FAMILIES = {"data_bootstrap": family("data_bootstrap", 3), "systematic:scale": family("systematic:scale", 1)}
 EDGES = np.linspace(0.0, 1.0, 6)

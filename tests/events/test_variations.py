@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from truthward.errors import ConfigError, InputError
-from truthward.events.ingest import ingest
 from truthward.events.readers.flat_tree import FlatTree
 from truthward.events.table import EventTable, write_table
+from truthward.ingest.stage import ingest
 
 JES = {"jes": {"kind": "shifted", "replicas": 2}, "scale": {"kind": "weight", "replicas": 2}}
 

@@ -16,21 +16,22 @@ import numpy as np
 import torch
 import uproot
 
-from truthward import checks, checksums
-from truthward.artefact import read_json, sha256, write_json
 from truthward.errors import CorruptError
-from truthward.events import sums
 from truthward.events.families import family, weight_columns
 from truthward.events.readers.flat_tree import FlatTree
 from truthward.events.readers.nanoaod import Nanoaod
 from truthward.events.table import EventTable, write_table
 from truthward.events.unfolded import Unfolded, gather, write_unfolded
+from truthward.ingest import sums
 from truthward.learn import checkpoint
 from truthward.learn.fit import Settings, fit
 from truthward.learn.nets import MLP, seeded
-from truthward.observable import Observable
-from truthward.provenance import Record
 from truthward.publish import publish, verify
+from truthward.run import checksums
+from truthward.run.artefact import read_json, sha256, write_json
+from truthward.run.provenance import Record
+from truthward.study import checks
+from truthward.study.observable import Observable
 from truthward.validate import two_sample
 
 ROOT = Path(__file__).parents[2]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from truthward.errors import ConfigError, InputError
 from truthward.events.expression import Expression
-from truthward.syntax import DEEPEST, LONGEST
+from truthward.study.syntax import DEEPEST, LONGEST
 
 QUICK = settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 X = np.array([-3.0, -0.5, 0.0, 0.25, 2.0, 1e6])

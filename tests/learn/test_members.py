@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from truthward import plugins
 from truthward.learn.fit import Settings
 from truthward.learn.members import train_members
 from truthward.learn.replicas import Stack
-from truthward.uncertainty import Uncertainty
+from truthward.study import plugins
+from truthward.study.uncertainty import Uncertainty
 
 EVENTS = 200
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from truthward import plugins
 from truthward.errors import ConfigError
 from truthward.learn.fit import Settings, fit
 from truthward.learn.nets import seeded
 from truthward.learn.replicas import Stack
 from truthward.learn.variational import Variational
+from truthward.study import plugins
 
 FEATURES, NOISE, PRIOR = 3, 0.7, 0.8
 

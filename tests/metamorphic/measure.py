@@ -9,8 +9,8 @@ import torch
 from scipy.stats import norm
 
 from tests.metamorphic.transformations import ATOM, BINS, COPY, REFERENCES, TRANSFORMATIONS, Columns, Toy, toy
-from truthward import plugins
-from truthward.unfold.base import NOMINAL
+from truthward.study import plugins
+from truthward.unfold.inputs.arrays import NOMINAL
 from truthward.validate.two_sample import two_sample_test
 
 GENERATIVE = {

@@ -27,8 +27,8 @@ from tests.metamorphic.measure import (
     without_atoms,
 )
 from tests.metamorphic.transformations import BINS, FEW, TRANSFORMATIONS, toy
-from truthward import plugins
 from truthward.learn.quantile import QuantileTransform
+from truthward.study import plugins
 
 KINDS = plugins.kinds("unfold")
 OTHERS = [m for m in plugins.kinds("models") if m != METHODS["generative"]["model"]["kind"]]

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from truthward.observable import Observable
 from truthward.physics.generators.gaussian import Gaussian
-from truthward.unfold.base import Inputs
+from truthward.study.observable import Observable
+from truthward.unfold.inputs.arrays import Inputs
 
 Columns = Mapping[str, np.ndarray]
 LOW, HIGH, BINS = -4.0 - 2.0**-5, 4.0 - 2.0**-5, 8

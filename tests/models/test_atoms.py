@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from truthward import plugins
 from truthward.learn.fit import Settings, fit
 from truthward.learn.nets import seeded
 from truthward.learn.quantile import QuantileTransform
+from truthward.study import plugins
 
 KINDS = plugins.kinds("models")
 ATOM = 0.0

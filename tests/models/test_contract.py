@@ -8,13 +8,13 @@ from functools import cache
 import pytest
 import torch
 
-from truthward import plugins
 from truthward.errors import ConfigError
 from truthward.learn import checkpoint
 from truthward.learn.fit import Settings, fit
 from truthward.learn.nets import seeded
 from truthward.learn.replicas import Stack
 from truthward.models.base import GenerativeModel
+from truthward.study import plugins
 
 KINDS = plugins.kinds("models")
 pytestmark = pytest.mark.parametrize("kind", KINDS)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from truthward.events.table import EventTable, write_table
-from truthward.provenance import Record
+from truthward.run.provenance import Record
 
 SLOPE, RESPONSE = 0.5, 0.5
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from truthward.artefact import read_json
 from truthward.errors import InputError
 from truthward.events.table import EventTable, write_table
-from truthward.observable import Observable
 from truthward.physics.generators.gaussian import Gaussian
-from truthward.provenance import Record
+from truthward.run.artefact import read_json
+from truthward.run.provenance import Record
+from truthward.study.observable import Observable
 from truthward.systematics.sample import CATEGORIES
 from truthward.systematics.stage import vary
 

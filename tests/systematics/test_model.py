@@ -8,8 +8,8 @@ import pytest
 from tests.systematics.conftest import RESPONSE, SLOPE
 from truthward.errors import InputError
 from truthward.events.table import EventTable, write_table
-from truthward.observable import Observable
-from truthward.provenance import Record
+from truthward.run.provenance import Record
+from truthward.study.observable import Observable
 from truthward.systematics.sample import shared_columns
 from truthward.systematics.stage import vary
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from truthward.observable import Observable
 from truthward.physics.generators.gaussian import Gaussian
-from truthward.unfold.base import Inputs
+from truthward.study.observable import Observable
+from truthward.unfold.inputs.arrays import Inputs
 
 MEAN, WIDTH = 0.3, 1.15
 

@@ -6,9 +6,9 @@ import pytest
 
 from truthward.errors import InputError
 from truthward.events.table import EventTable, write_table
-from truthward.observable import Observable
-from truthward.provenance import Record
-from truthward.unfold.arrays import Inputs, Replica
+from truthward.run.provenance import Record
+from truthward.study.observable import Observable
+from truthward.unfold.inputs.arrays import Inputs, Replica
 
 
 @pytest.fixture

@@ -8,19 +8,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from truthward import plugins
 from truthward.errors import ConfigError, InputError
 from truthward.events.table import EventTable, write_table
 from truthward.events.unfolded import Unfolded, gather
-from truthward.features import levels_of
-from truthward.observable import Observable
+from truthward.events.weights import effective_size, largest_over_mean
 from truthward.physics.generators.gaussian import Gaussian
-from truthward.provenance import Record
-from truthward.unfold import streamed
-from truthward.unfold.arrays import effective_size, largest_over_mean
-from truthward.unfold.base import NOMINAL, Inputs, Replica, replicas_of, unfold_nominal, unfold_part
-from truthward.unfold.streamed import Blocks
-from truthward.unfold.totals import added, refuse, totals
+from truthward.run.provenance import Record
+from truthward.study import plugins
+from truthward.study.features import levels_of
+from truthward.study.observable import Observable
+from truthward.unfold.inputs import streamed
+from truthward.unfold.inputs.arrays import NOMINAL, Inputs, Replica
+from truthward.unfold.inputs.streamed import Blocks
+from truthward.unfold.inputs.totals import added, refuse, totals
+from truthward.unfold.stage import replicas_of, unfold_nominal, unfold_part
 
 # As small as each method can be; a new one is tested with its defaults.
 SMALL = {

@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 
 from truthward.physics.generators.gaussian import Gaussian
-from truthward.unfold.base import NOMINAL, Inputs, Unfolder
-from truthward.unfold.generative import Generative
+from truthward.unfold.contract import Unfolder
+from truthward.unfold.generative.method import Generative
 from truthward.unfold.ibu import Ibu
-from truthward.unfold.omnifold import Omnifold
+from truthward.unfold.inputs.arrays import NOMINAL, Inputs
+from truthward.unfold.omnifold.method import Omnifold
 
 LIMIT, FAILS = 4.0, 8.0
 EVENTS, SIMULATED = 8000, 24000

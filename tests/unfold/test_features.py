@@ -7,12 +7,13 @@ import pytest
 
 from truthward.errors import ConfigError, InputError
 from truthward.events.table import EventTable, write_table
-from truthward.observable import Observable
-from truthward.plugins import build
-from truthward.provenance import Record
-from truthward.unfold import streamed
-from truthward.unfold.base import NOMINAL, Inputs, Replica, unfold_all
-from truthward.unfold.streamed import Blocks
+from truthward.run.provenance import Record
+from truthward.study.observable import Observable
+from truthward.study.plugins import build
+from truthward.unfold.inputs import streamed
+from truthward.unfold.inputs.arrays import NOMINAL, Inputs, Replica
+from truthward.unfold.inputs.streamed import Blocks
+from truthward.unfold.stage import unfold_all
 
 OBSERVABLES = [Observable(name="x", range=(-4.0, 4.0), bins=16)]
 FEATURES = {"reco": ["f", "noise"], "truth": ["h"]}

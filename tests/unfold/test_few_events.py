@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from truthward.errors import DivergedError, InputError
-from truthward.plugins import build
-from truthward.unfold.base import NOMINAL, Replica, unfold_all
+from truthward.study.plugins import build
+from truthward.unfold.inputs.arrays import NOMINAL, Replica
+from truthward.unfold.stage import unfold_all
 
 SMALL = {"kind": "omnifold", "iterations": 3, "epochs": 5, "later_epochs": 3, "width": 16, "batch_size": 256}
 REPLICAS = [Replica(family, i) for family in ("data_bootstrap", "mc_bootstrap") for i in range(5)]
@@ -37,7 +38,7 @@ def test_a_response_that_is_not_finite_says_how_it_is_trained(toy, monkeypatch):
     def overflow(*_):
         raise DivergedError("18 of 53333 ratios are not finite")
 
-    monkeypatch.setattr("truthward.unfold.omnifold_chain.finite_ratio", overflow)
+    monkeypatch.setattr("truthward.unfold.omnifold.chain.finite_ratio", overflow)
     with pytest.raises(DivergedError, match=r"18 of 53333 ratios are not finite.*set `replicas: training`"):
         build("unfold", SMALL).unfold(inputs, REPLICAS, seed=1, nominal=nominal.trained)
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from truthward.errors import DivergedError
-from truthward.observable import Observable
 from truthward.physics.generators.gaussian import Gaussian
-from truthward.unfold.base import NOMINAL, Inputs, Replica
+from truthward.study.observable import Observable
 from truthward.unfold.ibu import Bins, Ibu, _Counts
+from truthward.unfold.inputs.arrays import NOMINAL, Inputs, Replica
 
 
 def unfolded(inputs, replicas=(NOMINAL,), **options):

@@ -10,13 +10,13 @@ from truthward.events.families import family
 from truthward.events.table import EventTable, write_table
 from truthward.events.unfolded import Unfolded, gather
 from truthward.learn.checkpoint import load_arrays
-from truthward.observable import Observable
-from truthward.plugins import build
-from truthward.provenance import Record
-from truthward.seeds import seed_for
-from truthward.unfold.arrays import NOMINAL, Inputs, Replica
-from truthward.unfold.base import unfold_all, unfold_nominal, unfold_part
-from truthward.unfold.streamed import Blocks
+from truthward.run.provenance import Record
+from truthward.study.observable import Observable
+from truthward.study.plugins import build
+from truthward.study.seeds import seed_for
+from truthward.unfold.inputs.arrays import NOMINAL, Inputs, Replica
+from truthward.unfold.inputs.streamed import Blocks
+from truthward.unfold.stage import unfold_all, unfold_nominal, unfold_part
 
 OBSERVABLES = [Observable(name="x0", range=(-4.0, 4.0), bins=16)]
 EVENTS, PRIOR, HIDDEN = 6000, 0.4, 0.6

@@ -8,11 +8,12 @@ import pytest
 from truthward.errors import ConfigError, InputError
 from truthward.events.families import family
 from truthward.events.table import EventTable, write_table
-from truthward.observable import Observable
 from truthward.physics.generators.gaussian import Gaussian
-from truthward.plugins import build
-from truthward.provenance import Record
-from truthward.unfold.base import NOMINAL, Inputs, Replica, unfold_all
+from truthward.run.provenance import Record
+from truthward.study.observable import Observable
+from truthward.study.plugins import build
+from truthward.unfold.inputs.arrays import NOMINAL, Inputs, Replica
+from truthward.unfold.stage import unfold_all
 
 OBSERVABLES = [Observable(name="x0", range=(-4.0, 4.0), bins=16)]
 SHIFT = 0.25

@@ -11,8 +11,8 @@ import pytest
 
 from truthward.events.table import write_table
 from truthward.events.unfolded import family, weight_columns, write_unfolded
-from truthward.observable import Observable
-from truthward.provenance import Record
+from truthward.run.provenance import Record
+from truthward.study.observable import Observable
 
 OBSERVABLES = [
     Observable(name="x", range=(-3.0, 3.0), bins=20),

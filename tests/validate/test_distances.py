@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from truthward.events.unfolded import Unfolded, family, weight_columns, write_unfolded
-from truthward.observable import Observable
-from truthward.provenance import Record
+from truthward.run.provenance import Record
+from truthward.study.observable import Observable
 from truthward.validate import distances, metrics
 from truthward.validate.distances import Counts
 from truthward.validate.events import Events

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from truthward.artefact import read_json
 from truthward.errors import InputError
 from truthward.learn.checkpoint import save_arrays
-from truthward.provenance import Record
+from truthward.run.artefact import read_json
+from truthward.run.provenance import Record
 from truthward.validate.flags import SMALL_P
 from truthward.validate.posterior import distance_ranks, ranks, uniformity, validate_posterior
 

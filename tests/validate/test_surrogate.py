@@ -9,9 +9,9 @@ import pytest
 
 from truthward.errors import InputError
 from truthward.events.table import EventTable, write_table
-from truthward.observable import Observable
-from truthward.provenance import Record
-from truthward.validate.method import validate_method
+from truthward.run.provenance import Record
+from truthward.study.observable import Observable
+from truthward.validate.method.stage import validate_method
 from truthward.validate.surrogate import validate_surrogate
 from truthward.validate.table import compare
 

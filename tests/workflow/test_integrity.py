@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from truthward import kept
-from truthward.artefact import read_json, sha256
+from truthward.run import kept
+from truthward.run.artefact import read_json, sha256
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 

@@ -37,7 +37,7 @@ def test_files_that_are_not_there_are_named(empty) -> None:
 
 def test_a_job_with_other_code_than_the_schedulers_exits(empty) -> None:
     old = "hexdigest()[:16]"
-    empty.edit("src/truthward/fingerprint.py", old, f'{old} + __import__("uuid").uuid4().hex')
+    empty.edit("src/truthward/run/digests.py", old, f'{old} + __import__("uuid").uuid4().hex')
     done = empty.call("results/tiny/simulate/pseudodata/0.root", "--cores", "1", "--configfile", "study.yaml")
     assert done.returncode != 0
     log = empty.path("results/tiny/logs/simulate/pseudodata.0.log").read_text()
@@ -56,7 +56,7 @@ def test_a_job_on_a_machine_with_other_source_exits(empty) -> None:
         "--configfile",
         "study.yaml",
     )
-    found = empty.call(*words, environment={"TRUTHWARD_PLAN": '{"seeds.py": "0123abcd"}'})
+    found = empty.call(*words, environment={"TRUTHWARD_PLAN": '{"study/seeds.py": "0123abcd"}'})
     assert found.returncode != 0
     log = empty.path("results/tiny/logs/simulate/pseudodata.0.log").read_text()
     assert "StaleError: rule simulate: not what the scheduler planned with: truthward (" in log

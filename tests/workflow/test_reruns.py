@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests.test_layers import layer
-from truthward.checksums import beside, verify
+from truthward.run.checksums import beside, verify
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 
@@ -79,7 +79,11 @@ def test_code_of_a_model_reruns_what_uses_it(fork) -> None:
 
 
 def test_comments_and_docstrings_rerun_nothing(fork) -> None:
-    for name in ("src/truthward/unfold/omnifold.py", "src/truthward/learn/fit.py", "workflow/scripts/simulate.py"):
+    for name in (
+        "src/truthward/unfold/omnifold/method.py",
+        "src/truthward/learn/fit.py",
+        "workflow/scripts/simulate.py",
+    ):
         path = fork.path(name)
         path.write_text("# A comment.\n" + re.sub(r'"""', '"""Said otherwise. ', path.read_text(), count=1))
     assert fork.planned() == set()
@@ -92,7 +96,7 @@ def test_code_of_an_adapter_reruns_its_rule(fork) -> None:
 
 
 def test_a_figures_code_trains_nothing(fork) -> None:
-    with fork.path("src/truthward/plots/style.py").open("a") as file:
+    with fork.path("src/truthward/report/style.py").open("a") as file:
         file.write("\n\nANOTHER = 1\n")
     assert all("figures" in p or p == "report/summary.png" for p in fork.planned())
 
@@ -100,10 +104,10 @@ def test_a_figures_code_trains_nothing(fork) -> None:
 @pytest.mark.parametrize(
     ("name", "old", "new", "which"),
     [
-        ("observable.py", "* i / bins)", "* i / bins + 0)", "what has bins"),
-        ("blocks.py", "BLOCK = 1000", "BLOCK = 999", "all events"),
-        ("config.py", "return {name: n for name, n", "return {name: n + 1 for name, n", "what has replicas"),
-        ("yaml_file.py", "width=1000", "width=80", "the publication"),
+        ("study/observable.py", "* i / bins)", "* i / bins + 0)", "what has bins"),
+        ("simulate/section.py", "BLOCK = 1000", "BLOCK = 999", "all events"),
+        ("study/config.py", "return {name: n for name, n", "return {name: n + 1 for name, n", "what has replicas"),
+        ("publish/yaml_file.py", "width=1000", "width=80", "the publication"),
     ],
 )
 def test_what_decides_a_result_reruns_it_wherever_it_stands(fork, name: str, old: str, new: str, which: str) -> None:
@@ -169,7 +173,7 @@ def test_a_dry_run_loads_nothing_heavy(empty) -> None:
     assert "EXIT 0 []" in done.stdout
     # Snakemake's plug-in for SLURM imports pandas itself; of this package nothing is loaded that could.
     own = next(line.split()[1:] for line in done.stdout.splitlines() if line.startswith("OWN"))
-    assert {"config", "checks", "fingerprint"} <= set(own)
+    assert {"study.config", "study.checks", "run.digests"} <= set(own)
     assert [name for name in own if layer(name) > 0] == []
 
 

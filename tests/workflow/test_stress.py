@@ -31,7 +31,7 @@ def test_a_method_reruns_its_own_stress(fork) -> None:
     fork.study(lambda s: s["unfold"]["methods"].update(another={"kind": "ibu", "purity": 0.4}))
     assert fork.planned("stress_all") == SUITE | {"validate/stress/another.json"}
     fork.study(lambda s: s["unfold"]["methods"].pop("another"))
-    with fork.path("src/truthward/unfold/omnifold.py").open("a") as file:
+    with fork.path("src/truthward/unfold/omnifold/method.py").open("a") as file:
         file.write("\n\nANOTHER = 1\n")
     assert fork.planned("stress_all") == set()
     with fork.path("src/truthward/unfold/ibu.py").open("a") as file:

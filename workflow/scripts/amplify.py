@@ -1,6 +1,6 @@
 """The chunks of an amplified sample gathered, and what it is worth."""
 
-from truthward.job import Job
+from truthward.run.job import Job
 
 with Job(snakemake) as job:
     from truthward.amplify.stage import amplify_stage

@@ -1,6 +1,6 @@
 """One chunk of a sample drawn beyond the surrogate's training statistics."""
 
-from truthward.job import Job
+from truthward.run.job import Job
 
 with Job(snakemake) as job:
     from truthward.amplify.stage import draw_chunk

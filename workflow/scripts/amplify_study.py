@@ -1,10 +1,10 @@
 """How far beyond its training statistics the surrogate's kind of model may be sampled, on a known target."""
 
-from truthward.job import Job
+from truthward.run.job import Job
 
 with Job(snakemake) as job:
     from truthward.amplify.study import study_stage
-    from truthward.uncertainty import Uncertainty
+    from truthward.study.uncertainty import Uncertainty
 
     study_stage(
         job.spec["model"],

@@ -1,10 +1,10 @@
 """The jet's response learned, judged on held-out events, and applied to simulation and data."""
 
-from truthward.job import Job
+from truthward.run.job import Job
 
 with Job(snakemake) as job:
-    from truthward.calibrate.apply import calibrate
-    from truthward.observable import observables_from
+    from truthward.calibrate.stage import calibrate
+    from truthward.study.observable import observables_from
 
     others = zip(job.spec["alternatives"], job.input.alternatives, job.output.alternatives, strict=True)
     calibrate(

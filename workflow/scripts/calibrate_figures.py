@@ -1,11 +1,11 @@
 """Closure and pulls of the calibration."""
 
-from truthward.job import Job
+from truthward.run.job import Job
 
 with Job(snakemake) as job:
-    from truthward.artefact import read_json
-    from truthward.plots.inputs import closure, pulls
-    from truthward.plots.style import save
+    from truthward.report.inputs import closure, pulls
+    from truthward.report.style import save
+    from truthward.run.artefact import read_json
 
     summary = read_json(job.input[0])
     save(closure(summary), job.output.closure, job.record, label=job.spec["label"])

@@ -1,13 +1,13 @@
 """The fitted parameter of all methods, and the spectra that it was fitted to."""
 
-from truthward.job import Job
+from truthward.run.job import Job
 
 with Job(snakemake) as job:
-    from truthward.artefact import read_json
     from truthward.events.families import stated_as
-    from truthward.observable import observables_from
-    from truthward.plots.fit import fitted
-    from truthward.plots.style import save
+    from truthward.report.parameter import fitted
+    from truthward.report.style import save
+    from truthward.run.artefact import read_json
+    from truthward.study.observable import observables_from
 
     observables = {o.name: o for o in observables_from(job.spec["observables"])}
     found = [read_json(path) for path in job.input]

@@ -1,12 +1,12 @@
 """Whether the samples can be unfolded as they are; what may be right and looks odd is a flag."""
 
-from truthward.job import Job
+from truthward.run.job import Job
 
 with Job(snakemake) as job:
-    from truthward.artefact import write_json
-    from truthward.events.sanity import examine
     from truthward.events.table import EventTable
-    from truthward.observable import observables_from
+    from truthward.ingest.sanity import examine
+    from truthward.run.artefact import write_json
+    from truthward.study.observable import observables_from
 
     names, observables = job.spec["samples"], observables_from(job.spec["observables"])
     simulation, data = EventTable(job.input.simulation), EventTable(job.input.data)

@@ -1,12 +1,12 @@
 """Detector level: data over simulation, and the response."""
 
-from truthward.job import Job
+from truthward.run.job import Job
 
 with Job(snakemake) as job:
-    from truthward.artefact import read_json
-    from truthward.observable import observables_from
-    from truthward.plots.inputs import data_over_simulation, response
-    from truthward.plots.style import save
+    from truthward.report.inputs import data_over_simulation, response
+    from truthward.report.style import save
+    from truthward.run.artefact import read_json
+    from truthward.study.observable import observables_from
 
     summary, observables = read_json(job.input[0]), observables_from(job.spec["observables"])
     save(data_over_simulation(summary, observables), job.output.data, job.record, label=job.spec["label"])

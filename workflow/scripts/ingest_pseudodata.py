@@ -1,11 +1,11 @@
 """Pseudo-data: events at reco level in one table, their truth in another."""
 
-from truthward.job import Job
+from truthward.run.job import Job
 
 with Job(snakemake) as job:
-    from truthward.events.ingest import ingest
-    from truthward.observable import observables_from
-    from truthward.plugins import build
+    from truthward.ingest.stage import ingest
+    from truthward.study.observable import observables_from
+    from truthward.study.plugins import build
 
     ingest(
         build("events.readers", {**job.spec["read"], "files": list(job.input.files)}),

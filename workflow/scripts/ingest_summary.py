@@ -1,14 +1,14 @@
 """Response, efficiency, fakes, and data over simulation; with the flags of the samples."""
 
-from truthward.job import Job
+from truthward.run.job import Job
 
 with Job(snakemake) as job:
     from logging import getLogger
 
-    from truthward.artefact import read_json, write_json
-    from truthward.events.summary import summarise
     from truthward.events.table import EventTable
-    from truthward.observable import observables_from
+    from truthward.ingest.summary import summarise
+    from truthward.run.artefact import read_json, write_json
+    from truthward.study.observable import observables_from
 
     for note in job.spec["notes"]:
         getLogger("truthward.ingest").warning(note)

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from truthward.job import Job
+from truthward.run.job import Job
 
 with Job(snakemake) as job:
-    from truthward.artefact import read_json
-    from truthward.observable import observables_from
     from truthward.publish import publish
+    from truthward.run.artefact import read_json
+    from truthward.study.observable import observables_from
 
     entry = job.spec["publish"]
     publish(

@@ -1,12 +1,12 @@
 """The page that a physicist understands in a minute."""
 
-from truthward.job import Job
+from truthward.run.job import Job
 
 with Job(snakemake) as job:
-    from truthward.artefact import read_json
-    from truthward.observable import observables_from
-    from truthward.plots.page import summary_page
-    from truthward.plots.style import save
+    from truthward.report.page import summary_page
+    from truthward.report.style import save
+    from truthward.run.artefact import read_json
+    from truthward.study.observable import observables_from
 
     validated = {name: read_json(path) for name, path in zip(job.spec["methods"], job.input.methods, strict=True)}
     observables = observables_from(job.spec["observables"])

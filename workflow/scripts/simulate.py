@@ -1,10 +1,10 @@
 """One chunk of simulated collisions."""
 
-from truthward.job import Job
+from truthward.run.job import Job
 
 with Job(snakemake) as job:
-    from truthward.physics.simulate import simulate
-    from truthward.plugins import build
+    from truthward.simulate.stage import simulate
+    from truthward.study.plugins import build
 
     simulate(
         build("physics.generators", job.spec["generate"]),

@@ -1,10 +1,10 @@
 """One method unfolds every stress scenario."""
 
-from truthward.job import Job
+from truthward.run.job import Job
 
 with Job(snakemake) as job:
-    from truthward.observable import observables_from
-    from truthward.validate.stress import stress
+    from truthward.study.observable import observables_from
+    from truthward.validate.stress.stage import stress
 
     stress(
         job.spec["method"],

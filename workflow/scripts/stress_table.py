@@ -1,9 +1,9 @@
 """All methods and scenarios in one table."""
 
-from truthward.job import Job
+from truthward.run.job import Job
 
 with Job(snakemake) as job:
-    from truthward.validate.stress_table import summarise
+    from truthward.validate.stress.table import summarise
 
     summarise(
         dict(zip(job.spec["methods"], job.input, strict=True)),

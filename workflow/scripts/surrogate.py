@@ -1,11 +1,11 @@
 """A generative model of (truth, reco) trained on the simulation, and a sample of it."""
 
-from truthward.job import Job
+from truthward.run.job import Job
 
 with Job(snakemake) as job:
-    from truthward.observable import observables_from
-    from truthward.surrogate import surrogate_stage
-    from truthward.surrogate_options import Surrogate
+    from truthward.study.observable import observables_from
+    from truthward.surrogate.section import Surrogate
+    from truthward.surrogate.stage import surrogate_stage
 
     training = dict(Surrogate(**job.spec["training"]))
     del training["models"]

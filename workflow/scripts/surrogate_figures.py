@@ -1,12 +1,12 @@
 """Marginals of a surrogate beside its simulation."""
 
-from truthward.job import Job
+from truthward.run.job import Job
 
 with Job(snakemake) as job:
-    from truthward.artefact import read_json
-    from truthward.observable import observables_from
-    from truthward.plots.models import marginals
-    from truthward.plots.style import save
+    from truthward.report.models import marginals
+    from truthward.report.style import save
+    from truthward.run.artefact import read_json
+    from truthward.study.observable import observables_from
 
     observables = observables_from(job.spec["observables"])
     save(

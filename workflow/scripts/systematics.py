@@ -1,10 +1,10 @@
 """The simulation with the weights of all that it may have wrong."""
 
-from truthward.job import Job
+from truthward.run.job import Job
 
 with Job(snakemake) as job:
     from truthward.events.table import EventTable
-    from truthward.observable import observables_from
+    from truthward.study.observable import observables_from
     from truthward.systematics.stage import vary
 
     data = job.input.get("data")

@@ -1,6 +1,6 @@
 """The parts of a method gathered into one complete unfolded sample."""
 
-from truthward.job import Job
+from truthward.run.job import Job
 
 with Job(snakemake) as job:
     from truthward.events.unfolded import gather

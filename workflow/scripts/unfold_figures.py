@@ -1,15 +1,15 @@
 """Diagnostics of an unfolding over its iterations, its uncertainties by family, and correlations between bins."""
 
-from truthward.job import Job
+from truthward.run.job import Job
 
 with Job(snakemake) as job:
     from truthward.events.binning import published_histogram
     from truthward.events.families import end_to_end, stated_as
     from truthward.events.unfolded import Unfolded
-    from truthward.observable import observables_from
-    from truthward.plots.results import correlation
-    from truthward.plots.style import save
-    from truthward.plots.unfolding import breakdown, iterations
+    from truthward.report.results import correlation
+    from truthward.report.style import save
+    from truthward.report.unfolding import breakdown, iterations
+    from truthward.study.observable import observables_from
 
     unfolded = Unfolded(job.input[0])
     save(iterations(unfolded.metadata), job.output.iterations, job.record, label=job.spec["label"])

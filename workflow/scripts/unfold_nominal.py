@@ -1,10 +1,10 @@
 """The nominal unfolding of a method, and what its replicas start from."""
 
-from truthward.job import Job
+from truthward.run.job import Job
 
 with Job(snakemake) as job:
-    from truthward.observable import observables_from
-    from truthward.unfold.base import unfold_nominal
+    from truthward.study.observable import observables_from
+    from truthward.unfold.stage import unfold_nominal
 
     unfold_nominal(
         entry=job.spec["method"],

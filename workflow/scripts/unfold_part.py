@@ -1,10 +1,10 @@
 """One job's share of a method's replicas."""
 
-from truthward.job import Job
+from truthward.run.job import Job
 
 with Job(snakemake) as job:
-    from truthward.observable import observables_from
-    from truthward.unfold.base import unfold_part
+    from truthward.study.observable import observables_from
+    from truthward.unfold.stage import unfold_part
 
     unfold_part(
         entry=job.spec["method"],

@@ -1,10 +1,10 @@
 """Draws of a method's posterior for simulated events that it was not trained on."""
 
-from truthward.job import Job
+from truthward.run.job import Job
 
 with Job(snakemake) as job:
-    from truthward.observable import observables_from
-    from truthward.unfold.base import unfold_posterior
+    from truthward.study.observable import observables_from
+    from truthward.unfold.stage import unfold_posterior
 
     unfold_posterior(
         entry=job.spec["method"],

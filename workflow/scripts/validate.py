@@ -1,11 +1,11 @@
 """A method against the truth, where it is known, the data it came from, and the prior."""
 
-from truthward.job import Job
+from truthward.run.job import Job
 
 with Job(snakemake) as job:
-    from truthward.artefact import read_json
-    from truthward.observable import observables_from
-    from truthward.validate.method import validate_method
+    from truthward.run.artefact import read_json
+    from truthward.study.observable import observables_from
+    from truthward.validate.method.stage import validate_method
 
     flags = dict(read_json(job.input.ingest).get("flags", {}))
     if job.input.get("systematics"):

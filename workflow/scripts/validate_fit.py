@@ -1,9 +1,9 @@
 """A parameter of the simulation, fitted to an unfolded observable of a method."""
 
-from truthward.job import Job
+from truthward.run.job import Job
 
 with Job(snakemake) as job:
-    from truthward.validate.fit import validate_fit
+    from truthward.validate.parameter.stage import validate_fit
 
     validate_fit(
         job.input.unfolded,

@@ -1,6 +1,6 @@
 """All methods in one table."""
 
-from truthward.job import Job
+from truthward.run.job import Job
 
 with Job(snakemake) as job:
     from truthward.validate.table import compare

@@ -1,6 +1,6 @@
 """Ranks and TARP coverage of a method's posterior."""
 
-from truthward.job import Job
+from truthward.run.job import Job
 
 with Job(snakemake) as job:
     from truthward.validate.posterior import validate_posterior

@@ -1,9 +1,9 @@
 """A surrogate against held-out simulation."""
 
-from truthward.job import Job
+from truthward.run.job import Job
 
 with Job(snakemake) as job:
-    from truthward.observable import observables_from
+    from truthward.study.observable import observables_from
     from truthward.validate.surrogate import validate_surrogate
 
     validate_surrogate(

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from truthward.amplify.worth import multinomial, predicted_mse
-from truthward.artefact import read_json, write_json
 from truthward.errors import IncompleteError, InputError
 from truthward.events.bins import cell_of
 from truthward.events.split import TEST, TRAIN
 from truthward.events.table import EventTable, write_table
-from truthward.provenance import Record
-from truthward.sampling import draws, load_members, write_draws
-from truthward.seeds import seed_for
+from truthward.run.artefact import read_json, write_json
+from truthward.run.provenance import Record
+from truthward.study.seeds import seed_for
+from truthward.surrogate.drawing import draws, load_members, write_draws
 
 log = logging.getLogger("truthward.amplify")
 

@@ -13,16 +13,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from truthward import plugins
 from truthward.amplify.target import ModulatedRing, Regions
 from truthward.amplify.worth import worth
-from truthward.artefact import write_json
+from truthward.events.hashing import poisson_weights
 from truthward.learn.fit import Settings
 from truthward.learn.members import train_members
 from truthward.learn.replicas import Stack
-from truthward.provenance import Record
-from truthward.seeds import poisson_weights, seed_for
-from truthward.uncertainty import Uncertainty
+from truthward.run.artefact import write_json
+from truthward.run.provenance import Record
+from truthward.study import plugins
+from truthward.study.seeds import seed_for
+from truthward.study.uncertainty import Uncertainty
 
 log = logging.getLogger("truthward.amplify")
 

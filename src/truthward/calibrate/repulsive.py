@@ -18,7 +18,7 @@ from truthward.learn.nets import MLP
 from truthward.learn.replicas import Stack
 from truthward.learn.repulsion import crowding
 from truthward.learn.scaling import RankScaling
-from truthward.seeds import seed_for
+from truthward.study.seeds import seed_for
 
 log = logging.getLogger("truthward.calibrate")
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from truthward.events.families import Histogram
 from truthward.events.unfolded import Unfolded
-from truthward.observable import Observable
+from truthward.study.observable import Observable
 
 RULE = (
     "Bins are those that were declared; none is merged for want of replicas. A method that unfolds in bins of its own "

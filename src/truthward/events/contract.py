@@ -9,10 +9,10 @@ import awkward as ak
 import numpy as np
 import pyarrow as pa
 
-from truthward.columns import level_of
 from truthward.errors import InputError, nearest
 from truthward.events.split import split_of
-from truthward.variations import reco_flag, variation_of
+from truthward.study.columns import level_of
+from truthward.study.variations import reco_flag, variation_of
 
 ROLES: dict[str, tuple[str, ...]] = {
     "simulation": ("truth", "reco"),
@@ -148,7 +148,7 @@ def to_arrow(batch: Batch, *, role: str) -> pa.Table:
 
     Values of a level are null where the level's flag is false, whatever the file had there (-99, NaN). `process` is
     "signal" and `split` the hash of the id where the batch lacks them. Simulation alone may have variations (see
-    `truthward.variations`); a shifted reco column is null where `pass_reco`, or the variation's own flag, is false.
+    `study.variations`); a shifted reco column is null where `pass_reco`, or the variation's own flag, is false.
 
     Raises:
         InputError: a column is missing, foreign to the role, of another length, of another type, or not finite where

@@ -1,6 +1,6 @@
 """Values of expressions over branches: `truth_m: "mass / 1000"`, `pass_reco: "(pt > 150) & (nJet > 0)"`.
 
-What may be written stands in `truthward.syntax`. The syntax tree is walked; nothing is executed.
+What may be written stands in `truthward.study.syntax`. The syntax tree is walked; nothing is executed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from truthward.errors import InputError, nearest
 from truthward.events.functions import FUNCTIONS, Values, double, is_condition, place_of
-from truthward.syntax import Syntax, function_of, number_of
+from truthward.study.syntax import Syntax, function_of, number_of
 
 _LISTS = ("count", "sum")
 _ARITHMETIC: dict[type, Callable[..., Values]] = {

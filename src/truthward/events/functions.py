@@ -8,7 +8,7 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
-from truthward.syntax import ARGUMENTS
+from truthward.study.syntax import ARGUMENTS
 
 Values = Any
 """(N,) numpy array, or awkward array of lists of numbers."""

@@ -4,7 +4,7 @@ Columns: `truth_<observable>`, `reco_<observable>` (float32, GeV and radians; nu
 the two flags (bool), `weight` (float64, sum = expected yield), `process` (text), `event_id` (uint64), `split` (uint8:
 0 train, 1 validation, 2 test), and jagged `truth_constituents_*`, `reco_constituents_*` (list of float32) where the
 source has them. Simulation may have variations, `reco_<observable>:<systematic>:<index>`, `pass_reco:...` and
-`weight:...` (see `truthward.variations`).
+`weight:...` (see `truthward.study.variations`).
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import awkward as ak
 import numpy as np
 import pyarrow as pa
 
-from truthward.artefact import atomic
-from truthward.columns import level_of
 from truthward.errors import InputError, nearest
 from truthward.events.contract import PROCESS, ROLES, Batch, is_jagged, to_arrow
 from truthward.events.identity import Ids
 from truthward.events.parquet import Parquet, finish, writer
-from truthward.provenance import Record
+from truthward.run.artefact import atomic
+from truthward.run.provenance import Record
+from truthward.study.columns import level_of
 
 ROW_GROUP = 65536
 """Rows a row group, at most: the unit in which tables are streamed."""

@@ -13,7 +13,7 @@ from truthward.errors import IncompleteError, InputError
 from truthward.events.families import Family
 from truthward.events.parquet import Parquet
 from truthward.events.unfolded_write import ROWS, expected_columns, write_unfolded
-from truthward.provenance import Record
+from truthward.run.provenance import Record
 
 
 def gather(parts: Sequence[str | Path], path: str | Path, *, record: Record) -> None:

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from truthward.artefact import atomic
 from truthward.errors import DivergedError, IncompleteError, InputError
 from truthward.events.families import Family, weight_columns
 from truthward.events.parquet import finish, writer
-from truthward.provenance import Record
+from truthward.run.artefact import atomic
+from truthward.run.provenance import Record
 
 ROWS = 65536
 """Largest row group: what a reader holds in memory at a time."""

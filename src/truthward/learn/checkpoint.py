@@ -19,8 +19,8 @@ from safetensors.numpy import save_file as save_numpy
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from truthward.artefact import atomic
 from truthward.errors import CorruptError, InputError, TruthwardError
+from truthward.run.artefact import atomic
 
 SEAL = "sha256"
 

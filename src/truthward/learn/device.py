@@ -12,8 +12,8 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from truthward import launch
 from truthward.errors import ConfigError
+from truthward.run import launch
 
 log = logging.getLogger("truthward.device")
 

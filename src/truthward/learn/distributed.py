@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from truthward.seeds import seed_for
+from truthward.study.seeds import seed_for
 
 
 def join() -> None:

@@ -17,7 +17,7 @@ from truthward.learn.distributed import join, own_seed, rank, share, sum_over_pr
 from truthward.learn.resume import Interrupted, load_state, save_state, signals
 from truthward.learn.run import History, Run, Settings
 from truthward.learn.source import Arrays, Source
-from truthward.seeds import seed_for
+from truthward.study.seeds import seed_for
 
 __all__ = ["History", "Settings", "fit", "fit_source"]
 

@@ -12,8 +12,8 @@ from truthward.learn.fit import History, Settings, fit
 from truthward.learn.replicas import Stack
 from truthward.learn.repulsion import crowding
 from truthward.learn.variational import Variational
-from truthward.seeds import seed_for
-from truthward.uncertainty import Uncertainty
+from truthward.study.seeds import seed_for
+from truthward.study.uncertainty import Uncertainty
 
 REACH = 2.0
 """Members also repel each other so far from the events, in units of standard normal columns: where no event holds them

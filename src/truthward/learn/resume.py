@@ -20,10 +20,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from truthward.artefact import atomic
 from truthward.errors import CorruptError, StaleError, TruthwardError
 from truthward.learn.device import rng_state
 from truthward.learn.distributed import of_all, rank, world
+from truthward.run.artefact import atomic
 
 log = logging.getLogger("truthward.resume")
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from truthward.errors import DivergedError, InputError
-from truthward.seeds import seed_for
+from truthward.study.seeds import seed_for
 
 Read = Callable[[int, int], tuple[Tensor, ...]]
 

@@ -10,17 +10,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from truthward.artefact import read_json, sha256, write_json, write_text
 from truthward.errors import CorruptError, InputError, VerdictError
 from truthward.events.families import Family, stated_as
 from truthward.events.parquet import Parquet, finish, writer
 from truthward.events.unfolded import Unfolded, weight_columns
-from truthward.observable import Observable
 from truthward.physics.labels import QUANTITIES
-from truthward.provenance import Record
 from truthward.publish import texts
 from truthward.publish.example import choose_example, write_example
 from truthward.publish.hepdata import write_tables
+from truthward.run.artefact import read_json, sha256, write_json, write_text
+from truthward.run.provenance import Record
+from truthward.study.observable import Observable
 
 FORMAT = "1.0"
 FILES = ("events.parquet", "metadata.json", "README.md", "example.py")

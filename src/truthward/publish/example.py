@@ -10,13 +10,13 @@ from string import Template
 
 import numpy as np
 
-from truthward.artefact import write_text
 from truthward.errors import ConfigError, InputError
 from truthward.events.expression import Expression
 from truthward.events.unfolded import Unfolded, weight_columns
-from truthward.formula import formula, refuse_unfolded
-from truthward.observable import Observable
 from truthward.physics.labels import QUANTITIES
+from truthward.run.artefact import write_text
+from truthward.study.formula import formula, refuse_unfolded
+from truthward.study.observable import Observable
 
 BINS = 10
 NEAR = 0.005

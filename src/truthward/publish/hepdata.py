@@ -17,8 +17,8 @@ import numpy as np
 from truthward.events.binning import RULE, published_histogram, rank
 from truthward.events.families import Histogram, stated_as
 from truthward.events.unfolded import Unfolded
-from truthward.observable import Observable
-from truthward.yaml_file import write_yaml
+from truthward.publish.yaml_file import write_yaml
+from truthward.study.observable import Observable
 
 FOLDER = "hepdata"
 

@@ -12,7 +12,7 @@ from truthward.learn.replicas import Stack
 from truthward.learn.scaling import RankScaling
 from truthward.ratio.classifier import logits, stack_of, train_ratio
 from truthward.ratio.reweight import finite_ratio, normalise, train_mean
-from truthward.seeds import seed_for
+from truthward.study.seeds import seed_for
 
 EPOCHS, LATER, BATCH, RATE, ANNEALING = 6, 3, 1024, 6e-3, 0.7
 BATCHES = 32

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from truthward.errors import InputError
-from truthward.seeds import seed_for
+from truthward.events.weights import effective_size, largest_over_mean
+from truthward.study.seeds import seed_for
 from truthward.systematics.density import weights_like
 from truthward.systematics.sample import CATEGORIES, Simulated
-from truthward.unfold.arrays import effective_size, largest_over_mean
 
 FEWEST = 200
 """Events of a category in either sample below which its yield alone is taken over: no shape is learned from fewer."""

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from truthward.errors import InputError
+from truthward.events.weights import effective_size, largest_over_mean
 from truthward.ratio.two_step import conditional_mean, two_step
-from truthward.seeds import seed_for
+from truthward.study.seeds import seed_for
 from truthward.systematics.density import weights_like
 from truthward.systematics.sample import Measured, Simulated, shared_columns
-from truthward.unfold.arrays import effective_size, largest_over_mean
 
 ITERATIONS = 8
 """Of the unfolding that finds the truth of the pseudo-data. What it leaves would be taken for another response: it goes

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from truthward.events.weights import effective_size
 from truthward.ratio.classifier import two_sample_scores
 from truthward.ratio.reweight import auc, normalise
-from truthward.seeds import seed_for
-from truthward.unfold.arrays import effective_size
+from truthward.study.seeds import seed_for
 
 SIGMAS, SHARE = 4.0, 0.2
 """Samples are alike where |AUC - 1/2| is within so many standard deviations of zero, or this share of what it was."""

@@ -10,10 +10,10 @@ import numpy as np
 from scipy.special import ndtri
 
 from truthward.errors import InputError
+from truthward.events.weights import effective_size, largest_over_mean
 from truthward.ratio.two_step import conditional_mean, two_step
-from truthward.seeds import seed_for
+from truthward.study.seeds import seed_for
 from truthward.systematics.sample import Measured, Simulated
-from truthward.unfold.arrays import effective_size, largest_over_mean
 
 log = logging.getLogger(__name__)
 

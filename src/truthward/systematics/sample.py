@@ -10,7 +10,7 @@ import numpy as np
 from truthward.errors import InputError
 from truthward.events.contract import SIGNAL, is_jagged
 from truthward.events.table import EventTable
-from truthward.variations import variation_of
+from truthward.study.variations import variation_of
 
 CATEGORIES: dict[str, tuple[str, ...]] = {
     "matched": ("truth", "reco"),

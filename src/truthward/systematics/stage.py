@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from truthward.artefact import write_json
 from truthward.events.contract import Batch
 from truthward.events.table import EventTable, write_table
-from truthward.observable import Observable
-from truthward.provenance import Record
-from truthward.seeds import seed_for
+from truthward.run.artefact import write_json
+from truthward.run.provenance import Record
+from truthward.study.observable import Observable
+from truthward.study.seeds import seed_for
+from truthward.study.variations import seen_and_tilted, tilt_of
 from truthward.systematics.alternative import as_alternative
 from truthward.systematics.closure import pseudo_data, truth_weights
 from truthward.systematics.hidden import as_in_data, tilted
 from truthward.systematics.sample import Measured, Simulated
-from truthward.variations import seen_and_tilted, tilt_of
 
 log = logging.getLogger("truthward.systematics")
 

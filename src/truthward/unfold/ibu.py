@@ -12,9 +12,10 @@ import numpy as np
 
 from truthward.errors import ConfigError, DivergedError
 from truthward.events.bins import cell_of
-from truthward.unfold.arrays import effective_size, largest_over_mean
-from truthward.unfold.base import NOMINAL, Inputs, Replica, Result, Unfolder
-from truthward.unfold.stopping import varied_count
+from truthward.events.weights import effective_size, largest_over_mean
+from truthward.unfold.contract import Result, Unfolder
+from truthward.unfold.inputs.arrays import NOMINAL, Inputs, Replica
+from truthward.unfold.stop.rules import varied_count
 
 log = logging.getLogger("truthward.unfold")
 

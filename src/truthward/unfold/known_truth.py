@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from truthward.errors import InputError
-from truthward.unfold.arrays import NOMINAL, Inputs, Replica
+from truthward.unfold.inputs.arrays import NOMINAL, Inputs, Replica
 
 Rows = Iterable[Mapping[str, np.ndarray]]
 

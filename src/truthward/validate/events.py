@@ -11,14 +11,14 @@ import numpy as np
 
 from truthward.errors import InputError
 from truthward.events.contract import SIGNAL
+from truthward.events.hashing import uniform
 from truthward.events.table import EventTable
 from truthward.events.unfolded import Unfolded
-from truthward.seeds import uniform
 from truthward.validate.distances import Counts
 from truthward.validate.metrics import WeightSums
 
 if TYPE_CHECKING:
-    from truthward.observable import Observable
+    from truthward.study.observable import Observable
 
 Piece = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Some events: ids (n,) uint64, values (n, D) float32, weights (n,) float64."""

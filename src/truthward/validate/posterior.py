@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from truthward.artefact import write_json
 from truthward.errors import InputError
+from truthward.events.hashing import uniform
 from truthward.learn.checkpoint import load_arrays
-from truthward.provenance import Record
-from truthward.seeds import seed_for, uniform
+from truthward.run.artefact import write_json
+from truthward.run.provenance import Record
+from truthward.study.seeds import seed_for
 from truthward.validate.flags import SMALL_P, flag
 
 BINS = 20
@@ -114,7 +115,7 @@ def validate_posterior(posterior: str | Path, *, seed: int, record: Record, outp
     of all jointly, with the truth of another event as the reference.
 
     Args:
-        posterior: what `unfold.base.unfold_posterior` wrote.
+        posterior: what `unfold.stage.unfold_posterior` wrote.
         output: JSON artefact.
 
     Returns:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from truthward.artefact import write_json
 from truthward.errors import InputError
 from truthward.events.split import TEST
 from truthward.events.table import EventTable
-from truthward.provenance import Record
-from truthward.seeds import seed_for
+from truthward.run.artefact import write_json
+from truthward.run.provenance import Record
+from truthward.study.seeds import seed_for
 from truthward.validate import distances, metrics
 from truthward.validate.distances import Counts
 from truthward.validate.events import Thinned
@@ -23,7 +23,7 @@ from truthward.validate.flags import LARGE_PULL, flag, flag_distance, flag_two_s
 from truthward.validate.two_sample import two_sample_test
 
 if TYPE_CHECKING:
-    from truthward.observable import Observable
+    from truthward.study.observable import Observable
 
 log = logging.getLogger("truthward.validate")
 

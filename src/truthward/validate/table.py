@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from truthward.artefact import read_json, write_json, write_text
 from truthward.errors import InputError
-from truthward.provenance import Record
+from truthward.run.artefact import read_json, write_json, write_text
+from truthward.run.provenance import Record
 from truthward.validate.metrics import triangular_discriminator
 
 DATA, PRIOR, FLOOR = "data before unfolding", "simulation before unfolding", "floor"

@@ -12,11 +12,11 @@ from scipy.special import logit
 from truthward.errors import CorruptError, InputError
 from truthward.learn.checkpoint import load_arrays, save_arrays
 from truthward.ratio.classifier import DensityRatio, cross_fit, two_sample_scores
-from truthward.seeds import seed_for
+from truthward.study.seeds import seed_for
 from truthward.validate import metrics
 from truthward.validate.distances import summary
 from truthward.validate.events import Events
-from truthward.validate.refold import Ratio
+from truthward.validate.method.refold import Ratio
 
 log = logging.getLogger("truthward")
 

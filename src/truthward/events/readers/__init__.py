@@ -8,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from truthward.artefact import sha256
 from truthward.events.contract import Batch
 from truthward.events.root import expand
 from truthward.events.tree import CHUNK
+from truthward.run.artefact import sha256
 
 
 class Reader(ABC):
@@ -35,7 +35,7 @@ class Reader(ABC):
 
     @abstractmethod
     def columns(self) -> list[str]:
-        """Columns `truth_*` and `reco_*` that the files give, and variations (see `truthward.variations`)."""
+        """Columns `truth_*` and `reco_*` that the files give, and variations (see `truthward.study.variations`)."""
 
     @abstractmethod
     def truth(self) -> list[str]:

@@ -10,7 +10,6 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
-from truthward.columns import NUMBERS, OTHERS, check_map, level_of
 from truthward.errors import ConfigError, InputError
 from truthward.events.contract import ROLES, SIGNAL, Batch, identities, refuse_nonfinite
 from truthward.events.expression import Expression
@@ -19,7 +18,8 @@ from truthward.events.readers import Reader
 from truthward.events.root import opened
 from truthward.events.survey import Survey
 from truthward.events.tree import CHUNK, Tree
-from truthward.variations import column_of, variation_of
+from truthward.study.columns import NUMBERS, OTHERS, check_map, level_of
+from truthward.study.variations import column_of, variation_of
 
 log = logging.getLogger(__name__)
 
@@ -37,13 +37,13 @@ _ALIKE = {
 
 
 class FlatTree(Reader):
-    """Reads flat trees; each column is an expression over branches (see `truthward.syntax`).
+    """Reads flat trees; each column is an expression over branches (see `truthward.study.syntax`).
 
     A branch is used where the map names it, and nowhere else; the log mentions those that have the name of a column and
     are not used. Without a flag every event passes; without a weight it is 1; without any id it is made of the content
     of the file and the entry. A file without entries changes nothing.
 
-    Variations of the simulation (see `truthward.variations`) are columns of their own in the map, such as
+    Variations of the simulation (see `truthward.study.variations`) are columns of their own in the map, such as
     "reco_m:jes:0", "pass_reco:jes:0" or "weight:scale:1"; with `same_names` they are taken from branches named
     `reco_m__jes__0` and so on. Other tables than those of simulation have none of them.
 

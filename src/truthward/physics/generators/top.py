@@ -14,7 +14,7 @@ from truthward.physics.generators.base import Generator
 from truthward.physics.jets import kinematics, leading_jet, subjets
 from truthward.physics.observables import ABSENT, composition
 from truthward.physics.particles import FB_PER_MB, accepted, started, visible
-from truthward.seeds import seed_for
+from truthward.study.seeds import seed_for
 
 LEPTON_ETA_MAX = 2.4
 JET_ETA_MAX = 2.5

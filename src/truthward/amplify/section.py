@@ -1,0 +1,18 @@
+"""The section `amplify` of a config."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from truthward.study.strict import Strict
+
+
+class Amplify(Strict):
+    """How far beyond its training statistics a surrogate is sampled, and the known-target study that certifies it."""
+
+    factor: float = Field(10.0, gt=0)
+    chunks: int = Field(2, ge=1, le=1000)
+    training_sets: int = Field(6, ge=2)
+    training_events: int = Field(500, ge=100)
+    members: int = Field(4, ge=2)
+    steps: int = Field(1200, ge=1)

@@ -1,0 +1,109 @@
+"""`python -m truthward.doctor [config.yaml]`: exits with 1 and one line for each thing that is wrong."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from truthward import __version__
+from truthward.cli.doctor import machine, plan, probes
+from truthward.errors import TruthwardError
+from truthward.run import digests, environment
+from truthward.study import checks, plugins
+from truthward.study.config import Config
+from truthward.study.notes import notes
+
+
+def show(console: Console, title: str, columns: list[str], rows: list[tuple[str, ...]]) -> None:
+    """Print a table without vertical lines; the last column alone is broken into lines."""
+    made = Table(box=box.SIMPLE_HEAD, show_header=any(columns))
+    for column in columns:
+        number = column in ("s", "new", "again")
+        made.add_column(column, justify="right" if number else "left", no_wrap=column != columns[-1])
+    for row in rows:
+        made.add_row(*row)
+    console.print(title, style="bold")
+    console.print(made)
+
+
+def show_packages(console: Console) -> list[str]:
+    """Installed versions against the lock; a problem where a stage would refuse to run with them."""
+    locked = environment.pins()
+    wrong = environment.differing(locked)
+    if wrong:
+        rows = [(name, version, installed or "(none)") for name, (installed, version) in wrong.items()]
+        show(console, f"Packages: {len(wrong)} of {len(locked)} not as in the lock", ["", "locked", "installed"], rows)
+    else:
+        console.print(f"Packages: all {len(locked)} as in the lock\n", style="bold")
+    kinds = [(package, kind) for package in probes.PROBES for kind in plugins.kinds(package)]
+    files = {file for adapter in Path("workflow/scripts").glob("*.py") for file in digests.reached(adapter, kinds)}
+    try:
+        environment.check_installed(digests.foreign(tuple(sorted(files))))
+    except TruthwardError as error:
+        return [f"{type(error).__name__}: {error}"]
+    return []
+
+
+def show_methods(console: Console, config: Config | None) -> list[str]:
+    """Every plug-in, built and called."""
+    done = [probes.probe(*entry) for entry in probes.entries(config)]
+    rows = [(p.kind, p.where or f"({p.package})", f"{p.seconds:.1f}", p.said or "failed") for p in done]
+    show(console, "Methods, those in brackets not in the config", ["kind", "where", "s", "seen"], rows)
+    return [p.error for p in done if p.error]
+
+
+def show_plan(console: Console, config: Path) -> None:
+    """Jobs by rule, and why they would run."""
+    found = plan.parse(plan.dry_run(config))
+    if not found:
+        console.print("Plan: nothing is to be done\n", style="bold")
+        return
+    new, again = sum(p.new for p in found.values()), sum(p.again for p in found.values())
+    rows = [(rule, str(p.new or ""), str(p.again or ""), why(p)) for rule, p in found.items()]
+    show(console, f"Plan: {new} new jobs, {again} again", ["rule", "new", "again", "why"], rows)
+
+
+def why(planned: plan.Planned) -> str:
+    """Reasons, own ones before those that follow from other rules; with the jobs that have it where not all do."""
+    jobs = planned.new + planned.again
+    ordered = sorted(planned.why.items(), key=lambda item: (item[0].startswith("after "), -item[1], item[0]))
+    return "; ".join(reason if count == jobs else f"{reason} ({count})" for reason, count in ordered)
+
+
+def main(path: Path) -> int:
+    """Show all, then what is wrong.
+
+    Returns:
+        0, or 1 where something is.
+    """
+    console = Console(markup=False, highlight=False)
+    console.print(f"truthward {__version__}, {path}\n", style="bold")
+    problems: list[str] = []
+    config = None
+    try:
+        config = checks.load(path)
+    except TruthwardError as error:
+        problems.append(f"{type(error).__name__}: {error}")
+    show(console, "Machine", ["", ""], machine.devices(Path("results")))
+    problems += show_packages(console)
+    problems += show_methods(console, config)
+    if config is not None and (said := notes(config)):
+        show(console, "To be known before the run", [""], [(note,) for note in said])
+    if config is not None:
+        try:
+            show_plan(console, path)
+        except TruthwardError as error:
+            problems.append(f"{type(error).__name__}: {error}")
+    for problem in problems:
+        console.print(problem, style="bold red")
+    if not problems:
+        console.print("Nothing is wrong", style="bold green")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1] if len(sys.argv) > 1 else "config.yaml")))

@@ -1,0 +1,178 @@
+"""How a run goes, in a terminal: `python -m truthward.cli.watch results/<study>`, on a laptop or a cluster.
+
+It reads what Snakemake wrote of its last call for the study (`.snakemake/log`), the jobs' own logs
+(`results/<study>/logs`) and, where there is one, `squeue`; it writes nothing, and any number may look on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import select
+import shutil
+import subprocess
+import sys
+import termios
+import time
+import tty
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich import box
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+TAIL = 4096  # bytes of a job's log that hold its last line
+
+PLANNED = re.compile(r"^Job stats:\n.*\n[- ]+\n((?:\w+ +\d+\n)+)", re.MULTILINE)
+EVENT = re.compile(
+    r"^(?P<indent> *)(?:(?:local)?rule (?P<rule>\w+):\n(?P<block>(?: +\w+: .*\n)+)"
+    r"|Finished jobid: (?P<finished>\d+) "
+    r"|Error in rule \w+:\n(?: .*\n)*? +jobid: (?P<failed>\d+)\n"
+    r"|Job (?P<job>\S+) has been submitted with SLURM jobid (?P<single>\d+)"
+    r"|Submitted array job with Snakemake IDs (?P<tasks>[\d,]+) and SLURM job ID (?P<array>\d+)\."
+    r" The individual task IDs are (?P<first>\d+)-)",
+    re.MULTILINE,
+)
+
+
+@dataclass
+class Started:
+    """A job that Snakemake started: its rule, its log, its id in SLURM, and what became of it."""
+
+    rule: str
+    log: str
+    slurm: str = ""
+    state: str = "running"  # or done, failed
+
+
+def parse(text: str) -> tuple[Counter[str], dict[str, Started]]:
+    """From the log of a call: jobs that it planned, by rule, and those that it started, each in its last attempt."""
+    planned, started, table = Counter(), {}, PLANNED.search(text)
+    for rule, count in (line.split() for line in (table[1].splitlines() if table else [])):
+        if not rule.endswith(("all", "total")):
+            planned[rule] = int(count)
+
+    def note(job: str, name: str, value: str) -> None:
+        if job in started:  # The id of a group is none of a job.
+            setattr(started[job], name, value)
+
+    for event in EVENT.finditer(text):
+        if event["rule"]:
+            if event["rule"] not in planned:
+                continue  # A target that makes nothing.
+            values = dict(line.strip().partition(": ")[::2] for line in event["block"].splitlines())
+            slurm = "group" if event["indent"] else ""
+            started[values["jobid"]] = Started(event["rule"], values.get("log", "").partition(" (")[0], slurm)
+        elif event["tasks"]:
+            for task, job in enumerate(event["tasks"].split(","), start=int(event["first"])):
+                note(job, "slurm", f"{event['array']}_{task}")
+        elif event["single"]:
+            note(event["job"], "slurm", event["single"])
+        else:
+            note(event["finished"] or event["failed"], "state", "done" if event["finished"] else "failed")
+    return planned, started
+
+
+def last_call(results: Path) -> str:
+    """The log of Snakemake's last call that names the study's results, or nothing."""
+    logs = results.parent.parent / ".snakemake" / "log"
+    for path in sorted(logs.glob("*.snakemake.log"), reverse=True):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if f"{results.parent.name}/{results.name}/" in text:
+            return text
+    return ""
+
+
+def queue() -> dict[str, str]:
+    """State and place of this user's SLURM jobs, by id; empty where there is no SLURM, or it does not answer."""
+    if shutil.which("squeue") is None:
+        return {}
+    command = ["squeue", "--me", "--noheader", "--array", "--format=%i|%T %P %R"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+    except subprocess.TimeoutExpired:
+        return {}
+    return dict(line.split("|", 1) for line in done.stdout.splitlines())
+
+
+def last_line(log: Path) -> tuple[str, float]:
+    """Last line of a job's log, printable characters alone, and the seconds since it was written."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - TAIL))
+            lines = file.read().decode("utf-8", errors="replace").split("\n")
+        age = time.time() - log.stat().st_mtime
+    except OSError:
+        return "", 0.0
+    last = next((line for line in reversed(lines) if line.strip()), "")
+    return "".join(c for c in last.rpartition("\r")[2] if c.isprintable()), age
+
+
+def view(results: Path) -> Group:
+    """How much is done, by rule what is being done, and what each running job said last."""
+    (planned, started), slurm = parse(last_call(results)), queue()
+    waiting = {job for job, s in started.items() if slurm.get(s.slurm, "").startswith("PENDING")}
+    states = {rule: Counter() for rule in planned}
+    for job, s in started.items():
+        states.setdefault(s.rule, Counter())["queued" if job in waiting else s.state] += 1
+    columns = ("done", "running", "queued", "failed")
+    rules = Table("rule", *columns, "to come", box=box.SIMPLE_HEAD)
+    rest: dict[str, list[str]] = {"finished": [], "to come": []}
+    for rule, found in states.items():
+        if found and found["done"] < planned[rule]:
+            rules.add_row(rule, *(str(found[c] or "·") for c in columns), str(planned[rule] - found.total() or "·"))
+        else:
+            rest["finished" if found else "to come"].append(f"{rule} {planned[rule]}")
+    jobs = Table("job", "where", "silent", "last line of its log", box=box.SIMPLE_HEAD)
+    for job, s in started.items():
+        if s.state == "running" and job not in waiting:
+            line, age = last_line(results.parent.parent / s.log)
+            name = s.log.partition("/logs/")[2].removesuffix(".log")
+            where = f"{s.slurm} {slurm.get(s.slurm, '')}".strip() or "here"
+            jobs.add_row(
+                *(Text(cell, no_wrap=True, overflow="ellipsis") for cell in (name, where, f"{age:.0f} s", line))
+            )
+    total, done = planned.total(), sum(s["done"] for s in states.values())
+    if not total:
+        return Group(Text(f"{results.name}: no call of Snakemake has planned anything here"))
+    head = Text(f"{results.name}: {done} of {total} jobs are done", style="bold")
+    tables = [table for table in (rules, jobs) if table.row_count]
+    lines = [Text(f"{name}: {', '.join(found)}", style="dim") for name, found in rest.items() if found]
+    return Group(head, ProgressBar(total=total, completed=done), *tables, *lines)
+
+
+def main() -> None:
+    """Show until q or Ctrl-C, or once."""
+    parser = argparse.ArgumentParser(prog="truthward.cli.watch", description=__doc__.partition("\n")[0])
+    parser.add_argument("results", type=Path, help="results/<study>")
+    parser.add_argument("--once", action="store_true", help="print and end")
+    parser.add_argument("--seconds", type=float, default=3.0, help="between two looks")
+    options = parser.parse_args()
+    results = options.results.resolve()
+    if options.once:
+        Console().print(view(results))
+        return
+    terminal = termios.tcgetattr(sys.stdin) if sys.stdin.isatty() else None
+    try:
+        if terminal:
+            tty.setcbreak(sys.stdin)
+        with Live(view(results), auto_refresh=False, screen=True) as live:
+            while True:
+                pressed = select.select([sys.stdin] if terminal else [], [], [], options.seconds)[0]
+                if pressed and sys.stdin.read(1) == "q":
+                    return
+                live.update(view(results), refresh=True)
+    except KeyboardInterrupt:
+        return
+    finally:
+        if terminal:
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, terminal)
+
+
+if __name__ == "__main__":
+    main()

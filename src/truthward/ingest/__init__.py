@@ -1,0 +1,1 @@
+"""From the files of a sample to its event table, and what may be wrong with it."""

@@ -1,0 +1,72 @@
+"""Whether columns are what the config declares of them: whole numbers, atoms, bins, and what float32 can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from truthward.events.bins import binned
+from truthward.ingest.bulk import quantiles
+from truthward.ingest.profile import Column
+
+FEW_BINS = 5
+"""Bins below which it is no wonder that one of them holds nearly all events."""
+CROWDED = 200
+"""Different values, up to which neighbouring numbers of single precision are no chance."""
+
+
+def odd(c: Column) -> str:
+    """What a column that is declared as whole numbers has else, or nothing."""
+    if not c.odd:
+        return ""
+    shown = ", ".join(f"{v:.6g}" for v in c.odd)
+    return f"{c.name} is declared `integer: true`, and has values such as {shown}; take `integer` away"
+
+
+def coarse(c: Column) -> Iterator[str]:
+    """Flags of a column that single precision or the declared bins cannot resolve."""
+    if c.values.size < 100:
+        return
+    low, high = np.quantile(c.values, [0.16, 0.84])
+    step = float(np.spacing(np.float32(np.abs(c.values).max())))
+    known = np.unique(c.values)
+    # Few values, as near to each other as any can be there, were others before.
+    crowded = known.size < CROWDED and np.diff(known).min(initial=np.inf) <= 1.01 * step
+    if crowded or (high > low and step > 0.02 * (high - low)):
+        yield (
+            f"{c.name} ({quantiles(c.values)}) is held in single precision, in steps of {step:.3g} there: subtract a "
+            f"constant in the map (`{c.name}: <branch> - {np.median(c.values):.6g}`)"
+        )
+    edges = np.array(c.observable.edges)
+    counts = binned(c.values, c.observable.edges)
+    if len(counts) >= FEW_BINS and counts.max() > 0.98 * c.values.size:
+        at = int(counts.argmax())
+        yield (
+            f"{counts[at] / c.values.size:.1%} of the events have {c.name} in one of {len(counts)} bins, "
+            f"[{edges[at]:g}, {edges[at + 1]:g}]: what is binned shows nothing of it; narrow `range` (is the unit "
+            "right?), or take `scale: log`"
+        )
+
+
+def unused_atoms(columns: Sequence[Column]) -> Iterator[str]:
+    """Flags of the declared atoms of an observable that no event of any sample has."""
+    for value in columns[0].observable.atoms:
+        if sum(c.count + c.atomic for c in columns) >= 1000 and not any(c.at_atoms.get(value) for c in columns):
+            yield (
+                f"observables.{columns[0].observable.name}: no event of any sample is at the declared atom {value:g}; "
+                "is it another value in the files, or changed by an expression of the map?"
+            )
+
+
+def empty_atoms(measured: Column, simulated: Column) -> Iterator[str]:
+    """Flags of the atoms that the data have and the simulation lacks."""
+    total = measured.count + measured.atomic
+    for value, count in measured.at_atoms.items():
+        # As many are expected from the simulation that none is no chance, were both alike.
+        expected = count / total * (simulated.count + simulated.atomic)
+        if count >= 10 and expected >= 10 and not simulated.at_atoms.get(value):
+            yield (
+                f"{count} of {total} events have {measured.name} at the atom {value:g}, where {simulated.sample} has "
+                "none: the result is extrapolated there"
+            )

@@ -1,0 +1,132 @@
+"""What is the same and should differ: events that are there twice, the two levels, a variation and the nominal sample.
+
+Nothing of it looks wrong in any histogram. Errors come out too small, closures perfect, uncertainties zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+import numpy as np
+
+from truthward.events.identity import combine, mix
+from truthward.events.table import EventTable
+from truthward.study.variations import variation_of
+
+FEWEST = 20
+"""Equal events, and 1% of a sample: below, chance or a few strays."""
+CHANCE = 0.1
+"""Equal events by chance, over those of the sample, beyond which values are too coarse to tell."""
+MANY = 5
+"""Equal rows of one sample, beyond which they are no events that are there twice."""
+FACTOR = 2.0
+"""Between the weights of a variation and the nominal ones, beyond which they are hardly weights in full."""
+
+
+def row_hash(columns: Sequence[np.ndarray]) -> np.ndarray:
+    """(N,) uint64 of the values (N,) of several columns, as they lie in a table: equal rows have equal hashes."""
+    return combine(*(np.asarray(c, dtype=np.float32).view(np.uint32) for c in columns))
+
+
+def lowest(hashes: np.ndarray, share: float) -> np.ndarray:
+    """Those of a share of all possible hashes: of any two samples the same part."""
+    return hashes if share >= 1 else hashes[hashes < np.uint64(share * 2.0**64)]
+
+
+def repeated(own: np.ndarray, other: np.ndarray) -> int:
+    """Rows of a sample that are there again, beyond what chance gives.
+
+    own, other: (N,) and (M,) row hashes of two samples. Two independent samples of about one density have as many equal
+    pairs as chance gives, and so tell how many a sample has in itself.
+    """
+    size = own.size
+    own, other = _rare(own, other)
+    within, across = _pairs(own), _equal(own, other)
+    chance = across / max(1, own.size * other.size) * own.size * (own.size - 1) / 2
+    return _beyond(within, chance, size)
+
+
+def shared(own: np.ndarray, other: np.ndarray) -> int:
+    """Rows of `own` (N,) that are in `other` (M,) too, beyond what chance gives: see `repeated`."""
+    size = own.size
+    own, other = _rare(own, other)
+    chance = _pairs(other) / max(1.0, other.size * (other.size - 1) / 2) * own.size * other.size
+    return _beyond(_equal(own, other), chance, size)
+
+
+def _rare(own: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both less the rows that many events have in one of them: atoms, whole numbers, values that were rounded."""
+    common = np.concatenate([x[n > MANY] for x, n in (np.unique(h, return_counts=True) for h in (own, other))])
+    return own[~np.isin(own, common)], other[~np.isin(other, common)]
+
+
+def _beyond(found: float, chance: float, size: int) -> int:
+    excess = found - chance
+    clear = excess > max(FEWEST, 0.01 * size, 2 * chance, 5 * found**0.5)
+    return min(size, round(excess)) if clear and chance < CHANCE * size else 0
+
+
+def _pairs(hashes: np.ndarray) -> float:
+    n = np.unique(hashes, return_counts=True)[1].astype(float)
+    return float((n * (n - 1) / 2).sum())
+
+
+def _equal(one: np.ndarray, other: np.ndarray) -> float:
+    (x, n), (y, m) = np.unique(one, return_counts=True), np.unique(other, return_counts=True)
+    _, i, j = np.intersect1d(x, y, assume_unique=True, return_indices=True)
+    return float((n[i].astype(float) * m[j]).sum())
+
+
+def of_levels(name: str, truth: np.ndarray, reco: np.ndarray) -> Iterator[str]:
+    """What is odd between an observable (N,) at truth and at reco level, of events that have both."""
+    if truth.size < 100 or np.ptp(truth) == 0 or np.ptp(reco) == 0:
+        return
+    if (same := int((truth == reco).sum())) >= 0.999 * truth.size:
+        yield (
+            f"truth_{name} and reco_{name} are the same number in {same} of {truth.size} events: a detector that "
+            "measures without error? Look at the map of branches"
+        )
+        return
+    ranks = [np.unique(x, return_inverse=True)[1].astype(float) for x in (truth, reco)]
+    rho = float(np.corrcoef(*ranks)[0, 1])
+    if rho < max(0.05, 4 / truth.size**0.5):
+        yield (
+            f"reco_{name} hardly knows truth_{name}: their rank correlation is {rho:.2g} in {truth.size} events; such "
+            "data say little of the truth, and the result is the simulation's. Are both branches of one quantity, and "
+            "of the same event?"
+        )
+
+
+def of_variations(table: EventTable) -> Iterator[str]:
+    """What is odd in the variations of a simulation: one that changes nothing, two that are one, a factor as weight."""
+    varied = {c: v for c in table.columns if (v := variation_of(c))}
+    if not varied:
+        return
+    digests: dict[str, np.uint64] = {}
+    sums: dict[str, float] = {}
+    for batch in table.batches(list(dict.fromkeys([*varied, *(v.base for v in varied.values())]))):
+        places = mix(batch.entries)
+        for name, values in batch.items():
+            # A sum over events in which each has its place: equal only where all values are.
+            bits = np.nan_to_num(values.astype(float), nan=np.inf).view(np.uint64)
+            digests[name] = digests.get(name, np.uint64(0)) + mix(bits ^ places).sum(dtype=np.uint64)
+            sums[name] = sums.get(name, 0.0) + float(values.sum()) if name.startswith("weight") else 0.0
+    changed: dict[tuple[str, int], dict[str, np.uint64]] = {}
+    for name, variation in varied.items():
+        changed.setdefault((variation.systematic, variation.index), {})[variation.base] = digests[name]
+        ratio = sums[name] / sums[variation.base] if variation.base == "weight" and sums["weight"] else 1.0
+        if not 1 / FACTOR < ratio < FACTOR:
+            yield (
+                f"{name} sums to {ratio:.4g} times the nominal weights: a factor? A varied weight is given in full "
+                f"(`{name}: weight * factor`)"
+            )
+    for (systematic, index), columns in changed.items():
+        if all(digest == digests[base] for base, digest in columns.items()):
+            yield (
+                f"variation {systematic}:{index} is the nominal sample in all of {', '.join(sorted(columns))}: its "
+                "uncertainty is zero; map the shifted branches"
+            )
+    for one, two in combinations(sorted(changed), 2):
+        if one[0] == two[0] and changed[one] == changed[two]:
+            yield f"variations {one[0]}:{one[1]} and {two[0]}:{two[1]} are the same: one branch mapped twice?"

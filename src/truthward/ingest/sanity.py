@@ -1,0 +1,327 @@
+"""Whether samples can be unfolded as they are, found before any training.
+
+What would give a plausible wrong answer is an error; what may be right as it is becomes a flag.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from truthward.errors import InputError
+from truthward.events.contract import level_of
+from truthward.events.table import EventTable
+from truthward.ingest.bulk import (
+    CONSTANT,
+    edge_spikes,
+    empty_regions,
+    far_spikes,
+    outliers,
+    quantiles,
+    share_of_commonest,
+    size_of,
+)
+from truthward.ingest.declared import coarse, empty_atoms, odd, unused_atoms
+from truthward.ingest.profile import SAMPLE, Column, Profile, profile_of
+from truthward.ingest.sameness import lowest, of_levels, of_variations, repeated, shared
+from truthward.study.observable import Observable
+
+FEW_EFFECTIVE = 0.1
+"""Effective number of events over their number, below which a few decide all."""
+FEW = 20
+"""Events below which a constant column may be chance."""
+
+log = logging.getLogger("truthward.ingest")
+
+
+@dataclass
+class Found:
+    """What was found: errors, and flags by sample."""
+
+    errors: list[str] = field(default_factory=list)
+    flags: dict[str, list[str]] = field(default_factory=dict)
+
+    def flag(self, sample: str, text: str) -> None:
+        self.flags.setdefault(sample, []).append(text)
+
+
+def examine(
+    simulation: tuple[str, EventTable],
+    data: tuple[str, EventTable],
+    observables: Sequence[Observable],
+    *,
+    alternatives: Mapping[str, EventTable] | None = None,
+    yield_difference: float | None = 0.2,
+    seed: int = 0,
+) -> dict[str, list[str]]:
+    """Look at all samples of a study, each with its name, by ranks alone.
+
+    Args:
+        simulation, data: name and event table; alternatives: name -> event table of another simulation.
+        observables: those that are unfolded.
+        yield_difference: see `config.Ingest`.
+        seed: of the study; of large tables a random part is looked at.
+
+    Returns:
+        Flags: sample -> texts; every sample is there. They are logged as warnings too.
+
+    Raises:
+        InputError: what would give a plausible wrong answer, all of it at once, a line each.
+    """
+    nominal, measured = (profile_of(*s, observables, seed) for s in (simulation, data))
+    others = [profile_of(name, table, observables, seed) for name, table in (alternatives or {}).items()]
+    found = Found(flags={p.name: [] for p in (nominal, measured, *others)})
+    for profile in (nominal, measured, *others):
+        if "," in (trees := profile.table.metadata.get("origin", {}).get("tree", "")):
+            found.flag(
+                profile.name, f"its files have different trees: {trees}; is one of them a systematic? See `tree`"
+            )
+        _flags_and_padding(profile, found)
+        _weights(profile, found)
+        for column in profile.columns.values():
+            _column(column, found)
+        for name, pair in profile.pairs.items():
+            for text in of_levels(name, *pair):
+                found.flag(profile.name, text)
+    _sameness(nominal, measured, others, found)
+    for observable in observables:
+        every = [c for p in (nominal, measured, *others) for c in p.columns.values()]
+        own = [c for c in every if c.observable is observable]
+        _sentinels(own, found)
+        for text in unused_atoms(own):
+            found.flag(nominal.name, text)
+        for text in empty_atoms(measured.columns["reco", observable.name], nominal.columns["reco", observable.name]):
+            found.flag(measured.name, text)
+    for simulated in (nominal, *others):
+        _yields(simulated, measured, yield_difference, found)
+        for observable in observables:
+            _scales(simulated.columns["reco", observable.name], measured.columns["reco", observable.name], found)
+            _efficiency(simulated.columns["truth", observable.name], found)
+    for observable in observables:
+        if not any(f"observables.{observable.name}: {measured.name}" in text for text in found.errors):
+            _support(measured.columns["reco", observable.name], nominal.columns["reco", observable.name], found)
+    for sample, texts in found.flags.items():
+        for text in texts:
+            log.warning("%s: %s", sample, text)
+    if found.errors:
+        raise InputError("\n  ".join(found.errors))
+    return found.flags
+
+
+def _flags_and_padding(profile: Profile, found: Found) -> None:
+    for level in profile.unflagged:
+        n = profile.accepted[level]
+        found.flag(profile.name, f"pass_{level} is not mapped: all {n} events count as accepted at {level} level")
+        counts = {c.name: c.padding for c in profile.columns.values() if c.level == level and c.padding}
+        for name, padding in counts.items():
+            value, events = max(padding.items(), key=lambda item: item[1])
+            # Values of events that were not accepted, which would be unfolded as if they had been measured.
+            found.errors.append(
+                f"{profile.name}: {events} of {n} events that count as accepted have {name} = {value:g}, and "
+                f"pass_{level} is not mapped; map it (`pass_{level}: <branch> > {value:g}`), or, if the value means "
+                f"something, declare `atoms: [{value:g}]` under observables.{name.partition('_')[2]}"
+            )
+        for name, padding in profile.others.items():
+            # Not unfolded: no error, but whoever uses the column must know.
+            if level_of(name) == level and padding:
+                value, events = max(padding.items(), key=lambda item: item[1])
+                found.flag(profile.name, f"{name} is {value:g} in {events} events, and pass_{level} is not mapped")
+
+
+def _weights(profile: Profile, found: Found) -> None:
+    # An event may be rare and heavy by right, and bootstraps show what it costs: a flag.
+    if profile.accepted["reco"] >= 100 and profile.largest > 0.05 * profile.absolute:
+        found.flag(
+            profile.name,
+            f"one event has {profile.largest / profile.absolute:.0%} of all weight at reco level, "
+            f"{profile.largest:.4g}: it decides the result in its neighbourhood",
+        )
+    events, effective = profile.accepted["reco"], profile.absolute**2 / profile.squares if profile.squares else 0.0
+    if events >= 100 and effective < FEW_EFFECTIVE * events:
+        found.flag(
+            profile.name,
+            f"the weights of {events} events at reco level range up to {profile.largest:.4g}, and are worth "
+            f"{effective:.4g} events of one weight: few of them decide the result",
+        )
+    low, high = profile.weights
+    if profile.table.role == "data" and events and not low == high == 1:
+        # Counted events have the weight 1; pre-scales and negative weights change what their errors are.
+        span = f"all {low:.4g}" if low == high else f"from {low:.4g} to {high:.4g}"
+        found.flag(profile.name, f"its weights are {span}, and not 1 as of counted events: is that meant?")
+
+
+def _sameness(nominal: Profile, measured: Profile, others: Sequence[Profile], found: Found) -> None:
+    """Events that are there twice, in a sample or in two, and variations that are the nominal sample."""
+    simulated = (nominal, *others)
+    share = SAMPLE / max(1, *(p.table.num_rows for p in (*simulated, measured)))
+    rows = {p.name: lowest(p.rows, share) for p in (*simulated, measured)}
+    for profile in (*simulated, measured):
+        other = nominal if profile is measured else measured
+        if count := repeated(rows[profile.name], rows[other.name]):
+            found.flag(
+                profile.name,
+                f"{count / rows[profile.name].size:.1%} of the events at reco level have all observables as another "
+                "one has: are events there twice, so that all errors are too small, or values rounded?",
+            )
+    for simulation in simulated:
+        if count := shared(rows[measured.name], rows[simulation.name]):
+            found.flag(
+                measured.name,
+                f"{count / rows[measured.name].size:.1%} of the events are events of {simulation.name}, by all "
+                "observables at reco level: closures with them are perfect, and say nothing",
+            )
+    for other in others:
+        count = shared(rows[other.name], rows[nominal.name])
+        if not count:
+            continue
+        text = f"{count / rows[other.name].size:.1%} of its events are events of {nominal.name}"
+        if count >= 0.99 * rows[other.name].size and (other.total, other.squares) == (nominal.total, nominal.squares):
+            # A model uncertainty that is zero by construction, in a study that claims to have one.
+            found.errors.append(
+                f"{other.name}: {text}, with the same weights: as an alternative it says nothing; name other files"
+            )
+        else:
+            found.flag(other.name, f"{text}: as an alternative it differs in little but its weights")
+    for text in of_variations(nominal.table):
+        found.flag(nominal.name, text)
+
+
+def _column(c: Column, found: Found) -> None:
+    """Whether a column varies, and lies where it is said to lie."""
+    where, total = f"observables.{c.observable.name}: {c.sample}", c.count + c.atomic
+    if text := odd(c):
+        found.errors.append(f"{where}: {text}")
+    if not c.values.size:
+        # Atoms alone: no density, and in no bin anything but them.
+        if total >= FEW:
+            found.errors.append(f"{where}: all {total} accepted events have {c.name} at a declared atom; map another")
+        return
+    value, count = share_of_commonest(c.values)
+    if count >= CONSTANT * c.values.size and not c.atomic:
+        text = f"{c.name} is {value:g} in {c.of_all(count)} of {total} accepted events"
+        if c.values.size >= FEW:
+            # Nothing can be unfolded from it, and everything would look as if it had been.
+            found.errors.append(f"{where}: {text}: a constant; map another branch, or take the observable away")
+        else:
+            found.flag(c.sample, f"{text}: a constant, or too few events")
+        return
+    low, high = c.observable.range
+    text = (
+        f"{c.inside} of {c.count} accepted events have {c.name} in the range [{low:g}, {high:g}] "
+        f"(found {quantiles(c.values)})"
+    )
+    if c.inside < 0.5 * c.count:
+        # Bins, figures and IBU would be of a tail, or of nothing: most often of another unit.
+        found.errors.append(
+            f"{where}: {text}; is the unit right (`{c.name}: <branch> / 1000`)? If it is, widen `range`, or restrict "
+            "the events with `selection`"
+        )
+    elif c.inside < 0.9 * c.count:
+        # A tail may be left out by choice; what is unfolded without bins holds it nevertheless.
+        found.flag(c.sample, f"{text}; tables and figures leave the others out")
+    for text in coarse(c):
+        found.flag(c.sample, text)
+    for value, count in outliers(c.values, c.least, c.most):
+        # One event decides nothing where inputs are scaled by ranks; it may be a mistake of the file.
+        text = f"{c.name} is {value:.6g} in {count} of {c.count} events, far from all others ({quantiles(c.values)})"
+        found.flag(c.sample, f"{text}; select it away if it is no measurement")
+
+
+def _sentinels(columns: Sequence[Column], found: Found) -> None:
+    """Spikes outside of the bulk, in all samples of one observable together."""
+    far: dict[float, list[str]] = {}
+    for c in columns:
+        if c.values.size and not (CONSTANT * c.values.size <= share_of_commonest(c.values).count):
+            spikes = far_spikes(c.values)
+            for value, count in spikes:
+                far.setdefault(value, []).append(f"{count / c.values.size:.2%} of {c.name} in {c.sample}")
+            bulk = c.values[~np.isin(c.values, [s.value for s in spikes])]
+            for value, count in edge_spikes(bulk):
+                # A physical boundary has such spikes too; undeclared it is smeared, not lost.
+                text = f"{c.name} is {value:.7g} in {count / c.values.size:.2%} of the events, and others end there"
+                found.flag(c.sample, f"{text}; if that is a value of its own, declare it with `{_atoms(c, value)}`")
+    for value, places in far.items():
+        c = columns[0]
+        # A value that means "none" is taken for a measurement, far away: means, scales and bins are wrong.
+        found.errors.append(
+            f"observables.{c.observable.name}: {value:.7g} is the value of {', '.join(places)}, far from all others: a "
+            f"sentinel? Declare it with `{_atoms(c, value)}` under observables.{c.observable.name}, or select these "
+            "events away with a pass flag"
+        )
+
+
+def _atoms(c: Column, value: float) -> str:
+    return f"atoms: [{', '.join(f'{v:.7g}' for v in (*c.observable.atoms, value))}]"
+
+
+def _yields(simulated: Profile, measured: Profile, limit: float | None, found: Found) -> None:
+    s, d = simulated.total, measured.total
+    for profile in (simulated, measured):
+        if not profile.total > 0:
+            found.errors.append(
+                f"{profile.name}: its weights sum to {profile.total:.6g} at reco level; a sample has a positive yield: "
+                "look at `weight`, and at the share of negative ones"
+            )
+            return
+    # With few events a difference may be chance: three sigma of both.
+    if limit is None or abs(s - d) <= max(limit * d, 3 * math.sqrt(simulated.squares + measured.squares)):
+        return
+    # The absolute fakes and background, and the unfolded yield, would be wrong by this factor.
+    found.errors.append(
+        f"{simulated.name}: its weights sum to {s:.6g} at reco level, {s / d:.3g} times the {d:.6g} of "
+        f"{measured.name}; scale its weights by {d / s:.4g} (luminosity, cross section), or, if it is right, say so by "
+        f"`ingest: {{yield_difference: {math.ceil(10 * abs(s / d - 1)) / 10:g}}}` (now {limit:g}; null: any)"
+    )
+
+
+def _scales(simulated: Column, measured: Column, found: Found) -> None:
+    if not (simulated.values.size and measured.values.size):
+        return
+    theirs, ours = size_of(simulated.values, simulated.weights), size_of(measured.values, measured.weights)
+    if not (theirs > 0 and ours > 0):
+        return
+    ratio = ours / theirs
+    text = (
+        f"{measured.name} ({quantiles(measured.values)}) is {ratio:.4g} times that of "
+        f"{simulated.sample} ({quantiles(simulated.values)})"
+    )
+    if 300 < max(ratio, 1 / ratio) < 3000:
+        # No prior is that wrong; MeV against GeV is.
+        found.errors.append(
+            f"observables.{measured.observable.name}: {measured.sample}: {text}: MeV against GeV? Bring both to one "
+            f"unit in their maps (`{measured.name}: <branch> {'/' if ratio > 1 else '*'} 1000` for {measured.sample})"
+        )
+    elif max(ratio, 1 / ratio) > 5:
+        found.flag(measured.sample, f"{text}: are the units the same?")
+
+
+def _efficiency(truth: Column, found: Found) -> None:
+    # By right where the detector does not reach: but there the simulation decides, not the data.
+    for region in empty_regions(truth.values[~truth.covered], truth.values[truth.covered]):
+        found.flag(
+            truth.sample,
+            f"none of {truth.of_all(region.count)} events with {truth.name} {region} is reconstructed: the efficiency "
+            "is zero there, and the result is the simulation's; restrict the fiducial region with selection.truth",
+        )
+
+
+def _support(measured: Column, simulated: Column, found: Found) -> None:
+    regions = empty_regions(measured.values, simulated.values)
+    if measured.of_all(sum(r.count for r in regions)) > 0.5 * measured.count:
+        # No re-weighting of the simulation reaches the data: whatever comes out is extrapolated.
+        found.errors.append(
+            f"observables.{measured.observable.name}: more than half of the events of {measured.sample} "
+            f"({measured.name}, {quantiles(measured.values)}) lie where {simulated.sample} has none "
+            f"({quantiles(simulated.values)}); are unit and definition the same?"
+        )
+        return
+    for region in regions:
+        found.flag(
+            measured.sample,
+            f"{measured.of_all(region.count)} of {measured.count} events have {measured.name} {region}, where "
+            f"{simulated.sample} has none: the result is extrapolated there",
+        )

@@ -1,0 +1,16 @@
+"""Writing YAML: the layout of the published tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from truthward.run.artefact import write_text
+
+
+def write_yaml(path: str | Path, *documents: Any, compact: bool = False) -> None:
+    """Write YAML documents atomically, keys in their order; `compact`: innermost lists and mappings on one line."""
+    layout = {"sort_keys": False, "allow_unicode": True, "default_flow_style": None if compact else False}
+    write_text(path, yaml.safe_dump_all(documents, width=1000, **layout))

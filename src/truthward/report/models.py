@@ -1,0 +1,159 @@
+"""Figures of surrogates: what they learned, and how many events their samples are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from truthward.report import style
+from truthward.study.observable import Observable
+
+
+def weights_of(test: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Histograms of w over both samples p and q of a two-sample test: in fine bins where all weights are near one."""
+    samples = [test["weights"][name] for name in ("p", "q")]
+    near = all(s["near_one"]["below"] + s["near_one"]["above"] < 1e-3 for s in samples)
+    first, second = (s["near_one" if near else "histogram"] for s in samples)
+    return first, second
+
+
+def weight_panel(axes: Axes, histograms: Mapping[str, Mapping[str, Any]], colours: Mapping[str, str]) -> None:
+    """Distributions of w = D / (1 - D) on double logarithmic axes: what a sample lacks is to the right.
+
+    Args:
+        histograms: name -> `validate.metrics.ratio_histogram`.
+    """
+    filled: list[float] = []
+    for name, h in histograms.items():
+        edges, share = 10.0 ** np.array(h["log10_edges"]), style.array(h["fractions"])
+        share[share <= 0] = np.nan
+        beyond = h["below"] + h["above"]
+        style.line(axes, edges, share, colours[name], label=name + (f" ({beyond:.0e} beyond)" if beyond else ""))
+        filled += edges[:-1][np.isfinite(share)].tolist() + edges[1:][np.isfinite(share)].tolist()
+    axes.set_yscale("log")
+    if filled and max(filled) < 4 * min(filled):
+        axes.set_xlim(min(filled), max(filled))
+    else:
+        axes.set_xscale("log")
+        axes.set_xlim(min([0.5, *filled]), max([2.0, *filled]))
+        style.log_ticks(axes.xaxis)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high * 12)
+    axes.axvline(1.0, color="black", linewidth=0.6, linestyle=":")
+    axes.set_xlabel("classifier weight $w = D/(1-D)$")
+    axes.set_ylabel("fraction of events")
+    axes.legend(loc="upper left")
+
+
+@style.styled
+def marginals(name: str, validated: Mapping[str, Any], observables: Sequence[Observable]) -> Figure:
+    """Each observable at both levels, surrogate over simulation, and the classifier's weights.
+
+    Args:
+        name: of the surrogate.
+        validated: validate/surrogate.<name>.json, see `validate.surrogate.validate_surrogate`.
+    """
+    shown = [(level, o) for level, entries in validated["levels"].items() for o in observables if o.name in entries]
+    test = (validated["two_sample"].get("both") or {}).get("surrogate")
+    figure, axes = style.panels(len(shown) + bool(test), columns=5, ratio=0.28, size=(2.4, 2.4), gap=(0.7, 0.52))
+    style.title(
+        figure,
+        f"Surrogate {name}",
+        "ratio to the simulation, where known within 50%; grey: its statistics, red: spread of the members",
+    )
+    colour = style.METHODS[1]
+    for (main, lower), (level, o) in zip(axes, shown, strict=False):
+        entry = validated["levels"][level][o.name]["histogram"]
+        edges = entry["edges"]
+        expected, error = style.density(entry["simulation"], edges)
+        found, spread = style.density(entry["surrogate"], edges)
+        main.stairs(expected, edges, fill=True, color=style.TRUTH, label="simulation")
+        style.line(main, edges, found, colour, label="surrogate")
+        relative, width = style.over(error, expected), style.over(spread, expected)
+        quotient = style.known(style.over(found, expected), relative, width)
+        style.band(lower, edges, style.known(np.ones_like(expected), relative), relative, style.PRIOR)
+        style.line(lower, edges, quotient, colour)
+        style.band(lower, edges, quotient, width, colour)
+        style.headroom(main, expected, found)
+        style.ratio_axis(lower, quotient, label="ratio")
+        main.set_ylabel(style.per_unit(o))
+        style.horizontal(lower, o, f"{level} {o.axis}")
+    if test:
+        main, lower = axes[-1]
+        box = main.get_position(), lower.get_position()
+        lower.remove()
+        main.set_position((box[1].x0, box[1].y0, box[0].width, box[0].y1 - box[1].y0))
+        main.tick_params(labelbottom=True)
+        weights = dict(zip(("simulation", "surrogate"), weights_of(test), strict=True))
+        weight_panel(main, weights, {"simulation": style.PRIOR, "surrogate": colour})
+        main.set_title(scores(test, validated["used"]), fontsize=7.5, loc="right", pad=3)
+    style.legend_above(figure, axes[0][0])
+    return figure
+
+
+def scores(test: Mapping[str, Any], used: Mapping[str, Mapping[str, int]]) -> str:
+    """AUC and JSD over seeds in one line.
+
+    Args:
+        test: `validate.two_sample.two_sample_test`.
+        used: sample -> {events, used}; said where those are not all.
+    """
+    words = []
+    for key, name, unit in (("auc", "AUC", ""), ("jsd", "JSD", " bit")):
+        spread = f" ± {test[key]['sd']:.4f}" if test[key]["sd"] is not None else ""
+        words.append(f"{name} {test[key]['mean']:.4f}{spread}{unit}")
+    if thinned := [s["used"] for s in used.values() if s["used"] < s["events"]]:
+        words.append(f"of {max(thinned):,} events each")
+    return ",  ".join(words)
+
+
+@style.styled
+def amplification(summary: Mapping[str, Any]) -> Figure:
+    """How many training events a sample is worth, against how many were drawn.
+
+    Args:
+        summary: amplify/<name>/summary.json: "study" (`amplify.study.amplification_study`: the curve and two controls
+            on a known target; bands hold 68%) and "sample" (the surrogate's own "events", "n_train", "G" and its lower
+            end "G_low").
+    """
+    study, sample = summary["study"], summary["sample"]
+    figure, axes = style.panels(1, size=(5.2, 3.4), top=1.0)
+    main = axes[0][0]
+    note = f"{study['training_events']} training events of a known target ({study['target']['name']}); bands: 68%"
+    style.title(figure, "Amplification", note)
+    heights, reach = [1.0], [1.0]
+    curves = {
+        "curve": (study["model"]["kind"], style.METHODS[0]),
+        "bootstrap_control": ("control: bootstrap of the training events", style.METHODS[2]),
+        "truth_control": ("control: true events", style.PRIOR),
+    }
+    for key, (label, colour) in curves.items():
+        points = sorted(study.get(key, []), key=lambda point: point["multiple"])
+        x = style.array([point["multiple"] for point in points])
+        y, low, high = (style.array([point["G"][part] for point in points]) for part in ("value", "low", "high"))
+        main.plot(x, y, color=colour, marker="o", markersize=3.5, label=label)
+        main.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+        heights += [v for v in (*low, *y, *high) if np.isfinite(v) and v > 0]
+        reach += x.tolist()
+    own = {"fmt": "*", "color": style.METHODS[1], "markersize": 9, "label": "the surrogate's sample", "capsize": 2}
+    multiple = sample["events"] / sample["n_train"]
+    main.errorbar([multiple], [sample["G"]], yerr=[[sample["G"] - sample["G_low"]], [0.0]], **own)
+    heights += [v for v in (sample["G"], sample["G_low"]) if v > 0]
+    reach.append(multiple)
+    main.axhline(1.0, color="black", linewidth=0.8, linestyle=":")
+    main.text(max(reach), 1.03, "the training sample itself ", ha="right", va="bottom", fontsize=7)
+    main.set_xscale("log")
+    main.set_yscale("log")
+    main.set_xlim(0.9 * min(reach), 1.1 * max(reach))
+    main.set_ylim(0.7 * min(heights), 1.6 * max(heights))
+    style.log_ticks(main.xaxis)
+    style.log_ticks(main.yaxis)
+    main.set_xlabel("events sampled / events of the training")
+    main.set_ylabel(r"$G = n_{\mathrm{equivalent}} / n_{\mathrm{train}}$")
+    handles, labels = main.get_legend_handles_labels()
+    main.legend(handles, labels, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, fontsize=7, columnspacing=1.0)
+    return figure

@@ -1,0 +1,76 @@
+"""Bias against variance over the iterations of an unfolding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator, NullLocator
+
+from truthward.report import style
+from truthward.report.results import short
+from truthward.study.observable import Observable
+
+_FAMILIES = {
+    "data_bootstrap": "data statistics",
+    "mc_bootstrap": "simulation statistics",
+}
+
+
+@style.styled
+def bias_and_variance(validated: Mapping[str, Any], observables: Sequence[Observable]) -> Figure:
+    """Distance from the truth, and uncertainty by family, after each iteration: of all observables, and of each.
+
+    Args:
+        validated: "method", "uncertainty" (what the sum of its families may be called), and "progress" as
+            `validate.progress.progress` gives it, or None.
+    """
+    found = validated.get("progress")
+    labels = {o.name: short(o) for o in observables}
+    names = [] if found is None else ["all", *found["names"]] if len(found["names"]) > 1 else found["names"]
+    few = len(names) < 2
+    figure, axes = style.panels(max(1, len(names)), columns=4, size=(5.4, 3.0) if few else (2.5, 2.1), top=1.15,
+                                gap=(0.75, 0.62))  # fmt: skip
+    note = "relative, rms over coarse bins; 0: simulation before unfolding; dotted: what the rule chose"
+    style.title(figure, f"Bias and variance of {validated['method']} over its iterations", note)
+    if found is None:
+        axes[0][0].text(0.5, 0.5, "this method keeps no iterations", ha="center", transform=axes[0][0].transAxes)
+        axes[0][0].set_axis_off()
+        return figure
+    families = [f for f in found["all"]["sigma"] if f != "total"]
+    colours = {f: style.METHODS[k % len(style.METHODS)] for k, f in enumerate(families)} | {"total": style.DATA}
+    distance = {"color": style.PRIOR, "marker": "o", "markersize": 4, "linewidth": 1.6}
+    for (main, _), name in zip(axes, names, strict=True):
+        entry = found[name]
+        if entry["distance"] is not None:
+            main.plot(found["iterations"], _percent(entry["distance"]), **distance)
+            main.axhline(100 * entry["counting"], color=style.TRUTH, linewidth=2, zorder=0)
+        for family in (*families, "total"):
+            look = {"linewidth": 1.6, "marker": "s"} if family == "total" else {"linewidth": 0.9, "marker": "_"}
+            # Before unfolding nothing has an uncertainty.
+            y = _percent(entry["sigma"][family])[1:]
+            if any(y):
+                main.plot(found["iterations"][1:], y, color=colours[family], markersize=4, **look)
+        main.axvline(found["chosen"], color=style.PRIOR, linewidth=1, linestyle=":", zorder=1)
+        main.set_xlim(-0.4, found["chosen"] + 0.4)
+        main.set_yscale("log")
+        style.log_ticks(main.yaxis)
+        main.set_title("all observables" if name == "all" else labels.get(name, name), loc="left", pad=3)
+        main.set_xlabel("iteration")
+        main.set_ylabel("deviation [%]")
+        main.xaxis.set_major_locator(MaxNLocator(integer=True))
+        main.xaxis.set_minor_locator(NullLocator())
+    words = _FAMILIES | {"total": validated["uncertainty"]}
+    handles = [Line2D([], [], color=colours[f], label=words.get(f, f.removeprefix("systematic:"))) for f in colours]
+    if found["all"]["distance"] is not None:
+        counting = Line2D([], [], color=style.TRUTH, linewidth=2, label="counting true events")
+        handles = [Line2D([], [], **distance, label="distance from the truth"), counting, *handles]
+    at = (0.003, 1 - 0.46 / figure.get_figheight())
+    figure.legend(handles=handles, ncols=3 if few else 5, loc="upper left", bbox_to_anchor=at)
+    return figure
+
+
+def _percent(values: Sequence[float]) -> list[float]:
+    return [100 * v for v in values]

@@ -1,0 +1,136 @@
+"""Figures of unfolded results: agreement against its floor, correlations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from truthward.report import style
+from truthward.report.models import scores, weight_panel, weights_of
+from truthward.study.observable import Observable
+
+
+@style.styled
+def agreement(validated: Mapping[str, Any], observables: Sequence[Observable]) -> Figure:
+    """Triangular discriminator of a method, and of data and simulation before unfolding, beside its floor; and the
+    weights of the classifier that tries to tell the unfolded events from the truth.
+
+    Args:
+        validated: validate/<method>.json, see `validate.method.validate_method`; what needs a truth may be None.
+    """
+    method = validated["method"]
+    found = {o.name: validated["observables"].get(o.name, {}).get("triangular") or {} for o in observables}
+    rows = {method: "unfolded", "simulation": "prior", "data": "data"}
+    results = {row: {name: entry.get(key) for name, entry in found.items()} for row, key in rows.items()}
+    test = validated["two_sample"]["unfolded"]
+    weights = test and dict(zip(("truth", method), weights_of(test), strict=True))
+    figure = style.canvas(11.0 if weights else 7.2, 3.9)
+    right = 0.6 if weights else 0.98
+    main = figure.add_axes((0.075, 0.12, right - 0.075, 0.65))
+    note = "lower is better; grey: truth against truth (mean and 95%), what statistics alone gives; strokes: replicas"
+    style.title(figure, f"{method} against the truth", note)
+    step = 0.8 / max(1, len(results))
+    drawn: list[float] = []
+    for place, o in enumerate(observables):
+        if floor := found[o.name].get("floor"):
+            mean, sd = floor["mean"], floor["sd"]
+            low = max(mean - 2 * sd, 0.2 * mean)
+            main.fill_between([place - 0.45, place + 0.45], low, mean + 2 * sd, color=style.TRUTH, linewidth=0)
+            main.plot([place - 0.45, place + 0.45], [mean, mean], color=style.PRIOR, linewidth=1)
+            drawn += [low, mean + 2 * sd]
+    colours = colours_of(results)
+    for number, (name, entries) in enumerate(results.items()):
+        shift = (number - (len(results) - 1) / 2) * step
+        marker = "s" if name in _BEFORE else "o"
+        x = [p + shift for p, o in enumerate(observables) if _value(entries, o.name) is not None]
+        y = [v for o in observables if (v := _value(entries, o.name)) is not None]
+        main.plot(x, y, marker, color=colours[name], markersize=5.5, label=name, zorder=3)
+        for p, o in enumerate(observables):
+            spread = _replicas(entries.get(o.name))
+            main.plot([p + shift] * len(spread), spread, "_", color=colours[name], alpha=0.5, markersize=7)
+            drawn += spread
+        drawn += y
+    main.set_yscale("log")
+    positive = [v for v in drawn if v > 0] or [1.0]
+    main.set_ylim(min(positive) / 1.8, max(positive) * 1.8)
+    main.set_xlim(-0.55, len(observables) - 0.45)
+    main.set_xticks(range(len(observables)), [short(o) for o in observables])
+    main.tick_params(axis="x", which="both", length=0)
+    main.set_ylabel("triangular discriminator × 10³")
+    style.log_ticks(main.yaxis)
+    if not _any(results):
+        main.text(0.5, 0.5, "no truth to compare with", ha="center", transform=main.transAxes)
+    main.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=4, borderaxespad=0.2, columnspacing=1.2)
+    if weights:
+        side = figure.add_axes((0.68, 0.12, 0.305, 0.65))
+        weight_panel(side, weights, dict(zip(weights, (style.PRIOR, *style.METHODS), strict=False)))
+        side.set_title(scores(test, validated["used"]), fontsize=8, loc="right", pad=4)
+    return figure
+
+
+_BEFORE = {"simulation": style.PRIOR, "data": style.DATA}
+"""Results that are none: what there was before unfolding."""
+
+
+def colours_of(results: Mapping[str, Any]) -> dict[str, str]:
+    """Colours by name: fixed for simulation and data, in order for the methods."""
+    methods = [name for name in results if name not in _BEFORE]
+    return _BEFORE | {name: style.METHODS[i % len(style.METHODS)] for i, name in enumerate(methods)}
+
+
+def short(observable: Observable) -> str:
+    """The symbol of an observable: the last part of its label in dollars, or its name."""
+    symbols = [s for s in observable.label.split("$")[1::2] if s]
+    return f"${symbols[-1]}$" if symbols else observable.name
+
+
+def _any(results: Mapping[str, Any]) -> bool:
+    """Whether any result has any value."""
+    return any(_value(entries, name) is not None for entries in results.values() for name in entries)
+
+
+def _replicas(entry: Mapping[str, Any] | None) -> list[float]:
+    """Values of the first family of replicas, initialisations where there are some."""
+    replicas = (entry or {}).get("replicas") or {}
+    for name in ("initialisation", *replicas):
+        if name in replicas:
+            return [v for v in replicas[name]["values"] if v is not None and v > 0]
+    return []
+
+
+def _value(entries: Mapping[str, Any], name: str) -> float | None:
+    entry = entries.get(name)
+    return None if entry is None else entry.get("value")
+
+
+@style.styled
+def correlation(data: Mapping[str, Any], observables: Sequence[Observable]) -> Figure:
+    """Correlation matrix of unfolded histograms, laid end to end.
+
+    Args:
+        data: {"method": name, "covariance": [N][N], "bins": {observable: number of its bins, in the order of the
+            matrix}, "said": what the covariance may be called, see `events.families.stated_as`}.
+    """
+    covariance = np.array(data["covariance"], dtype=float)
+    sigma = np.sqrt(np.diag(covariance))
+    matrix = style.over(covariance, np.outer(sigma, sigma))
+    figure = style.canvas(5.6, 5.3)
+    main = figure.add_axes((0.13, 0.09, 0.7, 0.74))
+    style.title(figure, f"Correlations of {data['method']}", f"between the published bins; {data['said']}")
+    image = main.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest", origin="lower")
+    bar = figure.add_axes((0.86, 0.09, 0.03, 0.74))
+    figure.colorbar(image, cax=bar).set_label("correlation")
+    ends = np.cumsum([0, *data["bins"].values()]) - 0.5
+    labels = {o.name: short(o) for o in observables}
+    for end in ends[1:-1]:
+        main.axhline(end, color="black", linewidth=0.6)
+        main.axvline(end, color="black", linewidth=0.6)
+    centres = (ends[1:] + ends[:-1]) / 2
+    names = [labels.get(name, name) for name in data["bins"]]
+    main.set_xticks(centres, names)
+    main.set_yticks(centres, names)
+    main.tick_params(which="both", length=0)
+    return figure

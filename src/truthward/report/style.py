@@ -1,0 +1,279 @@
+"""The house style: colours and sizes, panels with ratio, and saving with provenance. No pyplot, no global state."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cbook import is_math_text
+from matplotlib.figure import Figure
+from matplotlib.mathtext import MathTextParser
+from matplotlib.text import Text
+from matplotlib.ticker import FixedLocator, FormatStrFormatter, LogLocator, NullFormatter
+from matplotlib.transforms import Bbox
+
+from truthward.errors import InputError
+from truthward.run.artefact import atomic
+from truthward.run.provenance import Record
+from truthward.study.observable import Observable
+
+P = ParamSpec("P")
+
+METHODS = ("#3f90da", "#bd1f01", "#ffa90e", "#832db6", "#a96b59", "#e76300", "#92dadd")
+"""Colours of methods in the order of the study: Petroff's sequence (2107.02270), told apart by colour-blind readers."""
+TRUTH, PRIOR, DATA = "#d9d9d9", "#717581", "#000000"
+"""Fixed colours: truth (filled), simulation, data."""
+
+STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "mathtext.fontset": "dejavusans",
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "axes.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "xtick.direction": "in",
+    "ytick.direction": "in",
+    "xtick.top": True,
+    "ytick.right": True,
+    "xtick.minor.visible": True,
+    "ytick.minor.visible": True,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "legend.handlelength": 1.6,
+    "lines.linewidth": 1.3,
+    "savefig.dpi": 130,
+}
+
+
+STRIP = 0.27
+"""Inches above a figure for the label of the experiment."""
+
+
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Run `draw` in the house style."""
+
+    @wraps(draw)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with matplotlib.rc_context(STYLE):
+            return draw(*args, **kwargs)
+
+    return wrapped
+
+
+def save(figure: Figure, path: str | Path, record: Record, *, label: Mapping[str, str] | None = None) -> None:
+    """Write a figure as PNG, atomically, with its provenance in the text chunk `provenance`.
+
+    Args:
+        label: `config.Report`, which stands in a line of its own above the figure; nothing stands where all is empty.
+
+    Raises:
+        InputError: for another ending than .png.
+    """
+    if Path(path).suffix != ".png":
+        raise InputError(f"{path}: figures are written as .png")
+    # Some settings count when a figure is drawn, not when it is made.
+    with matplotlib.rc_context(STYLE), atomic(path) as temporary:
+        _as_text_where_no_mathematics(figure)
+        metadata = {"provenance": json.dumps(record.finish())}
+        figure.savefig(temporary, metadata=metadata, bbox_inches=_labelled(figure, label or {}))
+
+
+def _labelled(figure: Figure, label: Mapping[str, str]) -> Bbox | None:
+    """Experiment at the left, luminosity and energy at the right, in a strip above the figure; None without any."""
+    if not any(label.values()):
+        return None
+    width, height = figure.get_size_inches()
+    y = 1 + 0.5 * STRIP / height
+    figure.text(0.12 / width, y, label["experiment"], fontsize=12, weight="bold", va="center")
+    right = f"{label['luminosity']} ({label['energy']})" if label["energy"] and label["luminosity"] else ""
+    right = right or label["luminosity"] or label["energy"]
+    figure.text(1 - 0.12 / width, y, right, fontsize=10, ha="right", va="center")
+    return Bbox.from_bounds(0, 0, width, height + STRIP)
+
+
+def _as_text_where_no_mathematics(figure: Figure) -> None:
+    """Have what stands between dollars drawn as it is written where matplotlib cannot set it: labels are the user's."""
+    parser = MathTextParser("agg")
+    for text in figure.findobj(Text):
+        if is_math_text(text.get_text()):
+            try:
+                parser.parse(text.get_text())
+            except ValueError:
+                text.set_parse_math(False)
+
+
+def canvas(width: float, height: float) -> Figure:
+    """An empty figure, width and height in inches."""
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def panels(
+    count: int,
+    *,
+    columns: int = 3,
+    ratio: float = 0.0,
+    size: tuple[float, float] = (3.5, 3.0),
+    top: float = 0.65,
+    gap: tuple[float, float] = (0.72, 0.55),
+) -> tuple[Figure, list[tuple[Axes, Axes | None]]]:
+    """A grid of panels, each with a lower one where `ratio` (its share of the height) is above zero.
+
+    Args:
+        size: of a panel; top: room above all for title and legend; gap: left of and below each panel; inches.
+    """
+    columns = max(1, min(columns, count))
+    rows = -(-count // columns)
+    width, height = columns * (size[0] + gap[0]) + 0.15, rows * (size[1] + gap[1]) + top
+    figure = canvas(width, height)
+    axes: list[tuple[Axes, Axes | None]] = []
+    for number in range(count):
+        row, column = divmod(number, columns)
+        left, low = gap[0] + column * (size[0] + gap[0]), height - top - (row + 1) * size[1] - row * gap[1]
+        axes.append(cell(figure, (left / width, low / height, size[0] / width, size[1] / height), ratio))
+    return figure, axes
+
+
+def cell(figure: Figure, box: tuple[float, float, float, float], ratio: float) -> tuple[Axes, Axes | None]:
+    """One panel in `box` (left, bottom, width, height; shares of the figure), with a lower one for `ratio` > 0."""
+    left, low, width, height = box
+    if not ratio:
+        return figure.add_axes((left, low, width, height)), None
+    lower = figure.add_axes((left, low, width, height * ratio * 0.95))
+    main = figure.add_axes((left, low + height * ratio, width, height * (1 - ratio)), sharex=lower)
+    main.tick_params(which="both", labelbottom=False)
+    return main, lower
+
+
+def title(figure: Figure, text: str, note: str = "") -> None:
+    """Title at the upper left, and a lighter note under it."""
+    height = figure.get_figheight()
+    figure.text(0.12 / figure.get_figwidth(), 1 - 0.1 / height, text, fontsize=11, weight="bold", va="top")
+    figure.text(0.12 / figure.get_figwidth(), 1 - 0.31 / height, note, fontsize=8, color="#555555", va="top")
+
+
+def density(histogram: dict[str, Any], edges: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    """Contents and errors (B,) per unit of the observable."""
+    width = np.diff(np.asarray(edges, dtype=float))
+    return array(histogram["sum"]) / width, array(histogram["error"]) / width
+
+
+def array(values: Sequence[float | None]) -> np.ndarray:
+    """(N,) float64; None becomes NaN, which is not drawn."""
+    return np.array([np.nan if v is None else v for v in values], dtype=float)
+
+
+def over(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """values / reference, NaN (not drawn) where the reference is not positive."""
+    return np.divide(values, reference, out=np.full(values.shape, np.nan), where=reference > 0)
+
+
+def line(axes: Axes, edges: Sequence[float], values: np.ndarray, colour: str, **options: Any) -> Any:
+    """A histogram as steps, without vertical lines to zero at its ends."""
+    return axes.stairs(values, edges, baseline=None, color=colour, **options)
+
+
+def band(
+    axes: Axes, edges: Sequence[float], values: np.ndarray, errors: np.ndarray, colour: str, **options: Any
+) -> Any:
+    """A 68% band as steps."""
+    settings = {"alpha": 0.3, "linewidth": 0} | options
+    ok = np.isfinite(values) & np.isfinite(errors)
+    low, high = (np.where(ok, values + s * errors, 1.0) for s in (-1, 1))
+    # Where there is no value, a band of no height leaves no mark.
+    return axes.fill_between(
+        np.repeat(edges, 2)[1:-1],
+        np.repeat(low, 2),
+        np.repeat(high, 2),
+        where=np.repeat(ok, 2),
+        color=colour,
+        **settings,
+    )
+
+
+def points(axes: Axes, edges: Sequence[float], values: np.ndarray, errors: np.ndarray, **options: Any) -> Any:
+    """Points with error bars at the centres of bins."""
+    e = np.asarray(edges, dtype=float)
+    settings = {"fmt": "o", "color": DATA, "markersize": 2.6, "linewidth": 0.8} | options
+    return axes.errorbar((e[1:] + e[:-1]) / 2, values, yerr=errors, **settings)
+
+
+def horizontal(axes: Axes, observable: Observable, text: str | None = None) -> None:
+    """Limits, scale and title of the horizontal axis."""
+    axes.set_xscale(observable.scale)
+    axes.set_xlim(*observable.range)
+    if observable.scale == "log":
+        log_ticks(axes.xaxis)
+    axes.set_xlabel(observable.axis if text is None else text)
+
+
+def per_unit(observable: Observable) -> str:
+    """Title of the vertical axis of a density."""
+    return f"events / {observable.unit}" if observable.unit else "events / unit"
+
+
+def headroom(axes: Axes, *values: np.ndarray, room: float = 1.25, log: bool = False) -> None:
+    """Start the vertical axis at zero (or below negative contents) and leave room above the highest value.
+
+    log: a logarithmic axis instead, from below the smallest positive value; what is not positive is not drawn.
+    """
+    top = max((float(np.nanmax(v)) for v in values if np.isfinite(v).any()), default=1.0)
+    positive = [float(v[v > 0].min()) for v in values if (v > 0).any()]
+    if log and positive:
+        axes.set_yscale("log")
+        low = min(positive) / 2
+        axes.set_ylim(low, top * (top / low) ** (room - 1))
+        return
+    low = min((float(np.nanmin(v)) for v in values if np.isfinite(v).any()), default=0.0)
+    axes.set_ylim(min(0.0, 1.1 * low), room * top if top > 0 else 1.0)
+    axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 4), useMathText=True)
+
+
+def ratio_axis(axes: Axes, *values: np.ndarray, label: str) -> None:
+    """Limits about one, from a short list, that hold the bulk of the values; ticks at round numbers; a line at one."""
+    away = np.abs(np.concatenate([v[np.isfinite(v)] for v in values] + [np.zeros(1)]) - 1.0)
+    reach = next((r for r in _REACH if r >= 1.15 * np.quantile(away, 0.9)), max(_REACH))
+    axes.set_ylim(1 - reach, 1 + reach)
+    axes.yaxis.set_major_locator(FixedLocator([1 - _REACH[reach], 1.0, 1 + _REACH[reach]]))
+    axes.axhline(1.0, color="black", linewidth=0.6, linestyle=":")
+    axes.set_ylabel(label)
+
+
+_REACH = {0.06: 0.05, 0.12: 0.1, 0.25: 0.2, 0.35: 0.2, 0.6: 0.4}
+"""Half height of a ratio panel -> where its ticks are."""
+
+
+def known(ratio: np.ndarray, *errors: np.ndarray) -> np.ndarray:
+    """The ratio (B,) where its relative errors (B,) are all below one half; elsewhere NaN, not drawn."""
+    good = np.all([e < 0.5 for e in errors], axis=0)
+    return np.where(good, ratio, np.nan)
+
+
+def log_ticks(axis: Axis) -> None:
+    """Plain numbers on a logarithmic axis, at 1, 2, 5 of a decade where few decades are shown."""
+    low, high = axis.get_view_interval()
+    few = high / low < 300
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+    axis.set_minor_locator(LogLocator(subs="auto" if not few else tuple(range(1, 10))))
+    axis.set_major_formatter(FormatStrFormatter("%g"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def legend_above(figure: Figure, axes: Axes) -> None:
+    """One legend for all panels, at the upper right of the figure, where there is no data."""
+    handles, labels = axes.get_legend_handles_labels()
+    if labels:
+        place = {"loc": "upper right", "bbox_to_anchor": (0.995, 1.0), "borderaxespad": 0.3}
+        figure.legend(handles, labels, ncols=len(labels), **place)

@@ -1,0 +1,255 @@
+"""Figures of one unfolding: how its iterations went, and where its uncertainties come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator, NullLocator
+
+from truthward.events.families import Histogram
+from truthward.report import style
+from truthward.study.observable import Observable
+
+_LEVELS = {"_reco": ", detector level", "_truth": ", particle level", "_unfolded": ", drawn events", "": ""}
+_TITLES = {
+    "yield": "unfolded yield [events]",
+    "change": "change / its data-stat. error",
+    "refold": r"refolded $\chi^2$ / ndf",
+    "auc": "AUC",
+    "loss": "loss",
+    "normalisation": "ln of norm",
+    "effective_size": "effective size",
+    "largest_over_mean": "largest weight / mean",
+    "saturated": "saturated ratios",
+}
+"""Panels in their order, with a level after the name perhaps; other diagnostics follow under their own name."""
+_SKIPPED = ("replica", "iteration", "observable", "yield_before", "refold_chi2", "refold_ndf", "bins", "fold")
+_RELIABILITY = {"reco": "predicted P(data), detector level", "truth": "predicted ratio, particle level"}
+_FAMILIES = {"data_bootstrap": "data statistics", "mc_bootstrap": "simulation statistics"}
+_COLUMNS = 7
+"""Entries in a row of a legend, at most."""
+
+
+@style.styled
+def iterations(data: Mapping[str, Any]) -> Figure:
+    """Diagnostics of an unfolding per iteration, of the nominal and behind it of every replica; and the reliability of
+    the nominal's classifiers.
+
+    Args:
+        data: metadata of the unfolded sample: "method", "families", "history", and where there is one "stopping":
+            {"tolerance", "chosen": number of iterations, or one for each observable}. Entries of the history hold
+            "replica" ("nominal" for the nominal), "iteration" from 0, and any numbers, perhaps "observable", "fold",
+            "changes" (a list, one an iteration), "reliability": {"reco": ..., "truth": ...} (`ratio.reliability`).
+    """
+    entries = [entry for given in data["history"] if "iteration" in given for entry in _expanded(given)]
+    names = [n for e in entries for n, v in e.items() if n not in _SKIPPED and isinstance(v, int | float)]
+    # A count that stayed at zero is said in words, not drawn; a held-out loss shares the panel of the other.
+    quiet = {n for n in names if n.startswith("saturated") and not any(e.get(n) for e in entries)}
+    panels = [n for n in dict.fromkeys(names) if n not in quiet and not n.startswith(("epochs", "held_out_loss"))]
+    panels.sort(key=lambda name: _title(name)[0])
+    curves = {level: found for level in _RELIABILITY if (found := _curves(data["history"], level))}
+    observables = list(dict.fromkeys(e["observable"] for e in entries if "observable" in e))
+    colours = _colours(observables or [name for name in data.get("families", {}) if name in map(_family_of, entries)])
+
+    count = max(1, len(panels) + len(curves))
+    top = 0.65 + 0.2 * -(-(1 + len(colours)) // _COLUMNS)
+    figure, axes = style.panels(count, columns=4, size=(2.7, 2.1), gap=(0.82, 0.5), top=top)
+    stopping = data.get("stopping") or {}
+    said = {
+        "strong: nominal": True,
+        f"faint: replicas{'' if observables else ' by family'}": True,
+        "dashed: held-out events": any(n.startswith("held_out_loss") for n in names),
+        "dotted: chosen iteration": isinstance(stopping.get("chosen"), int),
+        "no ratio is saturated": bool(quiet),
+    }
+    style.title(figure, f"Iterations of {data['method']}", "; ".join(text for text, holds in said.items() if holds))
+    last = max((e["iteration"] + 1 for e in entries), default=1)
+    for (main, _), name in zip(axes, panels, strict=False):
+        for track in _tracks(entries):
+            _draw(main, track, name, colours)
+        first = min(e["iteration"] for e in entries if name in e)
+        main.set_xlim(min(first, 0) + 0.5, last + 0.5)
+        _finish(main, name, stopping)
+    for (main, _), (level, found) in zip(axes[len(panels) :], curves.items(), strict=False):
+        _draw_reliability(main, found)
+        main.set_xlabel(_RELIABILITY[level])
+    if not panels and not curves:
+        axes[0][0].text(0.5, 0.5, "this method has no iterations", ha="center", transform=axes[0][0].transAxes)
+        axes[0][0].set_axis_off()
+    else:
+        nominal = {} if observables else {"nominal": style.DATA}
+        _legend(figure, [Line2D([], [], color=c, label=_word(n)) for n, c in (nominal | colours).items()])
+    return figure
+
+
+def _colours(names: Iterable[str]) -> dict[str, str]:
+    return {name: style.METHODS[k % len(style.METHODS)] for k, name in enumerate(names)}
+
+
+def _word(name: str) -> str:
+    """A family, or another entry, in the words of a legend."""
+    return _FAMILIES.get(name, name.removeprefix("systematic:"))
+
+
+def _legend(figure: Figure, handles: Sequence[Any], columns: int = _COLUMNS) -> None:
+    """One legend for all panels, in rows under the title."""
+    place = {"loc": "upper left", "bbox_to_anchor": (0.003, 1 - 0.46 / figure.get_figheight()), "borderaxespad": 0.3}
+    figure.legend(handles=handles, ncols=min(columns, len(handles)), **place)
+
+
+def _expanded(entry: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
+    """An entry with what follows from it, and the changes of all iterations as entries of their own."""
+    own = dict(entry)
+    if own.get("refold_ndf"):
+        own["refold"] = own["refold_chi2"] / own["refold_ndf"]
+    yield own
+    names = {n: own[n] for n in ("replica", "observable") if n in own}
+    yield from ({**names, "iteration": i, "change": change} for i, change in enumerate(own.get("changes", [])))
+    # Before the first iteration the yield is that of the simulation.
+    if "yield_before" in own and own["iteration"] == 0:
+        yield {**names, "iteration": -1, "yield": own["yield_before"]}
+
+
+def _family_of(entry: Mapping[str, Any]) -> str:
+    return str(entry.get("replica", "nominal")).rpartition(":")[0] or "nominal"
+
+
+def _tracks(entries: Iterable[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+    """Entries of each replica, observable and fold by iteration, the nominal last, so that it is on top."""
+    tracks: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for entry in sorted(entries, key=lambda e: (_family_of(e) == "nominal", e["iteration"])):
+        tracks.setdefault(tuple(map(entry.get, ("replica", "observable", "fold"))), []).append(entry)
+    return list(tracks.values())
+
+
+def _title(name: str) -> tuple[int, str]:
+    """Place and title of a diagnostic."""
+    for suffix, level in _LEVELS.items():
+        stem = name.removesuffix(suffix)
+        if name.endswith(suffix) and stem in _TITLES:
+            return list(_TITLES).index(stem), _TITLES[stem] + level
+    return len(_TITLES), name.replace("_", " ")
+
+
+def _draw(axes: Axes, track: Sequence[Mapping[str, Any]], name: str, colours: Mapping[str, str]) -> None:
+    """One replica's values of a diagnostic; for a loss the held-out one as well."""
+    family = _family_of(track[0])
+    colour = colours.get(track[0].get("observable", family), style.DATA)
+    nominal = {"linewidth": 1.4, "marker": ".", "zorder": 3}
+    look = nominal if family == "nominal" else {"linewidth": 0.6, "marker": "_", "markersize": 4, "alpha": 0.3}
+    for key, dash in ((name, "-"), (f"held_out_{name}", "--")):
+        chosen = [e for e in track if key in e]
+        if chosen and (dash == "-" or family == "nominal"):
+            axes.plot([e["iteration"] + 1 for e in chosen], [e[key] for e in chosen], dash, color=colour, **look)
+
+
+def _finish(axes: Axes, name: str, stopping: Mapping[str, Any]) -> None:
+    """Labels and ticks; the chosen iteration, and for the change its tolerance."""
+    axes.set_ylabel(_title(name)[1])
+    axes.set_xlabel("iteration")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.margins(y=0.15)
+    if name == "change":
+        axes.set_yscale("log")
+        style.log_ticks(axes.yaxis)
+        if level := stopping.get("tolerance"):
+            axes.axhline(level, color="black", linewidth=0.8, linestyle="--")
+            at = {"xycoords": ("axes fraction", "data"), "xytext": (0, 2), "textcoords": "offset points"}
+            axes.annotate("tolerance", (0.03, level), fontsize=7, **at)
+    else:
+        axes.ticklabel_format(axis="y", useOffset=False)
+    if name == "refold":
+        axes.axhline(1.0, color="black", linewidth=0.6, linestyle=":")
+    # Where each observable has a number of its own, its line ends there.
+    if isinstance(stopping.get("chosen"), int):
+        axes.axvline(stopping["chosen"], color=style.PRIOR, linewidth=1, linestyle=":", zorder=1)
+
+
+def _curves(history: Iterable[Mapping[str, Any]], level: str) -> dict[int, list[Mapping[str, Any]]]:
+    """Reliability of the nominal's classifiers, one of each fold, by iteration, counted from 1."""
+    found: dict[int, list[Mapping[str, Any]]] = {}
+    for entry in history:
+        if _family_of(entry) == "nominal" and level in entry.get("reliability", {}):
+            found.setdefault(entry["iteration"] + 1, []).append(entry["reliability"][level])
+    return found
+
+
+def _draw_reliability(axes: Axes, curves: Mapping[int, Sequence[Mapping[str, Any]]]) -> None:
+    """Observed less predicted in the first and the last iteration; a calibrated classifier lies on zero."""
+    shown = {min(curves): (style.PRIOR, "s"), max(curves): (style.METHODS[0], "o")}
+    for number, (colour, marker) in shown.items():
+        chi2, ndf = (sum(curve[key] for curve in curves[number]) for key in ("chi2", "ndf"))
+        label = rf"iteration {number}: $\chi^2$ / ndf {chi2:.0f} / {ndf}"
+        for curve in curves[number]:
+            predicted, observed, error = (style.array(curve[key]) for key in ("predicted", "observed", "error"))
+            look = {"fmt": marker, "markersize": 2.8, "linewidth": 0.8, "color": colour, "label": label}
+            axes.errorbar(predicted, observed - predicted, yerr=error, **look)
+            label = None
+    axes.axhline(0.0, color="black", linewidth=0.6, linestyle=":")
+    axes.set_ylabel("observed - predicted")
+    axes.legend(loc="upper left", fontsize=7)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + 0.3 * (high - low))
+
+
+@style.styled
+def breakdown(
+    method: str, histograms: Mapping[str, Histogram], observables: Sequence[Observable], *, said: str
+) -> Figure:
+    """Relative uncertainty of each bin: the sum of the families in quadrature, and each family.
+
+    Where there are combined replicas, also what their variance has beyond that sum: a signed residual.
+
+    Args:
+        histograms: by observable, with the families of one unfolded sample.
+        said: what the sum may be called, see `events.families.stated_as`.
+    """
+    shown = [o for o in observables if o.name in histograms]
+    families = list(histograms[shown[0].name].breakdown())
+    colours = _colours(families)
+    if any(h.residual() is not None for h in histograms.values()):
+        families.append("residual")
+        colours["residual"] = "0.5"
+    dash = {name: "-" if k < len(style.METHODS) else "--" for k, name in enumerate(families)}
+    columns = 4 if len(shown) == 1 else 5 if len(shown) == 2 else _COLUMNS
+    top = 0.65 + 0.2 * -(-(1 + len(families)) // columns)
+    figure, axes = style.panels(len(shown), size=(5.4, 3.0) if len(shown) == 1 else (3.3, 2.5), top=top)
+    name = "total" if said.startswith("total") else "sum of these"
+    note = f"relative, in the published bins; {said}, families in quadrature"
+    style.title(figure, f"Uncertainties of {method}", note)
+    for (main, _), o in zip(axes, shown, strict=True):
+        h = histograms[o.name]
+        edges = h.edges
+        parts = {name: 100 * style.over(np.sqrt(v), h.nominal) for name, v in h.breakdown().items()}
+        total = 100 * style.over(h.sigma, h.nominal)
+        residual = h.residual()
+        if residual is not None:
+            # Signed: a negative one says that the sum of the families overstates.
+            parts["residual"] = 100 * style.over(np.sign(residual) * np.sqrt(np.abs(residual)), h.nominal)
+        main.stairs(np.where(np.isfinite(total), total, 0.0), edges, fill=True, color=style.TRUTH)
+        for name, part in parts.items():
+            style.line(main, edges, part, colours[name], linestyle=dash[name])
+        style.line(main, edges, total, style.DATA, linewidth=1.6)
+        style.horizontal(main, o)
+        # One bin of few events must not press all others to the ground: what is beyond is said in numbers.
+        known = total[total > 0]
+        below = min(0.0, 1.1 * float(np.nanmin(parts.get("residual", np.zeros(1)))))
+        main.set_ylim(below, 1.3 * min(known.max(), 3 * np.median(known)) if known.size else 1.0)
+        for k in np.flatnonzero(total > main.get_ylim()[1]):
+            left = k < total.size / 2
+            at = {"xycoords": main.get_xaxis_transform(), "textcoords": "offset points", "fontsize": 7, "va": "top"}
+            place = {"xy": (edges[k + left], 0.97), "xytext": (3 if left else -3, 0), "ha": "left" if left else "right"}
+            main.annotate(f"{total[k]:.0f}%", **place, **at)
+        if below < 0:
+            main.axhline(0.0, color="black", linewidth=0.6, linestyle=":")
+        main.set_ylabel("uncertainty [%]")
+    lines = [Line2D([], [], color=colours[n], linestyle=dash[n], label=_word(n)) for n in families]
+    _legend(figure, [Patch(facecolor=style.TRUTH, edgecolor=style.DATA, label=name), *lines], columns)
+    return figure

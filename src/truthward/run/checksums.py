@@ -1,0 +1,113 @@
+"""Checksums of artefacts: written when a job is done, verified before another uses what it made.
+
+The record of `data.parquet` is `.data.parquet.sha256` beside it, in the form that `sha256sum --check` reads:
+
+    # 1234567 bytes, rule ingest
+    <64 hexadecimal digits>  data.parquet
+
+A job removes the records of its outputs before it works and writes them when all is done: killed at any moment, it
+leaves a file without a record, which Snakemake knows to be incomplete, and never one with the record of another.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from shlex import quote
+
+from truthward.errors import CorruptError
+from truthward.run.artefact import sha256, write_text
+
+log = logging.getLogger(__name__)
+
+SUMS = "SHA256SUMS"
+"""Name of the list that a publication carries of its own; nothing below its folder has a record besides."""
+
+_RECORD = re.compile(r"# (?P<size>\d+) bytes, rule (?P<rule>\w+)\n(?P<digest>[0-9a-f]{64})  (?P<name>[^\n]+)\n")
+
+
+def beside(path: str | Path) -> Path:
+    """Where the record of an artefact is.
+
+    >>> beside("results/tiny/ingest/data.parquet").as_posix()
+    'results/tiny/ingest/.data.parquet.sha256'
+    """
+    return Path(path).with_name(f".{Path(path).name}.sha256")
+
+
+def identity(path: str | Path) -> list[str | int]:
+    """What tells one content of a file from another without reading it: its record, or size and time of a file that
+    has none."""
+    try:
+        return [str(path), beside(path).read_text(encoding="utf-8", errors="replace")]
+    except FileNotFoundError:
+        stat = Path(path).stat()
+        return [str(path), stat.st_size, stat.st_mtime_ns]
+
+
+def forget(paths: Iterable[str | Path]) -> None:
+    """Remove the records of artefacts that are about to be made anew."""
+    for path in paths:
+        beside(path).unlink(missing_ok=True)
+
+
+def record(paths: Iterable[str | Path], rule: str) -> None:
+    """Write the record of each artefact that a rule has made, reading each once."""
+    paths = list(map(Path, paths))
+    listed = [path.parent for path in paths if path.name == SUMS]
+    for path in paths:
+        # One that is missing is for Snakemake to tell.
+        if path.is_file() and not any(folder in path.parents for folder in listed):
+            write_text(beside(path), f"# {path.stat().st_size} bytes, rule {rule}\n{sha256(path)}  {path.name}\n")
+
+
+def verify(paths: Iterable[str | Path]) -> list[Path]:
+    """Hold artefacts against their records, reading each once in blocks (about 1 GB a second).
+
+    Returns:
+        Those without a record: the user's own files, and results of versions that wrote none.
+
+    Raises:
+        CorruptError: naming the first that is not what its rule wrote, that rule, and the way out.
+    """
+    unknown, total, started = [], 0, time.perf_counter()
+    paths = list(map(Path, paths))
+    for path in paths:
+        size = _verified(path)
+        if size is None:
+            unknown.append(path)
+        else:
+            total += size
+    if len(paths) > len(unknown):
+        log.info("%d inputs are what their rules wrote, by SHA-256: %.1f MB, %.2f s",
+                 len(paths) - len(unknown), total / 1e6, time.perf_counter() - started)  # fmt: skip
+    return unknown
+
+
+def _verified(path: Path) -> int | None:
+    """Size in bytes of an artefact that is as recorded; None where there is no record."""
+    side = beside(path)
+    try:
+        text = side.read_bytes().decode("utf-8", errors="replace")
+    except FileNotFoundError:
+        return None
+    anew = f"to make it anew: rm {quote(str(path))} {quote(str(side))}, then the same snakemake call again"
+    found = _RECORD.fullmatch(text)
+    if found is None or found["name"] != path.name:
+        raise CorruptError(f"{side}: not the record of a checksum; {anew}")
+    size, wanted = path.stat().st_size, int(found["size"])
+    if size == wanted and sha256(path) == found["digest"]:
+        return size
+    if size < wanted:
+        what = f"truncated to {size} of {wanted} bytes"
+    elif size > wanted:
+        what = f"{size} bytes, of which rule {found['rule']} wrote {wanted}"
+    else:
+        what = f"its content is not what rule {found['rule']} wrote"
+    raise CorruptError(
+        f"{path}: {what}; {anew} (that reruns rule {found['rule']}); if you replaced it on purpose, "
+        f"rm {quote(str(side))} takes it as it is"
+    )

@@ -1,0 +1,42 @@
+"""The section `samples` of a config: where the events of each sample come from."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from truthward.study.strict import Plugin, Strict
+
+BLOCK = 1000
+"""Events of a generated sample that share a seed; a chunk is one block at least."""
+
+
+class Sample(Strict):
+    """One sample: made by a generator or read from files, which a list of `checksums` may guard."""
+
+    role: Literal["simulation", "data", "alternative"]
+    generate: Plugin | None = None
+    read: Plugin | None = None
+    events: int = Field(20_000, ge=1)
+    chunks: int = Field(1, ge=1, le=10_000)
+    closure: bool = False
+    closure_read: Plugin | None = None
+    checksums: str | None = Field(None, min_length=1)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Sample:
+        if (self.generate is None) == (self.read is None):
+            raise ValueError("give exactly one of `generate` and `read`")
+        if self.role != "data" and (self.closure or self.closure_read):
+            raise ValueError("`closure` is for a data sample whose truth is set apart; simulation carries its truth")
+        if self.generate is None and {"events", "chunks"} & self.model_fields_set:
+            raise ValueError("`events` and `chunks` are for generated samples")
+        if self.generate is not None and self.checksums is not None:
+            raise ValueError("`checksums` is for samples that are read; generated ones are recorded by themselves")
+        if self.chunks > (most := math.ceil(self.events / BLOCK)):
+            raise ValueError(
+                f"{self.chunks} chunks for {self.events} events; events are made in blocks of {BLOCK}: at most {most}"
+            )
+        return self

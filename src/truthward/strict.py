@@ -1,9 +1,0 @@
-"""The base of all sections of a config."""
-
-from pydantic import BaseModel, ConfigDict
-
-
-class Strict(BaseModel):
-    """Base of all sections: no unknown key, no silent change of type, immutable."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)

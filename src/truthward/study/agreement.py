@@ -1,0 +1,58 @@
+"""What sections of a config must agree on, as far as it can be known before the first job."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from truthward.errors import ConfigError
+from truthward.study import plugins
+from truthward.study.features import provided
+from truthward.study.formula import formula, refuse_unfolded
+
+if TYPE_CHECKING:
+    from truthward.study.config import Config
+
+
+def check_agreement(config: Config) -> None:
+    """Check replicas against jobs, the fitted observable against the methods, and what the example histograms.
+
+    Raises:
+        ConfigError: as `checks.check`.
+    """
+    replicas = sum(config.families().values())
+    if 0 < replicas < config.unfold.jobs:
+        raise ConfigError(
+            f"unfold.jobs: {config.unfold.jobs} given, {replicas} replicas to share; set it to {replicas} at most"
+        )
+    _fit(config)
+    _example(config)
+
+
+def unfolded_by(config: Config, method: str) -> list[str]:
+    """Names of the observables that a method unfolds."""
+    return list(config.unfold.methods[method].get("observables") or config.observables)
+
+
+def _fit(config: Config) -> None:
+    fit = config.validate_.fit
+    if fit is None:
+        return
+    if not any(fit.observable in unfolded_by(config, method) for method in config.unfold.methods):
+        raise ConfigError(
+            f"validate.fit.observable: no method unfolds {fit.observable!r}; add it to one's `observables`"
+        )
+
+
+def _example(config: Config) -> None:
+    text, method = config.publish.example, config.publish.method
+    kind = config.unfold.methods[method]["kind"]
+    if text is None or not plugins.attribute("unfold", kind, "joint"):
+        return
+    known = provided(config, config.samples[config.sample("simulation")], "truth")
+    names = unfolded_by(config, method)
+    if "model" in plugins.schema("unfold", kind).options:
+        # Drawn events have what was unfolded, and nothing else.
+        known = set(names)
+    refuse_unfolded(text, names, sorted((known or set()) - set(names)))
+    if known is not None:
+        formula(text, sorted(known))

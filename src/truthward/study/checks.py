@@ -1,0 +1,276 @@
+"""Reading a config: its form by the schema, then what the schema cannot know, each mistake in one line."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from truthward.errors import ConfigError
+from truthward.study import plugins
+from truthward.study.agreement import check_agreement
+from truthward.study.columns import check_map, check_selection, level_of, selected
+from truthward.study.config import Config, Sample
+from truthward.study.features import check_features, reco_features
+from truthward.study.named import check_named
+from truthward.study.sources import check_sources
+from truthward.study.variations import variation_of
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+"""A name is part of paths: it cannot leave `results/`, and fits into a file name with all that is put around it."""
+_ENDS = re.compile(r"</script|<!--", re.IGNORECASE)
+"""Snakemake writes the params of rules into a script of its report as they are: this would end it, and be run."""
+_TAKEN = ("methods", "calibrate", "stress")
+DEEPEST, MOST = 20, 100_000
+"""Levels and values of a config, at most: aliases of aliases in YAML stand for more than any memory holds."""
+
+
+def load(path: str | Path) -> Config:
+    """Read and check a config file.
+
+    Raises:
+        ConfigError: one line that names the file, the key, what was given and what is valid.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from error
+    except (ValueError, RecursionError) as error:
+        # Of dates such as 2024-13-01, and of brackets by the thousand.
+        raise ConfigError(f"{path}: not readable as YAML ({error}); write dates in quotes") from error
+    return parse(content, str(path))
+
+
+def parse(content: Any, where: str = "config") -> Config:
+    """Check a config given as a dictionary; see `load`."""
+    if not isinstance(content, dict):
+        raise ConfigError(f"{where}: a mapping is expected, got {type(content).__name__}")
+    try:
+        _refuse_odd(content)
+        config = Config.model_validate(content)
+        check(config)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {_one_line(error.errors()[0])}") from None
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    return config
+
+
+def _refuse_odd(content: dict[Any, Any]) -> None:
+    """Refuse what no key may hold, whatever its type: it would end a job hours later, in JSON or in a file's name."""
+    waiting: list[tuple[str, Any, int]] = [("", content, 0)]
+    for seen, (key, value, depth) in enumerate(_unfolding(waiting)):
+        if seen > MOST or depth > DEEPEST:
+            raise ConfigError(f"{key[:80]}: more than {DEEPEST} levels or {MOST} values; take out aliases (`*name`)")
+        odd: list[Any] = []
+        if isinstance(value, str):
+            control = any((c < " " and c not in "\n\t") or "\ud800" <= c <= "\udfff" for c in value)
+            odd = [value] if control or _ENDS.search(value) else []
+        elif isinstance(value, dict):
+            odd = [k for k in value if not isinstance(k, str) or not k.isprintable() or _ENDS.search(k)]
+        elif isinstance(value, int | float):
+            odd = [value] if not abs(value) <= 2**63 else []
+        elif not isinstance(value, list | tuple | None):
+            odd = [value]
+        if odd:
+            raise ConfigError(
+                f"{key or 'config'}: {plugins.shown(odd[0])} found; valid: text without control characters, "
+                "`</script` and `<!--` (dates in quotes), finite numbers up to 2^63, true, false, "
+                "null, lists, and mappings with text as keys"
+            )
+
+
+def _unfolding(waiting: list[tuple[str, Any, int]]) -> Iterator[tuple[str, Any, int]]:
+    """Every value with its key and depth; children are added when their parent has been looked at."""
+    while waiting:
+        key, value, depth = waiting.pop()
+        yield key, value, depth
+        if isinstance(value, dict):
+            waiting += [(f"{key}.{k}" if key else k, v, depth + 1) for k, v in value.items()]
+        elif isinstance(value, list | tuple):
+            waiting += [(key, v, depth + 1) for v in value]
+
+
+def _one_line(error: dict[str, Any]) -> str:
+    """One pydantic error as `key: what was given; what is valid`."""
+    location = [part for part in error["loc"] if not isinstance(part, int)]
+    key = ".".join(str(part) for part in location)
+    if error["type"] == "extra_forbidden":
+        valid = _fields_at(location[:-1])
+        return f"{key}: no such key; valid: {', '.join(valid)}{plugins.nearest(str(location[-1]), valid)}"
+    if error["type"] == "missing":
+        return f"{key}: this key is needed"
+    if error["type"] == "value_error":
+        return f"{key}: {error['ctx']['error']}"
+    return f"{key}: {plugins.shown(error['input'])} given; {error['msg'][0].lower()}{error['msg'][1:]}"
+
+
+def _fields_at(location: list[Any]) -> list[str]:
+    """Valid keys of the section at a location, walking the models by their annotations."""
+    model: Any = Config
+    for part in location:
+        if not (inspect.isclass(model) and issubclass(model, BaseModel)):
+            continue
+        fields = {f.alias or n: f for n, f in model.model_fields.items()}
+        if part not in fields:
+            continue
+        annotation = fields[part].annotation
+        options = [a for a in (*typing.get_args(annotation), annotation) if inspect.isclass(a)]
+        model = next((a for a in options if issubclass(a, BaseModel)), model)
+    return [f.alias or n for n, f in model.model_fields.items()]
+
+
+def check(config: Config) -> None:
+    """Check a config that is right in form.
+
+    Raises:
+        ConfigError: one line that names the key, what was given and what is valid.
+    """
+    names = [("study", config.study), *(("samples", n) for n in config.samples)]
+    names += [("observables", n) for n in config.observables]
+    names += [("systematics", n) for n in config.systematics]
+    names += [("surrogate.models", n) for n in config.surrogate.models]
+    names += [("unfold.methods", n) for n in config.unfold.methods]
+    for where, name in names:
+        if not NAME.fullmatch(name):
+            given = plugins.shown(name)
+            raise ConfigError(f"{where}: {given} is not a name (letters, digits and _, first a letter, 64 at most)")
+    if taken := [n for n in config.unfold.methods if n in _TAKEN]:
+        raise ConfigError(f"unfold.methods: {taken[0]!r} is a file of validate/ already; take another name")
+    if jagged := [n for n in config.observables if n.startswith("constituents_")]:
+        raise ConfigError(f"observables.{jagged[0]}: constituents_* are lists of particles; take another name")
+    for role in ("simulation", "data"):
+        found = [n for n, s in config.samples.items() if s.role == role]
+        if len(found) != 1:
+            raise ConfigError(f"samples: exactly one with role {role} is needed, found {found or 'none'}")
+    if not config.observables:
+        raise ConfigError("observables: at least one is needed")
+    check_selection(config.selection.model_dump())
+    for name, sample in config.samples.items():
+        _check_sample(f"samples.{name}", sample, list(config.observables))
+    _check_selected(config)
+    check_sources(config)
+    if config.calibrate is not None:
+        plugins.check("calibrate", config.calibrate, "calibrate")
+        _check_calibrated(config)
+    for name, entry in config.surrogate.models.items():
+        plugins.check("models", entry, f"surrogate.models.{name}", given=("dimensions", "conditions"))
+    if config.amplify is not None and not config.surrogate.models:
+        raise ConfigError("amplify: needs a model under surrogate.models, or `amplify: null`")
+    if not config.unfold.methods:
+        raise ConfigError(f"unfold.methods: at least one is needed; kinds: {', '.join(plugins.kinds('unfold'))}")
+    check_features(config)
+    for name, entry in config.unfold.methods.items():
+        plugins.check("unfold", entry, f"unfold.methods.{name}")
+        for option, value in entry.items():
+            if option == "observables":
+                for unknown in [o for o in value if o not in config.observables]:
+                    known = ", ".join(config.observables)
+                    raise ConfigError(
+                        f"unfold.methods.{name}.observables: {unknown!r} is not one of observables: "
+                        f"{known}{plugins.nearest(unknown, config.observables)}"
+                    )
+            if option == "stop" and value == "closure" and "closure" not in config.kinds().values():
+                raise ConfigError(
+                    f"unfold.methods.{name}.stop: closure goes by pseudo-data of known truth, and no systematic makes "
+                    "them; add `closure: {kind: closure}` to systematics, or take stop: change"
+                )
+            if option == "model":
+                plugins.check("models", value, f"unfold.methods.{name}.model", given=("dimensions", "conditions"))
+    fit = config.validate_.fit
+    if fit is not None and fit.observable not in config.observables:
+        known = ", ".join(config.observables)
+        raise ConfigError(
+            f"validate.fit.observable: {fit.observable!r} is not one of observables: "
+            f"{known}{plugins.nearest(fit.observable, config.observables)}"
+        )
+    check_named(config)
+    if config.publish.method not in config.unfold.methods:
+        raise ConfigError(
+            f"publish.method: {config.publish.method!r} is not one of unfold.methods: "
+            f"{', '.join(config.unfold.methods)}{plugins.nearest(config.publish.method, config.unfold.methods)}"
+        )
+    check_agreement(config)
+
+
+def _check_calibrated(config: Config) -> None:
+    scaled = plugins.schema("calibrate", config.calibrate["kind"]).options.get("scales", ("", []))[1]
+    scaled = config.calibrate.get("scales", scaled)
+    if not set(scaled) & (set(config.observables) | reco_features(config)):
+        raise ConfigError(
+            f"calibrate.scales: none of {', '.join(scaled)} is unfolded or a feature, so the calibration would change "
+            "nothing; add one to `observables` or set `calibrate: null`"
+        )
+
+
+def _check_reader(where: str, entry: dict[str, Any]) -> tuple[plugins.Schema, dict[str, Any]]:
+    """The schema of a reader, and its map of columns where it has one."""
+    found = plugins.check("events.readers", entry, where)
+    if found.provides_from is None:
+        return found, {}
+    mapped, key = entry.get(found.provides_from) or {}, f"{where}.{found.provides_from}"
+    if not mapped and not entry.get("same_names"):
+        raise ConfigError(
+            f"{key}: nothing is mapped; write `column: branch`, such as reco_m: jet_mass, or `same_names: true` where "
+            "branches have the names of columns"
+        )
+    check_map(mapped, key)
+    return found, mapped
+
+
+def _check_selected(config: Config) -> None:
+    """A selection may ask for columns that each sample provides; those of generated ones are known to the generator."""
+    for level, names in selected(config.selection.model_dump()).items():
+        for name, sample in config.samples.items():
+            if sample.read is None or sample.read.get("same_names") or (sample.role == "data" and level == "truth"):
+                continue
+            found, mapped = _check_reader(f"samples.{name}.read", sample.read)
+            known = set(mapped) | {f"{level}_{o}" for o in found.provides}
+            if lack := sorted(names - known):
+                raise ConfigError(
+                    f"selection.{level}: samples.{name}.read does not provide {lack[0]}; it provides "
+                    f"{', '.join(sorted(c for c in known if level_of(c) == level))}{plugins.nearest(lack[0], known)}"
+                )
+
+
+def _check_sample(where: str, sample: Sample, observables: list[str]) -> None:
+    if sample.generate is not None:
+        found = plugins.check("physics.generators", sample.generate, f"{where}.generate")
+        provided = {level: set(found.provides) for level in ("truth", "reco")}
+    else:
+        found, mapped = _check_reader(f"{where}.read", sample.read)
+        if sample.closure_read is not None:
+            _check_reader(f"{where}.closure_read", sample.closure_read)
+        provided = {level: set(found.provides) for level in ("truth", "reco")}
+        if found.provides_from:
+            if sample.read.get("same_names"):  # What its files have is known only when they are opened.
+                return
+            provided = {
+                level: {c.removeprefix(f"{level}_") for c in mapped if c.startswith(f"{level}_")}
+                for level in ("truth", "reco")
+            }
+        varied = [c for c in mapped if variation_of(c)] if found.provides_from else []
+        if varied and sample.role != "simulation":
+            raise ConfigError(
+                f"{where}.read.{found.provides_from}.{varied[0]}: a variation in a sample of role {sample.role}; only "
+                "the simulation is varied: take it away"
+            )
+        if sample.role == "data" and provided["truth"] and not found.provides and not sample.closure:
+            raise ConfigError(
+                f"{where}.read.{found.provides_from}: maps truth columns for a data sample; remove them, "
+                "or say `closure: true` to set the truth apart for validation"
+            )
+    levels = ("reco",) if sample.role == "data" else ("truth", "reco")
+    for level in levels:
+        for name in observables:
+            if name not in provided[level]:
+                raise ConfigError(
+                    f"observables.{name}: {where} does not provide {level}_{name}; it provides "
+                    f"{', '.join(sorted(provided[level]))}{plugins.nearest(name, provided[level])}"
+                )

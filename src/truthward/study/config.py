@@ -1,0 +1,110 @@
+"""What `config.yaml` may say: the sections of the stages, together. Unknown keys are refused, with the valid ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from truthward.amplify.section import Amplify
+from truthward.ingest.section import Ingest, Selection
+from truthward.publish.section import Publish
+from truthward.report.section import Report
+from truthward.simulate.section import Sample
+from truthward.study import plugins
+from truthward.study.observable import SHOWN, Observable
+from truthward.study.strict import Plugin, Strict
+from truthward.surrogate.section import Surrogate
+from truthward.systematics.section import MODEL_KINDS, Systematic
+from truthward.unfold.section import Unfold
+from truthward.validate.section import Validate
+
+
+class Config(Strict):
+    """The whole study."""
+
+    study: str
+    seed: int = Field(1, ge=0)
+    samples: dict[str, Sample]
+    ingest: Ingest = Ingest()
+    selection: Selection = Selection()
+    observables: dict[str, Observable]
+    calibrate: Plugin | None = None
+    systematics: dict[str, Systematic] = Field({})
+    surrogate: Surrogate = Surrogate()
+    amplify: Amplify | None = None
+    unfold: Unfold
+    validate_: Validate = Field(Validate(), alias="validate")
+    publish: Publish
+    report: Report = Report()
+
+    def sample(self, role: str) -> str:
+        """Name of the one sample of that role."""
+        return next(name for name, sample in self.samples.items() if sample.role == role)
+
+    @property
+    def has_closure(self) -> bool:
+        """Whether the truth behind the data is known, and set apart for `validate`."""
+        data = self.samples[self.sample("data")]
+        return data.closure or data.closure_read is not None
+
+    def particle_level(self) -> str | None:
+        """Which particles are stable at truth level: as the config says, or the generator of the simulation."""
+        entry = self.samples[self.sample("simulation")].generate
+        known = plugins.schema("physics.generators", entry["kind"]).particle_level if entry else ""
+        return self.publish.particle_level or known or None
+
+    def alternatives(self) -> dict[str, str]:
+        """Systematics that are another simulation, name -> sample."""
+        return {name: s.sample for name, s in self.systematics.items() if s.kind == "alternative"}
+
+    def variations(self) -> dict[str, dict[str, Any]]:
+        """Systematics that are columns of the simulation's own files, name -> {"kind", "replicas"}."""
+        columns = {name: s for name, s in self.systematics.items() if s.kind not in MODEL_KINDS}
+        return {name: {"kind": s.kind, "replicas": s.replicas} for name, s in columns.items()}
+
+    def learned(self) -> dict[str, dict[str, Any]]:
+        """Systematics whose weights are found from the samples, name -> entry with the options that it uses."""
+        return {n: s.used() for n, s in self.systematics.items() if s.kind in ("alternative", "closure", "hidden")}
+
+    def features(self) -> dict[str, list[str]]:
+        """Level -> what the networks of any method see there beside the observables of the study."""
+        given = [method.get("features", {}) for method in self.unfold.methods.values()]
+        return {
+            lv: sorted({n for f in given for n in f.get(lv, ())} - set(self.observables)) for lv in ("truth", "reco")
+        }
+
+    @property
+    def looks_at_data(self) -> bool:
+        """Whether a systematic is found from the data."""
+        return any(s.kind == "closure" or s.seen for s in self.systematics.values())
+
+    def sources(self) -> dict[str, Systematic]:
+        """Source of uncertainty -> its systematic; `systematic:<source>` is its family."""
+        return {source: s for name, s in self.systematics.items() for source in s.sources(name)}
+
+    def model_families(self) -> list[str]:
+        """Families that cover what the simulation may have wrong; none: all bands are statistical."""
+        return [f"systematic:{source}" for source, s in self.sources().items() if s.kind in MODEL_KINDS]
+
+    def families(self) -> dict[str, int]:
+        """Replica families of the study with the number of replicas of each, empty ones left out."""
+        counts = dict(self.unfold.replicas.model_dump())
+        if self.calibrate is not None:
+            schema = plugins.schema("calibrate", self.calibrate["kind"])
+            counts["systematic:calibration"] = self.calibrate.get("members", schema.options["members"][1])
+        for name, systematic in self.systematics.items():
+            counts |= {f"systematic:{source}": n for source, n in systematic.sources(name).items()}
+        return {name: n for name, n in counts.items() if n}
+
+    def kinds(self) -> dict[str, str]:
+        """Sources that methods treat in a way of their own, with their kind: pseudo-data, and other iterations."""
+        return {n: s.kind for n, s in self.sources().items() if s.kind in ("closure", "regularisation")}
+
+    def observable_list(self) -> list[dict[str, Any]]:
+        """The observables as plain dictionaries with their name, as the stages take them."""
+        return [{**o.model_dump(mode="json"), "name": n} for n, o in self.observables.items()]
+
+    def unfolded_list(self) -> list[dict[str, Any]]:
+        """The same without what figures and tables alone go by: to change that unfolds nothing anew."""
+        return [{k: v for k, v in o.items() if k not in SHOWN} for o in self.observable_list()]

@@ -1,0 +1,33 @@
+"""What a person must know before a run: no error, and what no job would say before the end."""
+
+from __future__ import annotations
+
+from truthward.study.config import Config
+from truthward.study.observable import PER_BIN
+
+BOOTSTRAPS = ("data_bootstrap", "mc_bootstrap")
+
+
+def notes(config: Config) -> list[str]:
+    """One sentence for each: published bins that the replicas are too few for, and bands without a model uncertainty.
+
+    Systematics and initialisations set no limit: they add directions to a covariance that the bootstraps made regular.
+    """
+    found = []
+    for name, o in config.observables.items():
+        bins = len(o.published_edges) - 1
+        asked = config.unfold.replicas.model_dump()
+        few = {f: asked[f] for f in BOOTSTRAPS if asked[f] < PER_BIN * bins}
+        if few:
+            given = " and ".join(f"{f}: {n}" for f, n in few.items())
+            found.append(
+                f"observables.{name}: {bins} published bins need {PER_BIN * bins} replicas of each bootstrap for a "
+                f"covariance that may be inverted; unfold.replicas has {given}. Raise them, or give `published` edges "
+                f"of at most {max(1, min(few.values()) // PER_BIN)} bins; nothing is merged"
+            )
+    if not config.model_families():
+        found.append(
+            "systematics: none of kind closure, hidden, regularisation or alternative; without a model uncertainty all "
+            "bands are statistical, and the verdict says so"
+        )
+    return found

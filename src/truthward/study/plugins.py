@@ -1,0 +1,232 @@
+"""One new method = one new file: the kind is the module's name, the constructor is its schema.
+
+A method with helpers is a folder: `<kind>/method.py`, and its helpers beside it.
+
+Schemas are read with `ast`, so that a config is checked without importing torch or awkward.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib
+import operator
+import reprlib
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from truthward.errors import ConfigError
+
+ROOT = Path(__file__).parents[1]
+NOT_PLUGINS = {"__init__", "base"}
+_COMPARED = {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt, "=": operator.eq}
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What a plug-in's source says of itself: options with annotation and default, the observables it provides at both
+    levels or at truth alone, which particles are stable there, and bounds such as {"folds": "= 0 or >= 2"}.
+    """
+
+    kind: str
+    options: dict[str, tuple[str, Any]]
+    required: tuple[str, ...]
+    provides: tuple[str, ...]
+    provides_from: str | None
+    provides_truth: tuple[str, ...] = ()
+    particle_level: str = ""
+    bounds: dict[str, str] = field(default_factory=dict)
+
+
+def class_name(kind: str) -> str:
+    """`flow_matching` -> `FlowMatching`."""
+    return "".join(word.capitalize() for word in kind.split("_"))
+
+
+@cache
+def kinds(package: str) -> tuple[str, ...]:
+    """The plug-ins of a folder, by name: those files that define the class of their name."""
+    folder = ROOT / package.replace(".", "/")
+    names = {p.stem for p in folder.glob("*.py")} | {p.parent.name for p in folder.glob("*/method.py")}
+    return tuple(sorted(name for name in names - NOT_PLUGINS if _class_node(package, name)))
+
+
+def source(package: str, kind: str) -> Path:
+    """The file of a plug-in."""
+    folder = ROOT / package.replace(".", "/")
+    return path if (path := folder / kind / "method.py").is_file() else folder / f"{kind}.py"
+
+
+@cache
+def _class_node(package: str, kind: str) -> ast.ClassDef | None:
+    tree = ast.parse(source(package, kind).read_text(encoding="utf-8"))
+    wanted = class_name(kind)
+    return next((n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == wanted), None)
+
+
+@cache
+def schema(package: str, kind: str) -> Schema:
+    """Read the schema of `truthward.<package>.<kind>` from its source.
+
+    Raises:
+        ConfigError: where there is no such kind, with the nearest ones, or where the schema is not literal.
+    """
+    if kind not in kinds(package):
+        raise ConfigError(
+            f"kind: {shown(kind)} is not one of {', '.join(kinds(package))}{nearest(kind, kinds(package))}"
+        )
+    node = _class_node(package, kind)
+    provides: tuple[str, ...] = ()
+    provides_from = None
+    provides_truth: tuple[str, ...] = ()
+    particle_level = ""
+    options: dict[str, tuple[str, Any]] = {}
+    required: list[str] = []
+    for item in node.body:
+        if isinstance(item, ast.Assign | ast.AnnAssign) and item.value is not None:
+            target = item.targets[0] if isinstance(item, ast.Assign) else item.target
+            if isinstance(target, ast.Name) and target.id == "PROVIDES":
+                provides = tuple(ast.literal_eval(item.value))
+            if isinstance(target, ast.Name) and target.id == "PROVIDES_FROM":
+                provides_from = ast.literal_eval(item.value)
+            if isinstance(target, ast.Name) and target.id == "PROVIDES_TRUTH":
+                provides_truth = tuple(ast.literal_eval(item.value))
+            if isinstance(target, ast.Name) and target.id == "PARTICLE_LEVEL":
+                particle_level = ast.literal_eval(item.value)
+        if isinstance(item, ast.FunctionDef) and item.name == "__init__":
+            if len(item.args.args) > 1 or item.args.vararg or item.args.kwarg:
+                raise ConfigError(f"{package}.{kind}: options must be keyword-only, without *args or **kwargs")
+            for argument, default in zip(item.args.kwonlyargs, item.args.kw_defaults, strict=True):
+                annotation = ast.unparse(argument.annotation) if argument.annotation else "Any"
+                if default is None:
+                    required.append(argument.arg)
+                    options[argument.arg] = (annotation, None)
+                    continue
+                try:
+                    options[argument.arg] = (annotation, ast.literal_eval(default))
+                except ValueError as error:
+                    raise ConfigError(f"{package}.{kind}.{argument.arg}: its default is not a literal") from error
+    # Written as pairs of a bound and of the options that have it, in one text.
+    pairs = attribute(package, kind, "BOUNDS") or ()
+    bounds = {name: bound for bound, names in pairs for name in names.split()}
+    if unknown := [name for name in bounds if name not in options]:
+        raise ConfigError(f"{package}.{kind}.BOUNDS: {unknown[0]} is no option of it")
+    return Schema(kind, options, tuple(required), provides, provides_from, provides_truth, particle_level, bounds)
+
+
+def attribute(package: str, kind: str, name: str) -> Any:
+    """A literal that the class of a plug-in sets, such as `joint` of a method of unfolding; None where it sets none."""
+    for item in _class_node(package, kind).body:
+        if isinstance(item, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in item.targets):
+            return ast.literal_eval(item.value)
+    return None
+
+
+def nearest(name: str, valid: Any) -> str:
+    """` (did you mean 'x'?)`, or nothing."""
+    close = difflib.get_close_matches(str(name), [str(v) for v in valid], n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def shown(value: Any) -> str:
+    """A value as it is quoted in a message: one line, however long or nested it is."""
+    short = reprlib.Repr()
+    short.maxlevel, short.maxstring, short.maxother, short.maxlong = 3, 80, 80, 80
+    return short.repr(value)
+
+
+_CHECKS = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,), "list": (list,), "dict": (dict,)}
+
+
+def _matches(value: Any, annotation: str) -> bool:
+    """Whether a YAML value fits a literal annotation such as `int`, `list[str]`, `float | None`, `Literal["a"]`."""
+    node = ast.parse(annotation, mode="eval").body
+
+    def fits(value: Any, node: ast.expr) -> bool:
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+            return fits(value, node.left) or fits(value, node.right)
+        if isinstance(node, ast.Constant) and node.value is None:
+            return value is None
+        if isinstance(node, ast.Name):
+            if node.id == "Any":
+                return True
+            if isinstance(value, bool) and node.id in ("int", "float"):
+                return False
+            return isinstance(value, _CHECKS.get(node.id, (object,)))
+        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
+            inner = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+            if node.value.id == "Literal":
+                return value in [ast.literal_eval(e) for e in inner]
+            if node.value.id == "list":
+                return isinstance(value, list) and all(fits(v, inner[0]) for v in value)
+            if node.value.id == "dict":
+                return isinstance(value, dict) and all(fits(v, inner[-1]) for v in value.values())
+        return True
+
+    return fits(value, node)
+
+
+def _within(value: Any, bounds: str) -> bool:
+    """Whether a number, or each of a list of them, is within bounds: `>= 1`, `> 0 and < 1`, `= 0 or >= 2`.
+
+    >>> _within(0, ">= 1"), _within([0.5, 0.9], "> 0 and < 1"), _within(1, "= 0 or >= 2")
+    (False, True, False)
+    """
+    if isinstance(value, list):
+        return all(_within(v, bounds) for v in value)
+    if not isinstance(value, int | float):
+        return True
+    each = [[condition.split() for condition in part.split(" and ")] for part in bounds.split(" or ")]
+    return any(all(_COMPARED[sign](value, float(limit)) for sign, limit in conditions) for conditions in each)
+
+
+def check(package: str, entry: dict[str, Any], where: str, given: tuple[str, ...] = ()) -> Schema:
+    """Hold a `{kind: ..., option: ...}` entry against its schema.
+
+    Args:
+        package: folder of the plug-ins, such as `unfold` or `events.readers`.
+        entry: the entry of the config.
+        where: the key of the config, for the message.
+        given: constructor arguments that the program and not the config provides.
+
+    Raises:
+        ConfigError: unknown kind or option, wrong type, value beyond its bounds, missing option; the message names key,
+            value and what is valid.
+    """
+    if not isinstance(entry, dict) or not isinstance(entry.get("kind"), str):
+        raise ConfigError(
+            f"{where}: give a mapping with `kind:` one of {', '.join(kinds(package))}; got {shown(entry)}"
+        )
+    try:
+        found = schema(package, entry["kind"])
+    except ConfigError as error:
+        raise ConfigError(f"{where}.{error}") from None
+    valid = [o for o in found.options if o not in given]
+    for option, value in entry.items():
+        if option == "kind":
+            continue
+        if option not in valid:
+            raise ConfigError(
+                f"{where}.{option}: {entry['kind']} has no such option; valid: {', '.join(valid)}"
+                f"{nearest(option, valid)}"
+            )
+        annotation = found.options[option][0]
+        if not _matches(value, annotation):
+            raise ConfigError(f"{where}.{option}: {shown(value)} given, {annotation} expected")
+        if (bounds := found.bounds.get(option)) and not _within(value, bounds):
+            raise ConfigError(f"{where}.{option}: {shown(value)} given, {annotation} {bounds} expected")
+    for option in found.required:
+        if option not in entry and option not in given:
+            raise ConfigError(f"{where}.{option}: {entry['kind']} needs this option")
+    return found
+
+
+def build(package: str, entry: dict[str, Any], **given: Any) -> Any:
+    """Construct the plug-in that `entry` names: `build("models", {"kind": "flow_matching", "width": 128})`."""
+    check(package, entry, package, tuple(given))
+    inside = ".method" if source(package, entry["kind"]).stem == "method" else ""
+    module = importlib.import_module(f"truthward.{package}.{entry['kind']}{inside}")
+    options = {k: v for k, v in entry.items() if k != "kind"}
+    return getattr(module, class_name(entry["kind"]))(**options, **given)

@@ -1,0 +1,93 @@
+"""Sources of uncertainty: what they need of each other and of the samples."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from truthward.errors import ConfigError
+from truthward.study import plugins
+from truthward.study.variations import missing
+
+if TYPE_CHECKING:
+    from truthward.simulate.section import Sample
+    from truthward.study.config import Config
+
+
+def check_sources(config: Config) -> None:
+    """Check what one entry of `systematics` by itself does not show.
+
+    Raises:
+        ConfigError: as `checks.check`.
+    """
+    others = {n for n, s in config.samples.items() if s.role == "alternative"}
+    used = {name: s.sample for name, s in config.systematics.items() if s.sample is not None}
+    for name, sample in used.items():
+        if sample not in others:
+            raise ConfigError(
+                f"systematics.{name}.sample: {sample!r} is not a sample with role alternative: "
+                f"{', '.join(sorted(others)) or 'there is none'}{plugins.nearest(sample, others)}"
+            )
+    if unused := sorted(others - set(used.values())):
+        raise ConfigError(
+            f"samples.{unused[0]}: role alternative, but no systematic uses it; add "
+            f"systematics.<name>: {{kind: alternative, sample: {unused[0]}}}"
+        )
+    sources = [source for name, s in config.systematics.items() for source in s.sources(name)]
+    if "calibration" in sources:
+        raise ConfigError("systematics.calibration: this name is that of the calibrator's members; take another")
+    if twice := sorted({s for s in sources if sources.count(s) > 1}):
+        raise ConfigError(f"systematics.{twice[0]}: a tilted column of a hidden one has this name too; take another")
+    for kind in ("closure", "regularisation"):
+        same = [n for n, s in config.systematics.items() if s.kind == kind]
+        if len(same) > 1:
+            raise ConfigError(f"systematics.{same[1]}: {same[0]} is of kind {kind} already; keep one")
+    _check_hidden(config)
+    name = config.sample("simulation")
+    entry, where = config.samples[name].generate, f"samples.{name}.generate"
+    if entry is not None:
+        made = entry.get("systematics", {})
+        if absent := [n for n in config.variations() if n not in made]:
+            makes = "systematics" in plugins.schema("physics.generators", entry["kind"]).options
+            way = f"add it to {where}.systematics" if makes else f"{entry['kind']} makes none"
+            raise ConfigError(f"systematics.{absent[0]}: {where} does not make this variation; {way}")
+        if large := [n for n, s in config.variations().items() if s["replicas"] > 2]:
+            raise ConfigError(f"systematics.{large[0]}.replicas: {where} makes two variations, up and down")
+        return
+    read = config.samples[name].read
+    mapped = None if read.get("same_names") else read.get("branches")
+    if mapped and (lack := missing(config.variations(), mapped)):
+        raise ConfigError(f"samples.{name}.read.branches: {lack}; map it, or ask for fewer replicas")
+
+
+def _check_hidden(config: Config) -> None:
+    """Columns that are not unfolded, and that the maps of the samples provide."""
+    for name, systematic in config.systematics.items():
+        for column in systematic.columns:
+            bare = column.removeprefix("truth_")
+            if bare in config.observables:
+                raise ConfigError(f"systematics.{name}.columns: {column!r} is unfolded; a hidden quantity is not")
+            levels = ("truth",) if column != bare else ("truth", "reco")
+            for sample, entry in config.samples.items():
+                asked = [lv for lv in levels if entry.role != "data" or lv == "reco"]
+                if entry.role == "alternative" and sample != systematic.sample:
+                    continue
+                provided = _provided(entry)
+                lacking = [lv for lv in asked if provided is not None and bare not in provided[lv]]
+                if lacking:
+                    other = f"; write truth_{bare} if it has the truth level alone" if lacking == ["reco"] else ""
+                    raise ConfigError(
+                        f"systematics.{name}.columns: samples.{sample} does not provide {lacking[0]}_{bare}{other}; it "
+                        f"provides {', '.join(sorted(provided[lacking[0]]))}"
+                    )
+
+
+def _provided(sample: Sample) -> dict[str, set[str]] | None:
+    """Level -> names of the columns that a map names; None where only the file, or the generator, knows."""
+    if sample.read is None:
+        made = plugins.schema("physics.generators", sample.generate["kind"])
+        return {"truth": {*made.provides, *made.provides_truth}, "reco": set(made.provides)} if made.provides else None
+    schema = plugins.schema("events.readers", sample.read["kind"])
+    mapped = sample.read.get(schema.provides_from) if schema.provides_from else None
+    if not mapped or sample.read.get("same_names"):
+        return None
+    return {lv: {c.removeprefix(f"{lv}_") for c in mapped if c.startswith(f"{lv}_")} for lv in ("truth", "reco")}

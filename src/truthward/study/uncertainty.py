@@ -1,0 +1,47 @@
+"""What the members of a generative model are, as the config says it and the training takes it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_serializer, model_validator
+
+from truthward.study.strict import Strict
+
+
+class Uncertainty(Strict):
+    """Where the members of a generative model come from, whose spread is its uncertainty.
+
+    ensemble: trainings from initial weights of their own, each on a Poisson `bootstrap` of the events or all on the
+    same ones, with a `repulsion` between them. variational: draws from a posterior of the weights of `layers`, for a
+    `prior` width (in units of 1 / sqrt(inputs of a layer)) and a `temperature` of the KL divergence (1 is Bayes).
+    """
+
+    kind: Literal["ensemble", "variational"] = "ensemble"
+    members: int = Field(4, ge=2)
+    bootstrap: bool = True
+    repulsion: float = Field(0.0, ge=0)
+    layers: Literal["all", "last"] = "last"
+    prior: float = Field(5.0, gt=0)
+    temperature: float = Field(1.0, gt=0)
+
+    @property
+    def _others(self) -> set[str]:
+        """Options of the other kind."""
+        return {"layers", "prior", "temperature"} if self.kind == "ensemble" else {"bootstrap", "repulsion"}
+
+    @model_validator(mode="after")
+    def _own_options(self) -> Uncertainty:
+        if odd := sorted(self.model_fields_set & self._others):
+            valid = sorted(set(type(self).model_fields) - self._others)
+            raise ValueError(f"kind {self.kind} has no `{odd[0]}`; valid: {', '.join(valid)}")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _own_only(self, dump: Any) -> dict[str, Any]:
+        return {name: value for name, value in dump(self).items() if name not in self._others}
+
+    @property
+    def trainings(self) -> int:
+        """Trainings that the members take."""
+        return self.members if self.kind == "ensemble" else 1

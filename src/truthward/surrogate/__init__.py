@@ -1,0 +1,1 @@
+"""Generative models of the simulation: trained, drawn from, corrected."""

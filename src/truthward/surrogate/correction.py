@@ -1,0 +1,129 @@
+"""Weights that correct what a surrogate draws: the density ratio of a classifier (2305.16774)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from truthward.errors import InputError
+from truthward.events.weights import effective_size, largest_over_mean
+from truthward.learn.fit import Settings
+from truthward.ratio.classifier import logits, stack_of, train_ratio, two_sample_scores
+from truthward.ratio.reweight import auc, normalise
+from truthward.study.seeds import seed_for
+from truthward.surrogate.drawing import Surrogate, draws
+from truthward.surrogate.section import Correction
+
+if TYPE_CHECKING:
+    from truthward.surrogate.stage import TrainingSample
+
+log = logging.getLogger("truthward.surrogate.correction")
+
+
+def correct(
+    members: Sequence[Surrogate],
+    batches: Sequence[dict[str, Any]],
+    *,
+    training: TrainingSample,
+    weights: np.ndarray,
+    test: TrainingSample,
+    settings: Correction,
+    seed: int,
+    state: Path | None = None,
+    key: str = "",
+) -> dict[str, Any]:
+    """Multiply the weights of drawn events by p(x) / q(x), p the density of the training events and q that of the draws
+    (2305.16774, eq. 4), with the yield of each category and member as it was.
+
+    One classifier for each member, all in one stack, learns the ratio from the member's own bootstrap of the training
+    events and as many draws made for this alone: no event is weighted by a network that has seen it. It sees both
+    levels and the category. The validation part, and draws in proportion, choose its epoch. What it reached is judged
+    by new, cross-fitted classifiers between the draws and the test part.
+
+    Args:
+        members: E of them. batches: of `draws`, with a column `member`; their weights are replaced.
+        training: training and validation part. weights: (N, E), those that each member was trained with.
+        test: the test part.
+        state: file for resuming; `key` is the digest of spec and code.
+
+    Returns:
+        AUC before and after, and the deviation that it has where both samples are alike, a list over members;
+        effective size of all events before and after; largest weight over the mean; losses.
+
+    Raises:
+        InputError: there is no event in the test part. DivergedError: a ratio is not finite.
+    """
+    if not len(test.weight):
+        raise InputError("surrogate.correction: the simulation has no event in its test part to judge it by")
+    size = len(training.weight)
+    simulated = torch.stack([m.shown(training.values, training.category) for m in members], 1)
+    fresh = [_joined(m, list(draws([m], size, seed=seed_for(seed, "fresh", i)))) for i, m in enumerate(members)]
+    x = torch.cat([simulated, torch.stack([m.shown(*f) for m, f in zip(members, fresh, strict=True)], 1)])
+    inputs, network = x.shape[2], {"width": settings.width, "depth": settings.depth}
+    stack = stack_of(inputs, [seed_for(seed, "initial", m) for m in range(len(members))], **network)
+    held = training.held.numpy()
+    # Draws come in random order: the first ones are any.
+    held_out = np.concatenate([held, np.arange(size) < held.sum()])
+    history = train_ratio(
+        stack, x, np.arange(2 * size) < size, np.concatenate([weights, np.ones_like(weights)]),
+        Settings(settings.epochs, settings.batch_size, settings.learning_rate),
+        seed=seed_for(seed, "batches"), held_out=held_out, label="surrogate correction", state=state, key=key,
+    )  # fmt: skip
+    owner = np.array([int(b["member"][0]) for b in batches])
+    areas, before = [], np.concatenate([b["weight"] for b in batches])
+    single = stack_of(inputs, [0], **network)
+    for m, member in enumerate(members):
+        single.load_member(0, stack.state_of(m))
+        own = [batches[i] for i in np.flatnonzero(owner == m)]
+        values, category = _joined(member, own)
+        drawn = member.shown(values, category)
+        old = np.concatenate([b["weight"] for b in own])
+        new = _kept(logits(single, drawn, label="surrogate correction"), old, category.numpy())
+        judged = member.shown(test.values, test.category).numpy(), test.weight.numpy(), drawn.numpy()
+        areas.append([_area(*judged, w, seed_for(seed, "judge", m), settings) for w in (old, new)])
+        for batch, part in zip(own, np.split(new, np.cumsum([len(b["weight"]) for b in own])[:-1]), strict=True):
+            batch["weight"] = part
+    after = np.concatenate([b["weight"] for b in batches])
+    n, m = float(effective_size(test.weight.numpy())), len(after) / len(members)
+    summary = {
+        "auc_before": [a[0] for a in areas],
+        "auc_after": [a[1] for a in areas],
+        "auc_sigma": float(np.sqrt((n + m + 1.0) / (12.0 * n * m))),
+        "effective_size_before": float(effective_size(before)),
+        "effective_size": float(effective_size(after)),
+        "largest_over_mean": float(largest_over_mean(after)),
+        "history": {"train": history.train, "validation": history.validation, "best": history.best},
+    }
+    log.info("surrogate correction: AUC %s, before %s", summary["auc_after"], summary["auc_before"])
+    return summary
+
+
+def _joined(member: Surrogate, batches: Sequence[Mapping[str, Any]]) -> tuple[Tensor, Tensor]:
+    """Observables (N, 2 K) and categories (N,) of all batches."""
+    values, categories = zip(*(member.read(b) for b in batches), strict=True)
+    return torch.cat(values), torch.cat(categories)
+
+
+def _kept(log_ratio: np.ndarray, weights: np.ndarray, category: np.ndarray) -> np.ndarray:
+    """Weights (N,) times the ratios, with log ratios (N, 1), at the same sum in each category."""
+    new = np.empty_like(weights)
+    for c in np.unique(category):
+        here = category == c
+        ratio, _ = normalise(log_ratio[here], weights[here, None], weights[here].sum(keepdims=True))
+        new[here] = weights[here] * ratio[:, 0]
+    return new
+
+
+def _area(p: np.ndarray, w_p: np.ndarray, q: np.ndarray, w_q: np.ndarray, seed: int, settings: Correction) -> float:
+    """AUC of new classifiers, each of which judges the half of the events that it was not trained upon."""
+    scores = two_sample_scores(
+        p, w_p, q, w_q, seed=seed, **settings.model_dump(), label="surrogate correction, judged",
+    )  # fmt: skip
+    numerator = np.arange(len(p) + len(q)) < len(p)
+    return auc(np.concatenate(scores), numerator, np.concatenate([w_p, w_q]))

@@ -1,0 +1,220 @@
+"""A trained surrogate and what is drawn from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from truthward.errors import InputError
+from truthward.events.hashing import mix
+from truthward.events.table import write_table
+from truthward.learn import checkpoint
+from truthward.learn.quantile import QuantileTransform
+from truthward.learn.residual import Residual
+from truthward.run.provenance import Record
+from truthward.study import plugins
+from truthward.study.seeds import seed_for
+
+LEVELS = ("truth", "reco")
+PATTERNS = {"both": (True, True), "miss": (True, False), "fake": (False, True)}
+"""Category -> (pass_truth, pass_reco). An event that passes at neither level is none and is not modelled."""
+
+
+class Surrogate(nn.Module):
+    """One member of the ensemble: the yield of each category, and p(observables at both levels | category).
+
+    Args:
+        model: entry of the config, {kind: ..., options}.
+        observables: name, label, unit, ..., `integer` and `atoms` of each.
+        categories: (process, pattern) of each; the condition is one-hot in them.
+        selection: level -> expression, as in the simulation's table.
+    """
+
+    yields: Tensor
+
+    def __init__(
+        self,
+        *,
+        model: dict[str, Any],
+        observables: list[dict[str, Any]],
+        categories: list[list[str]],
+        selection: dict[str, str],
+    ) -> None:
+        super().__init__()
+        self.observables = observables
+        self.categories = [tuple(c) for c in categories]
+        self.selection = selection
+        self.columns = [f"{level}_{o['name']}" for level in LEVELS for o in observables]
+        self.transform = QuantileTransform(
+            len(self.columns),
+            atoms=[list(o.get("atoms", ())) for _ in LEVELS for o in observables],
+            integer=[bool(o.get("integer", False)) for _ in LEVELS for o in observables],
+        )
+        self.residual = Residual(len(observables), len(observables))
+        self.model = plugins.build("models", model, dimensions=len(self.columns), conditions=len(categories))
+        self.register_buffer("yields", torch.zeros(len(categories), dtype=torch.float64))
+
+    def present(self, category: Tensor) -> Tensor:
+        """Which columns a category (B,) has, (B, 2 K) bool."""
+        levels = torch.tensor([PATTERNS[pattern] for _, pattern in self.categories])
+        return levels[category].repeat_interleave(len(self.observables), 1)
+
+    def prepare(self, x: Tensor, category: Tensor, weights: Tensor, generator: torch.Generator) -> Tensor:
+        """Fit transform and regression to `x` (N, 2 K) with `weights` (N,), and return what trains the model, (N, 2 K).
+
+        Columns of an absent level become independent standard normal noise; they teach nothing, and `draw` drops them.
+        """
+        seen = self.present(category)
+        self.transform.fit(x, weights[:, None] * seen)
+        z = self.transform(x, torch.rand(x.shape, generator=generator))
+        truth, reco = torch.where(seen, z, torch.randn(x.shape, generator=generator)).chunk(2, 1)
+        whole = seen.all(1)
+        # Without an event that has both levels there is nothing to regress.
+        if (weights[whole] != 0).sum() > z.shape[1]:
+            self.residual.fit(truth[whole], reco[whole], weights[whole])
+        return torch.cat([truth, torch.where(whole[:, None], self.residual(truth, reco), reco)], 1)
+
+    def shown(self, x: Tensor, category: Tensor) -> Tensor:
+        """What a classifier sees of events (N, 2 K): columns as the model has them with atoms at the middle of their
+        interval, 0 where a level is absent, and the category one-hot, (N, 2 K + categories)."""
+        seen = self.present(category)
+        z = self.transform(torch.where(seen, x, torch.zeros_like(x)), torch.full_like(x, 0.5))
+        truth, reco = z.chunk(2, 1)
+        reco = torch.where(seen.all(1, keepdim=True), self.residual(truth, reco), reco)
+        one_hot = nn.functional.one_hot(category, len(self.categories))
+        return torch.cat([torch.where(seen, torch.cat([truth, reco], 1), 0.0), one_hot], 1)
+
+    def read(self, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+        """Observables (N, 2 K) and categories (N,) of a batch of `draws`."""
+        category = np.zeros(len(batch["weight"]), dtype=np.int64)
+        for index, (process, pattern) in enumerate(self.categories):
+            truth, reco = PATTERNS[pattern]
+            same = (batch["pass_truth"] == truth) & (batch["pass_reco"] == reco) & (batch["process"] == process)
+            category[same] = index
+        return torch.from_numpy(np.stack([batch[c] for c in self.columns], 1)), torch.from_numpy(category)
+
+    def log_prob(self, x: Tensor, category: Tensor) -> Tensor:
+        """ln p(x | category) of observables x (B, 2 K) in their own units, for categories (B,) -> (B,).
+
+        Raises:
+            ConfigError: the model has no tractable density.
+            InputError: a category lacks a level; a value is an integer or an atom, which has no density.
+        """
+        if not self.present(category).all():
+            raise InputError("surrogate: a density is stated for events of both levels; select their category")
+        slope = self.transform.log_slope(x).sum(1)
+        truth, reco = self.transform(x, torch.zeros_like(x)).chunk(2, 1)
+        z = torch.cat([truth, self.residual(truth, reco)], 1)
+        one_hot = nn.functional.one_hot(category, len(self.categories)).float()
+        return self.model.log_prob(z, one_hot) - self.residual.sigma.log().sum() + slope
+
+    def draw(self, category: Tensor, noise: Tensor) -> Tensor:
+        """Observables (B, 2 K), NaN where a level is absent, for categories (B,) from normal noise (B, 2 K)."""
+        one_hot = nn.functional.one_hot(category, len(self.categories)).float()
+        truth, left = self.model.sample(one_hot, noise).chunk(2, 1)
+        present = self.present(category)
+        reco = torch.where(present.all(1, keepdim=True), self.residual.inverse(truth, left), left)
+        x = self.transform.inverse(torch.cat([truth, reco], 1))
+        return torch.where(present, x, torch.full_like(x, torch.nan))
+
+
+def load_members(path: str | Path) -> tuple[list[Surrogate], dict[str, Any]]:
+    """Members of a trained ensemble, and the provenance of the training."""
+    modules, _, provenance = checkpoint.load(path)
+    return [modules[f"member{m}"] for m in range(len(modules))], provenance
+
+
+@torch.no_grad()
+def density(members: Sequence[Surrogate], x: Tensor, category: Tensor) -> tuple[Tensor, Tensor]:
+    """Density at x (B, 2 K) for categories (B,): mean over the members and its sigma, (B,) each, in inverse units of x.
+
+    sigma is the members' spread s (ddof 1) times sqrt(1 + 1/E), as in `amplify.member_covariance`: each member stands
+    for a repeated training, and the mean of E has 1/E of their variance beside that of the training events.
+
+    Raises:
+        As `Surrogate.log_prob`.
+    """
+    each = torch.stack([member.log_prob(x, category) for member in members]).double().exp()
+    return each.mean(0), each.std(0) * math.sqrt(1.0 + 1.0 / len(members))
+
+
+def draws(
+    members: Sequence[Surrogate], events: int, *, seed: int, chunk: int = 0, chunks: int = 1, rows: int = 4096
+) -> Iterator[dict[str, Any]]:
+    """Batches of drawn events with the columns of an event table and `member`, about equally many from each member.
+
+    Numbers of events in each category are fixed at their expectation, rounded: drawing them at random would only add
+    noise. An event of member m weighs (yield of m) / (E * events of m), so that the sum over all members is the
+    simulation's yield, while the members differ in it as bootstraps do.
+
+    Args:
+        members: E of them; events: drawn from all of them together.
+        chunk, chunks: which share of the batches; all chunks one after the other are the same events as one of one.
+        rows: of a batch, each with random numbers of its own.
+
+    Raises:
+        InputError: there are more chunks than batches.
+    """
+    sizes = [events // len(members) + (m < events % len(members)) for m in range(len(members))]
+    blocks = [(m, start) for m, size in enumerate(sizes) for start in range(0, size, rows)]
+    if len(blocks) < chunks:
+        raise InputError(f"chunks: {events} events make {len(blocks)} batches for {chunks} chunks; set `chunks` lower")
+    offset = np.uint64(seed_for(seed, "draws", "id"))
+    own = blocks[len(blocks) * chunk // chunks : len(blocks) * (chunk + 1) // chunks]
+    for m, each in groupby(own, key=lambda block: block[0]):
+        member = members[m]
+        generator = torch.Generator().manual_seed(seed_for(seed, "draws", m))
+        category = torch.repeat_interleave(_rounded(member.yields, sizes[m]))
+        category = category[torch.randperm(sizes[m], generator=generator)]
+        weight = float(member.yields.sum()) / (len(members) * sizes[m])
+        for _, start in each:
+            part = category[start : start + rows]
+            generator = torch.Generator().manual_seed(seed_for(seed, "draws", m, start))
+            x = member.draw(part, torch.randn(len(part), len(member.columns), generator=generator)).numpy()
+            flags = np.array([PATTERNS[pattern] for _, pattern in member.categories])[part]
+            # One to one, so no id comes twice; events count on over all members.
+            place = sum(sizes[:m]) + start + np.arange(len(part), dtype=np.uint64)
+            yield {
+                **{column: x[:, i] for i, column in enumerate(member.columns)},
+                "pass_truth": flags[:, 0],
+                "pass_reco": flags[:, 1],
+                "weight": np.full(len(part), weight),
+                "process": np.array([process for process, _ in member.categories])[part],
+                "event_id": mix(place.astype(np.uint64) ^ offset),
+                "member": np.full(len(part), m, dtype=np.int32),
+            }
+
+
+def write_draws(
+    path: str | Path,
+    members: Sequence[Surrogate],
+    batches: Iterator[Mapping[str, Any]],
+    *,
+    record: Record,
+    extra: Callable[[], Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Write batches of `draws` as an event table of role simulation; `extra` is asked at the end for metadata."""
+    return write_table(
+        path,
+        batches,
+        observables={o["name"]: o for o in members[0].observables},
+        role="simulation",
+        selection=members[0].selection,
+        record=record,
+        extra=extra,
+    )
+
+
+def _rounded(yields: Tensor, size: int) -> Tensor:
+    """Whole numbers (C,) that sum to `size`, in proportion to `yields` (C,): largest remainders."""
+    wanted = yields / yields.sum() * size
+    counts = wanted.floor()
+    counts[(wanted - counts).argsort(descending=True)[: size - int(counts.sum())]] += 1
+    return counts.long()

@@ -1,0 +1,29 @@
+"""The section `surrogate` of a config, as its stage takes it."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from truthward.study.strict import Plugin, Strict
+from truthward.study.uncertainty import Uncertainty
+
+
+class Correction(Strict):
+    """The classifier between drawn and simulated events whose density ratio corrects the weights of the former."""
+
+    epochs: int = Field(20, ge=1)
+    batch_size: int = Field(512, ge=1)
+    learning_rate: float = Field(2e-3, gt=0)
+    width: int = Field(64, ge=1)
+    depth: int = Field(3, ge=1)
+
+
+class Surrogate(Strict):
+    """Generative models of (truth, reco), each a name and a kind. `correction`: None for events of equal weight."""
+
+    models: dict[str, Plugin] = Field({})
+    uncertainty: Uncertainty = Uncertainty()
+    epochs: int = Field(60, ge=1)
+    batch_size: int = Field(256, ge=1)
+    learning_rate: float = Field(2e-3, gt=0)
+    correction: Correction | None = None

@@ -1,0 +1,296 @@
+"""The surrogate stage: an ensemble of generative models of (truth, reco), trained on the simulation."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from truthward.errors import InputError
+from truthward.events.hashing import poisson_weights
+from truthward.events.split import TEST, VALIDATION
+from truthward.events.table import EventTable
+from truthward.learn import checkpoint
+from truthward.learn.fit import History, Settings
+from truthward.learn.members import train_members
+from truthward.run.artefact import write_json
+from truthward.run.provenance import Record
+from truthward.study import plugins
+from truthward.study.observable import Observable
+from truthward.study.seeds import seed_for
+from truthward.study.uncertainty import Uncertainty
+from truthward.surrogate.correction import correct
+from truthward.surrogate.drawing import LEVELS, Surrogate, draws, load_members, write_draws
+from truthward.surrogate.section import Correction
+
+log = logging.getLogger("truthward.surrogate.stage")
+
+
+@dataclass(frozen=True)
+class TrainingSample:
+    """Events of some parts of the simulation that pass at a level.
+
+    Attributes:
+        values: (N, 2 K) observables, truth then reco, 0 where absent.
+        category: (N,) index into `categories`, pairs of process and pattern.
+        weight: (N,) float64.
+        event_id: (N,) uint64.
+        held: (N,) bool, validation part.
+        total: yield of all parts of the simulation.
+        rows: events of the whole simulation that pass at a level.
+    """
+
+    values: Tensor
+    category: Tensor
+    categories: list[tuple[str, str]]
+    weight: Tensor
+    event_id: np.ndarray
+    held: Tensor
+    total: float
+    rows: int
+
+    @classmethod
+    def read(cls, table: EventTable, names: Sequence[str], *, test: bool = False) -> TrainingSample:
+        """Read training and validation part from an event table, or the test part; columns other than `names` are left
+        alone."""
+        truth, reco = (table.level(level, names) for level in LEVELS)
+        rest = table.read(["weight", "event_id", "split", "process"])
+        passing = truth[0] | reco[0]
+        keep = passing & ((rest["split"] == TEST) == test)
+        pattern = np.array(["fake", "miss", "both"])[np.where(truth[0], 1 + reco[0], 0)]
+        process = rest["process"]
+        categories = sorted({(str(p), str(q)) for p, q in zip(process[passing], pattern[passing], strict=True)})
+        category = np.zeros(len(process), dtype=np.int64)
+        for index, (p, q) in enumerate(categories):
+            category[(process == p) & (pattern == q)] = index
+        values = np.concatenate([truth[1][keep], reco[1][keep]], 1)
+        absent = ~np.repeat(np.stack([truth[0][keep], reco[0][keep]], 1), len(names), 1)
+        return cls(
+            values=torch.from_numpy(np.where(absent, np.float32(0), values)),
+            category=torch.from_numpy(category[keep]),
+            categories=categories,
+            weight=torch.from_numpy(rest["weight"][keep].astype(np.float64)),
+            event_id=rest["event_id"][keep],
+            held=torch.from_numpy(rest["split"][keep] == VALIDATION),
+            # What is left out of the training for tests is not missing from the world.
+            total=float(rest["weight"][passing].sum()),
+            rows=int(passing.sum()),
+        )
+
+
+def bootstraps(sample: TrainingSample, uncertainty: Uncertainty, seed: int) -> Tensor:
+    """How often each member has each event, (N, members) float64; all have all events of the validation part once."""
+    counts = torch.ones(len(sample.weight), uncertainty.members, dtype=torch.float64)
+    if uncertainty.bootstrap:
+        for m in range(uncertainty.members):
+            drawn = poisson_weights(sample.event_id, seed=seed, family="surrogate", index=m)
+            counts[:, m] = torch.where(sample.held, counts[:, m], torch.from_numpy(drawn).double())
+    return counts
+
+
+def train_surrogate(
+    simulation: str | Path,
+    observables: Sequence[Observable],
+    model: dict[str, Any],
+    *,
+    uncertainty: Uncertainty,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    seed: int,
+    record: Record,
+    state: Path | None = None,
+    key: str = "",
+    output: str | Path,
+) -> tuple[History, dict[str, Any]]:
+    """Train the members of a surrogate on the simulation's training part, and write them as a checkpoint with the
+    modules `member0`, `member1`, ...
+
+    In an ensemble all that a member learns comes from its own Poisson bootstrap of the events (yields of the
+    categories, quantile transform, network) and its own initial weights, so that the members' spread is that of a
+    repeated training; without `bootstrap` they differ by initial weights alone, and state no error of the events.
+    Members drawn from a posterior have the one network's events and transform, and yields of their own bootstraps. The
+    best epoch is chosen on the validation part, without bootstrap.
+
+    Args:
+        simulation: event table.
+        observables: what is modelled, at both levels.
+        model: entry of the config. uncertainty: how many members, and where from.
+        state: folder for resume state; `key` is the digest of spec and code.
+
+    Returns:
+        The losses, and facts for the summary: numbers of events, yields of each category and member.
+
+    Raises:
+        InputError: a category whose weights sum to less than zero, or no event to train on.
+    """
+    table = EventTable(simulation)
+    sample = TrainingSample.read(table, [o.name for o in observables])
+    train = ~sample.held
+    if not train.any():
+        raise InputError(f"{simulation}: no event of the training part passes at any level")
+    arguments = {
+        "model": model,
+        "observables": [o.model_dump(mode="json") for o in observables],
+        "categories": [list(c) for c in sample.categories],
+        "selection": dict(table.metadata.get("selection", {})),
+    }
+    counts = bootstraps(sample, uncertainty, seed)
+    used = torch.where(train, sample.weight, torch.zeros_like(sample.weight))[:, None]
+    yields = torch.zeros(len(sample.categories), uncertainty.members, dtype=torch.float64)
+    yields.index_add_(0, sample.category, used * counts)
+    if (yields < 0).any():
+        odd, m = divmod(int(yields.argmin()), uncertainty.members)
+        raise InputError(
+            f"{simulation}: the weights of {'/'.join(sample.categories[odd])} events sum to "
+            f"{float(yields[odd, m]):.3g} in the training part; a surrogate draws events of positive weight"
+        )
+    yields *= sample.total * uncertainty.members / yields.sum()
+    fluctuations = counts if uncertainty.kind == "ensemble" else torch.ones_like(counts[:, :1])
+    trainings = [Surrogate(**arguments) for _ in range(uncertainty.trainings)]
+    z = torch.empty(len(train), len(trainings), sample.values.shape[1])
+    for t, one in enumerate(trainings):
+        # Equal random numbers for all members: they differ by their bootstraps alone.
+        generator = torch.Generator().manual_seed(seed_for(seed, "surrogate", "atoms"))
+        z[:, t] = one.prepare(sample.values, sample.category, used[:, 0] * fluctuations[:, t], generator)
+
+    def factory() -> nn.Module:
+        return plugins.build("models", model, dimensions=z.shape[2], conditions=len(sample.categories))
+
+    stack, history = train_members(
+        factory,
+        uncertainty,
+        z,
+        nn.functional.one_hot(sample.category, len(sample.categories)).float(),
+        sample.weight[:, None] * fluctuations,
+        Settings(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate),
+        events=float(used.sum() ** 2 / used.square().sum()),
+        seeds=[seed_for(seed, "surrogate", "initial", t) for t in range(len(trainings))],
+        seed=seed_for(seed, "surrogate", "fit"),
+        validation=sample.held,
+        label=f"surrogate {model['kind']}, {uncertainty.kind} of {uncertainty.members} members",
+        state=state / "surrogate.pt" if state else None,
+        state_key=key,
+    )
+    members = [copy.deepcopy(trainings[m % len(trainings)]) for m in range(uncertainty.members)]
+    for m, member in enumerate(members):
+        member.model.load_state_dict(stack.state_of(m))
+        member.yields.copy_(yields[:, m])
+    w = sample.weight[train]
+    checkpoint.save(
+        output,
+        {f"member{m}": member for m, member in enumerate(members)},
+        recipe={"class": "truthward.surrogate.drawing:Surrogate", "arguments": arguments},
+        provenance=record.finish(
+            events_in=table.num_rows, events_out=len(w), sum_w=float(w.sum()), sum_w2=float(w.square().sum())
+        ),
+    )
+    return history, {
+        "training_events": len(w),
+        "training_events_effective": float(w.sum() ** 2 / w.square().sum()),
+        "yield": sample.total,
+        "rows": sample.rows,
+        "member_yields": {
+            "/".join(c): [float(member.yields[i]) for member in members] for i, c in enumerate(sample.categories)
+        },
+    }
+
+
+def sample_surrogate(
+    model: str | Path,
+    events: int,
+    *,
+    seed: int,
+    record: Record,
+    output: str | Path,
+    weigh: Callable[[list[Surrogate], list[dict[str, Any]]], dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """Draw `events` events from a trained ensemble into an event table with the column `member`.
+
+    Args:
+        weigh: changes the weights of all batches in place before they are written, and says what it did.
+
+    Returns:
+        Facts for the summary: events, sum of weights, events a second; what `weigh` says as `correction`.
+    """
+    members, _ = load_members(model)
+    started = time.perf_counter()
+    batches = draws(members, events, seed=seed_for(seed, "surrogate", "sample"))
+    correction = None
+    if weigh:
+        batches = list(batches)
+        waited = time.perf_counter()
+        correction = weigh(members, batches)
+        started += time.perf_counter() - waited
+    metadata = write_draws(output, members, iter(batches), record=record, extra=lambda: {"members": len(members)})
+    return {
+        "events": events,
+        "sum_of_weights": metadata["provenance"]["sum_of_weights"],
+        "events_per_second": round(events / (time.perf_counter() - started), 1),
+        "correction": correction,
+    }
+
+
+def surrogate_stage(
+    simulation: str | Path,
+    observables: Sequence[Observable],
+    model: dict[str, Any],
+    *,
+    uncertainty: Uncertainty,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    correction: Correction | None = None,
+    seed: int,
+    record: Record,
+    state: Path | None = None,
+    key: str = "",
+    model_path: str | Path,
+    samples_path: str | Path,
+    summary_path: str | Path,
+) -> dict[str, Any]:
+    """Train, draw as many events as the simulation has, correct their weights where `correction` is given, and write
+    the summary; returns it."""
+    started = time.perf_counter()
+    history, facts = train_surrogate(
+        simulation, observables, model, uncertainty=uncertainty, epochs=epochs, batch_size=batch_size,
+        learning_rate=learning_rate, seed=seed, record=record, state=state, key=key, output=model_path,
+    )  # fmt: skip
+    seconds = round(time.perf_counter() - started, 2)
+    log.info("surrogate: trained in %.1f s; drawing %d events", seconds, facts["rows"])
+    weigh = None
+    if correction:
+        table, names = EventTable(simulation), [o.name for o in observables]
+        sample = TrainingSample.read(table, names)
+        weigh = partial(
+            correct,
+            training=sample,
+            weights=(sample.weight[:, None] * bootstraps(sample, uncertainty, seed)).numpy(),
+            test=TrainingSample.read(table, names, test=True),
+            settings=correction,
+            seed=seed_for(seed, "surrogate", "correction"),
+            state=state / "correction.pt" if state else None,
+            key=key,
+        )
+    samples = sample_surrogate(model_path, facts["rows"], seed=seed, record=record, output=samples_path, weigh=weigh)
+    summary = {
+        "kind": model["kind"],
+        "members": uncertainty.members,
+        "uncertainty": uncertainty.model_dump(),
+        "training": {**facts, "seconds": seconds},
+        "history": {"train": history.train, "validation": history.validation, "best": history.best},
+        "samples": samples,
+        "provenance": record.finish(events_in=facts["training_events"], events_out=samples["events"],
+                                    sum_w=samples["sum_of_weights"]),
+    }  # fmt: skip
+    write_json(summary_path, summary)
+    return summary

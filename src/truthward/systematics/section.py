@@ -1,0 +1,93 @@
+"""The section `systematics` of a config: sources of uncertainty."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from truthward.study.strict import Strict
+from truthward.study.variations import seen_and_tilted, tilt_of
+
+
+class Systematic(Strict):
+    """One source of uncertainty; its family of every method is `systematic:<name>`.
+
+    Columns of the simulation, `<what>:<name>:<0 ... replicas - 1>`, where `replicas` 2 is a pair, up and down:
+    "shifted" for reco columns and acceptance, "weight" for weights. What the simulation may have wrong, found from the
+    data or from another sample: "alternative", "closure", "hidden", "regularisation"; see `MODEL_KINDS`.
+
+    columns: of kind hidden. A bare name has both levels, `truth_<name>` and `reco_<name>`: together, all such columns
+    are re-weighted until the simulation agrees with the data. `truth_<name>` has no counterpart at reco level: it is
+    tilted up and down, each in a family of its own, by `size` (in standard deviations of its normal score at fixed
+    truth), or by what another `sample` has.
+    """
+
+    kind: Literal["shifted", "weight", "alternative", "closure", "hidden", "regularisation"]
+    replicas: int = Field(2, ge=1, le=1000)
+    sample: str | None = None
+    columns: tuple[str, ...] = ()
+    size: float = Field(0.3, gt=0, le=3)
+
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Systematic:
+        options = {"shifted": {"replicas"}, "weight": {"replicas"}, "alternative": {"sample"},
+                   "hidden": {"columns", "size", "sample"}}.get(self.kind, set())  # fmt: skip
+        if odd := sorted(self.model_fields_set - options - {"kind"}):
+            valid = ", ".join(f"`{o}`" for o in sorted(options)) or "nothing else"
+            raise ValueError(f"kind {self.kind} has no `{odd[0]}`; it takes {valid}")
+        if self.kind == "alternative" and self.sample is None:
+            raise ValueError("kind alternative needs a `sample`")
+        if self.kind == "hidden":
+            self._check_columns()
+        return self
+
+    def _check_columns(self) -> None:
+        if not self.columns or len(set(self.columns)) < len(self.columns):
+            raise ValueError("kind hidden needs `columns`, each once: names such as jet_pt, or truth_<name>")
+        if odd := [c for c in self.columns if c.startswith("reco_")]:
+            raise ValueError(
+                f"columns: {odd[0]} is of the reco level alone, where kind closure follows the data; give "
+                f"{odd[0].removeprefix('reco_')} if there is a truth column as well"
+            )
+        if not self.tilted and {"size", "sample"} & self.model_fields_set:
+            raise ValueError("`size` and `sample` are for truth_<name> columns; others are sized by the data")
+        if {"size", "sample"} <= self.model_fields_set:
+            raise ValueError("give `size`, or a `sample` that it comes from, not both")
+
+    @property
+    def seen(self) -> list[str]:
+        """Columns of kind hidden that have both levels."""
+        return seen_and_tilted(self.columns)[0]
+
+    @property
+    def tilted(self) -> list[str]:
+        """Columns of kind hidden that have the truth level alone, `truth_<name>`."""
+        return seen_and_tilted(self.columns)[1]
+
+    def used(self) -> dict[str, Any]:
+        """The entry in plain form, with the options that its result depends on."""
+        found = {"kind": self.kind, "columns": list(self.columns), "sample": self.sample}
+        given = {name: value for name, value in found.items() if value}
+        return given | ({"size": self.size} if self.tilted and self.sample is None else {})
+
+    def sources(self, name: str) -> dict[str, int]:
+        """The independent sources that it stands for, each a family, and their replicas."""
+        if self.kind != "hidden":
+            return {name: {"alternative": 1, "closure": 1, "regularisation": 2}.get(self.kind, self.replicas)}
+        return ({name: 1} if self.seen else {}) | {tilt_of(name, column): 2 for column in self.tilted}
+
+
+MODEL_KINDS = ("alternative", "closure", "hidden", "regularisation")
+"""Systematics that cover what the simulation has wrong.
+
+alternative: another simulation, whose density the simulation is given by weights that are learned. closure: pseudo-data
+of known truth that agree with the data at reco level, unfolded with the simulation; what is amiss is the uncertainty.
+hidden: what is not unfolded, as the data have it or tilted. regularisation: half and twice the iterations. What no
+column measures is seen by none but an alternative or a tilt.
+"""

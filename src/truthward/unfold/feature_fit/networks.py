@@ -1,0 +1,63 @@
+"""The features of `feature_fit`: hidden units of the networks that it has trained at both levels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from truthward.learn.scaling import RankScaling
+from truthward.ratio.classifier import Classifier
+from truthward.unfold.inputs.arrays import Inputs
+
+ROWS = 32768
+
+
+class Features:
+    """What both networks have learned: events' observables -> hidden units less their mean, and a constant before.
+
+    arrays: name -> array, the states of the networks with their scalings and, of a fit that was made, `theta`,
+    `whitening`, `penalty`.
+    """
+
+    def __init__(self, arrays: Mapping[str, np.ndarray], inputs: Inputs, network: Mapping[str, Any]) -> None:
+        self.arrays = dict(arrays)
+        self.networks, self.scalings = {}, {}
+        for level in ("reco", "truth"):
+            own = {n.removeprefix(f"{level}."): torch.from_numpy(a) for n, a in arrays.items() if n.startswith(level)}
+            scaling = {n: own.pop(n) for n in list(own) if n.startswith("scaling.")}
+            self.scalings[level] = RankScaling.of_arrays({n.removeprefix("scaling."): a for n, a in scaling.items()})
+            classifier = Classifier(self.scalings[level].inputs, **network)
+            classifier.load_state_dict(own)
+            self.networks[level] = classifier.eval()
+        # Constants are a feature too: a shift changes nothing but the rounding.
+        self.centre = {"reco": 0.0, "truth": 0.0}
+        self.centre = {"reco": self.reco(inputs.reco[inputs.matched])[:, 1:].mean(dim=0),
+                       "truth": self.truth(inputs.truth[inputs.fiducial])[:, 1:].mean(dim=0)}  # fmt: skip
+
+    def reco(self, x: np.ndarray) -> Tensor:
+        """(N, D) -> (N, F)."""
+        return self._hidden("reco", x)
+
+    def truth(self, x: np.ndarray) -> Tensor:
+        """(N, D) -> (N, P)."""
+        return self._hidden("truth", x)
+
+    def log_ratio(self, x: np.ndarray) -> np.ndarray:
+        """Logit (N,) of the classifier at reco level."""
+        with torch.no_grad():
+            return self.networks["reco"](self.scalings["reco"](torch.from_numpy(x))).double().numpy()
+
+    def log_nu(self, x: np.ndarray, theta: Tensor) -> np.ndarray:
+        """Truth observables (N, D) -> log nu (N,)."""
+        return (self.truth(x) @ theta.float()).double().numpy()
+
+    def _hidden(self, level: str, x: np.ndarray) -> Tensor:
+        network, scaling = self.networks[level], self.scalings[level]
+        with torch.no_grad():
+            parts = [network.network.layers[:-1](scaling(p)) for p in torch.from_numpy(x).split(ROWS)]
+            hidden = torch.cat(parts) - self.centre[level]
+            return torch.cat([torch.ones(len(hidden), 1), hidden], dim=1)

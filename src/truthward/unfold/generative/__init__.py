@@ -1,0 +1,1 @@
+"""Generative unfolding: p(truth | reco) with the prior removed."""

@@ -1,0 +1,179 @@
+"""The inputs of a generative unfolding as its networks see them, and the drawing of truth events from data events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from truthward.events.hashing import uniform
+from truthward.learn.quantile import QuantileTransform
+from truthward.learn.replicas import Stack
+from truthward.learn.scaling import RankScaling
+from truthward.models.base import GenerativeModel
+from truthward.study.plugins import build
+from truthward.study.seeds import seed_for
+from truthward.unfold.generative.conditions import Medians
+from truthward.unfold.inputs.arrays import Inputs
+
+
+class Scaled:
+    """Truth and reco values as networks see them, by scalings fitted to the nominal sample, or those of `like`.
+
+    What a model generates is standard normal, with the value of an atom (an integer, a failed splitting) at random
+    within the atom's interval of probability, so that it comes back exactly. What a network is only shown goes through
+    the scaling of all networks: of D columns it makes K inputs, the first D of them normal scores.
+    Rows are those of the inputs' masks, n_m matched events, n_f fiducial, n_r reconstructed, M data. others: mask (N,)
+    of the fakes and background among what is measured; where it is not given, all that are reconstructed.
+
+    Attributes:
+        size: D; given: K at reco level, of the observables and the features.
+        truth: (n_f, K'), fiducial truth, as classifiers see it; reco: (n_r, K); data: (M, K);
+        shown_truth, shown_reco: the scalings; target_map: between what models generate and its own units.
+        medians: what models are given beside the reco values;
+        matched_fiducial, matched_reco: masks of the matched events among the fiducial and the reconstructed ones.
+    """
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        seed: int,
+        condition: Mapping[str, Any] | None = None,
+        *,
+        others: np.ndarray | None = None,
+        like: Scaled | None = None,
+    ) -> None:
+        self.seed, self.size = seed, len(inputs.names)
+        self.medians = Medians(inputs, condition or {}, inputs.fixed if others is None else others,
+                               seed_for(inputs.seed, "medians"), like=like and like.medians)  # fmt: skip
+        kinds = {
+            "atoms": [o.atoms for o in inputs.observables],
+            "integer": [o.integer for o in inputs.observables],
+        }
+        fiducial, matched, passed = inputs.fiducial, inputs.matched, inputs.pass_reco
+        if like is None:
+            truth = _weighted(inputs.truth, inputs.weight, fiducial)
+            reco = _weighted(inputs.seen("reco"), inputs.weight, passed)
+            data = torch.from_numpy(inputs.seen("data")), torch.from_numpy(inputs.data_weight)
+            # Of features nothing is declared: what many events share is found to be an atom.
+            atoms = [*kinds["atoms"], *[()] * (data[0].shape[1] - self.size)]
+            self.shown_truth = RankScaling(self.size, atoms=kinds["atoms"]).fit(truth)
+            self.shown_reco = RankScaling(len(atoms), atoms=atoms).fit(reco, data)
+            self.target_map = QuantileTransform(self.size, **kinds).fit(*truth)
+        else:
+            self.shown_truth, self.shown_reco, self.target_map = like.shown_truth, like.shown_reco, like.target_map
+        self.given = self.shown_reco.inputs
+        self.place = self._uniform(inputs.event_id[matched], "place").float().clamp(max=1.0 - 2.0**-24)
+        self.matched_truth = torch.from_numpy(inputs.truth[matched])
+        if self.medians.columns and like is None:
+            given = self.medians.simulated(inputs.reco[None, passed], inputs.weight[passed, None])[:, 0]
+            weight = torch.from_numpy(inputs.weight[matched])
+            self.target_map = QuantileTransform(self.size, **kinds).fit(self._relative(given), weight)
+        self.truth = self.shown_truth(torch.from_numpy(inputs.truth[fiducial]))
+        self.reco = self.shown_reco(torch.from_numpy(inputs.seen("reco")[passed]))
+        self.data = self.shown_reco(torch.from_numpy(inputs.seen("data")))
+        self.matched_fiducial, self.matched_reco = matched[fiducial], matched[passed]
+
+    def shifted(self, members: Sequence[Inputs]) -> Tensor:
+        """Reco values (n_r, E, K) of members that each have their own."""
+        return torch.stack([self.shown_reco(torch.from_numpy(m.seen("reco")[m.pass_reco])) for m in members], dim=1)
+
+    def target(self, condition: Tensor) -> Tensor:
+        """What models generate for the matched events: (n_m, D), or (n_m, E, D) where members are given their own."""
+        if condition.ndim == 2:
+            return self.target_map(self._relative(condition[:, self.given :]), self.place)
+        own = [self.target_map(self._relative(c[:, self.given :]), self.place) for c in condition.unbind(1)]
+        return torch.stack(own, dim=1)
+
+    def truth_of(self, events: Tensor, condition: Tensor) -> Tensor:
+        """What models have generated (n, D) given (n, C), in its own units, within the range of the simulation."""
+        found, given = self.target_map.inverse(events), condition[:, self.given :]
+        if not self.medians.columns:
+            return found
+        # Beyond the fiducial region, where a median may move an event by a little, there is no efficiency.
+        low, high = self.matched_truth.amin(dim=0), self.matched_truth.amax(dim=0)
+        return (found + given * self.medians.steps).clamp(low, high)
+
+    def _relative(self, given: Tensor) -> Tensor:
+        return self.matched_truth - given * self.medians.steps if self.medians.columns else self.matched_truth
+
+    def noise(self, event_id: np.ndarray, draw: int, *, even: bool = False) -> Tensor:
+        """Standard normal numbers (n, D) of a draw: a function of the data event alone, so that replicas share them.
+
+        even: spread those of an event evenly, which makes the noise of sampling smaller (randomly shifted points of a
+        Kronecker sequence, with the steps of the largest minimal distance by Roberts 2018). The draws of even number
+        and those of odd number are then two such sets, independent of each other.
+        """
+        u = self._uniform(event_id, "draw", draw % 2 if even else draw)
+        if even:
+            ratio = 2.0
+            for _ in range(60):
+                ratio = (1.0 + ratio) ** (1.0 / (self.size + 1))
+            u = (u + draw // 2 * ratio ** -torch.arange(1.0, self.size + 1.0, dtype=u.dtype)) % 1.0
+        return torch.special.ndtri((u + 2.0**-54).clamp(max=1.0 - 2.0**-53)).float()
+
+    def draw(self, generator: GenerativeModel, data: Tensor, noise: Tensor) -> Tensor:
+        """Truth events (n, D) in their own units for data events (n, D + F) as in `data`."""
+        return self.truth_of(generator.sample(data, noise), data)
+
+    def _uniform(self, event_id: np.ndarray, *labels: object) -> Tensor:
+        columns = [uniform(event_id, seed_for(self.seed, *labels, c)) for c in range(self.size)]
+        return torch.from_numpy(np.stack(columns, axis=1))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is unfolded for E members: the data, or the data and the background to be taken off.
+
+    event_id, held: (n,), held out in trainings; reco: (n, K), or (n, E, K) where members have their own, as networks
+    see it; weight: (n, E), negative for what is taken off.
+    """
+
+    event_id: np.ndarray
+    held: np.ndarray
+    reco: Tensor
+    weight: np.ndarray
+
+    def of(self, e: int) -> Tensor:
+        """Reco values (n, K) of a member."""
+        return self.reco if self.reco.ndim == 2 else self.reco[:, e]
+
+    def member(self, e: int) -> Measured:
+        """What one member unfolds, less what it leaves out: events of no weight."""
+        chosen = np.flatnonzero(self.weight[:, e])
+        return Measured(self.event_id[chosen], self.held[chosen], self.of(e)[torch.from_numpy(chosen)],
+                        self.weight[chosen, e : e + 1])  # fmt: skip
+
+
+def drawn(scaled: Scaled, flows: Stack, condition: Tensor, event_id: np.ndarray, count: int) -> Tensor:
+    """`count` draws of each of n events from each member, (count n, E, K'), as classifiers see them.
+
+    condition: (n, C), or (n, E, C) where members are given their own.
+    """
+    flows.eval()
+    noise = [scaled.noise(event_id, k, even=True) for k in range(count)]
+    if condition.ndim == 2:
+        events = torch.cat([flows.each("sample", condition, n) for n in noise], dim=1)
+    else:
+        own = [(e if flows.members > 1 else 0, c) for e, c in enumerate(condition.unbind(1))]
+        events = torch.stack([torch.cat([flows.one(m, "sample", c, n) for n in noise]) for m, c in own])
+    each = [condition] * len(events) if condition.ndim == 2 else condition.unbind(1)
+    given = [torch.cat([c] * count) for c in each]
+    return torch.stack([scaled.shown_truth(scaled.truth_of(e, c)) for e, c in zip(events, given, strict=True)], 1)
+
+
+def model_of(model: dict[str, Any], size: int, given: int, state: dict[str, Tensor] | None = None) -> GenerativeModel:
+    """The generative model of `size` truth observables given so many inputs; to be trained or as it was."""
+    found = build("models", model, dimensions=size, conditions=given)
+    if state is None:
+        return found
+    found.load_state_dict(state)
+    return found.eval()
+
+
+def _weighted(values: np.ndarray, weight: np.ndarray, chosen: np.ndarray) -> tuple[Tensor, Tensor]:
+    return torch.from_numpy(values[chosen]), torch.from_numpy(weight[chosen])

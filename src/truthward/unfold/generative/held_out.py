@@ -1,0 +1,59 @@
+"""Draws from p(truth | reco) of simulated events that the networks have not seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from truthward.errors import InputError
+from truthward.events.hashing import uniform
+from truthward.events.split import TEST
+from truthward.study.seeds import seed_for
+from truthward.unfold.generative.posterior import Members, Recipe
+from truthward.unfold.inputs.arrays import NOMINAL, Inputs
+
+
+def held_out_draws(
+    recipe: Recipe, inputs: Inputs, *, events: int, draws: int, seed: int, state: Path | None, key: str
+) -> dict[str, np.ndarray]:
+    """Train as the first step of an unfolding does, on simulated events that are not in the split "test", and draw for
+    matched events that are.
+
+    The unfolding itself trains on all events: a fifth fewer of them would cost it more than the check is worth, and its
+    own networks cannot be judged by events that they have seen. So what is judged is the recipe, by networks of their
+    own, at four fifths of the events: an unfolding's own networks are as good or better. Events of the split "test"
+    weigh nothing here, in the trainings and in the transforms of the columns.
+
+    Returns:
+        As `Unfolder.posterior`.
+
+    Raises:
+        InputError: no matched event is in the split "test".
+    """
+    test = inputs.split == TEST
+    rest = replace(inputs, weight=np.where(test, 0.0, inputs.weight))
+    chosen = np.flatnonzero(test & inputs.matched & (inputs.weight != 0))
+    if not len(chosen):
+        raise InputError("posterior: no reconstructed signal event in the test split; nothing was held out to judge by")
+    scaled = recipe.scaled(rest, seed)
+    members = Members(recipe, scaled, rest, [NOMINAL], seed=seed, state=state, key=key)
+    model = recipe.build(scaled.size, scaled.given, members.first().flows.state_of(0))
+    rank = uniform(inputs.event_id[chosen], seed_for(seed, "posterior", "events"))
+    picked = chosen[np.sort(np.argsort(rank, kind="stable")[:events])]
+    ids, condition = inputs.event_id[picked], scaled.shown_reco(torch.from_numpy(inputs.seen("reco")[picked]))
+    if members.medians.columns:
+        # Those of the other events of the same parameter: what the event would be given in a sample like theirs.
+        given = members.medians.simulated(members.passed, members.reconstructed)[:, 0]
+        condition = torch.cat([condition, given[np.searchsorted(np.flatnonzero(inputs.matched), picked)]], dim=-1)
+    drawn = torch.stack([scaled.draw(model, condition, scaled.noise(ids, k)) for k in range(draws)], dim=1).numpy()
+    return {
+        **{f"truth.{n}": inputs.truth[picked, c] for c, n in enumerate(inputs.names)},
+        **{f"draws.{n}": drawn[:, :, c] for c, n in enumerate(inputs.names)},
+        "event_id": ids,
+        "weight": inputs.weight[picked],
+        "conditional": np.array([model.CONDITIONAL]),
+        "events": np.array([len(chosen)]),
+    }

@@ -1,0 +1,116 @@
+"""Removal of the prior from p(truth | reco): draw, re-weight the training truth, train on, until a rule ends it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from truthward.errors import DivergedError
+from truthward.events.weights import effective_size, largest_over_mean
+from truthward.learn.replicas import Stack
+from truthward.ratio.classifier import logits, stack_of, train_ratio
+from truthward.ratio.probability import Probability
+from truthward.ratio.reweight import auc, normalise
+from truthward.unfold.generative.draws import drawn
+from truthward.unfold.generative.posterior import Members, Networks
+from truthward.unfold.stop.rules import COARSE, Rule, Watch
+
+
+def remove_prior(group: Members, before: Networks, rule: Rule) -> tuple[Networks, int]:
+    """Iterate from the networks of the first training until the rule ends it, by what the first member did: draw,
+    give the simulation the truth spectrum that was found, train on. Also the number of iterations, with the first.
+    """
+    scaled, measured, members = group.scaled, group.measured, len(group.replicas)
+    ratio = stack_of(scaled.truth.shape[1], group.initial("ratio"), **group.recipe.network)
+    prior = scaled.truth[:, : scaled.size].numpy()
+    watch = Watch(prior, members)
+    watch.start(prior, group.fiducial, scaled.matched_fiducial, group.matched, group.data)
+    watch.add(prior, group.fiducial)
+    matched = group.matched
+    for iteration in range(rule.iterations):
+        x = drawn(scaled, before.flows, group.data_condition(), measured.event_id, group.recipe.draws)
+        x = x[:, 0] if x.shape[1] == 1 else x
+        share = before.fraction(measured.reco) * measured.weight
+        found = np.tile(share, (group.recipe.draws, 1)) / group.recipe.draws
+        previous = watch.contents
+        watch.clear()
+        watch.add(x[..., : scaled.size].numpy(), found / _at(before.efficiency, x))
+        # Each observable's bins hold all events.
+        yields = [c[:COARSE].sum(axis=0) for c in (previous, watch.contents)]
+        if not (yields[1] > 0).all():
+            raise DivergedError(f"generative: iteration {iteration + 1}: a yield of {yields[1].min():.3g} was unfolded")
+        change = watch.change(previous)
+        group.note(iteration, {"yield_before": yields[0], "yield": yields[1], "change": change,
+                               "contents": watch.contents})  # fmt: skip
+        if rule.ends(iteration, change[0]):
+            break
+        matched, diagnostics = _reweighted(group, ratio, before.flows, matched, x, found, iteration + 1)
+        after = Networks(
+            _continued(Stack(lambda: group.recipe.build(scaled.size, scaled.given), [0] * members), before.flows),
+            before.signal,
+            Probability(before.rest.inputs, [0] * members),
+            before.efficiency,
+        )
+        after.rest.start_from(before.rest)
+        group.train(after, matched, iteration + 1, diagnostics)
+        before = after
+    return before, iteration + 1
+
+
+def _reweighted(
+    group: Members, ratio: Stack, flows: Stack, matched: np.ndarray, x: Tensor, found: np.ndarray, step: int
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The weights `matched` (n_m, E) times the ratio of what is drawn for the data, x (K M, D) or (K M, E, D) with
+    weights `found` (K M, E), to what the same model draws for the simulation; diagnostics.
+
+    Were the model exact, the latter would be the matched events as they are. It is not, and where the detector
+    resolves little its errors would add up from one iteration to the next: here they drop out. The efficiency at t
+    is the same in both spectra, and drops out too.
+    """
+    recipe, inputs, scaled = group.recipe, group.inputs, group.scaled
+    prior, own = scaled.truth[torch.from_numpy(scaled.matched_fiducial)], inputs.event_id[inputs.matched]
+    simulated = drawn(scaled, flows, group.condition(matched), own, recipe.draws)
+    simulated = simulated[:, 0] if simulated.shape[1] == 1 else simulated
+    numerator = np.arange(len(x) + len(simulated)) < len(x)
+    x = torch.cat(_alike(x, simulated, len(group.replicas)))
+    weights = np.concatenate([found, np.tile(matched, (recipe.draws, 1)) / recipe.draws])
+    yields = found.sum(axis=0)
+    both = (group.measured.held, inputs.validation[inputs.matched])
+    held = np.concatenate([np.tile(h, recipe.draws) for h in both])
+    common = group.common("ratio", step)
+    train_ratio(ratio, x, numerator, weights, recipe.ratio, held_out=group.held(recipe.ratio, held),
+                seed=common["seed"], label=common["name"], state=common["state"], key=group.key)  # fmt: skip
+    score = logits(ratio, x, label=common["name"])
+    offset = np.log(yields / matched.sum(axis=0))
+    factor, off = normalise(logits(ratio, prior, label=common["name"]) + offset, matched, yields)
+    matched = matched * factor
+    judged = held if recipe.ratio.patience else np.ones(len(x), dtype=bool)
+    members = range(len(group.replicas))
+    return matched, {
+        "yield_matched": yields,
+        "normalisation_ratio": off,
+        "auc": np.array([auc(score[judged, e], numerator[judged], weights[judged, e]) for e in members]),
+        "effective_size": effective_size(matched),
+        "largest_over_mean": largest_over_mean(matched),
+    }
+
+
+def _continued(stack: Stack, before: Stack) -> Stack:
+    for m in range(stack.members):
+        stack.load_member(m, before.state_of(m if before.members > 1 else 0))
+    return stack
+
+
+def _alike(x: Tensor, y: Tensor, members: int) -> list[Tensor]:
+    """Both (n, D), or both (n, E, D): what is shared by all members goes beside what is each one's own."""
+    if x.ndim == y.ndim:
+        return [x, y]
+    return [z if z.ndim == 3 else z[:, None].expand(-1, members, -1) for z in (x, y)]
+
+
+def _at(probability: Probability, x: Tensor) -> np.ndarray:
+    """Probabilities (n, E) at x (n, D), or (n, E, D), where one member may stand for all."""
+    if x.ndim == 3 and probability.members == 1:
+        return probability(x.flatten(0, 1)).reshape(x.shape[:2])
+    return probability(x)

@@ -1,0 +1,127 @@
+"""Sums of weights by category: what no method can unfold, whichever it is, is refused by all of them alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from truthward.errors import InputError
+
+if TYPE_CHECKING:
+    from truthward.unfold.inputs.arrays import Inputs, Replica
+
+SHRUNK = 0.1
+"""Share of the nominal effective size below which a few events decide a variation."""
+RUNAWAY = 0.2
+"""Share of all weight that one event of a variation may have, unless it has it in the nominal sample too."""
+ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Total:
+    """Of some events: their number, sums of w, |w| and w^2, and the largest |w|."""
+
+    count: int = 0
+    sum: float = 0.0
+    absolute: float = 0.0
+    squares: float = 0.0
+    largest: float = 0.0
+
+    @classmethod
+    def of(cls, weights: np.ndarray) -> Total:
+        """The total of weights (n,)."""
+        size = np.abs(weights)
+        return cls(
+            len(weights), float(weights.sum()), float(size.sum()), float(size @ size), float(size.max(initial=0.0))
+        )
+
+    def __add__(self, other: Total) -> Total:
+        return Total(
+            self.count + other.count,
+            self.sum + other.sum,
+            self.absolute + other.absolute,
+            self.squares + other.squares,
+            max(self.largest, other.largest),
+        )
+
+    @property
+    def effective(self) -> float:
+        """(sum |w|)^2 / sum w^2."""
+        return self.absolute**2 / self.squares if self.squares else 0.0
+
+
+def totals(inputs: Inputs) -> dict[str, Total]:
+    """Totals of matched events, misses, fakes, background by process, and data."""
+    masks = {"matched": inputs.matched, "misses": inputs.fiducial & ~inputs.pass_reco, "fakes": inputs.fakes}
+    processes = inputs.backgrounds or {"": ~inputs.signal}
+    masks |= {f"background {name}".rstrip(): mask & inputs.pass_reco for name, mask in processes.items()}
+    return {name: Total.of(inputs.weight[mask]) for name, mask in masks.items()} | {
+        "data": Total.of(inputs.data_weight)
+    }
+
+
+def added(one: Mapping[str, Total], other: Mapping[str, Total]) -> dict[str, Total]:
+    """The totals of two blocks together."""
+    names = dict.fromkeys([*one, *other])
+    return {name: one.get(name, Total()) + other.get(name, Total()) for name in names}
+
+
+def refuse(found: Mapping[str, Total], nominal: Mapping[str, Total], replica: Replica) -> None:
+    """Refuse what no method can unfold.
+
+    Args:
+        found: totals of the replica; nominal: those of the nominal inputs. Of bootstraps, where a small category may
+            fluctuate below zero, matched events and data alone are looked at.
+
+    Raises:
+        InputError: a total that is negative, or background beyond the data; in a systematic also a weight that runs
+            away. The message names replica, category and what to do.
+    """
+    bootstrap = replica.family in ("data_bootstrap", "mc_bootstrap", "combined")
+    for name, total in found.items():
+        needed = name in ("matched", "data")
+        negative = total.sum < -ROUNDING * total.absolute and (needed or not bootstrap)
+        if negative or (needed and not total.sum > 0):
+            text = f"{replica}: the {total.count} weights of {_words(name)} sum to {total.sum:.6g}"
+            raise InputError(f"{text}; {_way_out(name, replica)}")
+    background = sum(t.sum for name, t in found.items() if name.startswith("background"))
+    if not bootstrap and background >= found["data"].sum:
+        raise InputError(
+            f"{replica}: background of {background:.6g} is expected in data of {found['data'].sum:.6g}: nothing is "
+            "left to unfold; look at the weights of both (luminosity, cross section)"
+        )
+    if not replica.family.startswith("systematic:"):
+        return
+    for name in ("matched", "misses", "fakes", *(n for n in found if n.startswith("background"))):
+        mine, theirs = found[name], nominal.get(name, Total())
+        if mine.count < 20 or not mine.absolute or not theirs.absolute:
+            continue
+        share, usual = mine.largest / mine.absolute, theirs.largest / theirs.absolute
+        if mine.effective < SHRUNK * theirs.effective or share > max(RUNAWAY, 5 * usual):
+            raise InputError(
+                f"{replica}: of the {mine.count} weights of {_words(name)} the largest is "
+                f"{mine.largest / mine.absolute * mine.count:.4g} times the mean, and their effective size is "
+                f"{mine.effective:.4g} where the nominal one is {theirs.effective:.4g}: a weight that runs away; "
+                f"{_way_out(name, replica)}"
+            )
+
+
+def _words(name: str) -> str:
+    kind, _, process = name.partition(" ")
+    return {"matched": "matched events", "data": "the data"}.get(name, f"{kind} {process!r}" if process else name)
+
+
+def _way_out(name: str, replica: Replica) -> str:
+    kind, _, systematic = replica.family.partition(":")
+    if kind == "systematic":
+        return f"correct the column weight:{systematic}:{replica.index}, or take {systematic} out of `systematics`"
+    if kind in ("data_bootstrap", "mc_bootstrap", "combined"):
+        return "too few events to be drawn anew; take more of them, or `unfold.replicas` without such replicas"
+    if name == "data":
+        return "correct the weights of the data; background is taken off by its simulation, not by weights of the data"
+    if name.startswith("background"):
+        return "correct its weights, or label it in `processes` as a part of another one (as interference is)"
+    return "correct the weights of the simulation, or take more events where negative ones nearly cancel them"

@@ -1,0 +1,53 @@
+"""What the variations of the simulation's table replace in the inputs of an unfolding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from truthward.errors import ConfigError
+from truthward.events.table import EventTable
+from truthward.study.variations import variation_of
+
+Vary = Callable[[int], Mapping[str, np.ndarray]]
+"""Of a systematic: index of the variation -> the fields of `Inputs` that it replaces."""
+
+
+def variations_of(
+    simulation: EventTable,
+    names: Sequence[str],
+    rows: tuple[int, int] | None = None,
+    *,
+    features: Sequence[str] = (),
+) -> dict[str, Vary]:
+    """Systematics by the columns of the table (see `truthward.study.variations`); what one has no column of stays.
+
+    names: of the unfolded observables; features: of what networks see at reco level beside them. rows: first and end of
+    those that are varied; None for all.
+    """
+    found = {v.systematic for c in simulation.columns if (v := variation_of(c))}
+    first, end = rows or (0, simulation.num_rows)
+
+    def reader(systematic: str) -> Vary:
+        def read(index: int) -> dict[str, np.ndarray]:
+            def own(base: str) -> str:
+                column = f"{base}:{systematic}:{index}"
+                return column if column in simulation.columns else base
+
+            others = [name for name in ("pass_reco", "weight") if own(name) != name]
+            if not any(c.endswith(f":{systematic}:{index}") for c in simulation.columns):
+                raise ConfigError(
+                    f"{simulation.path}: no replica {index} of the systematic {systematic!r}; ask for fewer"
+                )
+            changed = {name: simulation.between(first, end, [own(name)])[own(name)] for name in others}
+            for field, each in (("reco", names), ("features", features)):
+                recos = [own(f"reco_{n}") for n in each]
+                if any(":" in c for c in recos):
+                    columns = simulation.between(first, end, recos)
+                    changed[field] = np.stack([columns[c] for c in recos], axis=1)
+            return changed
+
+        return read
+
+    return {systematic: reader(systematic) for systematic in sorted(found)}

@@ -1,0 +1,1 @@
+"""OmniFold: the two steps of classifier re-weighting."""

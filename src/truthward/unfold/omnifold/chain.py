@@ -1,0 +1,223 @@
+"""The iterations of OmniFold, for E replicas at once, however the logits of its steps are found, block by block."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from torch import Tensor
+
+from truthward.ratio.classifier import SATURATED, balance
+from truthward.ratio.reliability import class_reliability, reliability
+from truthward.ratio.reweight import Area, finite_ratio, mean_of, norm
+from truthward.unfold.inputs.streamed import Store
+from truthward.unfold.omnifold.sample import Block, Refold, Sample
+from truthward.unfold.omnifold.steps import Events, Found, Steps
+from truthward.unfold.stop.rules import Rule, Watch
+
+CURVE = 1_000_000
+"""Events of which a reliability curve is made, at most."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """When to stop, and what else than the signal is in the data; see `omnifold.Omnifold`. curves: whether reliability
+    curves of the first member are made."""
+
+    stop: Rule
+    fakes: Literal["absolute", "share"]
+    background: Literal["expected", "subtract", "positive"]
+    curves: bool = False
+
+
+class Chain:
+    """The iterations over a sample; `history` has for each of them diagnostics name -> (E,), and the contents (D B, E)
+    of coarse bins.
+
+    Kept in `store`, by block: "nu", its logarithm for all fiducial events (n, E), before it is normalised; "omega" of
+    the matched events and fakes in the running iteration, likewise; "fakes", theirs as the first iteration found it.
+    """
+
+    def __init__(self, sample: Sample, steps: Steps, rules: Rules, store: Store) -> None:
+        self.sample, self.steps, self.rules, self.store = sample, steps, rules, store
+        self.history: list[dict[str, Any]] = []
+        # Of each quantity in the store the logarithm or the factor (E,) that normalises it.
+        self._off: np.ndarray | None = None
+        self._norm = self._share = None
+        self._nu: tuple[int, np.ndarray] | None = None
+
+    def run(self) -> None:
+        """Iterate until the rule ends it, by what the nominal, the first member, did."""
+        pilot, members = self.sample.pilot, self.sample.members
+        watch, refold = Watch(pilot.truth[pilot.fiducial], members), Refold(pilot, members)
+        before = self._survey(watch, refold)["yield"]
+        for iteration in range(self.rules.stop.iterations):
+            previous, entry = watch.contents, {"yield_before": before}
+            entry |= self._reco_step(iteration)
+            entry |= self._truth_step(iteration)
+            entry |= self._survey(watch, refold)
+            before = entry["yield"]
+            entry |= {"change": watch.change(previous), "contents": watch.contents}
+            self.history.append(entry)
+            if self.rules.stop.ends(iteration, entry["change"][0]):
+                break
+
+    def nu(self, number: int, block: Block) -> np.ndarray:
+        """Factors (n, E) on the weights of a block's fiducial events."""
+        if self._off is None:
+            return np.ones_like(block.weight)
+        if self._nu is None or self._nu[0] != number:
+            self._nu = number, np.exp(self.store["nu", number] - self._off)
+        return self._nu[1]
+
+    def _survey(self, watch: Watch, refold: Refold) -> dict[str, Any]:
+        """Where the weights stand. Keeps for the next steps their sums (held out, part, E) in data, signal and
+        background and the number of events (block, held out, part), and those of the matched events."""
+        self._sums = np.zeros((2, 3, self.sample.members))
+        self._events = np.zeros((len(self.sample), 2, 3), dtype=int)
+        self._matched, self._matched_events = np.zeros_like(self._sums[:, 0]), np.zeros_like(self._events[:, :, 0])
+        total, squares, moduli, largest, events = 0.0, 0.0, 0.0, 0.0, 0
+        watch.clear()
+        refold.clear()
+        for number, block in enumerate(self.sample):
+            parts = block.data_weight, self._expected(number, block), block.background_weight
+            held = np.split(block.reco_held, np.cumsum([len(w) for w in parts])[:-1])
+            for part, (weights, mask) in enumerate(zip(parts, held, strict=True)):
+                for h, chosen in enumerate((~mask, mask)):
+                    self._sums[h, part] += weights[chosen].sum(axis=0)
+                    self._events[number, h, part] = chosen.sum()
+            for h, chosen in enumerate((~block.truth_held, block.truth_held)):
+                self._matched[h] += block.matched_weight[chosen].sum(axis=0)
+                self._matched_events[number, h] = chosen.sum()
+            unfolded = block.weight * self.nu(number, block)
+            truth = block.inputs.truth[block.inputs.fiducial]
+            if self._off is None:
+                watch.start(truth, block.weight, block.matched, block.matched_weight, block.data_weight)
+            watch.add(truth, unfolded)
+            refold.add(block, np.concatenate(parts[1:]))
+            total += unfolded.sum(axis=0)
+            squares += (unfolded**2).sum(axis=0)
+            moduli += np.abs(unfolded).sum(axis=0)
+            largest = np.maximum(largest, np.abs(unfolded).max(axis=0, initial=0.0))
+            events += len(unfolded)
+        chi2, terms = refold.chi2()
+        return {
+            "yield": total,
+            "effective_size": total**2 / squares,
+            "largest_over_mean": largest / (moduli / events),
+            "refold_chi2": chi2,
+            "refold_ndf": np.full(len(chi2), terms),
+        }
+
+    def _expected(self, number: int, block: Block) -> np.ndarray:
+        """Weights (rows, E) of the matched events and the fakes."""
+        fakes = block.fake_weight * (1.0 if self._share is None else self.store["fakes", number] * self._share)
+        return np.concatenate([block.matched_weight * self.nu(number, block)[block.matched], fakes])
+
+    def _reco_step(self, iteration: int) -> dict[str, Any]:
+        """Find omega at the matched events and fakes; diagnostics.
+
+        The background stands in the denominator, or where it is subtracted with negative weights in the numerator.
+        """
+        # The share of fakes is one of the signal: for the first ratio the background is taken from the data.
+        share = self.rules.fakes == "share" and iteration == 0
+        subtract = self.rules.background == "subtract" or share
+        data, signal, background = np.moveaxis(self._sums, 1, 0)
+        sums = np.stack([signal, data - background] if subtract else [signal + background, data])
+        events = self._events.sum(axis=0)
+        counts = events @ np.array([[0, 1], [1, 0], [0, 1] if subtract else [1, 0]])
+        factors = np.ones_like(sums)
+        for h in np.flatnonzero(counts.any(axis=1)):
+            factors[:, h] = balance(sums[:, h], counts[h])
+
+        def rows(block: Block, number: int) -> tuple[np.ndarray, np.ndarray]:
+            """Which reco rows of a block are in the numerator (rows,), and their weights (rows, E)."""
+            parts = block.data_weight, self._expected(number, block), block.background_weight * (-1) ** subtract
+            sizes = [len(w) for w in parts]
+            return np.repeat([True, False, subtract], sizes), np.concatenate(parts)
+
+        def read(number: int) -> tuple[Tensor, np.ndarray, np.ndarray, np.ndarray]:
+            block = self.sample[number]
+            numerator, weights = rows(block, number)
+            weights *= factors[numerator.astype(int), block.reco_held.astype(int)]
+            return block.reco, numerator, weights, block.reco_held
+
+        found = self.steps.reco(Events(read, self._events.sum(axis=2), self.sample.buffer), iteration)
+        (simulated, total), area, curve = sums.sum(axis=1), Area(self.sample.members), Curve(counts.sum())
+        reached, saturated, self._products = 0.0, 0, 0.0
+        for number, block in enumerate(self.sample):
+            numerator, weights = rows(block, number)
+            logits, far = _corrected(found, block.reco)
+            ratio = finite_ratio(logits[~numerator] + np.log(total / simulated))
+            reached += (weights[~numerator] * ratio).sum(axis=0)
+            saturated += far
+            matched, signal = len(block.matched_weight), len(block.matched_weight) + len(block.fake_weight)
+            self.store["omega", number] = ratio[:matched]
+            self._products += (weights[~numerator][:matched] * ratio[:matched]).sum(axis=0)
+            if share:
+                self.store["fakes", number] = ratio[matched:signal]
+            judged = block.reco_held if self.sample.hold_out else slice(None)
+            area.add(logits[judged], numerator[judged], weights[judged])
+            if self.rules.curves:
+                curve.add(logits[judged, 0], numerator[judged], weights[judged, 0])
+        self._norm, off = norm(reached, total)
+        self._share = self._norm if share else self._share
+        entry = {"auc_reco": area.values(), "normalisation_reco": off, "saturated_reco": saturated}
+        entry |= {"reliability_reco": [class_reliability(*curve.events())]} if self.rules.curves else {}
+        return found.diagnostics | entry
+
+    def _truth_step(self, iteration: int) -> dict[str, Any]:
+        """Find nu of all fiducial events; diagnostics."""
+        total = self._products * self._norm
+        mean = mean_of(total, self._matched.sum(axis=0), f"iteration {iteration + 1}, truth")
+        counts = self._matched_events
+        unit, offset = counts[:, 0].sum() / self._matched[0], np.log(mean)
+
+        def ratios(block: Block, number: int) -> np.ndarray:
+            """nu omega of the matched events, over its mean."""
+            return self.nu(number, block)[block.matched] * (self.store["omega", number] * self._norm) / mean
+
+        def read(number: int) -> tuple[Tensor, np.ndarray, np.ndarray, np.ndarray]:
+            block = self.sample[number]
+            return block.truth[block.matched], ratios(block, number), block.matched_weight * unit, block.truth_held
+
+        found = self.steps.truth(Events(read, counts, self.sample.buffer), iteration)
+        reached, saturated, curve = 0.0, 0, Curve(counts.sum())
+        for number, block in enumerate(self.sample):
+            logits, far = _corrected(found, block.truth)
+            seen, weights = logits[block.matched], block.matched_weight
+            reached += (weights * finite_ratio(seen + offset)).sum(axis=0)
+            saturated += far
+            if self.rules.curves:
+                judged = block.truth_held if self.sample.hold_out else slice(None)
+                curve.add(np.exp(seen[judged, 0]), ratios(block, number)[judged, 0], weights[judged, 0])
+            self.store["nu", number] = logits + offset
+        # What is stored is the new nu already: from here on, with its own norm.
+        _, self._off = norm(reached, total)
+        self._nu = None
+        entry = {"normalisation_truth": self._off, "saturated_truth": saturated}
+        entry |= {"reliability_truth": [reliability(*curve.events())]} if self.rules.curves else {}
+        return found.diagnostics | entry
+
+
+class Curve:
+    """The events of a reliability curve: every k-th, so that there are at most `CURVE`."""
+
+    def __init__(self, events: int) -> None:
+        self._every, self._kept = 1 + int(events) // CURVE, []
+
+    def add(self, *columns: np.ndarray) -> None:
+        """Arrays of the same length."""
+        # Copies: a view would keep all of its block.
+        self._kept.append([c[:: self._every].copy() for c in columns])
+
+    def events(self) -> list[np.ndarray]:
+        """The columns."""
+        return [np.concatenate(c) for c in zip(*self._kept, strict=True)]
+
+
+def _corrected(found: Found, x: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Logits (n, E) at x, and how many each member has that are saturated."""
+    raw = found.logits(x)
+    return found.correct(raw), (np.abs(raw) > SATURATED).sum(axis=0)

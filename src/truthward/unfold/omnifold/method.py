@@ -1,0 +1,254 @@
+"""OmniFold: iterative unbinned reweighting of the simulation."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from truthward.errors import ConfigError
+from truthward.learn.scaling import RankScaling
+from truthward.unfold.contract import Result, Unfolder
+from truthward.unfold.inputs.arrays import NOMINAL, Inputs, Replica
+from truthward.unfold.inputs.streamed import Blocks
+from truthward.unfold.omnifold.chain import Rules
+from truthward.unfold.omnifold.groups import Groups
+from truthward.unfold.omnifold.sample import Scaling, scaling_of
+from truthward.unfold.omnifold.steps import STEPS, Recipe
+from truthward.unfold.stop.balance import BOOTSTRAPS, Balance, balance, by_iteration, pseudo_replica
+from truthward.unfold.stop.rules import Rule, watched
+
+log = logging.getLogger("truthward.unfold")
+
+
+class Omnifold(Unfolder):
+    """OmniFold with acceptance, fakes and background (1911.09107; acceptance and fakes as in 2105.04448).
+
+    nu(t) re-weights the simulation's truth; it is one at the start. Each iteration has two steps:
+
+    1. At reco level omega(r) = data / simulation, with absolute yields. The simulation is the matched events with
+       weight w nu(t), plus fakes and background with their own w: an absolute component that no iteration touches
+       (or, with `fakes: share`, fakes with w (data - background)/(matched + fakes) as the first iteration found it).
+    2. At truth level nu'(t) = E[nu(t) omega(r) | t], over the matched events alone, weighted by w; it is applied to all
+       fiducial events, misses included. In bins this is n'(t) = n(t) E[omega | t, reconstructed], the formula of
+       iterative Bayesian unfolding: the efficiency enters exactly once.
+
+    The sum of both steps' ratios over their own sample is known exactly and is imposed; by how much the networks were
+    off is in the history. What the nominal unfolding has trained is kept: replicas start from it.
+
+    Replicas: bootstraps are the response of the nominal's networks to the weights (`replicas: response`, see
+    `ratio.response`), or trained anew with the nominal's initial weights and order of batches (`training`). Those of
+    `initialisation` and `combined` have initial weights and batches of their own. Systematics, whose events move, are
+    always trained; half and twice the iterations, of a systematic of kind regularisation, take over what the nominal
+    has trained as far as it goes.
+
+    UniFold is `observables: [one]`, MultiFold any list; OmniFold in the narrow sense has `inputs: constituents`.
+
+    Args:
+        observables: that are unfolded, jointly; empty: all of the study.
+        features: {reco: [names], truth: [names]}, columns that a level's classifiers see beside the observables, and
+            that are not unfolded. Where the detector's response depends on one at reco level, that may be distributed
+            otherwise in the data than in the simulation, if it does not go with the truth; refolding, which looks at
+            observables alone, does not know. What goes with the truth belongs at truth level too: there it is
+            re-weighted as an observable is, but neither watched nor shown.
+        inputs: what the classifiers see: the observables, or the jet's `constituents`, the hardest ones of each level.
+        network: "dense" for observables; "deep_sets" or "attention" for constituents.
+        iterations: of both steps, at most. stop: "fixed" makes them all; "change" ends after the first, from the second
+            on, that moves coarse truth bins (`stopping.Watch`) by less than `tolerance` of the data's
+            statistical error in the root mean square, for the nominal; replicas make as many. "closure" makes as many
+            as balance bias and variance in an unfolding of pseudo-data of known truth (`closure_rule`), which a
+            systematic of kind closure provides; it costs one more unfolding, of all iterations.
+        epochs: of each step; later_epochs: in the later iterations of a warm start.
+        start: "warm" goes on from the networks of the iteration before, "cold" from the initial weights.
+        batch_size: at most; an epoch has 32 batches at least. learning_rate, width, depth, activation, precision: of
+            both networks.
+        annealing: factor on the learning rate from one iteration to the next.
+        fakes: "absolute", their simulated number at each r; or "share", their simulated share of the signal at each r,
+            which is right where their rate goes with that of the signal.
+        background: "expected", part of what the data are compared with; "subtract", taken from the data with negative
+            weights; "positive", taken from the data by weights between 0 and 1 (`ratio.positive`). All keep the yield.
+            Where there may be more background than data the ratio of "subtract" has no bound: take "positive".
+        calibrate: "isotonic" corrects the logits by a monotone map, learned on held-out events (`ratio.reliability`).
+        folds: 0, or the number of chains of a cross-fit: an event gets its weight from a chain that never saw it in
+            any iteration. Costs as many unfoldings.
+        patience: epochs without improvement on the held-out events after which a step ends; the best epoch is used.
+            0 trains on all events, for all epochs, so that no statistics are lost.
+        stack: replicas that are computed together; changes speed and memory, not the result.
+        buffer: rows of simulation and data that are held in memory, at up to 1.4 kB each with stacks of 25. Of more,
+            blocks are read from the tables as they are needed, trainings hold so many rows and shuffle these, and what
+            an event has of its own lies in files beside the resume state: 4 bytes a simulated event, twice for each
+            replica of a stack and once for each of the job.
+    """
+
+    joint = True
+    BOUNDS = (
+        (">= 1", "iterations epochs later_epochs batch_size constituents stack buffer width depth"),
+        ("> 0", "tolerance learning_rate annealing"),
+        ("= 0 or >= 2", "folds"),
+        (">= 0", "patience"),
+    )
+
+    def __init__(
+        self,
+        *,
+        observables: list[str] = [],  # noqa: B006 (schemas are literals; only read)
+        features: dict[str, list[str]] = {"reco": [], "truth": []},  # noqa: B006
+        inputs: Literal["observables", "constituents"] = "observables",
+        constituents: int = 30,
+        network: Literal["dense", "deep_sets", "attention"] = "dense",
+        iterations: int = 5,
+        stop: Literal["fixed", "change", "closure"] = "fixed",
+        tolerance: float = 0.1,
+        epochs: int = 6,
+        later_epochs: int = 3,
+        start: Literal["warm", "cold"] = "warm",
+        batch_size: int = 1024,
+        learning_rate: float = 6e-3,
+        annealing: float = 0.7,
+        width: int = 64,
+        depth: int = 2,
+        activation: Literal["relu", "gelu", "silu", "tanh"] = "gelu",
+        fakes: Literal["absolute", "share"] = "absolute",
+        background: Literal["expected", "subtract", "positive"] = "expected",
+        calibrate: Literal["none", "isotonic"] = "none",
+        folds: int = 0,
+        replicas: Literal["response", "training"] = "response",
+        patience: int = 0,
+        precision: Literal["fp32", "bf16"] = "fp32",
+        stack: int = 25,
+        buffer: int = 2_000_000,
+    ) -> None:
+        if min(epochs, later_epochs, batch_size, stack, buffer, constituents) < 1:
+            raise ConfigError(
+                "omnifold: epochs, later_epochs, batch_size, constituents, stack and buffer must be at least 1"
+            )
+        if folds == 1 or folds < 0:
+            raise ConfigError("omnifold: folds is 0 or at least 2")
+        self.sets = inputs == "constituents"
+        if self.sets != (network != "dense"):
+            raise ConfigError(f"omnifold: network {network} does not take {inputs}; deep_sets and attention take "
+                              "constituents, dense takes observables")  # fmt: skip
+        if self.sets and any(features.values()):
+            raise ConfigError("omnifold: features stand beside observables; `inputs: constituents` takes none")
+        self.fakes, self.features = fakes, dict(features)
+        self.observables, self.constituents = tuple(observables), constituents if self.sets else 0
+        self.rules = Rules(Rule(iterations, stop, tolerance), fakes, background)
+        self.recipe = Recipe(
+            epochs=epochs,
+            later_epochs=later_epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            annealing=annealing,
+            start=start,
+            network={"network": network, "width": width, "depth": depth, "activation": activation},
+            isotonic=calibrate == "isotonic",
+            patience=patience,
+            precision=precision,
+        )
+        self.buffer = buffer
+        self.folds, self.respond, self.stack = folds, replicas == "response", stack
+
+    def streams(self, rows: int) -> bool:
+        """See `Unfolder.streams`.
+
+        Raises:
+            ConfigError: there are too many rows, and an option that needs all events at once.
+        """
+        if rows <= self.buffer:
+            return False
+        whole = {
+            "inputs: constituents": self.sets,
+            "background: positive": self.rules.background == "positive",
+            "calibrate: isotonic": self.recipe.isotonic,
+            "folds": self.folds > 0,
+        }
+        if asked := [name for name, needed in whole.items() if needed]:
+            raise ConfigError(
+                f"omnifold: {asked[0]} needs all events in memory, and the tables have {rows} rows where `buffer` "
+                f"allows {self.buffer}; raise `buffer` to {rows}, or leave that option out"
+            )
+        return True
+
+    def unfold(
+        self,
+        inputs: Inputs | Blocks,
+        replicas: Sequence[Replica],
+        *,
+        seed: int,
+        nominal: Mapping[str, np.ndarray] | None = None,
+        state: Path | None = None,
+        key: str = "",
+    ) -> Result:
+        """See `Unfolder.unfold`."""
+        blocks = inputs if isinstance(inputs, Blocks) else Blocks.whole(inputs)
+        groups = self._groups(replicas)
+        if len(blocks) > 1:
+            columns = 2 * (1 + max(map(len, groups))) + len(replicas)
+            log.info("omnifold: at most %.1f GB of scratch files", 4e-9 * columns * blocks.simulated)
+        started, history, trained = time.monotonic(), [], {}
+        scaling, found, options = self._scaling(blocks.pilot, nominal), None, self
+        if nominal is None and self.rules.stop.stop == "closure":
+            found = self._balance(blocks, scaling, seed, state, key)
+            options = self._exactly(found.chosen)
+        job = Groups(options, blocks, scaling, nominal, seed, state, key)
+        for number, group in enumerate(groups):
+            entries, trained = job.unfold(group)
+            history += entries
+            done = sum(map(len, groups[: number + 1]))
+            remaining = (time.monotonic() - started) / done * (len(replicas) - done)
+            log.info("omnifold: %d of %d unfoldings done, about %.0f s remain", done, len(replicas), remaining)
+        chosen = [int(n) for n in (trained if nominal is None else nominal)["iterations"]]
+        stopping = self.rules.stop.stated(max(chosen)) | (found.stated() if found else {}) | {"of_folds": chosen}
+        kept = trained | self._arrays(job.scaling) if nominal is None else {}
+        extra = {"stopping": stopping, "watched": watched(blocks.pilot)}
+        return Result(job.rows(groups), history, max(chosen), extra, kept)
+
+    def _scaling(self, pilot: Inputs, nominal: Mapping[str, np.ndarray] | None) -> Scaling:
+        """That of the nominal unfolding; networks of constituents keep their own, and are given it again."""
+        if nominal is None or self.sets:
+            return scaling_of(pilot, constituents=self.sets)
+        prefixes = [f"scaling.{level}." for level in STEPS]
+        return tuple(
+            RankScaling.of_arrays({n.removeprefix(p): a for n, a in nominal.items() if n.startswith(p)})
+            for p in prefixes
+        )
+
+    def _arrays(self, scaling: Scaling) -> dict[str, np.ndarray]:
+        """What `_scaling` reads."""
+        return {} if self.sets else {f"scaling.{level}.{n}": t.numpy() for level, s in zip(STEPS, scaling, strict=True)
+                                     for n, t in s.state_dict().items()}  # fmt: skip
+
+    def _exactly(self, iterations: int) -> Omnifold:
+        """The same method with that many iterations."""
+        other = copy(self)
+        other.rules = replace(self.rules, stop=self.rules.stop.exactly(iterations))
+        return other
+
+    def _balance(self, blocks: Blocks, scaling: Scaling, seed: int, state: Path | None, key: str) -> Balance:
+        """Bias and variance of each iteration, of pseudo-data of known truth."""
+        pseudo = pseudo_replica(blocks.pilot)
+        place = None if state is None else state / "pseudo_data"
+        if place:
+            place.mkdir(exist_ok=True)
+        options = self._exactly(self.rules.stop.iterations)
+        options.folds, options.respond = 0, True
+        sample = Blocks(lambda n: blocks[n].varied(pseudo), len(blocks), blocks.pilot, simulated=blocks.simulated,
+                        buffer=blocks.buffer)  # fmt: skip
+        history, trained = Groups(options, sample, scaling, None, seed, place, key).unfold([NOMINAL])
+        boots = [Replica("data_bootstrap", i) for i in range(BOOTSTRAPS)]
+        others, _ = Groups(options, sample, scaling, trained, seed, place, key).unfold(boots)
+        found = balance(blocks, blocks.pilot, *by_iteration(history, others))
+        log.info("omnifold: %d of %d iterations balance bias and variance", found.chosen, len(found.bias))
+        return found
+
+    def _groups(self, replicas: Sequence[Replica]) -> list[list[Replica]]:
+        """Bootstraps by stacks; all others alone: their events or their order of batches are their own."""
+        boots = [r for r in replicas if r.family in ("data_bootstrap", "mc_bootstrap")]
+        groups = [boots[i : i + self.stack] for i in range(0, len(boots), self.stack)]
+        return groups + [[r] for r in replicas if r not in boots]

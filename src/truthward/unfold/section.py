@@ -1,0 +1,27 @@
+"""The section `unfold` of a config."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from truthward.study.strict import Plugin, Strict
+
+
+class Replicas(Strict):
+    """Number of replicas in each family; those of `systematic:calibration` are the members of the calibrator.
+
+    `combined` ones vary data, simulation and initialisation at once: a check of the sum, of which they are no part.
+    """
+
+    data_bootstrap: int = Field(30, ge=0)
+    mc_bootstrap: int = Field(30, ge=0)
+    initialisation: int = Field(5, ge=0)
+    combined: int = Field(0, ge=0)
+
+
+class Unfold(Strict):
+    """The methods, each a name and a kind, and what they share."""
+
+    methods: dict[str, Plugin]
+    replicas: Replicas = Replicas()
+    jobs: int = Field(2, ge=1, le=1000)

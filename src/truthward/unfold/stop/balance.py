@@ -1,0 +1,101 @@
+"""When iterations end by pseudo-data of known truth: bias falls and variance grows with each, and their sum decides.
+
+Registered beforehand, and blind to the truth behind the data. Pseudo-data that agree with the data in all that is seen
+(`systematics` of kind closure) are unfolded with the method's own settings. At each iteration the bias is the distance
+of the result from their known truth in coarse bins, the variance that of bootstraps; both in units of the data's
+statistical error, squared and averaged over the bins. The first minimum of the sum is taken for the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from truthward.errors import ConfigError
+from truthward.unfold.inputs.arrays import Inputs, Replica
+from truthward.unfold.stop.rules import Watch
+
+BOOTSTRAPS = 10
+"""Of the pseudo-data. The variance is a mean over all coarse bins: so few know it to some percent."""
+
+LIMITS = (
+    "bias is seen as far as the pseudo-data differ from the simulation as the data do: a response that differs in what "
+    "no column measures is in neither, and what is finer than the bins that are watched goes unseen"
+)
+
+
+@dataclass(frozen=True)
+class Balance:
+    """Mean squared bias and variance (K,) after 1 to K iterations, in units of the data's statistical error squared."""
+
+    bias: np.ndarray
+    variance: np.ndarray
+
+    @property
+    def chosen(self) -> int:
+        """The number of iterations with the least sum.
+
+        >>> Balance(np.array([4.0, 1.0, 0.5]), np.array([0.1, 0.4, 1.5])).chosen
+        2
+        """
+        return int(np.argmin(self.bias + self.variance)) + 1
+
+    def stated(self) -> dict[str, Any]:
+        """For the metadata of a result."""
+        return {"rule": "closure", "tolerance": None, "limits": LIMITS, "largest": len(self.bias),
+                "chosen": self.chosen, "bias": self.bias.tolist(), "variance": self.variance.tolist()}  # fmt: skip
+
+
+def pseudo_replica(inputs: Inputs) -> Replica:
+    """The replica whose pseudo-data the rule looks at.
+
+    Raises:
+        ConfigError: there is no systematic of kind closure.
+    """
+    for name, kind in inputs.kinds.items():
+        if kind == "closure":
+            return Replica(f"systematic:{name}", 0)
+    raise ConfigError("stop: closure needs pseudo-data; add `closure: {kind: closure}` to systematics")
+
+
+def by_iteration(
+    history: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Contents (B,) after each iteration from the nominal entries of a history, and (R, B) of R other replicas."""
+
+    def contents(entries: Sequence[Mapping[str, Any]]) -> list[np.ndarray]:
+        made = sorted({h["iteration"] for h in entries if "contents" in h})
+        return [np.array([h["contents"] for h in entries if h["iteration"] == k and "contents" in h]) for k in made]
+
+    return [c[0] for c in contents(history)], contents(others)
+
+
+def balance(
+    blocks: Iterable[Inputs], pilot: Inputs, contents: Sequence[np.ndarray], bootstraps: Sequence[np.ndarray]
+) -> Balance:
+    """Judge an unfolding of the pseudo-data.
+
+    Args:
+        blocks: the inputs of the data's unfolding; pilot: those whose quantiles the coarse bins are (see `Watch`).
+        contents: of these bins after each iteration, K of (B,); bootstraps: K of (R, B), of bootstraps of pseudo-data.
+    """
+    watch, pseudo, truth = Watch(pilot.truth[pilot.fiducial], 1), pseudo_replica(pilot), 0.0
+    moments = np.zeros(2)
+    for inputs in blocks:
+        fiducial, matched, varied = inputs.fiducial, inputs.matched, inputs.varied(pseudo)
+        values, weight = inputs.truth[fiducial], inputs.weight[fiducial, None]
+        watch.start(values, weight, matched[fiducial], inputs.weight[matched, None], varied.data_weight[:, None])
+        truth = truth + watch.bins.filled(values, inputs.pseudo_weight(pseudo)[fiducial, None])
+        moments += inputs.data_weight.sum(), (inputs.data_weight**2).sum()
+    # Pseudo-data are more or fewer events than the data, with weights: their fluctuations are not those of the data.
+    mean = moments[1] / moments[0]
+    bias = np.array([watch.distance(c[:, None], truth, mean)[0] ** 2 for c in contents])
+    variance = np.array([
+        np.mean([watch.distance(b[:, None], each.mean(axis=0)[:, None], watch.mean)[0] ** 2 for b in each])
+        * len(each) / (len(each) - 1)
+        for each in bootstraps
+    ])  # fmt: skip
+    return Balance(bias, variance)

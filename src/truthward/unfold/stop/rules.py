@@ -1,0 +1,160 @@
+"""When iterations end: coarse bins in which one is held against the next, and the rule that looks at them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from truthward.errors import ConfigError
+from truthward.events.bins import cell_of
+from truthward.unfold.inputs.arrays import Inputs
+
+Stop = Literal["fixed", "change", "closure"]
+
+COARSE = 10
+"""Bins of equal population of each observable in which iterations are compared with each other and with the data."""
+
+LIMITS = (
+    "a small change says that the iterations have settled, not that they are right: what the detector does not resolve "
+    "stays as simulated, and what is finer than the bins that are watched, or no observable, goes unseen"
+)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How many iterations are made, settled beforehand and without any look at the truth of the data.
+
+    iterations: at most. stop: "fixed" makes them all; "change" ends after the first, from the second on, that moves
+    the coarse truth bins (`Watch.change`) by less than `tolerance` of the data's statistical error; "closure" makes as
+    many as `closure_rule.balance` finds best.
+    """
+
+    iterations: int
+    stop: Stop
+    tolerance: float
+
+    def __post_init__(self) -> None:
+        if self.iterations < 1 or not self.tolerance > 0:
+            raise ConfigError(
+                f"iterations is {self.iterations} and tolerance {self.tolerance}; at least 1 and above 0 is needed"
+            )
+
+    def ends(self, iteration: int, change: float) -> bool:
+        """Whether an iteration, counted from 0, that moved the nominal so far is the last."""
+        settled = self.stop == "change" and iteration > 0 and change < self.tolerance
+        return settled or iteration + 1 == self.iterations
+
+    def exactly(self, iterations: int) -> Rule:
+        """That many, whatever they change: what a replica makes where the nominal has chosen."""
+        return replace(self, iterations=iterations, stop="fixed")
+
+    def stated(self, chosen: int) -> dict[str, Any]:
+        """For the metadata of a result: the rule, what it chose, and what it cannot see."""
+        return {
+            "rule": self.stop,
+            "tolerance": self.tolerance if self.stop == "change" else None,
+            "limits": LIMITS,
+            "largest": self.iterations,
+            "chosen": chosen,
+        }
+
+
+def varied_count(index: int, nominal: int) -> int:
+    """Iterations of a replica of the regularisation: half of the nominal's, at least one, or twice as many.
+
+    >>> [varied_count(index, 5) for index in range(2)]
+    [2, 10]
+    """
+    return 2 * nominal if index else max(1, nominal // 2)
+
+
+class Bins:
+    """Coarse bins of D observables, B = COARSE of each: quantiles of their values x (N, D), the outer ones open.
+
+    Where many values are equal there are fewer edges: the last bins of such an observable stay empty.
+    """
+
+    def __init__(self, x: np.ndarray) -> None:
+        self.inner = [np.unique(np.quantile(column, np.linspace(0, 1, COARSE + 1)[1:-1])) for column in x.T]
+        self.size = len(self.inner) * COARSE
+
+    def filled(self, x: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        """Sums of weight (N, E) in the bins of each column of x (N, D), or (N, E, D), laid end to end, (D B, E)."""
+        found = np.empty((len(self.inner), COARSE, weight.shape[1]))
+        for d, inner in enumerate(self.inner):
+            shared = None if x.ndim == 3 else cell_of(x[:, d], inner)
+            for e, w in enumerate(weight.T):
+                place = cell_of(x[:, e, d], inner) if shared is None else shared
+                found[d, :, e] = np.bincount(place, w, minlength=COARSE)
+        return found.reshape(self.size, -1)
+
+
+class Watch:
+    """Coarse truth bins of an unfolding with E members: how far an iteration moved them.
+
+    What is finer than these bins, or not among the observables, goes unseen.
+
+    Args:
+        pilot: truth values (N, D) of the nominal fiducial simulation, whose quantiles are the edges.
+
+    Attributes:
+        bins: the bins. contents: of the running iteration, (D B, E).
+    """
+
+    def __init__(self, pilot: np.ndarray, members: int) -> None:
+        self.bins = Bins(pilot)
+        self.contents, self._matched, self._all = (np.zeros((self.bins.size, members)) for _ in range(3))
+        self._moments = np.zeros((2, members))
+
+    def start(
+        self,
+        truth: np.ndarray,
+        weight: np.ndarray,
+        matched: np.ndarray,
+        matched_weight: np.ndarray,
+        data_weight: np.ndarray,
+    ) -> None:
+        """Take of some events what no iteration changes: the fiducial simulation's truth (n, D) and weights (n, E),
+        which of them are matched (n,), the weights of these, which stand for all matched events, and those of the data
+        (M, E)."""
+        self._all += self.bins.filled(truth, weight)
+        self._matched += self.bins.filled(truth[matched], matched_weight)
+        self._moments += data_weight.sum(axis=0), (data_weight**2).sum(axis=0)
+
+    def clear(self) -> None:
+        """Empty the contents, for the next iteration."""
+        self.contents = np.zeros_like(self.contents)
+
+    def add(self, truth: np.ndarray, unfolded: np.ndarray) -> None:
+        """Fill unfolded events: truth (n, D), or (n, E, D), and weights (n, E)."""
+        self.contents += self.bins.filled(truth, unfolded)
+
+    def change(self, before: np.ndarray) -> np.ndarray:
+        """Root mean square (E,) over all bins of contents - before in units of the data's statistical error.
+
+        That error is the one of a detector which loses events but moves none: a bin of content n in which a share e is
+        reconstructed holds n e data events of mean weight <d> = sum d^2 / sum d, and sigma = sqrt(n <d> / e). The true
+        one is larger, so that a tolerance in these units is on the safe side.
+        """
+        return self.distance(self.contents, before, self.mean)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """<d>, (E,)."""
+        return self._moments[1] / self._moments[0]
+
+    def distance(self, after: np.ndarray, before: np.ndarray, mean: np.ndarray | float) -> np.ndarray:
+        """As `change`, (E,), from any contents to others, (D B, E), for data of another <d>."""
+        # Bins beyond those that were made hold nothing.
+        share = np.divide(self._matched, self._all, out=np.zeros_like(after), where=self._all != 0)
+        variance = np.abs(after) * mean / np.abs(share).clip(min=1e-3)
+        used = variance > 0
+        square = np.divide((after - before) ** 2, variance, out=np.zeros_like(after), where=used)
+        return np.sqrt(square.sum(axis=0) / used.sum(axis=0))
+
+
+def watched(pilot: Inputs) -> dict[str, list[float]]:
+    """Inner edges of the watched truth bins by observable, for the metadata: `contents` in the history are theirs."""
+    return {n: e.tolist() for n, e in zip(pilot.names, Bins(pilot.truth[pilot.fiducial]).inner, strict=True)}

@@ -1,0 +1,77 @@
+"""The verdict on a calibration, from what its stage measured on held-out events."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from truthward.errors import InputError
+from truthward.run.artefact import read_json, write_json
+from truthward.run.provenance import Record
+from truthward.validate.flags import flag
+
+MEAN = 0.1
+"""Largest |mean| of the pulls."""
+
+WIDTH = (0.9, 1.1)
+"""Range of the width of the pulls, and of half their central 68% interval."""
+
+CLOSURE = 0.02
+"""Largest deviation from one of the calibrated mean response in a bin of a reco-level quantity."""
+
+SURE = 2.0
+"""A figure is out of tolerance only where it is so by this many of its statistical errors."""
+
+
+def validate_calibrate(summary: str | Path, *, output: str | Path, record: Record) -> dict[str, Any]:
+    """Check pulls (mean 0, width 1) and the closure in bins of reco-level quantities, each to its tolerance.
+
+    Closure in bins of truth quantities is not asked for: a response learned from reco-level features need not have it.
+
+    Args:
+        summary: `calibrate/summary.json`, whose `pull` has mean, width, central68 and their errors; `closure`: name ->
+            rows of {low, high, after: {mean, mean_error}}.
+        output: JSON artefact {good, checks: [{name, value, error, low, high, good}], flags, provenance}.
+
+    Raises:
+        InputError: where the summary has no pulls.
+    """
+    content = read_json(summary)
+    pull = content.get("pull")
+    needed = [f"{key}{end}" for key in ("mean", "width", "central68") for end in ("", "_error")]
+    if missing := [key for key in needed if key not in (pull or {})]:
+        raise InputError(f"{summary}: pull.{missing[0]} is missing; run the calibration again")
+    checks = [
+        _check("pull mean", pull["mean"], pull["mean_error"], -MEAN, MEAN),
+        _check("pull width", pull["width"], pull["width_error"], *WIDTH),
+        _check("pull central 68%", pull["central68"], pull["central68_error"], *WIDTH),
+    ]
+    for name, rows in content.get("closure", {}).items():
+        if name.startswith("reco_"):
+            checks += [
+                _check(f"response in {row['low']:.4g} <= {name} < {row['high']:.4g}", row["after"]["mean"],
+                       row["after"]["mean_error"], 1 - CLOSURE, 1 + CLOSURE)
+                for row in rows
+            ]  # fmt: skip
+    bad = [c for c in checks if not c["good"]]
+    result = {
+        "good": not bad,
+        "kind": content.get("kind"),
+        "checks": checks,
+        "flags": [
+            flag(
+                c["name"],
+                content.get("target"),
+                f"{c['value']:.3f} +- {c['error']:.3f} outside of {c['low']} to {c['high']}",
+            )
+            for c in bad
+        ],
+        "provenance": record.finish(events_in=round(pull.get("effective_events", 0))),
+    }
+    write_json(output, result)
+    return result
+
+
+def _check(name: str, value: float, error: float, low: float, high: float) -> dict[str, Any]:
+    good = low - SURE * error <= value <= high + SURE * error
+    return {"name": name, "value": value, "error": error, "low": low, "high": high, "good": good}

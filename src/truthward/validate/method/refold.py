@@ -1,0 +1,208 @@
+"""Folding an unfolded histogram back to reco level, with the simulation's response, to be compared with the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from truthward.errors import InputError
+from truthward.events.bins import bin_of, extended
+from truthward.events.contract import SIGNAL
+from truthward.events.families import Histogram
+from truthward.events.table import EventTable
+from truthward.validate import metrics
+from truthward.validate.distances import Counts
+from truthward.validate.method.against_truth import stated
+from truthward.validate.method.curves import coarse_step
+
+EVENTS = 25
+"""Data events a bin at least, on average: below, a Gaussian chi2 has no meaning."""
+
+
+Ratio = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+class Response:
+    """P(reco bin | truth bin) of one observable, efficiency included, under- and overflow at both levels.
+
+    The simulation's fiducial events (`pass_truth`, signal) give the response; everything else that is reconstructed
+    (fakes, background) is added as it stands, absolute. With `share`, as an unfolding with `fakes: share` has it, fakes
+    are added in their simulated proportion to the matched events of each reco bin. Events stream through `add`.
+
+    What it can show: that the result, the response and the data do not fit together. What it cannot: the unfolded
+    histogram was fitted to these very data, so a chi2 as small as the number of bins proves nothing, and many truth
+    spectra fold into the same data. Where the response depends on other observables, and the result changed those too,
+    the simulation's own response blames a right result: `ratio` of a joint result mends that for the unfolded
+    observables, nothing does for those of a method of one at a time, or for what nobody unfolded. The ratio is learned
+    and has errors that the chi2 does not know. For what is wrong within a bin all of it is blind.
+    """
+
+    def __init__(self, edges: np.ndarray, *, share: bool = False) -> None:
+        self.edges, self.share = np.asarray(edges, dtype=float), share
+        bins = self.edges.size + 1
+        self.matched, self.matched2 = np.zeros((bins, bins)), np.zeros((bins, bins))
+        self.fiducial, self.fiducial2 = np.zeros(bins), np.zeros(bins)
+        self.fixed, self.fixed2 = np.zeros(bins), np.zeros(bins)
+        # With `share`: fakes, which are then no part of `fixed`, and the matched events that they are in proportion to.
+        self.fakes, self.fakes2, self.simulated = np.zeros(bins), np.zeros(bins), np.zeros(bins)
+
+    @classmethod
+    def of(
+        cls,
+        simulation: EventTable,
+        edges: Mapping[str, np.ndarray],
+        *,
+        ratio: Ratio | None = None,
+        share: bool = False,
+    ) -> dict[str, Response]:
+        """The responses of some observables, name -> edges, in an event table of simulation, batch by batch.
+
+        Args:
+            ratio: factor on the weight of each fiducial event, from its id (n,) and its truth values (n, D) of the
+                observables in their order: unfolded over simulated truth, all observables jointly; then the others are
+                distributed as in the result, not as in the prior.
+            share: see the class.
+        """
+        responses = {name: cls(own, share=share) for name, own in edges.items()}
+        columns = [f"{level}_{name}" for level in ("truth", "reco") for name in edges]
+        for batch in simulation.batches([*columns, "pass_truth", "pass_reco", "weight", "process", "event_id"]):
+            fiducial = batch["pass_truth"] & (batch["process"] == SIGNAL)
+            weight = batch["weight"].copy()
+            if ratio is not None:
+                truth = np.stack([batch[f"truth_{name}"][fiducial] for name in edges], axis=1)
+                weight[fiducial] *= ratio(batch["event_id"][fiducial], truth)
+            for name, response in responses.items():
+                response.add(batch[f"truth_{name}"], batch[f"reco_{name}"], fiducial, batch["pass_reco"], weight,
+                             signal=batch["process"] == SIGNAL, simulated=batch["weight"])  # fmt: skip
+        return responses
+
+    def add(
+        self,
+        truth: np.ndarray,
+        reco: np.ndarray,
+        fiducial: np.ndarray,
+        pass_reco: np.ndarray,
+        weight: np.ndarray,
+        *,
+        signal: np.ndarray | None = None,
+        simulated: np.ndarray | None = None,
+    ) -> None:
+        """Count events: all (n,); truth values matter where `fiducial`, reco values where `pass_reco`.
+
+        signal: which are of the signal, None: all. simulated: weights as simulated, where `weight` is another.
+        """
+        bins = self.fiducial.size
+        t, r = bin_of(truth, self.edges), bin_of(reco, self.edges)
+        both, fixed = fiducial & pass_reco, pass_reco & ~fiducial
+        if self.share:
+            fakes = fixed if signal is None else fixed & signal
+            fixed = fixed & ~fakes
+            own = weight if simulated is None else simulated
+            self.simulated += np.bincount(r[both], weights=own[both], minlength=bins)
+            self.fakes += np.bincount(r[fakes], weights=weight[fakes], minlength=bins)
+            self.fakes2 += np.bincount(r[fakes], weights=weight[fakes] ** 2, minlength=bins)
+        cell = t[both] * bins + r[both]
+        for power, matched, total, other in (
+            (1, self.matched, self.fiducial, self.fixed),
+            (2, self.matched2, self.fiducial2, self.fixed2),
+        ):
+            w = weight**power
+            matched += np.bincount(cell, weights=w[both], minlength=bins**2).reshape(bins, bins)
+            total += np.bincount(t[fiducial], weights=w[fiducial], minlength=bins)
+            other += np.bincount(r[fixed], weights=w[fixed], minlength=bins)
+
+    def fold(self, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+        """Expected reco contents (B + 2,) of truth contents (B + 2,), their covariance, and the yield without response.
+
+        The covariance is that of the finite simulation: that of the probabilities in each truth bin, sum of weight^2
+        (indicator - probability)(indicator - probability), and of what is added. Truth bins that the simulation does
+        not fill fold to nothing; their yield is returned.
+        """
+        known = self.fiducial > 0
+        scale = np.divide(truth, self.fiducial, out=np.zeros_like(truth, dtype=float), where=known)
+        p = np.divide(self.matched, self.fiducial[:, None], out=np.zeros_like(self.matched), where=known[:, None])
+        s2 = scale**2
+        cross = (s2[:, None] * p).T @ self.matched2
+        signal = truth @ p
+        rate = np.divide(signal, self.simulated, out=np.zeros_like(signal), where=self.simulated > 0)
+        covariance = np.diag(s2 @ self.matched2 + self.fixed2 + rate**2 * self.fakes2) - cross - cross.T
+        covariance += (p * (s2 * self.fiducial2)[:, None]).T @ p
+        return signal + rate * self.fakes + self.fixed, covariance, float(np.sum(truth[~known]))
+
+
+def compare_refolded(
+    response: Response, truth: np.ndarray | Histogram, data: Counts, *, inner: Sequence[float] | None = None
+) -> dict[str, Any]:
+    """Chi2 of the folded truth contents (B + 2,) against the data, in merged bins of equal population.
+
+    Covariance: the data's statistical variance and the simulation's errors. The unfolded errors are left out, since
+    they are the data's own.
+
+    Args:
+        truth: contents, or a histogram with its replicas, under- and overflow included.
+        inner: inner edges at reco level of a method that unfolds in bins of its own: the chi2 is of these bins, the
+            outermost ones open.
+
+    Returns:
+        chi2; folded, folded_sigma (simulation), data, data_sigma: (B + 2,) with under- and overflow;
+        without_response: fraction of the yield in truth bins that the simulation does not fill; and of a histogram
+        `shown`, what is drawn: edges, and of data, folded, prior {sum, error}, the error of `folded` being that of the
+        simulation and of all families but the bootstraps, folded each.
+    """
+    nominal = truth.nominal if isinstance(truth, Histogram) else truth
+    expected, covariance, lost = response.fold(nominal)
+    sigma = np.sqrt(np.diag(covariance).clip(min=0))
+    result: dict[str, Any] = {
+        "edges": data.edges.tolist(),
+        "folded": expected.tolist(),
+        "folded_sigma": sigma.tolist(),
+        "data": data.contents.tolist(),
+        "data_sigma": np.sqrt(data.variance).tolist(),
+        "without_response": lost / float(nominal.sum()),
+    }
+    if isinstance(truth, Histogram):
+        result["shown"] = _shown(response, truth, covariance, data, inner)
+    try:
+        total, error = data.total
+        most = max(1, min(data.contents.size, int((total / error) ** 2 // EVENTS)))
+        fine = extended(data.edges)
+        edges = metrics.merge_bins(fine, data.contents, most) if inner is None else np.array([-np.inf, *inner, np.inf])
+        merge = _merging(fine, edges)
+        whole = merge @ (covariance + np.diag(data.variance)) @ merge.T
+        result["chi2"] = stated(metrics.chi2(merge @ expected, merge @ data.contents, whole), edges)
+    except InputError as error:
+        result["chi2"] = {"value": None, "ndf": None, "p": None, "reason": str(error)}
+    return result
+
+
+def _shown(
+    response: Response, truth: Histogram, covariance: np.ndarray, data: Counts, inner: Sequence[float] | None
+) -> dict[str, Any]:
+    fine = extended(data.edges)
+    edges = data.edges[:: coarse_step(data.edges.size - 1)]
+    if inner is not None:
+        edges = np.array([data.edges[0], *inner, data.edges[-1]])
+    ends = edges.copy()
+    ends[-1] = fine[-2]
+    merge = _merging(fine, ends)
+    expected, variance = merge @ response.fold(truth.nominal)[0], np.diag(merge @ covariance @ merge.T).clip(min=0)
+    for name, family in truth.families.items():
+        if family.adds and not name.endswith("_bootstrap"):
+            folded = np.stack([merge @ response.fold(r)[0] for r in truth.replicas[name]])
+            variance = variance + family.variance(folded, expected)
+    prior = merge @ response.fold(response.fiducial)[0]
+    return {
+        "edges": edges.tolist(),
+        "folded": {"sum": expected.tolist(), "error": np.sqrt(variance).tolist()},
+        "data": {"sum": (merge @ data.contents).tolist(), "error": np.sqrt(merge @ data.variance).tolist()},
+        "prior": {"sum": prior.tolist(), "error": [0.0] * prior.size},
+    }
+
+
+def _merging(fine: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """(B', B) of ones where a bin of `fine` lies in a bin of `edges`, a subset."""
+    start = np.searchsorted(fine, edges)
+    place = np.searchsorted(start, np.arange(fine.size - 1), side="right") - 1
+    return (place == np.arange(edges.size - 1)[:, None]).astype(float)

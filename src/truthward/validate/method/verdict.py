@@ -1,0 +1,336 @@
+"""The verdict on one unfolding: rules with their limits in one table, the same for every method.
+
+A rule measures something and has two limits: beyond the first there is a warning, beyond the second the result has
+failed. Most rules need no truth. What is measured is a size, and counts only where it is significant: with many events
+everything is significant, with few nothing is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from truthward.study.observable import PER_BIN
+from truthward.validate.flags import ABOVE_FLOOR, LARGE_PULL, SMALL_P
+
+GOOD, WARNINGS, FAILED = "good", "warnings", "failed"
+LEVELS = (GOOD, WARNINGS, FAILED)
+
+FEWEST = 5
+"""Bins below which a root mean square of pulls says nothing."""
+
+Found = tuple[float, str]
+"""What a rule measured, larger is worse; and that in words."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """All that a verdict goes by.
+
+    content: of `validate.method`. posterior: of `validate.posterior`, None for methods that state none. ingest: sample
+    -> flags that were raised when it was read. model: families that are a model uncertainty.
+    """
+
+    content: Mapping[str, Any]
+    posterior: Mapping[str, Any] | None = None
+    ingest: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    model: Sequence[str] = ()
+
+    @property
+    def observables(self) -> Mapping[str, Any]:
+        return self.content["observables"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One line of the table.
+
+    warns, fails: limits of what is measured, None for never. truth: whether the rule needs the truth behind the data.
+    excused: says where the rule warns at most.
+    """
+
+    name: str
+    warns: float
+    fails: float | None
+    measure: Callable[[Given], Iterator[Found]]
+    truth: bool = False
+    excused: Callable[[Given], bool] | None = None
+
+    def level(self, value: float, given: Given) -> int:
+        """0 for nothing, 1 for a warning, 2 for a failure."""
+        if value <= self.warns:
+            return 0
+        fails = self.fails is not None and value > self.fails
+        return 2 if fails and not (self.excused and self.excused(given)) else 1
+
+
+def judge(given: Given) -> dict[str, Any]:
+    """The verdict: the worst that any rule says.
+
+    Returns:
+        verdict: good, warnings or failed; reasons: one sentence for each rule that objects, the worst first;
+        without_truth: whether the rules that need the truth could say nothing.
+    """
+    found: list[tuple[int, str]] = []
+    for rule in RULES:
+        for value, words in rule.measure(given):
+            if level := rule.level(value, given):
+                found.append((level, words))
+    worst = max((level for level, _ in found), default=0)
+    reasons = [words for _, words in sorted(found, key=lambda each: -each[0])]
+    return {"verdict": LEVELS[worst], "reasons": reasons, "without_truth": not given.content["closure"]}
+
+
+def _refolded(given: Given) -> Iterator[tuple[str, float, float, float, float | None]]:
+    """Of each observable whose refolded result and data differ significantly: name, p, chi2 less ndf, effective number
+    of events, and chi2 less ndf of the simulation before unfolding."""
+    for name, figures in given.observables.items():
+        refold = figures["refold"]
+        chi2 = refold["unfolded"]["chi2"]
+        if chi2["p"] is None or chi2["p"] * len(given.observables) >= SMALL_P:
+            continue
+        data, *errors = (np.array(refold["unfolded"][k]) for k in ("data", "data_sigma", "folded_sigma"))
+        size = data.sum() ** 2 / sum((e**2).sum() for e in errors)
+        prior = refold["prior"]["chi2"]
+        before = None if prior["value"] is None else prior["value"] - prior["ndf"]
+        yield name, chi2["p"], chi2["value"] - chi2["ndf"], float(size), before
+
+
+def _refold(given: Given) -> Iterator[Found]:
+    for name, p, excess, size, _ in _refolded(given):
+        # sum of (difference)^2 / content is the excess of chi2: over the number of events, a relative mean square.
+        off = (max(excess, 0.0) / size) ** 0.5
+        yield off, f"folded back, {name} is {off:.1%} (rms) from the data, p = {p:.1g}"
+
+
+def _gain(given: Given) -> Iterator[Found]:
+    for name, _, excess, _, before in _refolded(given):
+        if before is not None and before > 0:
+            share = excess / before
+            yield share, f"folded back, {name} keeps {share:.0%} of the chi2 that the simulation had before unfolding"
+
+
+def _reco_yield(given: Given) -> Iterator[Found]:
+    worst: Found | None = None
+    for name, figures in given.observables.items():
+        refold = figures["refold"]["unfolded"]
+        data, folded = sum(refold["data"]), sum(refold["folded"])
+        sigma = np.sqrt(np.sum(np.square(refold["data_sigma"])) + np.sum(np.square(refold["folded_sigma"])))
+        off = abs(folded / data - 1)
+        if abs(folded - data) > 3 * sigma and (worst is None or off > worst[0]):
+            worst = off, f"folded back, {name} holds {folded / data:.3f} times the events of the data"
+    if worst:
+        yield worst
+
+
+def _reco_test(given: Given) -> Iterator[Found]:
+    test, ratio = (given.content["two_sample"].get(k) for k in ("reco", "ratio"))
+    if test and test["significance"] > LARGE_PULL:
+        # A ratio that had to be learned for the test may be what is wrong, and not the result.
+        floor = max(0.5, ratio["auc"]["mean"]) if ratio else 0.5
+        auc, sigmas = test["auc"]["mean"], test["significance"]
+        words = f"a classifier tells the refolded simulation from the data: AUC {auc:.3f}, {sigmas:.1f} sigma from 1/2"
+        yield auc - floor, words
+
+
+def _without_response(given: Given) -> Iterator[Found]:
+    for name, figures in given.observables.items():
+        lost = abs(figures["refold"]["unfolded"]["without_response"])
+        yield lost, f"{lost:.1%} of the unfolded {name} is where the simulation has no events"
+
+
+def _norms(given: Given) -> Iterator[Found]:
+    last = _last(given.content["history"])
+    off = {k: abs(v) for entry in last for k, v in entry.items() if k.startswith("normalisation_") and _number(v)}
+    if off:
+        worst = max(off, key=off.__getitem__)
+        name = worst.removeprefix("normalisation_")
+        yield off[worst], f"the density ratio of the last iteration ({name}) misses its norm by {off[worst]:.1%}"
+
+
+def _effective_size(given: Given) -> Iterator[Found]:
+    for name, weights in _weights(given.content):
+        size, events = weights["effective_sample_size"], weights["events"]
+        words = f"weights{name}: {events:.0f} events have the effective size of {size:.0f}"
+        yield 1 - size / events / given.content["prior_share"], words
+
+
+def _largest_weight(given: Given) -> Iterator[Found]:
+    for name, weights in _weights(given.content):
+        share = weights["largest_over_mean"] / weights["events"] / weights["rows_an_event"]
+        if weights["largest_over_mean"] > 10:
+            yield share, f"weights{name}: one event carries {share:.1%} of the yield"
+
+
+def _cap(given: Given) -> Iterator[Found]:
+    stopping = given.content.get("stopping") or {}
+    if "bias" in stopping and stopping["chosen"] == stopping["largest"] > 1:
+        bias, variance = stopping["bias"][-1], stopping["variance"][-1]
+        words = (
+            f"pseudo-data of known truth are best unfolded with the largest number of iterations, {stopping['largest']}"
+        )
+        yield bias / variance, f"{words}: their squared bias is {bias:.2g} there, where the variance is {variance:.2g}"
+    if not stopping.get("tolerance"):
+        return
+    tolerance, largest = stopping["tolerance"], stopping["largest"]
+    for entry in _last(given.content["history"]):
+        change = entry["changes"][-1] if entry.get("changes") else entry.get("change")
+        if not _number(change) or entry["iteration"] + 1 < largest:
+            continue
+        of = f" of {entry['observable']}" if entry.get("observable") else ""
+        words = f"the iterations{of} ended at the largest number allowed, {largest}, with a change of {change:.2g}"
+        yield change / tolerance, f"{words}, where {tolerance:g} was to be reached"
+
+
+def _posterior(given: Given) -> Iterator[Found]:
+    if not given.posterior or not given.posterior["flags"]:
+        return
+    for name, figures in {**given.posterior["ranks"], "all observables jointly": given.posterior["tarp"]}.items():
+        p, spread = min(figures["chi2"]["p"], figures["ks"]["p"]), figures["spread"]["value"]
+        if p < SMALL_P:
+            words = f"posteriors of {name} on held-out simulation do not cover: p = {p:.1g}, spread {spread:.2f} for 1"
+            yield abs(np.log(max(spread, 1e-3))), words
+
+
+def _ingest(given: Given) -> Iterator[Found]:
+    for sample, flags in given.ingest.items():
+        for words in flags:
+            yield 1.0, f"{sample}: {words}"
+
+
+def _model(given: Given) -> Iterator[Found]:
+    if not set(given.model) & set(given.content["families"]):
+        said = given.content["uncertainty"]
+        kinds = "closure, hidden, regularisation or alternative"
+        yield 1.0, f"no model uncertainty: the bands are {said}; add `systematics` of kind {kinds}"
+
+
+def _replicas(given: Given) -> Iterator[Found]:
+    for name, figures in given.observables.items():
+        bins, replicas = figures["published"]["bins"], figures["published"]["replicas"]
+        if replicas is not None:
+            need = PER_BIN * bins
+            words = f"{bins} published bins of {name} need {need} replicas of each bootstrap, {replicas} were made"
+            yield need / max(replicas, 1), f"{words}: do not invert their covariance"
+
+
+def _truth_test(given: Given) -> Iterator[Found]:
+    test, floor = (given.content["two_sample"].get(k) for k in ("unfolded", "floor"))
+    if test and test["significance"] > LARGE_PULL:
+        off = test["auc"]["mean"] - max(0.5, (floor or {"auc": {"mean": 0.5}})["auc"]["mean"])
+        yield (
+            off,
+            (
+                f"a classifier tells the result from the truth: AUC {test['auc']['mean']:.3f}, "
+                f"{test['significance']:.1f} sigma from 1/2"
+            ),
+        )
+
+
+def _truth_gain(given: Given) -> Iterator[Found]:
+    test, prior = (given.content["two_sample"].get(k) for k in ("unfolded", "prior"))
+    if test and prior and test["significance"] > LARGE_PULL:
+        share = (test["auc"]["mean"] - 0.5) / max(prior["auc"]["mean"] - 0.5, 1e-9)
+        yield share, "a classifier tells the result from the truth as well as it does the simulation before unfolding"
+
+
+def _coverage(given: Given) -> Iterator[Found]:
+    pulls = _pulls(given)
+    if len(pulls) >= FEWEST:
+        rms, inside = float(np.sqrt(np.mean(pulls**2))), float((np.abs(pulls) < 1).mean())
+        yield (
+            rms,
+            f"the bands do not cover the truth: rms pull {rms:.2f}, {inside:.0%} of {len(pulls)} bins within one sigma",
+        )
+
+
+def _too_wide(given: Given) -> Iterator[Found]:
+    pulls = _pulls(given)
+    if len(pulls) >= FEWEST:
+        rms = float(np.sqrt(np.mean(pulls**2)))
+        yield 1 - rms, f"the bands are too wide: the rms pull over {len(pulls)} bins is {rms:.2f}"
+
+
+def _truth_yield(given: Given) -> Iterator[Found]:
+    found = given.content["yield"]
+    if found.get("pull") is not None and abs(found["pull"]) > LARGE_PULL:
+        yield abs(found["ratio"] - 1), f"the yield is {found['ratio']:.3f} of the truth, a pull of {found['pull']:.1f}"
+
+
+def _truth_distance(given: Given) -> Iterator[Found]:
+    # Declared bins, and no bins at all, ask a method for more than it unfolded where it has bins of its own.
+    fine = [name for name, figures in given.observables.items() if not figures["binned"]]
+    tests = ("triangular", "wasserstein1")
+    away = [f["observable"] for f in given.content["flags"] if f["test"] in tests and f["observable"] in fine]
+    if names := ", ".join(dict.fromkeys(map(str, away))):
+        yield 1.0, f"further from the truth than statistics explain ({ABOVE_FLOOR:g} sigma of the floor): {names}"
+
+
+COVERED = 1.5
+"""Largest rms pull of bands that cover the truth."""
+
+
+def _covered(given: Given) -> bool:
+    """Whether the bands hold a model uncertainty and cover the truth.
+
+    The nominal alone may then be away from the truth: a wrong response moves it, and the bands say by how much.
+    """
+    pulls = _pulls(given)
+    enough = len(pulls) >= FEWEST and float(np.sqrt(np.mean(pulls**2))) <= COVERED
+    return enough and not list(_model(given))
+
+
+RULES = (
+    # name, limit of a warning, limit of a failure
+    Rule("refolded shape", 0.0, 0.10, _refold),
+    Rule("refolded chi2 left", 0.25, 0.5, _gain),
+    Rule("refolded yield", 0.01, 0.05, _reco_yield),
+    Rule("reco-level classifier", 0.0, 0.05, _reco_test),
+    Rule("truth without response", 0.001, 0.01, _without_response),
+    Rule("norm of the density ratios", 0.05, 0.3, _norms),
+    Rule("effective size lost", 0.9, 0.99, _effective_size),
+    Rule("share of the largest weight", 0.01, 0.1, _largest_weight),
+    Rule("change at the last iteration", 1.0, None, _cap),
+    Rule("posteriors", 0.0, 0.25, _posterior),
+    Rule("flags at ingest", 0.5, None, _ingest),
+    Rule("model uncertainty", 0.5, None, _model),
+    Rule("replicas", 1.0, None, _replicas),
+    Rule("classifier against the truth", 0.0, 0.05, _truth_test, truth=True, excused=_covered),
+    Rule("gain over the simulation", 0.5, 0.9, _truth_gain, truth=True),
+    Rule("coverage", COVERED, 2.5, _coverage, truth=True),
+    Rule("bands too wide", 0.7, None, _too_wide, truth=True),
+    Rule("true yield", 0.0, 0.05, _truth_yield, truth=True),
+    Rule("distance to the truth", 0.5, None, _truth_distance, truth=True),
+)
+"""All rules. Limits are relative sizes: of yields, AUC above 1/2, shares; `coverage` is the rms pull."""
+
+
+def _pulls(given: Given) -> np.ndarray:
+    each = [(figures.get("coverage") or {"pulls": []})["pulls"] for figures in given.observables.values()]
+    return np.array([pull for pulls in each for pull in pulls], dtype=float)
+
+
+def _weights(content: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, float]]]:
+    """Diagnostics of the one set of weights, or of each observable's, with the number of different `events`."""
+    each = content["weights"]["per_observable"]
+    for name, found in ({"": content["weights"]} if each is None else each).items():
+        yield f" of {name}" if name else "", found
+
+
+def _last(history: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The last entry of the nominal, of each observable and fold."""
+    found: dict[tuple[Any, Any], Mapping[str, Any]] = {}
+    for entry in history:
+        if "iteration" in entry:
+            found[entry.get("observable"), entry.get("fold")] = {
+                **found.get((entry.get("observable"), entry.get("fold")), {}),
+                **entry,
+            }
+    return list(found.values())
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,1 @@
+"""A parameter of the theory, fitted to an unfolded observable."""

@@ -1,0 +1,114 @@
+"""A parameter of the simulation, measured: fitted to an unfolded observable, beside its true value where known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from truthward.errors import InputError
+from truthward.events.contract import SIGNAL
+from truthward.events.hashing import poisson_weights
+from truthward.events.table import EventTable
+from truthward.events.unfolded import Unfolded
+from truthward.run.artefact import write_json
+from truthward.run.provenance import Record
+from truthward.validate.flags import LARGE_PULL, SMALL_P, flag
+from truthward.validate.parameter.templates import Templates, fit_parameter
+
+SIMULATED = "mc_bootstrap"
+"""The family whose replicas vary the templates too: they are of the simulation that trained the method."""
+
+
+def validate_fit(
+    unfolded: str | Path,
+    *,
+    simulation: str | Path,
+    closure_truth: str | Path | None,
+    parameter: str,
+    observable: str,
+    edges: Sequence[float],
+    degree: int,
+    seed: int,
+    record: Record,
+    output: str | Path,
+) -> dict[str, Any]:
+    """Fit a parameter by templates of the simulation's truth to the result of a method, see `templates.fit_parameter`.
+
+    Args:
+        unfolded: the method's result; simulation: the table it was unfolded with; closure_truth: the truth behind
+            pseudo-data, or None: then the true value is null.
+        parameter: the simulation's column truth_<parameter>; edges: (B + 1,), of the bins of `observable`; degree: of
+            the templates. seed: the study's, which the bootstraps are a function of.
+        output: JSON artefact.
+
+    Returns:
+        What was written: method, parameter, observable, edges; the fit's value, parts, sigma, chi2, ndf, probability
+        and replicas; truth and pull (null where it is not known, or no single value); simulated: the parameter's
+        values; contents: unfolded, its sigma, fitted, each (B,), and templates, one (B,) at the yield of the fit for
+        the smallest and the largest simulated value; flags; provenance.
+
+    Raises:
+        InputError: the simulation has no such column or too few values of it, or the method unfolds no such observable.
+    """
+    result, table = Unfolded(unfolded), EventTable(simulation)
+    column, bins = f"truth_{parameter}", np.asarray(edges, dtype=float)
+    if column not in table.columns:
+        have = ", ".join(c for c in table.columns if c.startswith("truth_"))
+        raise InputError(f"{simulation}: no column {column} for validate.fit; there are {have}")
+    if observable not in result.observables:
+        raise InputError(f"{unfolded}: {observable} was not unfolded, but {', '.join(result.observables)}")
+    events = table.read([column, f"truth_{observable}", "pass_truth", "weight", "process", "event_id"])
+    inside = events["pass_truth"] & (events["process"] == SIGNAL)
+    values, x, weight, ids = (events[c][inside] for c in (column, f"truth_{observable}", "weight", "event_id"))
+
+    def templates(counts: np.ndarray | float = 1.0) -> Templates:
+        return Templates.of(values, x.astype(np.float64), weight * counts, bins, degree=degree)
+
+    count = result.families[SIMULATED].count if SIMULATED in result.families else 0
+    varied = [templates(poisson_weights(ids, seed=seed, family=SIMULATED, index=i)) for i in range(count)]
+    histogram, shape = result.histogram(observable, bins), templates()
+    fit = fit_parameter(histogram, shape, varied={SIMULATED: varied})
+    truth, yields = _true(closure_truth, column), float(histogram.nominal.sum())
+    ends = [float(values.min()), float(values.max())]
+    pull = None if truth is None else (fit.value - truth) / fit.sigma
+    flags = []
+    if pull is not None and abs(pull) > LARGE_PULL:
+        flags.append(
+            flag("fit", observable, f"{parameter} {fit.value:.5g} +- {fit.sigma:.2g} where {truth:.5g} is true")
+        )
+    if fit.probability < SMALL_P:
+        flags.append(flag("fit", observable, f"chi2 {fit.chi2:.1f} for {fit.ndf}, p = {fit.probability:.1g}"))
+    if not ends[0] <= fit.value <= ends[1]:
+        flags.append(flag("fit", observable, f"{parameter} {fit.value:.5g} is beyond what was simulated"))
+    content = {
+        "method": result.metadata["method"],
+        "parameter": parameter,
+        "observable": observable,
+        "edges": bins.tolist(),
+        **fit.to_json(),
+        "truth": truth,
+        "pull": pull,
+        "simulated": np.unique(values).tolist(),
+        "contents": {
+            "unfolded": histogram.nominal.tolist(),
+            "sigma": histogram.sigma.tolist(),
+            "fitted": (yields * shape.at(fit.value)).tolist(),
+            "templates": [(yields * shape.at(end)).tolist() for end in ends],
+        },
+        "flags": flags,
+        "provenance": record.finish(events_in=result.num_rows + len(values), events_out=1),
+    }
+    write_json(output, content)
+    return content
+
+
+def _true(path: str | Path | None, column: str) -> float | None:
+    """The one value of the parameter behind pseudo-data; None where it is not known or there are several."""
+    if path is None or column not in EventTable(path).columns:
+        return None
+    events = EventTable(path).read([column, "pass_truth"])
+    found = np.unique(events[column][events["pass_truth"]])
+    return float(found[0]) if len(found) == 1 else None

@@ -1,0 +1,218 @@
+"""The stress scenarios: pseudo-data of known truth, made of the study's own simulation.
+
+The simulation is divided by a hash of the event id: one half unfolds, the other, changed, is the pseudo-data. No event
+is on both sides. All changes but one are weights that depend on truth alone, so that the response stays what it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from truthward.errors import ConfigError
+from truthward.events.contract import SIGNAL
+from truthward.events.hashing import uniform
+from truthward.learn.fit import Settings
+from truthward.learn.scaling import RankScaling
+from truthward.ratio.classifier import density_ratio, logits, stack_of
+from truthward.ratio.reweight import train_mean
+from truthward.study.seeds import seed_for
+from truthward.unfold.inputs.arrays import NONE, Features, Inputs
+
+if TYPE_CHECKING:
+    from truthward.study.observable import Observable
+
+PRIOR, HIDDEN, MISMATCH, STARVED, DATA = (
+    "prior_swap", "hidden_variable", "response_mismatch", "starvation", "data_driven"
+)  # fmt: skip
+QUESTIONS = {
+    PRIOR: "the truth is far from the simulation's: does the method leave its prior?",
+    HIDDEN: "the truth differs in a variable that is not unfolded: does the response still hold?",
+    MISMATCH: "the detector differs from the simulated one, built to fail: is the wrong truth seen at reco level?",
+    STARVED: "a tenth of the events: do the uncertainties grow, and still cover?",
+    DATA: "the simulation is made to look like the data: does the method find the truth behind it?",
+}
+"""The scenarios, in order, and what each asks."""
+
+NETWORK: dict[str, int] = {"width": 32, "depth": 2}
+EPOCHS = 10
+"""Of the ratio of data to simulation. Any smooth function will do that goes from one towards the other."""
+
+CONSTITUENTS = "constituents:"
+"""Before the level, in the name of a column of padded constituents, (N, C, F)."""
+
+Columns = Mapping[str, np.ndarray]
+Factor = Callable[[Columns], np.ndarray]
+"""Truth columns (n,) by name of the observable -> factor on the events' weights (n,)."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One scenario. truth: the pseudo-data's fiducial events, name -> (n,); weight: (n,) theirs; factor: what they were
+    re-weighted with, None where they were not. skipped: why there are no inputs."""
+
+    name: str
+    inputs: Inputs | None
+    truth: Columns
+    weight: np.ndarray
+    factor: Factor | None = None
+    note: str = ""
+    skipped: str | None = None
+
+
+def scenarios(
+    simulation: Columns,
+    data: Columns,
+    observables: Sequence[Observable],
+    *,
+    strength: float,
+    hidden: str | None,
+    scaled: str | None,
+    scale: float,
+    share: float,
+    seed: int,
+    features: Features = NONE,
+) -> Iterator[Scenario]:
+    """Make the scenarios, one after the other.
+
+    Args:
+        simulation, data: columns of the event tables, as `Inputs.from_columns` takes them; and of the simulation
+            CONSTITUENTS of either level where the method looks at them.
+        strength: of the re-weighting exp(strength tanh u), u of zero mean and unit width: along the sum of all
+            observables' normal scores, or along the hidden variable.
+        hidden: truth variable that is not unfolded; None takes the first there is, where there is one.
+        scaled, scale: the observable whose reco value is multiplied by `scale`; None takes the first continuous one.
+        share: of the events that starvation leaves.
+        features: that the method's networks see; a scaled observable leaves them as they are.
+
+    Raises:
+        ConfigError: `hidden` or `scaled` is not what it must be.
+    """  # fmt: skip
+    names = [o.name for o in observables]
+    hidden, scaled = _hidden(hidden, simulation, names), _scaled(scaled, observables)
+    half = uniform(simulation["event_id"], seed_for(seed, "stress", "half")) < 0.5
+    few = uniform(simulation["event_id"], seed_for(seed, "stress", "few")) < share
+
+    def make(name: str, factor: Factor | None = None, kept: Any = True, reco: Columns | None = None, note: str = ""):
+        return _scenario(name, simulation, observables, half & kept, ~half & kept, factor, reco or {}, note, seed,
+                         features)  # fmt: skip
+
+    swap = _far(simulation, names, strength)
+    yield make(PRIOR, swap)
+    if hidden is None:
+        yield _skipped(HIDDEN, "the simulation has no truth variable that is not unfolded")
+    else:
+        yield make(HIDDEN, _far(simulation, [hidden], strength), note=hidden)
+    if scaled is None:
+        yield _skipped(MISMATCH, "no unfolded observable is continuous and without atoms")
+    elif any(n.startswith(CONSTITUENTS) for n in simulation):
+        yield _skipped(MISMATCH, f"the method looks at constituents, which would not be scaled along with {scaled}")
+    else:
+        shifted = {f"reco_{scaled}": simulation[f"reco_{scaled}"] * np.float32(scale)}
+        yield make(MISMATCH, reco=shifted, note=f"reco {scaled} scaled by {scale:g}")
+    yield make(STARVED, swap, few)
+    yield make(DATA, _towards_data(simulation, data, names, seed_for(seed, "stress", "towards data")))
+
+
+def _skipped(name: str, why: str) -> Scenario:
+    return Scenario(name, None, {}, np.zeros(0), skipped=why)
+
+
+def fiducial_of(columns: Columns) -> np.ndarray:
+    """(N,) bool: signal within the truth acceptance."""
+    return columns["pass_truth"] & (columns["process"] == SIGNAL)
+
+
+def _scenario(
+    name: str,
+    simulation: Columns,
+    observables: Sequence[Observable],
+    unfolds: np.ndarray,
+    is_data: np.ndarray,
+    factor: Factor | None,
+    reco: Columns,
+    note: str,
+    seed: int,
+    features: Features,
+) -> Scenario:
+    nature = {n: v[is_data] for n, v in (simulation | dict(reco)).items()}
+    inside = fiducial_of(nature)
+    truth = {n.removeprefix("truth_"): v[inside] for n, v in nature.items() if n.startswith("truth_")}
+    if factor is not None:
+        nature["weight"] = nature["weight"].copy()
+        nature["weight"][inside] *= factor(truth)
+    inputs = Inputs.from_columns({n: v[unfolds] for n, v in simulation.items()}, nature, observables, seed=seed,
+                                 features=features)  # fmt: skip
+    inputs.constituents = {n.removeprefix(CONSTITUENTS): v[unfolds] for n, v in simulation.items()
+                           if n.startswith(CONSTITUENTS)}  # fmt: skip
+    if inputs.constituents:
+        inputs.constituents["data"] = nature[f"{CONSTITUENTS}reco"][nature["pass_reco"]]
+    return Scenario(name, inputs, truth, nature["weight"][inside], factor, note)
+
+
+def _far(simulation: Columns, names: Sequence[str], strength: float) -> Factor:
+    """exp(strength tanh u): u is the sum of the observables' normal scores, brought to unit width itself."""
+    inside = fiducial_of(simulation)
+    w = np.abs(simulation["weight"][inside])
+    values = {n: simulation[f"truth_{n}"][inside] for n in names}
+
+    def stacked(columns: Columns) -> torch.Tensor:
+        return torch.from_numpy(np.stack([columns[n] for n in names], axis=1).astype(np.float32))
+
+    scaling = RankScaling(len(names), spikes=False).fit((stacked(values), torch.from_numpy(w)))
+
+    def along(columns: Columns) -> np.ndarray:
+        return scaling(stacked(columns)).double().sum(1).numpy()
+
+    width = float(np.sqrt(np.average(along(values) ** 2, weights=w))) or 1.0
+    return lambda columns: np.exp(strength * np.tanh(along(columns) / width))
+
+
+def _towards_data(simulation: Columns, data: Columns, names: Sequence[str], seed: int) -> Factor:
+    """E[omega(reco) | truth], omega the ratio of data to simulation at reco level.
+
+    The ratio is pulled to truth level before it weights events. As a weight of the reco values it would change the
+    response as well, and no method could find the truth of such a sample.
+    """
+    accepted = simulation["pass_reco"]
+    matched = fiducial_of(simulation) & accepted
+
+    def level(columns: Columns, prefix: str, chosen: np.ndarray) -> np.ndarray:
+        return np.stack([columns[f"{prefix}_{n}"][chosen] for n in names], axis=1).astype(np.float32)
+
+    reco, weight = level(simulation, "reco", accepted), simulation["weight"][accepted]
+    measured = level(data, "reco", data["pass_reco"])
+    ratio = density_ratio(measured, data["weight"][data["pass_reco"]], reco, weight, seed=seed_for(seed, "reco"),
+                          epochs=EPOCHS, learning_rate=5e-3, **NETWORK,
+                          label="data over simulation")  # fmt: skip
+    omega = np.exp(ratio.log_ratio(reco))[matched[accepted]][:, None]
+    truth = torch.from_numpy(level(simulation, "truth", matched))
+    scaling = RankScaling(len(names)).fit((truth, torch.from_numpy(simulation["weight"][matched])))
+    stack = stack_of(scaling, [seed_for(seed, "initial")], **NETWORK)
+    settings = Settings(epochs=EPOCHS, batch_size=1024, learning_rate=5e-3)
+    offset, _ = train_mean(stack, scaling(truth), omega, simulation["weight"][matched][:, None], settings, seed=seed)
+
+    def factor(columns: Columns) -> np.ndarray:
+        x = torch.from_numpy(np.stack([columns[n] for n in names], axis=1).astype(np.float32))
+        return np.exp(logits(stack, scaling(x))[:, 0] + offset[0])
+
+    return factor
+
+
+def _hidden(name: str | None, simulation: Columns, unfolded: Sequence[str]) -> str | None:
+    others = [c.removeprefix("truth_") for c in simulation if c.startswith("truth_")]
+    others = [o for o in others if o not in unfolded]
+    if name is not None and name not in others:
+        raise ConfigError(f"validate.stress.hidden: {name!r} given; truth variables that are not unfolded: {others}")
+    return name or next(iter(others), None)
+
+
+def _scaled(name: str | None, observables: Sequence[Observable]) -> str | None:
+    smooth = [o.name for o in observables if not (o.integer or o.atoms)]
+    if name is not None and name not in smooth:
+        raise ConfigError(f"validate.stress.scaled: {name!r} given; unfolded, continuous and without atoms: {smooth}")
+    return name or next(iter(smooth), None)

@@ -1,0 +1,190 @@
+"""The stress suite: does a method survive what it was not made for, and would anyone notice where it does not?"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from truthward.events.constituents import hardest
+from truthward.events.contract import is_jagged
+from truthward.events.families import Family, family
+from truthward.events.hashing import uniform
+from truthward.events.table import EventTable
+from truthward.run.artefact import write_json
+from truthward.run.provenance import Record
+from truthward.study.plugins import build
+from truthward.study.seeds import seed_for
+from truthward.unfold.contract import Unfolder
+from truthward.unfold.inputs.arrays import Replica
+from truthward.unfold.stage import unfold_all
+from truthward.validate.distances import Counts
+from truthward.validate.stress.scenarios import (
+    CONSTITUENTS,
+    PRIOR,
+    QUESTIONS,
+    Columns,
+    Scenario,
+    fiducial_of,
+    scenarios,
+)
+from truthward.validate.stress.verdict import Sums, compare, edges_of, judge, response_of
+from truthward.validate.two_sample import log_ratio
+
+if TYPE_CHECKING:
+    from truthward.study.observable import Observable
+
+log = logging.getLogger("truthward.validate")
+
+
+def stress(
+    entry: Mapping[str, Any],
+    *,
+    method: str,
+    simulation: str | Path,
+    data: str | Path,
+    observables: Sequence[Observable],
+    events: int,
+    replicas: Mapping[str, int],
+    seeds: int,
+    epochs: int,
+    seed: int,
+    record: Record,
+    output: str | Path,
+    **options: Any,
+) -> dict[str, Any]:
+    """Unfold every scenario with one method and write what became of it.
+
+    Args:
+        entry: `{"kind": ..., option: ...}`; method: its name in the config.
+        simulation, data: event tables; of the data the reco level alone is read.
+        observables: of the study; the method may unfold some of them.
+        events: of the simulation that are used at most, chosen by hash.
+        replicas: family -> number, of each unfolding.
+        seeds, epochs: of the classifiers that refold a result of drawn events.
+        options: see `scenarios`.
+
+    Returns:
+        What was written: method, kind, scenarios: [{name, question, note, skipped, verdict (see `verdict.judge`),
+        observables: {name: see `verdict.compare`}}...], provenance.
+    """
+    unfolder: Unfolder = build("unfold", without_pseudo_data(entry, method))
+    chosen = [o for o in observables if o.name in (unfolder.observables or [o.name for o in observables])]
+    table = EventTable(simulation)
+    simulated, measured = _columns(table, "simulation"), _columns(EventTable(data), "data")
+    if unfolder.constituents:
+        levels = ("truth", "reco")
+        simulated |= {f"{CONSTITUENTS}{level}": hardest(table, level, unfolder.constituents) for level in levels}
+    share = events / len(simulated["event_id"])
+    kept = uniform(simulated["event_id"], seed_for(seed, "stress", "events")) < share
+    simulated = {name: values[kept] for name, values in simulated.items()}
+    found = run(unfolder, simulated, measured, chosen, replicas=replicas, seeds=seeds, epochs=epochs, seed=seed,
+                label=method, **options)  # fmt: skip
+    content = {"method": method, "kind": entry["kind"], "scenarios": found}
+    content["provenance"] = record.finish(events_in=len(simulated["event_id"]), events_out=len(found))
+    write_json(output, content)
+    return content
+
+
+def without_pseudo_data(entry: Mapping[str, Any], method: str) -> dict[str, Any]:
+    """The entry of a method where none of its replicas is of kind closure: it makes all iterations, and says so."""
+    if entry.get("stop") != "closure":
+        return dict(entry)
+    log.warning("%s: scenarios have no pseudo-data that agree with them: all iterations are made", method)
+    return {**entry, "stop": "fixed"}
+
+
+def run(
+    unfolder: Unfolder,
+    simulation: Columns,
+    data: Columns,
+    observables: Sequence[Observable],
+    *,
+    replicas: Mapping[str, int],
+    seeds: int,
+    epochs: int,
+    seed: int,
+    share: float,
+    label: str = "stress",
+    expected: Any = None,
+    **options: Any,
+) -> list[dict[str, Any]]:
+    """All scenarios in memory, on the columns of event tables; see `stress`.
+
+    Args:
+        expected: function of a scenario and an observable that gives the contents of its bins, (B + 2,) with under- and
+            overflow, where the truth is known better than from the pseudo-data's own events.
+    """
+    families = {name: family(name, count) for name, count in replicas.items() if count}
+    inside = fiducial_of(simulation)
+    coarse = {
+        o.name: edges_of(o, simulation[f"truth_{o.name}"][inside], simulation["weight"][inside], replicas)
+        for o in observables
+    }
+    found, unstarved = [], None
+    for scenario in scenarios(
+        simulation, data, observables, share=share, seed=seed, features=unfolder.features, **options
+    ):
+        entry = {"name": scenario.name, "question": QUESTIONS[scenario.name], "note": scenario.note,
+                 "skipped": scenario.skipped, "verdict": None, "observables": {}}  # fmt: skip
+        if scenario.inputs is not None:
+            started = time.monotonic()
+            each = _each(unfolder, scenario, families, coarse, expected, seeds=seeds, epochs=epochs, seed=seed)
+            verdict = judge(scenario.name, each, unstarved=unstarved, share=share)
+            unstarved = verdict["relative_sigma"] if scenario.name == PRIOR else unstarved
+            entry |= {"verdict": verdict, "observables": each}
+            log.info("%s, %s: %s (%.0f s)", label, scenario.name, verdict["words"], time.monotonic() - started)
+        found.append(entry)
+    return found
+
+
+def _each(
+    unfolder: Unfolder,
+    scenario: Scenario,
+    families: Mapping[str, Family],
+    coarse: Mapping[str, np.ndarray],
+    expected: Any,
+    *,
+    seeds: int,
+    epochs: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Unfold one scenario and compare every observable."""
+    inputs = scenario.inputs
+    seed = seed_for(seed, "stress", scenario.name)
+    members = [Replica(name, i) for name, f in families.items() for i in range(f.count)]
+    result = unfold_all(unfolder, inputs, members, seed=seed)
+    edges = {o.name: np.asarray(o.edges) for o in inputs.observables}
+    sums = Sums(result, edges, families, joint=unfolder.joint)
+    ratio = None
+    if unfolder.joint:
+        prior = inputs.weight[inputs.fiducial]
+        if np.array_equal(sums.ids, inputs.event_id[inputs.fiducial]):
+            # The simulation's own events: the ratio is known, and need not be learned.
+            ratio = np.divide(sums.weights, prior, out=np.ones_like(prior), where=prior != 0)
+        else:
+            ratio = np.exp(log_ratio(sums.values, sums.weights, inputs.truth[inputs.fiducial], prior, seeds=seeds,
+                                     epochs=epochs, seed=seed, label="refold"))  # fmt: skip
+    found = {}
+    for column, observable in enumerate(inputs.observables):
+        name, own = observable.name, edges[observable.name]
+        truth = Counts.of(scenario.truth[name], scenario.weight, own)
+        if expected is not None:
+            truth = Counts(own, expected(scenario, observable), np.zeros(len(own) + 1))
+        prior = Counts.of(inputs.truth[inputs.fiducial, column], inputs.weight[inputs.fiducial], own)
+        data = Counts.of(inputs.data_reco[:, column], inputs.data_weight, own)
+        found[name] = compare(sums.histograms[name], truth, prior, response_of(inputs, column, own, ratio), data,
+                              coarse[name], seed=seed_for(seed, name))  # fmt: skip
+    return found
+
+
+def _columns(table: EventTable, role: str) -> dict[str, np.ndarray]:
+    """What the scenarios need of a table; of data no truth."""
+    levels = ("truth_", "reco_") if role == "simulation" else ("reco_",)
+    values = [c for c in table.columns if c.startswith(levels) and ":" not in c and not is_jagged(c)]
+    flags = ["pass_truth", "pass_reco", "process"] if role == "simulation" else ["pass_reco"]
+    return table.read([*values, *flags, "weight", "event_id", "split"])

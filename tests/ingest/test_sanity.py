@@ -1,0 +1,391 @@
+"""Samples that cannot be unfolded as they are: each trouble has its words, and none is seen where none is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from truthward.errors import InputError
+from truthward.events.readers.flat_tree import FlatTree
+from truthward.events.table import EventTable, write_table
+from truthward.ingest import profile
+from truthward.ingest.sanity import examine
+from truthward.ingest.stage import ingest
+from truthward.study.observable import Observable
+
+SIZE = 3000
+MASS = Observable(name="m", range=(20.0, 80.0), bins=20)
+
+Columns = dict[str, np.ndarray]
+
+
+def simulation(seed: int = 1, size: int = SIZE) -> Columns:
+    rng = np.random.default_rng(seed)
+    truth = rng.normal(50.0, 8.0, size)
+    return {
+        "pass_truth": np.ones(size, dtype=bool),
+        "pass_reco": rng.random(size) < 0.8,
+        "weight": np.ones(size),
+        "event_id": np.arange(size) + size * seed,
+        "truth_m": truth,
+        "reco_m": truth + rng.normal(0.0, 4.0, size),
+    }
+
+
+def measured(seed: int = 2, size: int = int(0.8 * SIZE)) -> Columns:
+    columns = simulation(seed, size)
+    columns |= {"pass_reco": np.ones(size, dtype=bool), "reco_m": columns["reco_m"] + 1.0}
+    return {name: columns[name] for name in ("pass_reco", "weight", "event_id", "reco_m")}
+
+
+@pytest.fixture
+def look(tmp_path, record):
+    """`look(change, ...)`: what is found in the samples after a change, (simulation, data) -> None."""
+
+    def run(change=lambda s, d: None, observable: Observable = MASS, other: Columns | None = None, **more: Any) -> Any:
+        samples = {"simulation": simulation(), "data": measured()} | ({"herwig": other} if other else {})
+        change(samples["simulation"], samples["data"])
+        tables = {}
+        for name, columns in samples.items():
+            path, role = tmp_path / f"{name}.parquet", "data" if name == "data" else "simulation"
+            write_table(path, [columns], observables={}, role=role, selection={}, record=record)
+            tables[name] = (name, EventTable(path))
+        others = dict([tables["herwig"]]) if other else {}
+        return examine(tables["simulation"], tables["data"], [observable], alternatives=others, **more)
+
+    return run
+
+
+def test_nothing_is_said_of_samples_that_are_well(look) -> None:
+    assert look() == {"simulation": [], "data": []}
+    assert look(other=simulation(3)) == {"simulation": [], "data": [], "herwig": []}
+
+
+def test_large_tables_are_looked_at_in_part_and_counted_in_full(look, monkeypatch) -> None:
+    monkeypatch.setattr(profile, "SAMPLE", 1000)
+    assert look() == {"simulation": [], "data": []}
+
+    def third(s: Columns, d: Columns) -> None:
+        d["reco_m"][:300] = 85.0 + np.arange(300) / 300
+
+    (text,) = [t for t in look(third)["data"] if "extrapolated" in t]
+    assert int(text.split()[0]) == pytest.approx(300, abs=4 * np.sqrt(300 * 2.4))
+
+
+def set_reco(where: str, value: Any, rows: slice = slice(None)):
+    def change(s: Columns, d: Columns) -> None:
+        columns = {"simulation": s, "data": d}[where]
+        columns["reco_m"][rows] = value(columns["reco_m"][rows]) if callable(value) else value
+
+    return change
+
+
+def both(*changes):
+    def change(s: Columns, d: Columns) -> None:
+        for one in changes:
+            one(s, d)
+
+    return change
+
+
+def set_weights(where: str, factor: float):
+    def change(s: Columns, d: Columns) -> None:
+        {"simulation": s, "data": d}[where]["weight"] *= factor
+
+    return change
+
+
+REFUSED = {
+    "data in MeV": (
+        set_reco("data", lambda x: 1000 * x),
+        ["observables.m: data: 0 of 2400 accepted events have reco_m in the range [20, 80]", "quantiles 5%, 50%, 95%"],
+    ),
+    "data in MeV, by the factor": (set_reco("data", lambda x: 1000 * x), [" times that of simulation", "/ 1000"]),
+    "simulation in MeV": (set_reco("simulation", lambda x: 1000 * x), ["observables.m: simulation: 0 of", "* 1000"]),
+    "another definition": (set_reco("data", lambda x: x / 10 + 70), ["more than half of the events of data"]),
+    "constant": (set_reco("data", 50.0), ["data: reco_m is 50 in 2400 of 2400 accepted events: a constant"]),
+    "almost constant": (
+        both(set_reco("data", 50.0), set_reco("data", 1e9, slice(1))),
+        ["data: reco_m is 50 in 2399 of 2400 accepted events: a constant"],
+    ),
+    "five times the luminosity": (
+        set_weights("simulation", 5),
+        ["simulation: its weights sum to ", "the 2400 of data", "`ingest: {yield_difference: "],
+    ),
+    "a negative yield": (set_weights("simulation", -1), ["simulation: its weights sum to -"]),
+    "a sentinel": (
+        set_reco("data", -999.0, slice(24)),
+        ["observables.m: -999 is the value of 1.00% of reco_m in data", "`atoms: [-999]` under observables.m"],
+    ),
+    "two sentinels": (
+        both(set_reco("simulation", -99.0, slice(900)), set_reco("data", 1e6, slice(24))),
+        ["observables.m: -99 is the value of", "observables.m: 1000000 is the value of 1.00% of reco_m in data"],
+    ),
+}
+
+
+@pytest.mark.parametrize("trouble", REFUSED)
+def test_what_would_give_a_plausible_wrong_answer_is_refused(look, trouble) -> None:
+    change, said = REFUSED[trouble]
+    with pytest.raises(InputError) as caught:
+        look(change)
+    for part in said:
+        assert part in str(caught.value)
+
+
+def cut(s: Columns, d: Columns) -> None:
+    s["pass_reco"] &= s["truth_m"] > 45.0
+
+
+FLAGGED = {
+    "one value far outside": (set_reco("data", 1e9, slice(1)), "data", "reco_m is 1e+09 in 1 of 2400 events, far from"),
+    "no efficiency": (both(cut, set_weights("data", 0.7)), "simulation", "none of "),
+    "one heavy event": (
+        lambda s, d: s["weight"].__setitem__(s["pass_reco"].argmax(), 450.0),
+        "simulation",
+        "one event has 16% of all weight at reco level, 450",
+    ),
+}
+
+
+@pytest.mark.parametrize("trouble", FLAGGED)
+def test_what_may_be_right_is_a_flag_and_a_warning(look, trouble, caplog) -> None:
+    change, sample, said = FLAGGED[trouble]
+    flags = look(change)
+    (text,) = [text for text in flags[sample] if said in text]
+    assert f"{sample}: {text}" in caplog.text
+
+
+def test_events_out_of_range_and_of_support_are_counted_as_by_numpy(look) -> None:
+    s, d = simulation(), measured()
+    d["reco_m"][:480] = 80.0 + d["reco_m"][:480] / 100
+    most = s["reco_m"][s["pass_reco"]].max()
+    inside, beyond = (d["reco_m"] <= 80.0) & (d["reco_m"] >= 20.0), d["reco_m"] > most
+    flags = look(set_reco("data", lambda x: 80.0 + x / 100, slice(480)))["data"]
+    assert [text.partition(" (")[0] for text in flags] == [
+        f"{inside.sum()} of 2400 accepted events have reco_m in the range [20, 80]",
+        f"{beyond.sum()} of 2400 events have reco_m above {d['reco_m'][beyond].min():.5g}, where simulation has none: "
+        "the result is extrapolated there",
+    ]
+
+
+def test_the_region_without_efficiency_is_that_of_the_cut(look) -> None:
+    # Of the toy's truth 26.6% lies below 45.
+    (text,) = [t for t in look(both(cut, set_weights("data", 0.7)))["simulation"] if "efficiency" in t]
+    assert f"none of {(simulation()['truth_m'] <= 45.0).sum()} events with truth_m below 4" in text
+
+
+def test_a_declaration_lets_through_what_is_right(look) -> None:
+    flags = look(set_weights("simulation", 5), yield_difference=None)
+    assert flags == look(set_weights("simulation", 5), yield_difference=4.5) == {"simulation": [], "data": []}
+    atomic = MASS.model_copy(update={"atoms": (-999.0,)})
+    for share in (24, 720):
+        sentinels = both(set_reco("data", -999.0, slice(share)), set_reco("simulation", -999.0, slice(share)))
+        assert look(sentinels, atomic) == {"simulation": [], "data": []}
+
+
+def test_a_difference_that_may_be_chance_is_none(look) -> None:
+    def few(s: Columns, d: Columns) -> None:
+        for name in list(d):
+            d[name] = d[name][:10]
+        s["weight"] *= 14 / s["weight"][s["pass_reco"]].sum()
+
+    assert look(few) == {"simulation": [], "data": []}
+
+
+def test_another_simulation_is_held_against_the_data_too(look) -> None:
+    other = simulation(3)
+    other["weight"] *= 5
+    with pytest.raises(InputError, match="herwig: its weights sum to"):
+        look(other=other)
+
+
+@pytest.mark.parametrize("weights", ["added", "split"])
+def test_events_of_no_weight_and_halves_change_nothing(look, weights) -> None:
+    def change(s: Columns, d: Columns) -> None:
+        n = len(d["weight"])
+        for name in list(d):
+            d[name] = np.concatenate([d[name], d[name]])
+        d["event_id"][n:] += 10**6
+        if weights == "added":
+            d["weight"][n:] = 0.0
+            d["reco_m"][n:] = -999.0
+        else:
+            d["weight"] /= 2
+
+    flags = look(change)
+    assert flags["simulation"] == []
+    # Each value twice is no spike; but as data, events that are there twice have another error.
+    said = ["its weights are all 0.5", "50.0% of the events at reco level have all observables as another one has"]
+    assert len(flags["data"]) == (2 if weights == "split" else 0)
+    assert all(text.startswith(start) for text, start in zip(flags["data"], said, strict=False))
+
+
+PADDED = {"reco_m": "reco_m", "truth_m": "truth_m", "reco_q": "reco_m + 0", "event_id": "event_id"}
+
+
+@pytest.mark.parametrize("atoms", [(), (-99.0,)])
+def test_flags_that_are_not_mapped_are_stated_and_padding_behind_them_is_refused(
+    write_root, tmp_path, record, atoms, caplog
+) -> None:
+    observable = MASS.model_copy(update={"atoms": atoms})
+    samples = {"simulation": simulation(), "data": measured()}
+    samples["simulation"]["reco_m"][:3] = samples["data"]["reco_m"][:3] = -99.0
+    tables = []
+    for name, columns in samples.items():
+        path = write_root(columns, f"{name}.root")
+        branches = {c: text for c, text in PADDED.items() if text.split()[0] in columns}
+        reader = FlatTree(files=[str(path)], tree="events", branches=branches)
+        # Branches named as flags stand in the file; where the map says otherwise they are not the flags.
+        reader.mapping = {c: e for c, e in reader.mapping.items() if c in branches}
+        ingest(reader, output=tmp_path / f"{name}.parquet", observables=[observable], role=name, record=record)
+        tables.append((name, EventTable(tmp_path / f"{name}.parquet")))
+    assert "pass_truth is not mapped: all 3000 events read count as accepted" in caplog.text
+    if not atoms:
+        with pytest.raises(InputError) as caught:
+            examine(*tables, [observable], yield_difference=None)
+        for part in (
+            "simulation: 3 of 3000",
+            "data: 3 of 2400",
+            "reco_m = -99",
+            "pass_reco is not mapped",
+            "atoms: [-99]",
+        ):
+            assert part in str(caught.value)
+        return
+    flags = examine(*tables, [observable], yield_difference=None)
+    assert "pass_truth is not mapped: all 3000 events count as accepted at truth level" in flags["simulation"]
+    assert "pass_reco is not mapped: all 2400 events count as accepted at reco level" in flags["data"]
+    assert "reco_q is -99 in 3 events, and pass_reco is not mapped" in flags["data"]
+
+
+def varied(column: str, value: Any):
+    def change(s: Columns, d: Columns) -> None:
+        s[column] = value(s)
+
+    return change
+
+
+def twice(s: Columns, d: Columns) -> None:
+    for name in list(s):
+        s[name] = np.concatenate([s[name], s[name]])
+    s["event_id"][SIZE:] += 10**6
+    s["weight"] /= 2
+
+
+def taken(s: Columns, d: Columns) -> None:
+    """Half of the data are the simulation's events."""
+    d["reco_m"][:1200] = s["reco_m"][s["pass_reco"]][:1200]
+
+
+def set_both(value: Any):
+    return both(set_reco("data", value), set_reco("simulation", value))
+
+
+ALIKE = {
+    "events twice": (twice, "simulation", "50.0% of the events at reco level have all observables as another one has"),
+    "data out of the simulation": (taken, "data", "50.0% of the events are events of simulation"),
+    "no detector": (varied("reco_m", lambda s: s["truth_m"]), "simulation", "are the same number in 2"),
+    "levels of different events": (
+        varied("reco_m", lambda s: np.roll(s["reco_m"], 1)),
+        "simulation",
+        "reco_m hardly knows truth_m",
+    ),
+    "a variation that is none": (
+        varied("reco_m:jes:0", lambda s: s["reco_m"]),
+        "simulation",
+        "variation jes:0 is the nominal sample in all of reco_m",
+    ),
+    "one variation twice": (
+        both(varied("reco_m:jes:0", lambda s: s["reco_m"] + 1), varied("reco_m:jes:1", lambda s: s["reco_m"] + 1)),
+        "simulation",
+        "variations jes:0 and jes:1 are the same",
+    ),
+    "a factor as a weight": (
+        both(set_weights("simulation", 1e-3), varied("weight:scale:0", lambda s: np.full(SIZE, 1.02))),
+        "simulation",
+        "weight:scale:0 sums to 1020 times the nominal weights: a factor?",
+    ),
+    "weights that few events have": (
+        varied("weight", lambda s: np.where(np.arange(SIZE) % 60, 1e-3, 50.0)),
+        "simulation",
+        "are worth ",
+    ),
+    "data with weights": (set_weights("data", 1.05), "data", "its weights are all 1.05, and not 1"),
+    "data with negative weights": (
+        lambda s, d: d["weight"].__setitem__(slice(100), -1.0),
+        "data",
+        "its weights are from -1 to 1, and not 1",
+    ),
+}
+
+
+@pytest.mark.parametrize("trouble", ALIKE)
+def test_what_is_the_same_and_should_differ_or_counts_otherwise_is_flagged(look, trouble) -> None:
+    change, sample, said = ALIKE[trouble]
+    assert any(said in text for text in look(change, yield_difference=None)[sample])
+
+
+def test_values_that_are_rounded_are_not_taken_for_events_that_are_there_twice(look) -> None:
+    for step in (0.001, 0.01, 0.1, 1.0):
+        assert look(set_both(lambda x, step=step: np.round(x / step) * step)) == {"simulation": [], "data": []}
+
+
+def test_variations_that_differ_are_no_trouble(look) -> None:
+    def change(s: Columns, d: Columns) -> None:
+        s["reco_m:jes:0"], s["reco_m:jes:1"] = s["reco_m"] + 1, s["reco_m"] - 1
+        s["weight:scale:0"] = s["weight"] * 1.1
+
+    assert look(change) == {"simulation": [], "data": []}
+
+
+def test_an_alternative_that_is_the_simulation_itself_is_refused_and_its_events_with_other_weights_are_flagged(
+    look,
+) -> None:
+    with pytest.raises(
+        InputError, match=r"herwig: 100\.0% of its events are events of simulation, with the same weights"
+    ):
+        look(other=simulation())
+    other = simulation()
+    other["weight"] = 1.0 + 0.01 * (other["truth_m"] - 50.0)
+    (text,) = look(other=other)["herwig"]
+    assert "differs in little but its weights" in text
+
+
+def test_columns_are_as_declared(look) -> None:
+    with pytest.raises(InputError, match="truth_m is declared `integer: true`, and has values such as"):
+        look(observable=MASS.model_copy(update={"integer": True}))
+    wide = Observable(name="m", range=(0.0, 1e5), bins=20)
+    assert all("in one of 20 bins, [0, 5000]" in text for text in look(observable=wide)["data"])
+    assert len(look(observable=wide)["data"]) == 1
+    (text,) = look(observable=MASS.model_copy(update={"atoms": (-1.0,)}))["simulation"]
+    assert "no event of any sample is at the declared atom -1" in text
+    # Double precision held them apart; a table of float32 has steps of 128 there.
+    late = Observable(name="m", range=(1.7e9 - 1000, 1.7e9 + 1000), bins=2)
+
+    def later(s: Columns, d: Columns) -> None:
+        s["truth_m"] += 1.7e9
+        s["reco_m"] += 1.7e9
+        d["reco_m"] += 1.7e9
+
+    assert any("in steps of 128" in text for text in look(later, late)["data"])
+
+
+def test_an_atom_that_only_the_data_have_is_out_of_support(look) -> None:
+    atomic = MASS.model_copy(update={"atoms": (0.0,)})
+    (text,) = look(set_reco("data", 0.0, slice(240)), atomic)["data"]
+    assert text.startswith("240 of 2400 events have reco_m at the atom 0, where simulation has none")
+
+
+def test_trees_of_different_names_are_flagged(write_root, tmp_path, record) -> None:
+    parts = [simulation(), simulation(2)]
+    paths = [str(write_root(parts[i], f"{i}.root", tree=tree)) for i, tree in enumerate(("nominal", "jes_up"))]
+    names = {c: c for c in parts[0]}
+    output = tmp_path / "s.parquet"
+    ingest(FlatTree(files=paths, branches=names), output=output, observables=[MASS], role="simulation", record=record)
+    write_table(tmp_path / "d.parquet", [measured()], observables={}, role="data", selection={}, record=record)
+    tables = ("simulation", EventTable(tmp_path / "s.parquet")), ("data", EventTable(tmp_path / "d.parquet"))
+    flags = examine(*tables, [MASS], yield_difference=None)
+    assert "its files have different trees: nominal, jes_up" in flags["simulation"][0]

@@ -1,0 +1,409 @@
+"""Figures from plausible input of every shape they promise to take; what they draw is held against that input."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import struct
+import zlib
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+
+from truthward.errors import InputError
+from truthward.report import inputs, models, page, progress, results, style
+from truthward.run.provenance import Record
+from truthward.study.observable import Observable
+from truthward.validate import metrics
+
+OBSERVABLES = [
+    Observable(name="m", label="jet mass $m$", unit="GeV", range=(0.0, 75.0)),
+    Observable(name="M", label="multiplicity $M$", range=(0.0, 80.0), bins=80, integer=True),
+    Observable(name="w", label="jet width $w$", range=(0.0, 0.6)),
+    Observable(name="ln_rho", label=r"groomed mass $\ln\rho$", range=(-14.0, 0.0)),
+    Observable(name="tau21", label=r"$N$-subjettiness ratio $\tau_{21}$", range=(0.0, 1.2)),
+    Observable(name="zg", label="groomed momentum fraction $z_g$", range=(0.0, 0.5)),
+]
+SHAPES = {
+    "m": (4.0, 5.5),
+    "M": (12.0, 2.3),
+    "w": (1.6, 0.035),
+    "ln_rho": (6.0, 1.2),
+    "tau21": (14.0, 0.052),
+    "zg": (3.0, 0.07),
+}
+METHODS = ("omnifold", "generative", "ibu")
+
+
+def draw(name: str, seed: int, n: int = 20_000, scale: float = 1.0) -> np.ndarray:
+    """Events that look like the observable; `scale` stretches them."""
+    shape, width = SHAPES[name]
+    x = np.random.default_rng([seed, *map(ord, name)]).gamma(shape, width * scale, n)
+    return -x if name == "ln_rho" else x
+
+
+def histogram(o: Observable, seed: int, scale: float = 1.0, edges: np.ndarray | None = None, n: int = 20_000) -> dict:
+    counts = np.histogram(draw(o.name, seed, n, scale), o.edges if edges is None else edges)[0] * 20_000 / n
+    return {"sum": counts.tolist(), "error": np.sqrt(counts).tolist()}
+
+
+def ingest() -> dict:
+    entries = {}
+    for o in OBSERVABLES:
+        truth = draw(o.name, 1)
+        reco = truth * np.random.default_rng(2).normal(0.97, 0.1, truth.size)
+        matrix = np.histogram2d(truth, reco, [o.edges, o.edges])[0]
+        diagonal = np.diag(matrix)
+        with np.errstate(all="ignore"):
+            purity, stability = diagonal / matrix.sum(axis=0), diagonal / matrix.sum(axis=1)
+        entries[o.name] = {
+            "edges": o.edges,
+            "response": matrix.tolist(),
+            "truth": histogram(o, 1),
+            "reco": histogram(o, 3),
+            "background": {"sum": [0.0] * o.bins, "error": [0.0] * o.bins},
+            "purity": [float(p) if np.isfinite(p) else None for p in purity],
+            "stability": [float(p) if np.isfinite(p) else None for p in stability],
+            "efficiency": (0.95 - 0.1 * np.linspace(0, 1, o.bins) ** 2).tolist(),
+            "fake_rate": [0.04] * o.bins,
+            "data": histogram(o, 4, 0.94),
+        }
+    return {"observables": entries}
+
+
+def calibrated() -> dict:
+    def rows(edges: list[float], seed: int) -> list[dict]:
+        random, n = np.random.default_rng(seed), len(edges) - 1
+        before = 0.93 + 0.04 * np.linspace(0, 1, n) + random.normal(0, 0.002, n)
+        after = 1 + random.normal(0, 0.003, n)
+        part = [{"mean": m, "mean_error": 0.003} for m in (*before, *after)]
+        ends = itertools.pairwise(edges)
+        return [{"low": a, "high": b, "before": part[k], "after": part[n + k]} for k, (a, b) in enumerate(ends)]
+
+    edges, pt, eta = np.linspace(-5, 5, 51), [200, 220, 245, 275, 310, 360, 430], [-2.5, -1.5, -0.8, 0, 0.8, 1.5, 2.5]
+    counts = np.histogram(np.random.default_rng(1).normal(0, 1.03, 4000), edges)[0]
+    measured = {"mean": 0.01, "width": 1.03, "central68": 1.01} | dict.fromkeys(
+        ("mean_error", "width_error", "central68_error"), 0.014
+    )
+    bins = {"reco_jet_pt": pt, "truth_jet_pt": pt, "reco_jet_eta": eta, "truth_jet_eta": eta}
+    return {
+        "target": "jet_pt",
+        "closure": {name: rows(e, k) for k, (name, e) in enumerate(bins.items())},
+        "pull": {"edges": edges.tolist(), "counts": counts.tolist(), "fraction_outside": 0.002, **measured},
+    }
+
+
+def two_sample() -> dict:
+    random = np.random.default_rng(3)
+    p = metrics.ratio_histogram(random.normal(0.03, 0.25, 20_000))
+    q = metrics.ratio_histogram(np.append(random.normal(-0.03, 0.28, 20_000), [10.0, -11.0]))
+    scores = {"auc": {"mean": 0.5231, "sd": 0.0012}, "jsd": {"mean": 0.0042, "sd": None}}
+    # What lies beyond the fine bins decides for the coarse ones.
+    near = {"near_one": {"below": 0.02, "above": 0.02}}
+    return scores | {"weights": {"p": {"histogram": p} | near, "q": {"histogram": q} | near}}
+
+
+def surrogate() -> dict:
+    def level(seed: int, scale: float) -> dict:
+        entries = {}
+        for o in OBSERVABLES:
+            samples = {"simulation": histogram(o, seed), "surrogate": histogram(o, seed + 1, scale, n=200_000)}
+            entries[o.name] = {"histogram": {"edges": o.edges, **samples}}
+        return entries
+
+    return {
+        "used": {"surrogate": {"events": 20_000, "used": 20_000}},
+        "levels": {"truth": level(1, 1.01), "reco": level(5, 1.0)},
+        "two_sample": {"both": {"surrogate": two_sample()}},
+    }
+
+
+def amplified() -> dict:
+    def points(worth) -> list[dict]:
+        found = [(k, worth(k)) for k in (1.0, 3.0, 10.0, 30.0)]
+        return [{"multiple": k, "G": {"value": g, "low": 0.8 * g, "high": 1.3 * g}} for k, g in found]
+
+    study = {
+        "model": {"kind": "flow_matching"},
+        "training_events": 2000,
+        "target": {"name": "modulated ring"},
+        "curve": points(lambda k: 4.2 * (1 - np.exp(-k / 5))),
+        "bootstrap_control": points(lambda k: k / (1 + k)),
+        "truth_control": points(lambda k: k),
+    }
+    return {"study": study, "sample": {"events": 120_000, "n_train": 12_000, "G": 3.0, "G_low": 1.9}}
+
+
+def validated(method: str = "omnifold", bias: float = 0.945, truth: bool = True) -> dict:
+    """validate/<method>.json, as far as figures read it."""
+    random = np.random.default_rng([*map(ord, method)])
+    entries = {}
+    for o in OBSERVABLES:
+        edges = np.linspace(*o.range, 26 if o.name != "M" else 41)
+        found = histogram(o, len(method), bias, edges, n=100_000)
+        samples = {"data": histogram(o, 22, 0.90, edges, n=21_000), "prior": histogram(o, 20, 1.0, edges)}
+        triangular = None
+        if truth:
+            samples["truth"] = histogram(o, 21, 0.94, edges)
+            triangular = {"floor": {"mean": 1.25, "sd": 0.25}}
+            for key, level in (("unfolded", 1.5), ("prior", 18.0), ("data", 30.0)):
+                values = (level * random.uniform(0.7, 1.4, 5)).tolist()
+                replicas = {"data_bootstrap": {"values": [None]}, "initialisation": {"values": values}}
+                triangular[key] = {"value": level * random.uniform(0.8, 1.3), "replicas": replicas}
+        unfolded = {"sum": found["sum"], "error": (1.3 * np.array(found["error"])).tolist()}
+        coarse = {"edges": edges.tolist(), "unfolded": unfolded, **samples}
+        entries[o.name] = {"triangular": triangular, "histogram": {"coarse": coarse}}
+    used = {"truth": {"events": 10**7, "used": 500_000}, "data": {"events": 40_000, "used": 40_000}}
+    test = {"unfolded": two_sample() if truth else None}
+    said = "statistical and initialisation uncertainty only"
+    return {"method": method, "observables": entries, "two_sample": test, "used": used, "uncertainty": said}
+
+
+def table(truth: bool = True) -> dict:
+    """validate/methods.json."""
+    random = np.random.default_rng(4)
+    levels = dict.fromkeys(METHODS, 2.0) | {
+        "data before unfolding": 30.0,
+        "simulation before unfolding": 15.0,
+        "floor": 1.2,
+    }
+    rows = []
+    for name, level in levels.items():
+        triangular = {
+            o.name: {"value": level * random.uniform(0.7, 1.4), "spread": 0.15 * level} if truth else None
+            for o in OBSERVABLES
+        }
+        row = {
+            "name": name,
+            "triangular": triangular,
+            "auc": None,
+            "yield_ratio": None,
+            "chi2_p": None,
+            "refold_p": None,
+        }
+        if name in METHODS:
+            row["refold_p"] = 0.34
+            row |= (
+                {"auc": {"value": 0.503, "spread": 0.002}, "yield_ratio": {"value": 0.998, "spread": 0.009}}
+                if truth
+                else {}
+            )
+        rows.append(row)
+    reasons = {
+        "omnifold": ["no model uncertainty: $x$ is {"],
+        "generative": [f"reason {i} " + 50 * "x" for i in range(9)],
+    }
+    levels = {"omnifold": "warnings", "generative": "failed", "ibu": "good"}
+    verdicts = {m: {"verdict": levels[m], "reasons": reasons.get(m, []), "without_truth": not truth} for m in METHODS}
+    return {"rows": rows, "verdicts": verdicts, "binned": {"ibu": {"bins": {"m": 9}}}}
+
+
+def summary_page(truth: bool = True, **changes) -> Figure:
+    results_of = {m: validated(m, bias, truth) for m, bias in zip(METHODS, (0.945, 0.95, 0.93), strict=True)}
+    given = {"validated": results_of, "table": table(truth), "observables": OBSERVABLES} | changes
+    return page.summary_page("zjets", **given)
+
+
+def covariances() -> dict:
+    random = np.random.default_rng(1)
+    factors = random.normal(size=(40, 3)) + 0.4
+    matrix = factors @ factors.T + np.diag(random.uniform(1, 3, 40))
+    return {
+        "method": "omnifold",
+        "covariance": matrix.tolist(),
+        "said": "total uncertainty",
+        "bins": {"m": 10, "M": 10, "w": 10, "tau21": 10},
+    }
+
+
+def progressed(iterations: int = 5, truth: bool = True, names: tuple[str, ...] = ("m", "M", "w", "tau21")) -> dict:
+    """A bias that halves, and a variance that grows, iteration by iteration."""
+    steps = np.arange(iterations + 1)
+    sigma = {"data_bootstrap": 0.010 * np.sqrt(steps), "initialisation": 0.004 * np.sqrt(steps)}
+    sigma["total"] = np.hypot(*sigma.values())
+    entry = {"distance": (0.4 * 0.5**steps).tolist() if truth else None, "counting": 0.008 if truth else None,
+             "sigma": {n: s.tolist() for n, s in sigma.items()}}  # fmt: skip
+    found = {"iterations": steps.tolist(), "chosen": iterations, "names": list(names)}
+    return {
+        "method": "generative",
+        "uncertainty": "statistical uncertainty only",
+        "progress": found | dict.fromkeys(("all", *names), entry),
+    }
+
+
+FIGURES = {
+    "bias_and_variance": lambda: progress.bias_and_variance(progressed(), OBSERVABLES),
+    "bias_and_variance_alone": lambda: progress.bias_and_variance(progressed(1, False, ("m",)), OBSERVABLES),
+    "bias_and_variance_none": lambda: progress.bias_and_variance({"method": "ibu", "progress": None}, OBSERVABLES),
+    "data_over_simulation": lambda: inputs.data_over_simulation(ingest(), OBSERVABLES),
+    "response": lambda: inputs.response(ingest(), OBSERVABLES),
+    "closure": lambda: inputs.closure(calibrated()),
+    "pulls": lambda: inputs.pulls(calibrated()),
+    "marginals": lambda: models.marginals("flow_matching", surrogate(), OBSERVABLES),
+    "amplification": lambda: models.amplification(amplified()),
+    "agreement": lambda: results.agreement(validated(), OBSERVABLES),
+    "correlation": lambda: results.correlation(covariances(), OBSERVABLES),
+    "summary_page": summary_page,
+    "summary_page_without_truth": lambda: summary_page(truth=False),
+}
+
+
+def chunks(path: Path) -> dict[str, str]:
+    """Text chunks of a PNG, their checksums checked."""
+    content, place, found = path.read_bytes(), 8, {}
+    while place < len(content):
+        length, kind = struct.unpack(">I4s", content[place : place + 8])
+        data = content[place + 8 : place + 8 + length]
+        assert zlib.crc32(kind + data) == struct.unpack(">I", content[place + 8 + length : place + 12 + length])[0]
+        if kind == b"tEXt":
+            key, _, text = data.partition(b"\0")
+            found[key.decode()] = text.decode("latin-1")
+        place += 12 + length
+    return found
+
+
+def texts(figure: Figure) -> list[str]:
+    return [t.get_text() for t in figure.findobj(matplotlib.text.Text) if t.get_text()]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_is_drawn_and_saved_with_its_provenance(tmp_path, name, assert_nothing_is_covered):
+    before = dict(matplotlib.rcParams)
+    figure = FIGURES[name]()
+    style.save(figure, tmp_path / f"{name}.png", Record.for_tests())
+    assert dict(matplotlib.rcParams) == before, "a figure must not change the settings of others"
+    assert json.loads(chunks(tmp_path / f"{name}.png")["provenance"])["package"] == "truthward"
+    assert [p.name for p in tmp_path.iterdir()] == [f"{name}.png"]
+    assert_nothing_is_covered(figure)
+
+
+@pytest.mark.parametrize("name", ["data_over_simulation", "correlation", "summary_page"])
+def test_a_label_that_is_no_mathematics_is_drawn_as_it_is_written(tmp_path, monkeypatch, name):
+    broken = [r"$\nothing{m}$", r"$\frac{1$ and $}$", "<b>$_$</b>", "100$ of 200$", "$", r"\$\$"]
+    odd = [o.model_copy(update={"label": b, "unit": b}) for o, b in zip(OBSERVABLES, broken, strict=True)]
+    monkeypatch.setitem(globals(), "OBSERVABLES", odd)
+    figure = FIGURES[name]()
+    style.save(figure, tmp_path / "a.png", Record.for_tests())
+    assert any(r"\nothing{m}" in text for text in texts(figure))
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(text=st.text("$\\{}^_ abfrcsqtlndvx%&#~12", max_size=30))
+@pytest.mark.filterwarnings("ignore:Glyph")
+def test_any_text_between_dollars_is_drawn(tmp_path_factory, text):
+    figure = style.canvas(2, 1)
+    figure.text(0.1, 0.5, f"${text}$")
+    style.save(figure, tmp_path_factory.getbasetemp() / "dollars.png", Record.for_tests())
+
+
+def test_only_png_and_nothing_half_written(tmp_path):
+    with pytest.raises(InputError, match=r"figure\.pdf: figures are written as \.png"):
+        style.save(FIGURES["pulls"](), tmp_path / "figure.pdf", Record.for_tests())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_units_reach_the_axes():
+    found = texts(inputs.data_over_simulation(ingest(), OBSERVABLES))
+    assert "jet mass $m$ [GeV]" in found
+    assert "events / GeV" in found
+    assert "jet width $w$" in found
+
+
+def test_data_are_drawn_where_they_are():
+    figure = inputs.data_over_simulation(ingest(), OBSERVABLES[:1])
+    main = next(a for a in figure.axes if a.get_ylabel() == "events / GeV")
+    drawn = next(line for line in main.get_lines() if len(line.get_ydata()) == 50)
+    assert np.allclose(drawn.get_ydata(), np.array(ingest()["observables"]["m"]["data"]["sum"]) / 1.5)
+    assert np.allclose(drawn.get_xdata()[:2], [0.75, 2.25])
+
+
+def test_simulation_alone_and_signed_backgrounds():
+    summary = ingest()
+    for entry in summary["observables"].values():
+        del entry["data"]
+        entry["background"]["sum"] = [30.0] * 20 + [-5.0] * (len(entry["edges"]) - 21)
+    found = texts(inputs.data_over_simulation(summary, OBSERVABLES))
+    assert "background" in found
+    assert "data" not in found
+
+
+def test_ratios_without_statistics_are_left_out():
+    assert np.isnan(style.known(np.array([1.0, 2.0, 3.0]), np.array([0.1, 0.6, np.nan]))).tolist() == [
+        False,
+        True,
+        True,
+    ]
+    assert style.over(np.array([1.0, 2.0]), np.array([0.0, 4.0]))[1] == 0.5
+    assert np.isnan(style.over(np.array([1.0]), np.array([0.0]))).all()
+
+
+def test_summary_page_names_all_and_sets_the_best_in_bold():
+    given = table()
+    given["rows"][2]["triangular"]["m"] = {"value": 0.5, "spread": 0.012}
+    given["rows"][-1]["triangular"]["m"]["value"] = 0.1
+    figure = summary_page(table=given)
+    found = {t.get_text(): t.get_weight() for t in figure.texts}
+    assert found["0.500 ± 0.012"] == "bold"
+    assert sum(w == "bold" and "±" in t for t, w in found.items()) == len(OBSERVABLES)
+    assert {*METHODS, "simulation before unfolding", "floor (truth against truth)"} <= set(found)
+    assert {"$m$", r"$\tau_{21}$", "AUC", "refolded p"} <= set(found)
+    assert "smallest χ² p" not in found
+    assert {"truth (not seen by any method)", "omnifold (68%)", "ibu (its bins, 68%)"} <= set(texts(figure))
+    assert any("declared bins" in text for text in found)
+
+
+def test_summary_page_without_truth_compares_with_the_simulation():
+    found = texts(summary_page(truth=False))
+    assert {"ratio to sim.", "refolded p", "0.34"} <= set(found)
+    assert not any("truth" in t or "discriminator" in t for t in found)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 8])
+def test_summary_page_takes_other_numbers_of_observables(count):
+    names = [f"o{i}" for i in range(count)]
+    one = validated("ibu")
+    one["observables"] = dict.fromkeys(names, one["observables"]["w"])
+    rows = [{"name": "ibu", "triangular": dict.fromkeys(names)}]
+    observables = [Observable(name=n, range=(0.0, 0.6)) for n in [*names, "not_unfolded"]]
+    figure = summary_page(
+        validated={"ibu": one}, table={"rows": rows, "verdicts": {}, "binned": {}}, observables=observables
+    )
+    assert len(figure.axes) == 2 * count
+    assert figure.get_figheight() == page.HEIGHT
+
+
+def test_numbers_carry_two_digits_of_their_spread():
+    assert page._number(2.5, 0.384) == "2.50 ± 0.38"
+    assert page._number(31.46, 4.52) == "31.5 ± 4.5"
+    assert page._number(31.46, 45.2) == "31 ± 45"
+    assert page._number(0.50312, 0.00214) == "0.503 ± 0.002"
+    assert page._number(1.23456, None) == "1.23"
+
+
+def test_figures_say_where_they_are_not_of_all_events():
+    assert any("of 500,000 events each" in text for text in texts(results.agreement(validated(), OBSERVABLES)))
+    assert not any("events each" in text for text in texts(models.marginals("flow", surrogate(), OBSERVABLES)))
+
+
+def test_missing_truth_and_refused_values_leave_gaps():
+    given = validated()
+    given["observables"]["m"]["triangular"]["unfolded"] = {"value": None, "floor": None, "reason": "a bin is negative"}
+    del given["observables"]["w"]
+    given["two_sample"]["unfolded"] = None
+    figure = results.agreement(given, OBSERVABLES)
+    assert len(figure.axes) == 1
+    drawn = {line.get_label(): len(line.get_xdata()) for line in figure.axes[0].get_lines()}
+    assert (drawn["omnifold"], drawn["simulation"], drawn["data"]) == (4, 5, 5)
+    assert "no truth to compare with" in texts(results.agreement(validated(truth=False), OBSERVABLES))
+
+
+def test_symbols_and_colours():
+    assert [results.short(o) for o in OBSERVABLES[:1] + OBSERVABLES[4:5]] == ["$m$", r"$\tau_{21}$"]
+    assert results.short(Observable(name="x", range=(0.0, 1.0))) == "x"
+    colours = results.colours_of(["omnifold", "simulation", "ibu"])
+    assert len(set(colours.values())) == 4

@@ -1,0 +1,97 @@
+"""Schemas read from source agree with the classes that they describe."""
+
+import importlib
+import inspect
+
+import pytest
+
+from truthward.errors import ConfigError
+from truthward.study import plugins
+
+PACKAGES = ("models", "unfold", "calibrate", "physics.generators", "events.readers")
+ALL = [(package, kind) for package in PACKAGES for kind in plugins.kinds(package)]
+
+
+def test_every_folder_has_a_plugin() -> None:
+    assert {package for package, _ in ALL} == set(PACKAGES)
+
+
+@pytest.mark.parametrize(("package", "kind"), ALL)
+def test_schema_is_the_constructor(package: str, kind: str) -> None:
+    schema = plugins.schema(package, kind)
+    found = getattr(importlib.import_module(f"truthward.{package}.{kind}"), plugins.class_name(kind))
+    parameters = {n: p for n, p in inspect.signature(found.__init__).parameters.items() if n != "self"}
+    assert {n: p.default for n, p in parameters.items() if p.default is not p.empty} == {
+        n: default for n, (_, default) in schema.options.items() if n not in schema.required
+    }
+    assert all(p.kind is p.KEYWORD_ONLY for p in parameters.values())
+    assert schema.provides == tuple(getattr(found, "PROVIDES", ()))
+    assert schema.provides_from == getattr(found, "PROVIDES_FROM", None)
+
+
+@pytest.mark.parametrize(
+    ("value", "annotation", "fits"),
+    [
+        (1, "int", True),
+        (True, "int", False),
+        (1, "float", True),
+        ("a", "float", False),
+        (None, "float | None", True),
+        (["a"], "list[str]", True),
+        ([1], "list[str]", False),
+        ("index", 'Literal["index", "delta_r"]', True),
+        ("other", 'Literal["index", "delta_r"]', False),
+        ({"a": 1}, "dict[str, int]", True),
+        ({"a": "b"}, "dict[str, int]", False),
+    ],
+)
+def test_types(value: object, annotation: str, fits: bool) -> None:
+    assert plugins._matches(value, annotation) is fits
+
+
+def test_unknown_kind_offers_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'gaussian'"):
+        plugins.check("physics.generators", {"kind": "gausian"}, "samples.x.generate")
+
+
+def test_build_makes_the_object() -> None:
+    assert type(plugins.build("physics.generators", {"kind": "gaussian"})).__name__ == "Gaussian"
+
+
+BOUNDS = [(package, kind, o, b) for package, kind in ALL for o, b in plugins.schema(package, kind).bounds.items()]
+JUST_BEYOND = {
+    ">= 0": [-1],
+    ">= 1": [0],
+    ">= 2": [1],
+    "> 0": [0, -1],
+    "> 0 and < 1": [0, 1],
+    "= 0 or >= 2": [1, -1],
+    ">= 0 and <= 1": [[-1, 1], [0, 2]],
+    ">= 0 and < 0.5": [[0.1, 0.5]],
+    ">= 0 and <= 0.99": [1.0],
+    ">= 0 and <= 0.49": [0.5],
+    ">= 1 and <= 10": [0, 11],
+}
+
+
+@pytest.mark.parametrize(("package", "kind", "option", "bounds"), BOUNDS)
+def test_an_option_beyond_its_bounds_is_refused_by_its_source_alone(package, kind, option, bounds) -> None:
+    schema = plugins.schema(package, kind)
+    given = tuple(schema.required)
+    for value in JUST_BEYOND[bounds]:
+        number = float(value) if schema.options[option][0].startswith("float") and isinstance(value, int) else value
+        with pytest.raises(ConfigError) as caught:
+            plugins.check(package, {"kind": kind, option: number}, "here", given)
+        assert str(caught.value).startswith(f"here.{option}: {number} given, ")
+        assert str(caught.value).endswith(f" {bounds} expected")
+    if option not in schema.required:
+        plugins.check(package, {"kind": kind, option: schema.options[option][1]}, "here", given)
+
+
+def test_numbers_of_networks_have_bounds() -> None:
+    """A new plug-in says what its own may be; these names mean the same everywhere."""
+    common = {"epochs", "batch_size", "width", "depth", "batch", "steps", "iterations", "stack", "learning_rate"}
+    for package, kind in ALL:
+        if package in ("models", "unfold", "calibrate"):
+            schema = plugins.schema(package, kind)
+            assert common & set(schema.options) <= set(schema.bounds), kind
