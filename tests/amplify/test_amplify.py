@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from truthward.amplify import amplification_study, amplify_stage, draw_chunk, gather_chunks, member_covariance
-from truthward.amplify.study import amplification_curve, bootstraps, study_stage
+from truthward.amplify.spread import member_covariance
+from truthward.amplify.stage import amplify_stage, draw_chunk, gather_chunks
+from truthward.amplify.study import amplification_curve, amplification_study, bootstraps, study_stage
 from truthward.amplify.target import ModulatedRing, Regions
 from truthward.amplify.worth import predicted_mse, worth
 from truthward.errors import IncompleteError, InputError

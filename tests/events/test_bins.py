@@ -105,16 +105,16 @@ def test_one_bin_for_a_value_in_all_that_counts_events(tmp_path, record):
 ELSEWHERE = {
     "amplify.target": "shells of a target of known density, in double precision",
     "calibrate.closure": "pulls, computed in double precision, and quantiles",
-    "events.bulk": "quantiles",
+    "ingest.bulk": "quantiles",
     "events.split": "hashes",
     "physics.decays": "draws",
     "physics.detector": "regions of the detector",
-    "seeds": "draws",
-    "unfold.conditions": "how peaked a distribution is, in double precision",
-    "unfold.held_out": "rows among rows",
-    "validate.folded": "ids",
+    "events.hashing": "draws",
+    "unfold.generative.conditions": "how peaked a distribution is, in double precision",
+    "unfold.generative.held_out": "rows among rows",
+    "validate.method.folded": "ids",
     "validate.metrics": "scores of classifiers",
-    "validate.refold": "bins among bins",
+    "validate.method.refold": "bins among bins",
     "validate.two_sample": "scores of classifiers, quantiles",
 }
 """What else looks for places among numbers, none of them the bin of a value that a table holds."""

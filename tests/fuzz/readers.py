@@ -26,7 +26,7 @@ from truthward.ingest import sums
 from truthward.learn import checkpoint
 from truthward.learn.fit import Settings, fit
 from truthward.learn.nets import MLP, seeded
-from truthward.publish import publish, verify
+from truthward.publish.stage import publish, verify
 from truthward.run import checksums
 from truthward.run.artefact import read_json, sha256, write_json
 from truthward.run.provenance import Record

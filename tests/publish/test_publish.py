@@ -16,8 +16,8 @@ import yaml
 
 from truthward.errors import ConfigError, CorruptError, InputError, VerdictError
 from truthward.events.unfolded import Unfolded, family, weight_columns, write_unfolded
-from truthward.publish import FILES, SUMS, publish, verify
 from truthward.publish.example import choose_example
+from truthward.publish.stage import FILES, SUMS, publish, verify
 from truthward.run.provenance import Record
 from truthward.study.observable import Observable
 

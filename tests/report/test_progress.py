@@ -1,8 +1,8 @@
 """The figure of bias against variance over the iterations."""
 
 import numpy as np
-from tests.report.test_plots import OBSERVABLES, progressed, texts
 
+from tests.report.test_plots import OBSERVABLES, progressed, texts
 from truthward.report import progress, style
 
 

@@ -85,11 +85,15 @@ def imported(root, rule: str) -> set[str]:
     """Modules of the package that an adapter, its plug-ins and all below them import, whatever they are."""
     todo = [root / "workflow" / "scripts" / f"{rule}.py"]
     todo += [plugins.source(package, kind) for package, kind in KINDS]
+    left_out = {digests.PACKAGE / f"{name.replace('.', '/')}.py" for name in digests.LEFT_OUT}
     seen: set = set()
     while todo:
         path = todo.pop()
         if path not in seen:
             seen.add(path)
+            if path in left_out:
+                # What decides no result does not by what it imports either.
+                continue
             todo += [digests._file_of(module) for module in digests.imports(path)]
     return {p.relative_to(digests.PACKAGE).as_posix() for p in seen if p.is_relative_to(digests.PACKAGE)}
 

@@ -19,7 +19,8 @@ def test_every_folder_has_a_plugin() -> None:
 @pytest.mark.parametrize(("package", "kind"), ALL)
 def test_schema_is_the_constructor(package: str, kind: str) -> None:
     schema = plugins.schema(package, kind)
-    found = getattr(importlib.import_module(f"truthward.{package}.{kind}"), plugins.class_name(kind))
+    inside = plugins.source(package, kind).relative_to(plugins.ROOT).with_suffix("")
+    found = getattr(importlib.import_module(".".join(["truthward", *inside.parts])), plugins.class_name(kind))
     parameters = {n: p for n, p in inspect.signature(found.__init__).parameters.items() if n != "self"}
     assert {n: p.default for n, p in parameters.items() if p.default is not p.empty} == {
         n: default for n, (_, default) in schema.options.items() if n not in schema.required

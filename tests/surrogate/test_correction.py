@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.surrogate.test_surrogate import MODEL, OBSERVABLES, write_simulation
 
+from tests.surrogate.test_surrogate import MODEL, OBSERVABLES, write_simulation
 from truthward.errors import InputError
 from truthward.events.split import TEST
 from truthward.events.table import EventTable, write_table

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from truthward.errors import CorruptError
-from truthward.publish import verify
+from truthward.publish.stage import verify
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 

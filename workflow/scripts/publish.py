@@ -5,7 +5,7 @@ from pathlib import Path
 from truthward.run.job import Job
 
 with Job(snakemake) as job:
-    from truthward.publish import publish
+    from truthward.publish.stage import publish
     from truthward.run.artefact import read_json
     from truthward.study.observable import observables_from
 

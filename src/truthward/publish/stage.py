@@ -1,0 +1,240 @@
+"""The publication: truth-level events with weights and replicas, and all that their use needs (2109.13243)."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from truthward.errors import CorruptError, InputError, VerdictError
+from truthward.events.families import Family, stated_as
+from truthward.events.parquet import Parquet, finish, writer
+from truthward.events.unfolded import Unfolded, weight_columns
+from truthward.physics.labels import QUANTITIES
+from truthward.publish import texts
+from truthward.publish.example import choose_example, write_example
+from truthward.publish.hepdata import write_tables
+from truthward.run.artefact import read_json, sha256, write_json, write_text
+from truthward.run.provenance import Record
+from truthward.study.observable import Observable
+
+FORMAT = "1.0"
+FILES = ("events.parquet", "metadata.json", "README.md", "example.py")
+SUMS = "SHA256SUMS"
+_LINE = re.compile(r"(?P<digest>[0-9a-f]{64})  (?P<name>[\w.-]+(/[\w.-]+)*)")
+_METHOD = ("method", "kind", "iterations", "stopping", "watched", "joint", "history")
+
+
+def publish(
+    unfolded: str | Path,
+    *,
+    directory: str | Path,
+    study: str,
+    licence: str,
+    fiducial: str,
+    observables: Sequence[Observable],
+    example: str | None,
+    record: Record,
+    verdict: Mapping[str, Any],
+    require: str = "warnings",
+    model: Sequence[str] = (),
+    luminosity: float | None = None,
+    particle_level: str | None = None,
+    label: Mapping[str, str] | None = None,
+) -> None:
+    """Write the publication of one unfolded sample, and replace an older one only when the new one is whole.
+
+    Args:
+        unfolded: the gathered sample of the published method.
+        directory: where the publication goes; holds `FILES`, the tables of `hepdata` and `SUMS` afterwards and nothing
+            else.
+        licence: under which the events may be used, e.g. an SPDX identifier.
+        fiducial: the truth-level selection in words. particle_level: which particles are stable at truth level.
+        observables: with label, unit and binning; others are named by `physics.labels`.
+        example: what the example histograms: an observable that was not unfolded, or an expression of observables such
+            as `m / jet_pt`; None for the first that was unfolded.
+        verdict: of `validate.judgement` on the result. require: the worst that may be published: "good", "warnings", or
+            "none" for whatever it is.
+        model: families that are a model uncertainty. label: `config.Report`, which stands above the example's figure.
+
+    Raises:
+        VerdictError: the verdict is worse than `require`; nothing is written, and what was published before stays.
+        ConfigError: where `example` is no valid expression of observables that are in the file.
+        InputError, CorruptError, IncompleteError: where `unfolded` cannot be used.
+    """
+    sample = Unfolded(unfolded)
+    _admit(str(sample.metadata["method"]), verdict, require)
+    declared = {o.name: o for o in observables}
+    chosen = choose_example(sample, example, declared)
+    with _replacing(Path(directory)) as folder:
+        rows, yields = _copy_events(sample, folder / "events.parquet")
+        metadata = {
+            "format": "truthward publication",
+            "format_version": FORMAT,
+            "study": study,
+            "licence": licence,
+            "fiducial": fiducial,
+            "particle_level": particle_level,
+            "method": {key: sample.metadata.get(key) for key in _METHOD},
+            "verdict": dict(verdict),
+            "uncertainty": stated_as(_families(sample), model),
+            "unfolded_observables": sample.observables,
+            "columns": _columns(sample, declared),
+            "events": rows,
+            "normalisation": {"rule": texts.NORMALISATION, "sum_of_weights": yields, "luminosity_per_fb": luminosity},
+            "families": {name: texts.describe(f) for name, f in _families(sample).items()},
+            "combination": texts.COMBINATION,
+            "caveats": texts.caveats(_families(sample), joint=sample.joint),
+            "provenance": {
+                "publication": record.finish(
+                    events_in=sample.num_rows, events_out=rows, sum_w=next(iter(yields.values()))
+                ),
+                "unfolding": sample.metadata["provenance"],
+            },
+        }
+        write_text(folder / "README.md", texts.readme(metadata, chosen))
+        write_example(folder / "example.py", chosen, study, label or {})
+        words = {"study": study, "licence": licence, "fiducial": fiducial, "model": model}
+        tables = write_tables(folder, sample, declared, luminosity=luminosity, **words)
+        metadata["files"] = {
+            name: {"sha256": sha256(folder / name), "bytes": (folder / name).stat().st_size}
+            for name in (*FILES, *tables)
+            if name != "metadata.json"
+        }
+        write_json(folder / "metadata.json", metadata)
+        # Metadata cannot hold its own digest; this list holds all, in the form that `sha256sum --check` reads.
+        write_text(folder / SUMS, "".join(f"{sha256(folder / name)}  {name}\n" for name in (*FILES, *tables)))
+
+
+def _admit(method: str, verdict: Mapping[str, Any], require: str) -> None:
+    allowed = {"good": ("good",), "warnings": ("good", "warnings"), "none": ("good", "warnings", "failed")}[require]
+    if verdict["verdict"] not in allowed:
+        raise VerdictError(
+            f"{method}: not published, its verdict is {verdict['verdict']} and publish.require is {require}: "
+            f"{'; '.join(verdict['reasons'])}. Mend what these say, publish another method, or lower `publish.require`"
+        )
+
+
+def verify(directory: str | Path) -> dict[str, Any]:
+    """Check a publication against its checksums and return its metadata.
+
+    Raises:
+        InputError: where there is no publication.
+        CorruptError: naming the first file that is missing or has changed.
+    """
+    folder = Path(directory)
+    if not (folder / SUMS).is_file():
+        raise InputError(f"{folder}: no publication here ({SUMS} is missing); run the publish stage")
+    listed = _listed(folder / SUMS)
+    for name in dict.fromkeys([*FILES, *listed]):
+        if not (folder / name).is_file():
+            raise CorruptError(f"{folder / name}: missing; publish again")
+        if sha256(folder / name) != listed.get(name):
+            raise CorruptError(f"{folder / name}: does not match its checksum in {SUMS}; publish again")
+    metadata = read_json(folder / "metadata.json")
+    stated = {name: entry["sha256"] for name, entry in metadata["files"].items()}
+    if wrong := sorted(dict(stated.items() ^ listed.items()).keys() - {"metadata.json"}):
+        raise CorruptError(f"{folder / 'metadata.json'}: states another checksum for {wrong[0]}; publish again")
+    return metadata
+
+
+def _listed(path: Path) -> dict[str, str]:
+    """File -> SHA-256, as the list has them."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    found = [_LINE.fullmatch(line) for line in lines]
+    if not all(found):
+        raise CorruptError(f"{path}: line {found.index(None) + 1} is no checksum of a file; publish again")
+    return {line["name"]: line["digest"] for line in found if line}
+
+
+@contextmanager
+def _replacing(directory: Path) -> Iterator[Path]:
+    """A temporary folder beside `directory` that takes its name on success; the older one goes only then."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    fresh, stale = (directory.with_name(f".{directory.name}.{word}") for word in ("new", "old"))
+    for leftover in (fresh, stale):
+        shutil.rmtree(leftover, ignore_errors=True)
+    fresh.mkdir()
+    try:
+        yield fresh
+        if directory.exists():
+            os.replace(directory, stale)
+        try:
+            os.replace(fresh, directory)
+        except OSError:
+            if stale.exists():
+                os.replace(stale, directory)
+            raise
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(stale, ignore_errors=True)
+
+
+def _copy_events(sample: Unfolded, path: Path) -> tuple[int, dict[str, float]]:
+    """Copy the published columns row group by row group; returns the rows and the sum of each nominal weight."""
+    # Replicas that are no part of the uncertainty served to check it.
+    sets = [None] if sample.joint else sample.observables
+    checks = [
+        f"replica:{'' if o is None else f'{o}:'}{n}:" for o in sets for n, f in sample.families.items() if not f.adds
+    ]
+    # The split served the trainings; to a reader it would suggest that some events are not for use.
+    columns = [name for name in sample.columns if name != "split" and not name.startswith(tuple(checks))]
+    nominal = [weight_columns(sample.families, o)[0] for o in sets]
+    yields = dict.fromkeys(nominal, 0.0)
+    with (
+        Parquet(sample.path, what="unfolded sample", way="run the unfolding that makes it", keys=()) as source,
+        writer(path, source.read_row_group(0, columns).schema) as sink,
+    ):
+        for number in range(source.num_row_groups):
+            table = source.read_row_group(number, columns)
+            for name in nominal:
+                yields[name] += float(table[name].to_numpy().sum())
+            sink.write_table(table)
+        published = sample.metadata | {"families": {n: f.to_json() for n, f in _families(sample).items()}}
+        finish(sink, published, source.num_rows)
+    return source.num_rows, yields
+
+
+def _families(sample: Unfolded) -> dict[str, Family]:
+    return {name: f for name, f in sample.families.items() if f.adds}
+
+
+def _columns(sample: Unfolded, declared: dict[str, Observable]) -> list[dict[str, Any]]:
+    """What each column is; replicas of one family share an entry."""
+    entries: list[dict[str, Any]] = []
+    for name in sample.truth_observables:
+        o, (label, unit) = declared.get(name), QUANTITIES.get(name, (name, ""))
+        entries.append(
+            {
+                "name": f"truth_{name}",
+                "role": "truth",
+                "type": "float32",
+                "label": (o.label or name) if o else label,
+                "unit": o.unit if o else unit,
+                "unfolded": name in sample.observables,
+            }
+        )
+    entries += [{"name": n, "role": n, "type": t} for n, t in texts.FIXED.items() if n in sample.columns]
+    for observable in [None] if sample.joint else sample.observables:
+        of = {} if observable is None else {"observable": observable}
+        prefix = "" if observable is None else f"{observable}:"
+        entries.append({"name": weight_columns({}, observable)[0], "role": "nominal weight", "type": "float64", **of})
+        entries += [
+            {
+                "name": f"replica:{prefix}{f.name}:<index>",
+                "role": "replica weight",
+                "type": "float32",
+                "family": f.name,
+                "indices": [0, f.count - 1],
+                **of,
+            }
+            for f in _families(sample).values()
+        ]
+    return entries
+
+
+__all__ = ["FILES", "FORMAT", "SUMS", "InputError", "publish", "verify"]
