@@ -1,17 +1,18 @@
-"""The chain: simulate -> ingest -> calibrate, surrogate -> amplify, unfold -> validate -> publish -> report.
+"""A study is any set of sections of a config; each is a stage with a file of rules.
 
-Stop points: simulate_all, ingest_all, calibrate_all, systematics_all, surrogate_all, amplify_all, unfold_all,
-validate_all, publish_all; and stress_all, which is part of the whole where the config has `validate.stress`.
+The chain of an unfolding: simulate -> ingest -> calibrate, systematics, surrogate -> amplify, unfold -> validate ->
+publish -> report. Stop points: <stage>_all of each stage that the study has; and stress_all, which is part of the whole
+where the config has `validate.stress`.
 """
 
 import sys
 
 from snakemake.utils import min_version
 
-import truthward.study.checks
 from truthward.cli import verdicts
-from truthward.run.array_task import become_own_job
 from truthward.errors import ConfigError
+from truthward.run.array_task import become_own_job
+from truthward.study import checks
 from truthward.study.notes import notes
 
 min_version("9.0")
@@ -24,7 +25,7 @@ if not workflow.configfiles:
 
 
 try:
-    STUDY = truthward.study.checks.parse(config, ", ".join(map(str, workflow.configfiles)))
+    STUDY = checks.parse(config, ", ".join(map(str, workflow.configfiles)))
 except ConfigError as error:
     sys.exit(f"ConfigError: {error}")
 
@@ -51,30 +52,14 @@ report: "workflow/report/workflow.rst"
 
 
 include: "rules/common.smk"
-include: "rules/simulate.smk"
-include: "rules/ingest.smk"
-include: "rules/calibrate.smk"
-include: "rules/systematics.smk"
-include: "rules/surrogate.smk"
-include: "rules/amplify.smk"
-include: "rules/unfold.smk"
-include: "rules/validate.smk"
-include: "rules/stress.smk"
-include: "rules/publish.smk"
-include: "rules/report.smk"
+
+
+for stage in STUDY.stages():
+
+    include: f"rules/{stage}.smk"
 
 
 rule all:
     default_target: True
     input:
-        rules.simulate_all.input,
-        rules.ingest_all.input,
-        rules.calibrate_all.input,
-        rules.systematics_all.input,
-        rules.surrogate_all.input,
-        rules.amplify_all.input,
-        rules.unfold_all.input,
-        rules.validate_all.input,
-        rules.stress_all.input if STUDY.validate_.stress else [],
-        rules.publish_all.input,
-        rules.report_all.input,
+        [getattr(rules, f"{stage}_all").input for stage in STUDY.stages()],

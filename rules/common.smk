@@ -7,8 +7,7 @@ from pathlib import Path
 from snakemake.io import IOFile
 from snakemake.persistence.file import FilePersistence
 
-from truthward.run import digests
-from truthward.run import kept
+from truthward.run import digests, kept
 from truthward.study import plugins
 
 # A cluster's notice that time runs out is for the trainings, which save: the Snakemakes around them must outlive it.
@@ -32,8 +31,8 @@ EXAMINED = f"{RESULTS}/ingest/examined.json"
 
 wildcard_constraints:
     study=STUDY.study,
-    sample="|".join(STUDY.samples),
-    method="|".join(METHODS),
+    sample="|".join(STUDY.samples) or "none",
+    method="|".join(METHODS) or "none",
     model="|".join(MODELS) or "none",
     chunk=r"\d+",
     job=r"\d+",
@@ -51,6 +50,18 @@ def code(rule, *kinds):
 
 if workflow.is_main_process:
     digests.hand_over(Path(workflow.basedir) / "workflow" / "scripts")
+
+
+def unfold_kinds(method):
+    """The plug-ins that a method's result depends on: itself, and the generative model that it uses."""
+    entry = STUDY.unfold.methods[method]
+    schema = plugins.schema("unfold", entry["kind"])
+    model = entry.get("model", schema.options.get("model", ("", None))[1])
+    return [("unfold", entry["kind"]), *([("models", model["kind"])] if model else [])]
+
+
+# Those that have a posterior to check.
+GENERATIVE = [m for m in METHODS if STUDY.validate_.posteriors and "models" in dict(unfold_kinds(m))]
 
 
 def calibrated(sample):

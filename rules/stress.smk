@@ -4,8 +4,10 @@ INPUTS:  results/<study>/calibrate/<sample>.parquet (ingest/ where the study doe
 OUTPUTS: results/<study>/validate/stress/<method>.json, stress.{json,csv,md}, stress.png
 """
 
-# Part of `all` where the config has a section `validate.stress`.
-STRESS = STUDY.validate_.stress or truthward.study.config.Stress()
+from truthward.validate.section import Stress
+
+# Part of `validate_all` where the config has a section `validate.stress`.
+STRESS = STUDY.validate_.stress or Stress()
 
 
 rule stress_all:

@@ -6,18 +6,6 @@ OUTPUTS: results/<study>/unfold/<method>/parts/{nominal,<job>}.parquet, unfolded
 """
 
 
-def unfold_kinds(method):
-    """The plug-ins that a method's result depends on: itself, and the generative model that it uses."""
-    entry = STUDY.unfold.methods[method]
-    schema = plugins.schema("unfold", entry["kind"])
-    model = entry.get("model", schema.options.get("model", ("", None))[1])
-    return [("unfold", entry["kind"]), *([("models", model["kind"])] if model else [])]
-
-
-# Those that have a posterior to check.
-GENERATIVE = [m for m in METHODS if STUDY.validate_.posteriors and "models" in dict(unfold_kinds(m))]
-
-
 rule unfold_all:
     input:
         expand("{results}/unfold/{method}/unfolded.parquet", results=RESULTS, method=METHODS),

@@ -18,9 +18,12 @@ ITERATING = [
 ]
 
 
+include: "stress.smk"
+
+
 rule validate_all:
     input:
-        f"{RESULTS}/validate/methods.csv",
+        f"{RESULTS}/validate/methods.csv" if METHODS else [],
         expand("{results}/validate/figures/{method}.refold.png", results=RESULTS, method=METHODS),
         expand("{results}/validate/figures/{method}.iterations.png", results=RESULTS, method=ITERATING),
         # What compares with the truth is made where it is known: no figure is an empty frame.
@@ -29,6 +32,7 @@ rule validate_all:
         expand("{results}/validate/surrogate.{model}.json", results=RESULTS, model=MODELS),
         f"{RESULTS}/validate/calibrate.json" if STUDY.calibrate else [],
         f"{RESULTS}/validate/figures/fit.png" if FITTED else [],
+        rules.stress_all.input if STUDY.validate_.stress else [],
 
 
 rule validate:

@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 
 def checked(clone) -> tuple[int, str]:
     environment = os.environ | {"PYTHONPATH": str(clone.folder / "src"), "COLUMNS": "150", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "truthward.doctor", "study.yaml"]
+    command = [sys.executable, "-m", "truthward.cli.doctor", "study.yaml"]
     done = subprocess.run(command, cwd=clone.folder, env=environment, capture_output=True, text=True)
     assert "Traceback" not in done.stderr
     return done.returncode, done.stdout

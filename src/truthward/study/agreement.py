@@ -44,6 +44,8 @@ def _fit(config: Config) -> None:
 
 
 def _example(config: Config) -> None:
+    if config.publish is None:
+        return
     text, method = config.publish.example, config.publish.method
     kind = config.unfold.methods[method]["kind"]
     if text is None or not plugins.attribute("unfold", kind, "joint"):

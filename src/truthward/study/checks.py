@@ -27,6 +27,8 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _ENDS = re.compile(r"</script|<!--", re.IGNORECASE)
 """Snakemake writes the params of rules into a script of its report as they are: this would end it, and be run."""
 _TAKEN = ("methods", "calibrate", "stress")
+NEED_SAMPLES = {"calibrate", "systematics", "surrogate", "amplify", "unfold", "validate", "publish", "report"}
+"""Stages that work on event tables."""
 DEEPEST, MOST = 20, 100_000
 """Levels and values of a config, at most: aliases of aliases in YAML stand for more than any memory holds."""
 
@@ -132,6 +134,29 @@ def check(config: Config) -> None:
     Raises:
         ConfigError: one line that names the key, what was given and what is valid.
     """
+    _check_names(config)
+    if config.samples:
+        _check_samples(config)
+    elif needing := [stage for stage in config.stages() if stage in NEED_SAMPLES]:
+        raise ConfigError(f"samples: {needing[0]} needs them: one with role simulation and one with role data")
+    _check_models(config)
+    if "unfold" in config.model_fields_set and not config.unfold.methods:
+        raise ConfigError(f"unfold.methods: at least one is needed; kinds: {', '.join(plugins.kinds('unfold'))}")
+    if config.unfold.methods:
+        _check_methods(config)
+    if config.samples:
+        check_named(config)
+    if config.publish is not None and config.publish.method not in config.unfold.methods:
+        raise ConfigError(
+            f"publish.method: {config.publish.method!r} is not one of unfold.methods: "
+            f"{', '.join(config.unfold.methods) or 'there is none'}"
+            f"{plugins.nearest(config.publish.method, config.unfold.methods)}"
+        )
+    if config.unfold.methods:
+        check_agreement(config)
+
+
+def _check_names(config: Config) -> None:
     names = [("study", config.study), *(("samples", n) for n in config.samples)]
     names += [("observables", n) for n in config.observables]
     names += [("systematics", n) for n in config.systematics]
@@ -145,6 +170,9 @@ def check(config: Config) -> None:
         raise ConfigError(f"unfold.methods: {taken[0]!r} is a file of validate/ already; take another name")
     if jagged := [n for n in config.observables if n.startswith("constituents_")]:
         raise ConfigError(f"observables.{jagged[0]}: constituents_* are lists of particles; take another name")
+
+
+def _check_samples(config: Config) -> None:
     for role in ("simulation", "data"):
         found = [n for n, s in config.samples.items() if s.role == role]
         if len(found) != 1:
@@ -159,30 +187,33 @@ def check(config: Config) -> None:
     if config.calibrate is not None:
         plugins.check("calibrate", config.calibrate, "calibrate")
         _check_calibrated(config)
+
+
+def _check_models(config: Config) -> None:
     for name, entry in config.surrogate.models.items():
         plugins.check("models", entry, f"surrogate.models.{name}", given=("dimensions", "conditions"))
     if config.amplify is not None and not config.surrogate.models:
         raise ConfigError("amplify: needs a model under surrogate.models, or `amplify: null`")
-    if not config.unfold.methods:
-        raise ConfigError(f"unfold.methods: at least one is needed; kinds: {', '.join(plugins.kinds('unfold'))}")
+
+
+def _check_methods(config: Config) -> None:
     check_features(config)
     for name, entry in config.unfold.methods.items():
-        plugins.check("unfold", entry, f"unfold.methods.{name}")
-        for option, value in entry.items():
-            if option == "observables":
-                for unknown in [o for o in value if o not in config.observables]:
-                    known = ", ".join(config.observables)
-                    raise ConfigError(
-                        f"unfold.methods.{name}.observables: {unknown!r} is not one of observables: "
-                        f"{known}{plugins.nearest(unknown, config.observables)}"
-                    )
-            if option == "stop" and value == "closure" and "closure" not in config.kinds().values():
-                raise ConfigError(
-                    f"unfold.methods.{name}.stop: closure goes by pseudo-data of known truth, and no systematic makes "
-                    "them; add `closure: {kind: closure}` to systematics, or take stop: change"
-                )
-            if option == "model":
-                plugins.check("models", value, f"unfold.methods.{name}.model", given=("dimensions", "conditions"))
+        where = f"unfold.methods.{name}"
+        plugins.check("unfold", entry, where)
+        for unknown in [o for o in entry.get("observables", ()) if o not in config.observables]:
+            known = ", ".join(config.observables)
+            raise ConfigError(
+                f"{where}.observables: {unknown!r} is not one of observables: "
+                f"{known}{plugins.nearest(unknown, config.observables)}"
+            )
+        if entry.get("stop") == "closure" and "closure" not in config.kinds().values():
+            raise ConfigError(
+                f"{where}.stop: closure goes by pseudo-data of known truth, and no systematic makes them; add "
+                "`closure: {kind: closure}` to systematics, or take stop: change"
+            )
+        if "model" in entry:
+            plugins.check("models", entry["model"], f"{where}.model", given=("dimensions", "conditions"))
     fit = config.validate_.fit
     if fit is not None and fit.observable not in config.observables:
         known = ", ".join(config.observables)
@@ -190,13 +221,6 @@ def check(config: Config) -> None:
             f"validate.fit.observable: {fit.observable!r} is not one of observables: "
             f"{known}{plugins.nearest(fit.observable, config.observables)}"
         )
-    check_named(config)
-    if config.publish.method not in config.unfold.methods:
-        raise ConfigError(
-            f"publish.method: {config.publish.method!r} is not one of unfold.methods: "
-            f"{', '.join(config.unfold.methods)}{plugins.nearest(config.publish.method, config.unfold.methods)}"
-        )
-    check_agreement(config)
 
 
 def _check_calibrated(config: Config) -> None:

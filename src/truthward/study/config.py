@@ -21,38 +21,59 @@ from truthward.validate.section import Validate
 
 
 class Config(Strict):
-    """The whole study."""
+    """The whole study: any set of sections. A section that is there is a stage, see `stages`."""
 
     study: str
     seed: int = Field(1, ge=0)
-    samples: dict[str, Sample]
+    samples: dict[str, Sample] = Field({})
     ingest: Ingest = Ingest()
     selection: Selection = Selection()
-    observables: dict[str, Observable]
+    observables: dict[str, Observable] = Field({})
     calibrate: Plugin | None = None
     systematics: dict[str, Systematic] = Field({})
     surrogate: Surrogate = Surrogate()
     amplify: Amplify | None = None
-    unfold: Unfold
+    unfold: Unfold = Unfold()
     validate_: Validate = Field(Validate(), alias="validate")
-    publish: Publish
+    publish: Publish | None = None
     report: Report = Report()
 
+    def stages(self) -> list[str]:
+        """The stages of the study in the order of the chain: each is a folder of the package and a file in `rules/`."""
+        methods = bool(self.unfold.methods)
+        chain = {
+            "simulate": any(sample.generate for sample in self.samples.values()),
+            "ingest": bool(self.samples),
+            "calibrate": self.calibrate is not None,
+            "systematics": bool(self.learned()),
+            "surrogate": bool(self.surrogate.models),
+            "amplify": self.amplify is not None,
+            "unfold": methods,
+            "validate": methods or bool(self.surrogate.models),
+            "publish": self.publish is not None,
+            "report": methods,
+        }
+        shared = {"study", "seed", "samples", "selection", "observables"}
+        fields = {field.alias or name: getattr(self, name) for name, field in type(self).model_fields.items()}
+        others = [name for name in fields if name not in chain.keys() | shared and fields[name] is not None]
+        return [name for name, there in chain.items() if there] + others
+
     def sample(self, role: str) -> str:
-        """Name of the one sample of that role."""
-        return next(name for name, sample in self.samples.items() if sample.role == role)
+        """Name of the one sample of that role; empty in a study without samples."""
+        return next((name for name, sample in self.samples.items() if sample.role == role), "")
 
     @property
     def has_closure(self) -> bool:
         """Whether the truth behind the data is known, and set apart for `validate`."""
-        data = self.samples[self.sample("data")]
-        return data.closure or data.closure_read is not None
+        data = self.samples.get(self.sample("data"))
+        return data is not None and (data.closure or data.closure_read is not None)
 
     def particle_level(self) -> str | None:
         """Which particles are stable at truth level: as the config says, or the generator of the simulation."""
         entry = self.samples[self.sample("simulation")].generate
         known = plugins.schema("physics.generators", entry["kind"]).particle_level if entry else ""
-        return self.publish.particle_level or known or None
+        said = self.publish.particle_level if self.publish else None
+        return said or known or None
 
     def alternatives(self) -> dict[str, str]:
         """Systematics that are another simulation, name -> sample."""

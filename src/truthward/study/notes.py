@@ -14,7 +14,7 @@ def notes(config: Config) -> list[str]:
     Systematics and initialisations set no limit: they add directions to a covariance that the bootstraps made regular.
     """
     found = []
-    for name, o in config.observables.items():
+    for name, o in config.observables.items() if config.unfold.methods else ():
         bins = len(o.published_edges) - 1
         asked = config.unfold.replicas.model_dump()
         few = {f: asked[f] for f in BOOTSTRAPS if asked[f] < PER_BIN * bins}
@@ -25,7 +25,7 @@ def notes(config: Config) -> list[str]:
                 f"covariance that may be inverted; unfold.replicas has {given}. Raise them, or give `published` edges "
                 f"of at most {max(1, min(few.values()) // PER_BIN)} bins; nothing is merged"
             )
-    if not config.model_families():
+    if config.unfold.methods and not config.model_families():
         found.append(
             "systematics: none of kind closure, hidden, regularisation or alternative; without a model uncertainty all "
             "bands are statistical, and the verdict says so"

@@ -22,6 +22,6 @@ class Replicas(Strict):
 class Unfold(Strict):
     """The methods, each a name and a kind, and what they share."""
 
-    methods: dict[str, Plugin]
+    methods: dict[str, Plugin] = Field({})
     replicas: Replicas = Replicas()
     jobs: int = Field(2, ge=1, le=1000)

@@ -1,4 +1,4 @@
-"""`python -m truthward.doctor [config.yaml]`: exits with 1 and one line for each thing that is wrong."""
+"""`python -m truthward.cli.doctor [config.yaml]`: exits with 1 and one line for each thing that is wrong."""
 
 from __future__ import annotations
 
