@@ -2,6 +2,8 @@
 
 import importlib
 import inspect
+import re
+import shutil
 
 import pytest
 
@@ -96,3 +98,51 @@ def test_numbers_of_networks_have_bounds() -> None:
         if package in ("models", "unfold", "calibrate"):
             schema = plugins.schema(package, kind)
             assert common & set(schema.options) <= set(schema.bounds), kind
+
+
+CALIBRATOR = """
+class Mine(Calibrator):
+    def __init__(self, *, features: list = [], log_features: list = [], target: str = "", scales: list = []):
+        pass
+"""
+
+
+@pytest.fixture
+def house(tmp_path, monkeypatch):
+    """A copy of the folders of plug-ins, in which a test may write one; nothing that was read before is known."""
+    for package, (file, _) in plugins.CONTRACTS.items():
+        folder = tmp_path / package.replace(".", "/")
+        folder.mkdir(parents=True)
+        shutil.copy(plugins.ROOT / package.replace(".", "/") / file, folder / file)
+    monkeypatch.setattr(plugins, "ROOT", tmp_path)
+    caches = (plugins.kinds, plugins._class_node, plugins.schema)
+    for cached in caches:
+        cached.cache_clear()
+    yield tmp_path
+    for cached in caches:
+        cached.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("package", "body", "said"),
+    [
+        ("calibrate", CALIBRATOR, "Mine has no option `members`, which every Calibrator has"),
+        ("unfold", "class Mine(Unfolder):\n    pass", "Mine does not say joint, which every Unfolder says"),
+        ("events.readers", "class Mine(Reader):\n    pass", "Mine does not say PROVIDES or PROVIDES_FROM"),
+        ("physics.generators", "class Mine(Generator):\n    pass", "Mine does not say PROVIDES, which every Generator"),
+        (
+            "models",
+            "class Another(GenerativeModel):\n    pass",
+            "models/mine.py holds no class Mine, but Another; call",
+        ),
+    ],
+)
+def test_what_a_plug_in_lacks_is_named(house, package, body, said) -> None:
+    (house / package.replace(".", "/") / "mine.py").write_text(body, encoding="utf-8")
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        plugins.check(package, {"kind": "mine"}, "somewhere")
+
+
+def test_every_plug_in_keeps_its_contract() -> None:
+    assert set(plugins.CONTRACTS) == set(PACKAGES)
+    assert [plugins.schema(*each).kind for each in ALL] == [kind for _, kind in ALL]

@@ -24,8 +24,11 @@ class Calibrator(nn.Module, ABC):
 
     - features: reco-level observables, in the order of the columns of x; `log_features` of them enter as logarithms;
     - target: the observable whose response is learned, from `reco_<target>` and `truth_<target>`;
-    - scales: the observables that scale with the jet's four-momentum and are divided by E[R | x].
+    - scales: the observables that scale with the jet's four-momentum and are divided by E[R | x];
+    - members: how many mean responses it has, each a replica of the family `systematic:calibration`.
     """
+
+    OPTIONS = ("features", "log_features", "target", "scales", "members")
 
     features: list[str]
     log_features: list[str]

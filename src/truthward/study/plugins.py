@@ -21,6 +21,15 @@ from truthward.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
 NOT_PLUGINS = {"__init__", "base"}
+CONTRACTS = {
+    "models": ("base.py", "GenerativeModel"),
+    "calibrate": ("base.py", "Calibrator"),
+    "unfold": ("contract.py", "Unfolder"),
+    "events.readers": ("__init__.py", "Reader"),
+    "physics.generators": ("base.py", "Generator"),
+}
+"""Folder of plug-ins -> file and name of their base class, where its demands stand: `OPTIONS` are options that each
+constructor has; `STATES` are attributes of which each class sets one at least, as a literal."""
 _COMPARED = {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt, "=": operator.eq}
 
 
@@ -74,27 +83,14 @@ def schema(package: str, kind: str) -> Schema:
         ConfigError: where there is no such kind, with the nearest ones, or where the schema is not literal.
     """
     if kind not in kinds(package):
+        _refuse_other_name(package, kind)
         raise ConfigError(
             f"kind: {shown(kind)} is not one of {', '.join(kinds(package))}{nearest(kind, kinds(package))}"
         )
     node = _class_node(package, kind)
-    provides: tuple[str, ...] = ()
-    provides_from = None
-    provides_truth: tuple[str, ...] = ()
-    particle_level = ""
     options: dict[str, tuple[str, Any]] = {}
     required: list[str] = []
     for item in node.body:
-        if isinstance(item, ast.Assign | ast.AnnAssign) and item.value is not None:
-            target = item.targets[0] if isinstance(item, ast.Assign) else item.target
-            if isinstance(target, ast.Name) and target.id == "PROVIDES":
-                provides = tuple(ast.literal_eval(item.value))
-            if isinstance(target, ast.Name) and target.id == "PROVIDES_FROM":
-                provides_from = ast.literal_eval(item.value)
-            if isinstance(target, ast.Name) and target.id == "PROVIDES_TRUTH":
-                provides_truth = tuple(ast.literal_eval(item.value))
-            if isinstance(target, ast.Name) and target.id == "PARTICLE_LEVEL":
-                particle_level = ast.literal_eval(item.value)
         if isinstance(item, ast.FunctionDef) and item.name == "__init__":
             if len(item.args.args) > 1 or item.args.vararg or item.args.kwarg:
                 raise ConfigError(f"{package}.{kind}: options must be keyword-only, without *args or **kwargs")
@@ -113,13 +109,64 @@ def schema(package: str, kind: str) -> Schema:
     bounds = {name: bound for bound, names in pairs for name in names.split()}
     if unknown := [name for name in bounds if name not in options]:
         raise ConfigError(f"{package}.{kind}.BOUNDS: {unknown[0]} is no option of it")
-    return Schema(kind, options, tuple(required), provides, provides_from, provides_truth, particle_level, bounds)
+    _hold_against_contract(package, kind, options)
+    return Schema(
+        kind,
+        options,
+        tuple(required),
+        tuple(_literal(node, "PROVIDES") or ()),
+        _literal(node, "PROVIDES_FROM"),
+        tuple(_literal(node, "PROVIDES_TRUTH") or ()),
+        _literal(node, "PARTICLE_LEVEL") or "",
+        bounds,
+    )
+
+
+def _refuse_other_name(package: str, kind: str) -> None:
+    """Name the class that a plug-in's file should hold, where the file is there."""
+    path = source(package, kind) if kind.isidentifier() else None
+    if path is None or not path.is_file() or kind in NOT_PLUGINS:
+        return
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    base = CONTRACTS[package][1]
+    if found := [node.name for node in tree.body if isinstance(node, ast.ClassDef) and node.bases]:
+        where = path.relative_to(ROOT).as_posix()
+        raise ConfigError(
+            f"kind: {where} holds no class {class_name(kind)}, but {', '.join(found)}; call the {base} of kind {kind} "
+            f"{class_name(kind)}"
+        )
+
+
+def _hold_against_contract(package: str, kind: str, options: dict[str, Any]) -> None:
+    """Refuse a plug-in that lacks what its base class demands; all others rely on it."""
+    file, base = CONTRACTS[package]
+    tree = ast.parse((ROOT / package.replace(".", "/") / file).read_text(encoding="utf-8"))
+    contract = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == base)
+    where = f"{package.replace('.', '/')}/{file}"
+    lacking = [name for name in _literal(contract, "OPTIONS") or () if name not in options]
+    if lacking:
+        raise ConfigError(
+            f"kind: {class_name(kind)} has no option `{lacking[0]}`, which every {base} has ({where}); add it to the "
+            "constructor, with a literal default"
+        )
+    states = _literal(contract, "STATES") or ()
+    if states and all(attribute(package, kind, name) is None for name in states):
+        raise ConfigError(
+            f"kind: {class_name(kind)} does not say {' or '.join(states)}, which every {base} says ({where}); set it "
+            "in the class, as a literal"
+        )
 
 
 def attribute(package: str, kind: str, name: str) -> Any:
     """A literal that the class of a plug-in sets, such as `joint` of a method of unfolding; None where it sets none."""
-    for item in _class_node(package, kind).body:
-        if isinstance(item, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in item.targets):
+    return _literal(_class_node(package, kind), name)
+
+
+def _literal(node: ast.ClassDef, name: str) -> Any:
+    """What a class sets an attribute to, None where it does not."""
+    for item in node.body:
+        targets = item.targets if isinstance(item, ast.Assign) else [getattr(item, "target", None)]
+        if any(isinstance(t, ast.Name) and t.id == name for t in targets) and getattr(item, "value", None) is not None:
             return ast.literal_eval(item.value)
     return None
 

@@ -41,6 +41,8 @@ class Unfolder(ABC):
     that takes some has an option `features` whose default names the levels.
     """
 
+    STATES = ("joint",)
+
     joint: bool
     observables: Sequence[str] = ()
     fakes: Literal["absolute", "share"] = "absolute"

@@ -17,8 +17,14 @@ from truthward.run.artefact import sha256
 class Reader(ABC):
     """Turns files into batches of event-table columns.
 
-    The constructor opens nothing: files may not exist yet when the config is checked.
+    The constructor opens nothing: files may not exist yet when the config is checked. A class says which observables it
+    has at both levels, before any file is open: `PROVIDES` names them, or `PROVIDES_FROM` is the option whose keys do.
     """
+
+    STATES = ("PROVIDES", "PROVIDES_FROM")
+
+    PROVIDES: tuple[str, ...] = ()
+    PROVIDES_FROM: str | None = None
 
     def __init__(self, files: Sequence[str]) -> None:
         self.files = list(files)

@@ -23,6 +23,8 @@ class Generator(ABC):
     - jagged `truth_constituents_*`, `reco_constituents_*` (n, var) float32 where the generator has them.
     """
 
+    STATES = ("PROVIDES",)
+
     PROVIDES: tuple[str, ...] = ()
     PROVIDES_TRUTH: tuple[str, ...] = ()
     PARTICLE_LEVEL: str = ""
