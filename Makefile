@@ -3,7 +3,7 @@
 # make test   lint and every test
 # make check  whether a study can run here: devices, packages, methods, and what would run and why (CONFIG=file)
 # make audit  known vulnerabilities of the locked packages; fails on one, and where they could not be looked up
-# make lock   resolve envs/requirements.in anew
+# make lock   resolve envs/requirements.in and envs/dev.in anew
 # make bench NAME=coverage [QUICK=1]
 PYTHON ?= python3
 CORES ?= all
@@ -42,7 +42,7 @@ tables: .venv/.stamp
 # The stamp is written last: a half-built environment is built again.
 .venv/.stamp: envs/requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("truthward needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
-	@echo "Building .venv from envs/requirements.lock: about 110 packages, one to a few minutes."
+	@echo "Building .venv from envs/requirements.lock: about 120 packages, one to a few minutes."
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --disable-pip-version-check --quiet --progress-bar off --prefer-binary --only-binary pythia8mc,fastjet,torch -r envs/requirements.lock
 	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
@@ -59,7 +59,7 @@ audit: .venv-audit/.stamp
 
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/pip install --quiet --prefer-binary --only-binary pythia8mc,fastjet,torch -r envs/requirements.in setuptools
+	.venv-lock/bin/pip install --quiet --prefer-binary --only-binary pythia8mc,fastjet,torch -r envs/requirements.in -r envs/dev.in setuptools
 	.venv-lock/bin/python envs/lock.py > envs/.requirements.lock && mv envs/.requirements.lock envs/requirements.lock
 	rm -rf .venv-lock
 

@@ -1,6 +1,6 @@
-"""Print the lock of what is installed: the closure of requirements.in and of what pyproject.toml builds with.
+"""Print the lock of what is installed: the closure of requirements.in, of dev.in and of what pyproject.toml builds with.
 
-Called by `make lock` in an environment made of requirements.in alone. Each line says what requires the package, so that
+Called by `make lock` in an environment made of these alone. Each line says what requires the package, so that
 a changed pin reruns only the stages that use it (`truthward.run.environment`).
 """
 
@@ -13,9 +13,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 HERE = Path(__file__).parent
-HEAD = (
-    "# Every package of the environment, pinned: made by `make lock` from requirements.in. Holds no registry address.\n"
-)
+DIRECT = ("requirements.in", "dev.in")
+"""What the package needs at run time, and what development needs beside it."""
+HEAD = "# All packages of the environment, pinned: made by `make lock` from requirements.in and dev.in. No registry address.\n"
 # The lock is that of the oldest supported Python, on Linux, whatever machine writes it.
 TARGET = {
     "python_version": "3.11",
@@ -31,9 +31,9 @@ TARGET = {
 
 def direct() -> list[tuple[Requirement, str]]:
     """What is required by name, and in which file."""
-    lines = (HERE / "requirements.in").read_text(encoding="utf-8").splitlines()
     build = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]["requires"]
-    found = [(Requirement(line), "requirements.in") for line in lines if line and not line.startswith("#")]
+    lines = {name: (HERE / name).read_text(encoding="utf-8").splitlines() for name in DIRECT}
+    found = [(Requirement(s), name) for name in DIRECT for s in lines[name] if s and not s.startswith("#")]
     return found + [(Requirement(line), "pyproject.toml") for line in build]
 
 

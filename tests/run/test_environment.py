@@ -18,7 +18,7 @@ from truthward.run import digests, environment
 ROOT = Path(__file__).parents[2]
 CONDA_NAMES = {"pytorch": "torch"}
 # The peer has an environment of its own.
-FOLDERS = ("src", "workflow", "tests", "benchmarks", "envs")
+FOLDERS = ("src", "workflow", "tests", "benchmarks", "envs", "docs")
 # Not what a benchmark has installed into a hidden folder of its own.
 SOURCES = [p for d in FOLDERS for p in (ROOT / d).rglob("*.py") if "/." not in p.relative_to(ROOT).as_posix()]
 SOURCES = [p for p in SOURCES if (ROOT / "benchmarks" / "peer") not in p.parents]
@@ -39,6 +39,11 @@ def pins(text: str) -> dict[str, str]:
 
 def read(name: str) -> str:
     return (ROOT / "envs" / name).read_text(encoding="utf-8")
+
+
+def wanted_pins() -> dict[str, str]:
+    """Direct requirements, of the package and of its development."""
+    return pins(read("requirements.in")) | pins(read("dev.in"))
 
 
 def test_lock_is_the_closure_of_what_is_required_and_says_why() -> None:
@@ -78,7 +83,7 @@ def test_markers_and_extras_are_evaluated_for_the_target(monkeypatch) -> None:
 
 
 def test_lock_holds_every_direct_requirement_at_its_pin() -> None:
-    wanted = pins(read("requirements.in"))
+    wanted = wanted_pins()
     assert wanted.items() <= pins(read("requirements.lock")).items()
     assert wanted["torch"] == "2.13.0", "without a local label, which registries do not have"
 
@@ -93,13 +98,16 @@ def test_conda_environment_has_the_same_packages() -> None:
     assert conda.pop("python") == "3.11"
     pip = next(entry["pip"] for entry in entries if isinstance(entry, dict))
     found = {CONDA_NAMES.get(n, n): v for n, v in conda.items()} | pins("\n".join(pip))
-    assert found == pins(read("requirements.in"))
+    assert found == wanted_pins()
 
 
 def test_package_requires_what_the_environment_is_made_of() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    assert project["tool"]["setuptools"]["dynamic"]["dependencies"] == {"file": ["envs/requirements.in"]}
-    assert "dependencies" in project["project"]["dynamic"]
+    dynamic = project["tool"]["setuptools"]["dynamic"]
+    assert dynamic["dependencies"] == {"file": ["envs/requirements.in"]}
+    assert dynamic["optional-dependencies"] == {"dev": {"file": ["envs/dev.in"]}}
+    assert {"dependencies", "optional-dependencies"} <= set(project["project"]["dynamic"])
+    assert not pins(read("requirements.in")).keys() & pins(read("dev.in")).keys()
     assert project["project"]["requires-python"] == ">=3.11"
 
 
@@ -108,7 +116,7 @@ def test_files_hold_no_address() -> None:
         if path.is_file():
             for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
                 assert not re.search(r"://|\w\.(org|com|io|net|dev)\b", line), f"{path.name}:{number}: {line}"
-                if path.name.startswith("requirements"):
+                if path.suffix in (".in", ".lock"):
                     assert not re.match(r"\s*-|.* @ ", line), f"{path.name}:{number}: an option or a path: {line}"
     for line in read("requirements.lock").splitlines()[1:]:
         assert re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.]*  # via [a-z0-9.-]+(, [a-z0-9.-]+)*", line), line
@@ -116,10 +124,11 @@ def test_files_hold_no_address() -> None:
 
 def test_every_import_is_of_a_direct_requirement() -> None:
     packages = importlib.metadata.packages_distributions()
-    wanted = pins(read("requirements.in"))
+    everything, run_time = wanted_pins(), pins(read("requirements.in"))
     own = {p.stem for p in SOURCES} | {"truthward", "benchmarks", "tests"}
     unknown = set()
     for path in SOURCES:
+        wanted = run_time if path.relative_to(ROOT).parts[0] in ("src", "workflow") else everything
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
