@@ -1,4 +1,4 @@
-"""Print the lock of what is installed: the closure of requirements.in, of dev.in and of what pyproject.toml builds with.
+"""Print the lock of what is installed: the closure of both .in files and of what pyproject.toml builds with.
 
 Called by `make lock` in an environment made of these alone. Each line says what requires the package, so that
 a changed pin reruns only the stages that use it (`truthward.run.environment`).
@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 HERE = Path(__file__).parent
 DIRECT = ("requirements.in", "dev.in")
 """What the package needs at run time, and what development needs beside it."""
-HEAD = "# All packages of the environment, pinned: made by `make lock` from requirements.in and dev.in. No registry address.\n"
+HEAD = "# All packages of the environment, pinned: made by `make lock` from the .in files. Holds no registry address.\n"
 # The lock is that of the oldest supported Python, on Linux, whatever machine writes it.
 TARGET = {
     "python_version": "3.11",
