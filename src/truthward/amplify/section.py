@@ -8,7 +8,17 @@ from truthward.study.strict import Strict
 
 
 class Amplify(Strict):
-    """How far beyond its training statistics a surrogate is sampled, and the known-target study that certifies it."""
+    """How far beyond its training statistics a surrogate is sampled, and the known-target study that certifies it
+    (2008.06545).
+
+    Attributes:
+        factor: events that are sampled for each event of training.
+        chunks: jobs that draw them; changes no event.
+        training_sets: independent training sets of the study on a target of known density.
+        training_events: events of each of these sets.
+        members: ensemble members that are trained on each set.
+        steps: steps of the optimiser in each of these trainings.
+    """
 
     factor: float = Field(10.0, gt=0)
     chunks: int = Field(2, ge=1, le=1000)

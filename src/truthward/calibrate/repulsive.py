@@ -50,15 +50,22 @@ class Repulsive(Calibrator):
     their means (ddof 1).
 
     Args:
-        features: see Calibrator. log_features: see Calibrator. target: see Calibrator. scales: see Calibrator.
-        members: E. A family of E variations has a covariance of rank E - 1.
+        features: reco-level observables that the networks see.
+        log_features: those of them that enter as logarithms.
+        target: observable whose response R, reco over truth, is learned.
+        scales: observables that are divided by the mean response, as they scale with the jet's four-momentum.
+        members: E, the number of networks. A family of E variations has a covariance of rank E - 1.
         repulsion: factor of the kernel term; 0 is an ordinary ensemble.
         reach: distance from the events, in each feature's normal score, at which the members also repel each
             other; 0 for at the events alone.
         bootstrap: whether each member has its own Poisson(1) bootstrap of the training events.
-        width: of each network. depth: its hidden layers.
-        epochs: at most. patience: epochs without a better validation likelihood until a member stops; 0 for never.
-        batch_size: events a step. learning_rate: of AdamW, falling as a cosine. weight_decay: of AdamW.
+        width: of each hidden layer.
+        depth: number of hidden layers.
+        epochs: of the training, at most.
+        patience: epochs without a better validation likelihood until a member stops; 0 for never.
+        batch_size: events in each step.
+        learning_rate: of AdamW, falling as a cosine.
+        weight_decay: of AdamW, the prior of the weights.
 
     Raises:
         ConfigError: fewer than two members, no feature, a negative repulsion or reach, or the target not among what

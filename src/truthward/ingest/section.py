@@ -8,14 +8,23 @@ from truthward.study.strict import Strict
 
 
 class Selection(Strict):
-    """Expressions over columns; an event that fails is no longer accepted at that level."""
+    """Expressions over columns; an event that fails is no longer accepted at that level.
+
+    Attributes:
+        truth: cut at truth level, such as "jet_pt > 200"; None for none.
+        reco: cut at reco level; None for none.
+    """
 
     truth: str | None = None
     reco: str | None = None
 
 
 class Ingest(Strict):
-    """What the samples may be. yield_difference: the largest one between the weights of a simulation and of the data at
-    reco level, relative to the data; None where the simulation has no meaningful yield."""
+    """What the samples may be.
+
+    Attributes:
+        yield_difference: largest difference between the weights of a simulation and of the data at reco level, relative
+            to the data; None where the yield of the simulation has no meaning.
+    """
 
     yield_difference: float | None = Field(0.2, gt=0)

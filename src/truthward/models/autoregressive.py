@@ -27,7 +27,9 @@ class Autoregressive(GenerativeModel):
         dimensions: D, given by the program.
         conditions: C, given by the program.
         components: Gaussians of each mixture.
-        width: of each hidden layer; depth: number of them; activation: between them.
+        width: of each hidden layer.
+        depth: number of hidden layers.
+        activation: between them.
         batch: events that are drawn at once, so that the activations stay in the processor's cache.
     """
 

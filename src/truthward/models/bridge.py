@@ -39,13 +39,17 @@ class Bridge(Transport):
     Args:
         dimensions: D, given by the program.
         conditions: C, given by the program.
-        pairing: see above.
+        pairing: which reco values and truth values are coupled: conditional, paired or unpaired, see above.
         noise: sigma, in units of the scaled columns; above 0 where `pairing` is conditional.
         width: of each hidden layer.
         depth: number of hidden layers.
         activation: between them.
-        frequencies: see `learn.nets.waves`.
-        solver, steps, tolerance, batch, precision: see `Transport`.
+        frequencies: number of sines and cosines of the time that the network sees, see `learn.nets.waves`.
+        solver: of dx/dt = v; midpoint, heun and rk4 make fixed steps, dopri5 chooses its own.
+        steps: number of equal steps of the fixed solvers.
+        tolerance: absolute and relative, of dopri5.
+        batch: events that are carried at once, so that the activations stay in the processor's cache.
+        precision: of the velocity while sampling; bf16 is faster on processors that compute in it.
     """
 
     BOUNDS = (

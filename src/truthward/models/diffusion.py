@@ -32,12 +32,21 @@ class Diffusion(Transport):
     Args:
         dimensions: D, given by the program.
         conditions: C, given by the program.
-        width: of each hidden layer. depth: number of hidden layers. activation: between them.
-        frequencies: see `learn.nets.waves`; of 1 - 2 phi / pi.
-        schedule: see above; the next five belong to "edm".
-        level_mean, level_width: of ln sigma in training. Their -1.2 belongs to sigma_data = 0.5.
-        sigma_min, sigma_max, rho: of the steps; on half moons, 0.02 to 20 needs two thirds of the steps of 0.002 to 80.
-        solver, steps, tolerance, batch, precision: see `Transport`.
+        width: of each hidden layer.
+        depth: number of hidden layers.
+        activation: between them.
+        frequencies: number of sines and cosines of 1 - 2 phi / pi that the network sees, see `learn.nets.waves`.
+        schedule: noise levels of training and sampling: edm or variance_preserving, see above.
+        level_mean: of schedule edm: mean of ln sigma in training. The -1.2 of the paper belongs to sigma_data = 0.5.
+        level_width: of schedule edm: standard deviation of ln sigma in training.
+        sigma_min: of schedule edm: smallest noise level of the steps.
+        sigma_max: of schedule edm: largest one; on half moons, 0.02 to 20 needs two thirds of the steps of 0.002 to 80.
+        rho: of schedule edm: the larger, the more steps lie at small noise levels.
+        solver: of dx/dt = v; midpoint, heun and rk4 make fixed steps, dopri5 chooses its own.
+        steps: number of equal steps of the fixed solvers.
+        tolerance: absolute and relative, of dopri5.
+        batch: events that are carried at once, so that the activations stay in the processor's cache.
+        precision: of the velocity while sampling; bf16 is faster on processors that compute in it.
     """
 
     BOUNDS = (

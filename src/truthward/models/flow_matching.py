@@ -24,8 +24,12 @@ class FlowMatching(Transport):
         width: of each hidden layer.
         depth: number of hidden layers.
         activation: between them; relu was seen to learn a ring in a third of the steps that silu needs.
-        frequencies: see `learn.nets.waves`.
-        solver, steps, tolerance, batch, precision: see `Transport`.
+        frequencies: number of sines and cosines of the time that the network sees, see `learn.nets.waves`.
+        solver: of dx/dt = v; midpoint, heun and rk4 make fixed steps, dopri5 chooses its own.
+        steps: number of equal steps of the fixed solvers.
+        tolerance: absolute and relative, of dopri5.
+        batch: events that are carried at once, so that the activations stay in the processor's cache.
+        precision: of the velocity while sampling; bf16 is faster on processors that compute in it.
     """
 
     BOUNDS = (

@@ -27,13 +27,20 @@ class TransformerFlowMatching(Transport):
     Args:
         dimensions: D, given by the program.
         conditions: C, given by the program.
-        token, condition_token: columns of a token of x and of the condition; D and C are multiples of them.
+        token: columns of x in a token; D is a multiple of it.
+        condition_token: columns of the condition in a token; C is a multiple of it.
         positions: whether a token knows which one it is.
         width: of a token's representation, a multiple of `heads`.
-        depth: blocks of the decoder. encoder: blocks of the encoder.
+        heads: of the attention.
+        depth: blocks of the decoder.
+        encoder: blocks of the encoder.
         activation: of the dense layers.
-        frequencies: see `learn.nets.waves`.
-        solver, steps, tolerance, batch, precision: see `Transport`.
+        frequencies: number of sines and cosines of the time that the network sees, see `learn.nets.waves`.
+        solver: of dx/dt = v; midpoint, heun and rk4 make fixed steps, dopri5 chooses its own.
+        steps: number of equal steps of the fixed solvers.
+        tolerance: absolute and relative, of dopri5.
+        batch: events that are carried at once, so that the activations stay in the processor's cache.
+        precision: of the velocity while sampling; bf16 is faster on processors that compute in it.
     """
 
     BOUNDS = (

@@ -10,12 +10,17 @@ from truthward.study.strict import Strict
 
 
 class Publish(Strict):
-    """What is published, under which licence, and which unused observable or expression the example shows; None for the
-    first that was unfolded.
+    """What is published, under which licence, and what its example shows.
 
-    require: the verdict that the method needs at least; what does not reach it ends the run.
-    luminosity: of the data, per fb: the tables then hold cross sections in fb, and yields without it.
-    particle_level: which particles are stable at truth level, in words; generated samples know it themselves.
+    Attributes:
+        method: name of the method of `unfold.methods` whose result is published.
+        licence: of the published files, by its SPDX name such as CC-BY-4.0.
+        fiducial: the fiducial region in words.
+        example: an observable or expression that was not unfolded, which the example of the publication histograms;
+            None for the first one that was unfolded.
+        luminosity: of the data, per fb: the tables then hold cross sections in fb; None for yields.
+        particle_level: which particles are stable at truth level, in words; generated samples know it themselves.
+        require: the verdict that the method needs at least; a result that does not reach it ends the run.
     """
 
     method: str

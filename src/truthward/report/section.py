@@ -6,7 +6,13 @@ from truthward.study.strict import Strict
 
 
 class Report(Strict):
-    """What stands above every figure, in words: the experiment, centre-of-mass energy and luminosity of the data."""
+    """What stands above every figure, in words.
+
+    Attributes:
+        experiment: name of the experiment.
+        energy: centre-of-mass energy with its unit.
+        luminosity: integrated luminosity of the data with its unit.
+    """
 
     experiment: str = ""
     energy: str = ""

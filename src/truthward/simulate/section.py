@@ -14,7 +14,19 @@ BLOCK = 1000
 
 
 class Sample(Strict):
-    """One sample: made by a generator or read from files, which a list of `checksums` may guard."""
+    """One sample: made by a generator or read from files.
+
+    Attributes:
+        role: simulation has both levels, data are unfolded, alternative is another simulation for a systematic.
+        generate: the generator, a kind and its options; or `read` in its place.
+        read: the reader, a kind and its options.
+        events: number of accepted events that are generated.
+        chunks: jobs that generate them; changes no event.
+        closure: whether the truth behind generated or read data is set apart, for validation alone.
+        closure_read: reader of the truth behind the data where it is in files of its own, for validation alone.
+        checksums: file with a list of SHA-256 or adler32 checksums of the files that are read; each file is verified
+            before use.
+    """
 
     role: Literal["simulation", "data", "alternative"]
     generate: Plugin | None = None

@@ -21,7 +21,24 @@ from truthward.validate.section import Validate
 
 
 class Config(Strict):
-    """The whole study: any set of sections. A section that is there is a stage, see `stages`."""
+    """The whole study: any set of sections. A section that is there is a stage, see `stages`.
+
+    Attributes:
+        study: name of the study; its results are in `results/<study>/`.
+        seed: the one seed from which all others derive; the same seed gives the same result on a CPU.
+        samples: name -> sample; exactly one has the role simulation, and exactly one the role data.
+        ingest: what the samples may be.
+        selection: cuts at each level.
+        observables: name -> observable; what is unfolded.
+        calibrate: the calibrator of the jets, a kind and its options; None for none.
+        systematics: name -> source of uncertainty.
+        surrogate: generative models of the simulation.
+        amplify: samples of a surrogate beyond its training statistics; None for none.
+        unfold: the methods, and the replicas of each.
+        validate: how the results are judged.
+        publish: what is published; None for nothing.
+        report: words above every figure.
+    """
 
     study: str
     seed: int = Field(1, ge=0)

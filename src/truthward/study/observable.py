@@ -38,8 +38,17 @@ def _edges(low: float, high: float, bins: int, scale: str) -> tuple[float, ...]:
 class Observable(Strict):
     """One observable: how it is binned, shown and, where it is not continuous, what it may be.
 
-    published: edges of the bins of published tables, among those that `range` and `bins` make; none: all of these.
-    scale: of its axis and its bins; counts: of the axis of its contents.
+    Attributes:
+        name: given by its key in `observables`.
+        label: title of the axis, with mathematics between dollar signs; empty for the name.
+        unit: of the values, such as GeV; empty for none.
+        range: lowest and highest edge of the bins, in `unit`.
+        bins: number of bins between them.
+        scale: of its axis and of its bins.
+        counts: scale of the axis of the contents.
+        integer: whether its values are whole numbers.
+        atoms: values that carry a probability of their own, such as that of a jet without substructure.
+        published: edges of the bins of published tables, among those that `range` and `bins` make; empty for all.
     """
 
     name: str = ""

@@ -12,9 +12,16 @@ from truthward.study.strict import Strict
 class Uncertainty(Strict):
     """Where the members of a generative model come from, whose spread is its uncertainty.
 
-    ensemble: trainings from initial weights of their own, each on a Poisson `bootstrap` of the events or all on the
-    same ones, with a `repulsion` between them. variational: draws from a posterior of the weights of `layers`, for a
-    `prior` width (in units of 1 / sqrt(inputs of a layer)) and a `temperature` of the KL divergence (1 is Bayes).
+    Attributes:
+        kind: ensemble for trainings from initial weights of their own, variational for draws from one posterior of the
+            weights.
+        members: number of trainings, or of draws.
+        bootstrap: of an ensemble: whether each member trains on a Poisson bootstrap of the events of its own; without
+            it all train on the same events, and the spread states no error of the events.
+        repulsion: of an ensemble: factor of the repulsion between members (2106.11642); 0 for none.
+        layers: of kind variational: the layers whose weights have a posterior.
+        prior: of kind variational: width of the prior, in units of 1 / sqrt(inputs of a layer).
+        temperature: of kind variational: factor on the KL divergence; 1 is Bayes' theorem.
     """
 
     kind: Literal["ensemble", "variational"] = "ensemble"

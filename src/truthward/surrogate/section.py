@@ -9,7 +9,15 @@ from truthward.study.uncertainty import Uncertainty
 
 
 class Correction(Strict):
-    """The classifier between drawn and simulated events whose density ratio corrects the weights of the former."""
+    """The classifier between drawn and simulated events whose density ratio corrects the weights of the former.
+
+    Attributes:
+        epochs: of its training.
+        batch_size: events in each step.
+        learning_rate: of the optimiser.
+        width: of each hidden layer.
+        depth: number of hidden layers.
+    """
 
     epochs: int = Field(20, ge=1)
     batch_size: int = Field(512, ge=1)
@@ -19,7 +27,16 @@ class Correction(Strict):
 
 
 class Surrogate(Strict):
-    """Generative models of (truth, reco), each a name and a kind. `correction`: None for events of equal weight."""
+    """Generative models of (truth, reco).
+
+    Attributes:
+        models: name -> model, a kind and its options.
+        uncertainty: where the members come from whose spread is the uncertainty of a model.
+        epochs: of each training.
+        batch_size: events in each step.
+        learning_rate: of the optimiser.
+        correction: classifier that corrects the weights of the drawn events; None leaves them equal.
+    """
 
     models: dict[str, Plugin] = Field({})
     uncertainty: Uncertainty = Uncertainty()

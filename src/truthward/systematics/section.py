@@ -13,14 +13,19 @@ from truthward.study.variations import seen_and_tilted, tilt_of
 class Systematic(Strict):
     """One source of uncertainty; its family of every method is `systematic:<name>`.
 
-    Columns of the simulation, `<what>:<name>:<0 ... replicas - 1>`, where `replicas` 2 is a pair, up and down:
-    "shifted" for reco columns and acceptance, "weight" for weights. What the simulation may have wrong, found from the
-    data or from another sample: "alternative", "closure", "hidden", "regularisation"; see `MODEL_KINDS`.
+    Two kinds are columns of the simulation, `<what>:<name>:<0 ... replicas - 1>`: "shifted" for reco columns and
+    acceptance, "weight" for weights. The others are what the simulation may have wrong, found from the data or from
+    another sample, see `MODEL_KINDS`.
 
-    columns: of kind hidden. A bare name has both levels, `truth_<name>` and `reco_<name>`: together, all such columns
-    are re-weighted until the simulation agrees with the data. `truth_<name>` has no counterpart at reco level: it is
-    tilted up and down, each in a family of its own, by `size` (in standard deviations of its normal score at fixed
-    truth), or by what another `sample` has.
+    Attributes:
+        kind: what varies.
+        replicas: of kinds shifted and weight: number of variations; 2 is a pair, up and down.
+        sample: of kind alternative: the sample with role alternative; of kind hidden: the sample whose tilt of
+            `truth_<name>` columns is used in place of `size`.
+        columns: of kind hidden: quantities that are not unfolded. A bare name has both levels, `truth_<name>` and
+            `reco_<name>`: together, all such columns are re-weighted until the simulation agrees with the data.
+            `truth_<name>` has no counterpart at reco level: it is tilted up and down, in a family of its own.
+        size: of kind hidden: size of the tilts, in standard deviations of the column's normal score at fixed truth.
     """
 
     kind: Literal["shifted", "weight", "alternative", "closure", "hidden", "regularisation"]

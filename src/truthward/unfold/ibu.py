@@ -60,6 +60,14 @@ class Ibu(Unfolder):
     `tolerance` of their data-statistical uncertainty, in the root mean square over the bins. That uncertainty is
     propagated through all iterations (1105.1160). The choice of the nominal data holds for all replicas, so that
     their spread is that of one estimator.
+
+    Args:
+        purity: least purity and stability of a bin in the simulation, see above.
+        events: least effective number of events of a bin in the simulation, at both levels, and in the data.
+        tolerance: change of the bins below which iterations end, in units of their data-statistical uncertainty.
+        max_iterations: iterations at most.
+        fakes: "absolute", their simulated number in each reco bin; or "share", their simulated share of the signal,
+            which is right where their rate goes with that of the signal.
     """
 
     joint = False

@@ -10,7 +10,12 @@ from truthward.study.strict import Plugin, Strict
 class Replicas(Strict):
     """Number of replicas in each family; those of `systematic:calibration` are the members of the calibrator.
 
-    `combined` ones vary data, simulation and initialisation at once: a check of the sum, of which they are no part.
+    Attributes:
+        data_bootstrap: bootstraps of the data.
+        mc_bootstrap: bootstraps of the simulation.
+        initialisation: unfoldings with other initial weights and batches of the networks.
+        combined: replicas that vary data, simulation and initialisation at once: a check of the sum, of which they are
+            no part.
     """
 
     data_bootstrap: int = Field(30, ge=0)
@@ -20,7 +25,13 @@ class Replicas(Strict):
 
 
 class Unfold(Strict):
-    """The methods, each a name and a kind, and what they share."""
+    """The methods, and what they share.
+
+    Attributes:
+        methods: name -> method, a kind and its options.
+        replicas: number of replicas in each family.
+        jobs: jobs that the replicas of a method are dealt to; changes no result.
+    """
 
     methods: dict[str, Plugin] = Field({})
     replicas: Replicas = Replicas()

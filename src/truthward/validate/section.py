@@ -11,7 +11,13 @@ from truthward.study.strict import Strict
 
 
 class StressReplicas(Strict):
-    """Replicas of each unfolding of the stress suite: as few as still bear a verdict."""
+    """Replicas of each unfolding of the stress suite: as few as still bear a verdict.
+
+    Attributes:
+        data_bootstrap: bootstraps of the pseudo-data.
+        mc_bootstrap: bootstraps of the simulation.
+        initialisation: unfoldings with other initial weights.
+    """
 
     data_bootstrap: int = Field(15, ge=5)
     mc_bootstrap: int = Field(15, ge=5)
@@ -19,7 +25,17 @@ class StressReplicas(Strict):
 
 
 class Stress(Strict):
-    """The stress scenarios, see `validate.scenarios`."""
+    """The stress suite: every method on pseudo-data of known truth that are built to break it.
+
+    Attributes:
+        replicas: number of replicas of each unfolding.
+        events: simulated events that the suite takes at most.
+        strength: size of the changes of the truth; weights are exp(strength tanh u) with u of unit width.
+        hidden: truth quantity that is changed and not unfolded; None for the first there is.
+        scaled: observable whose reco values are scaled in the pseudo-data; None for the first continuous one.
+        scale: factor on its reco values.
+        share: share of the events that is left in the scenario of few events.
+    """
 
     replicas: StressReplicas = StressReplicas()
     events: int = Field(40_000, ge=1)
@@ -33,8 +49,11 @@ class Stress(Strict):
 class Fit(Strict):
     """A parameter of which the simulation has several values, fitted to an unfolded observable of each method.
 
-    parameter: the column truth_<parameter> of the simulation; edges: of the fitted bins, in the observable's unit;
-    degree: of the polynomial in the parameter that the content of a bin is.
+    Attributes:
+        parameter: name of the column `truth_<parameter>` of the simulation.
+        observable: the unfolded observable that it is fitted to.
+        edges: of the fitted bins, in the observable's unit; three bins at least.
+        degree: of the polynomial in the parameter that the content of a bin is.
     """
 
     parameter: str
@@ -56,9 +75,17 @@ class Fit(Strict):
 
 
 class Validate(Strict):
-    """Two-sample tests: seeds, and epochs of each classifier; events that an unbinned figure takes of a sample at most;
-    held-out events that a generative method's posteriors are checked with, 0 for no check; the stress suite, None for
-    by request alone; and a parameter that is fitted to the results, None for none."""
+    """How the results are judged.
+
+    Attributes:
+        seeds: trainings of each two-sample test, whose spread is its error.
+        epochs: of each classifier of a two-sample test.
+        events: events of a sample that unbinned tests and distances take at most.
+        posteriors: held-out events that the posteriors of a generative method are checked with (1804.06788,
+            2302.03026); 0 for no check.
+        stress: the stress suite; None for by request alone (`snakemake stress_all`).
+        fit: a parameter that is fitted to the results; None for none.
+    """
 
     seeds: int = Field(3, ge=2)
     epochs: int = Field(10, ge=1)

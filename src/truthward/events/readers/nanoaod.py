@@ -33,9 +33,12 @@ class Nanoaod(Reader):
         tree: name of the TTree.
         match: "index" by `Jet_genJetIdx` (several jets with one index: the nearest in delta R keeps it; an index beyond
             the stored GenJets is no match), "delta_r" by distance, nearest pairs first.
-        delta_r: largest distance of a pair, for match "delta_r"; eta, phi (radians).
+        delta_r: largest distance of a pair in eta and phi (radians), for match "delta_r".
         jets: "all", or "leading": the jet of largest pt within acceptance, of each level, alone.
-        truth_pt_min, reco_pt_min: GeV; truth_eta_max, reco_eta_max: largest |eta|.
+        truth_pt_min: acceptance of GenJets: pt above this, GeV.
+        truth_eta_max: acceptance of GenJets: largest |eta|.
+        reco_pt_min: acceptance of Jets: pt above this, GeV.
+        reco_eta_max: acceptance of Jets: largest |eta|.
         weight: branch of the event weight; where the file lacks it (data) it is 1.
         scale: factor on the weight: cross section x luminosity / sum of generator weights.
         process: label of all rows.

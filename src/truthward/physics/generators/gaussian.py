@@ -38,14 +38,17 @@ class Gaussian(Generator):
 
     Args:
         dimensions: 1 to 10; the observables are x0, x1, ...
-        mean, width: of the truth; one number for all dimensions or a list of one each.
-        bias, resolution: of the detector, likewise.
+        mean: of the truth; one number for all dimensions or a list of one each.
+        width: standard deviation of the truth, likewise.
+        bias: shift of the reco values, likewise.
+        resolution: standard deviation of the reco values about the shifted truth, likewise.
         leak: share of the last dimension's truth that is in r_0. Where x_0 alone is unfolded its response depends on
             what is hidden then: a sample with another mean there has another response.
         efficiency: [e_low, e_high], e at x_0 -> -inf and +inf; [1, 1]: no misses.
         fakes: [f_low, f_high], f at r_0 -> -inf and +inf, below 0.5; [0, 0]: none.
         background: expected share of background in all accepted events.
-        background_mean, background_width: of its reco values.
+        background_mean: mean of its reco values.
+        background_width: standard deviation of its reco values.
         negative_weights: expected share of events of negative weight, below 0.5.
         expected: expected number of accepted events, to which the weights are scaled; 0: every |weight| is w.
         systematics: name -> parameter -> size a, such as {"jes": {"bias": 0.1}}; branches `reco_x0__jes__0` and so on

@@ -51,18 +51,26 @@ class Pythia(Generator):
     from below the default margin (measured with one of 70 GeV): they are lacking here, 3% of the fakes.
 
     Args:
-        process: only "zjets".
+        process: the hard process; only "zjets".
         tune: number of Pythia's pp tune: 14 Monash, 21 A14, 26 A14 var2- (the "Tune 26" of OmniFold).
         shower: "simple" (pt-ordered dipoles) or "vincia" (antennae; five times slower).
         alpha_s: strong coupling at the Z mass in the final-state shower; 0: that of the tune.
         settings: further settings of Pythia by name, on top of the tune, such as {"StringZ:aLund": 0.36}.
         energy: of the collision, GeV.
         pt_hat_min: cut on the hard process, GeV; low enough that initial-state radiation cannot bias the margin.
-        z_pt_min, jet_pt_min, jet_eta_max: acceptance, GeV.
+        z_pt_min: acceptance: pt of the Z, or missing pt, above this, GeV.
         z_pt_margin: GeV below z_pt_min from which events are generated.
-        radius: of the jets.
+        jet_pt_min: acceptance: pt of the leading jet above this, GeV.
+        jet_eta_max: acceptance: |eta| of the leading jet below this.
+        radius: of the anti-kT jets.
         luminosity: per fb; weights are sigma * luminosity / generated. 0: every event weighs 1, as data do.
-        tracks, track_pt_min, tracking_efficiency, ecal_min, hcal_min, significance, hcal_scale: see `Detector`.
+        tracks: whether the detector has a tracker; without it every charged hadron is its hadronic tower.
+        track_pt_min: softer charged particles leave neither track nor deposit, GeV.
+        tracking_efficiency: factor on the efficiency of tracks.
+        ecal_min: electromagnetic towers below are noise, GeV.
+        hcal_min: hadronic towers below are noise, GeV.
+        significance: standard deviations of a tower's energy from which its excess over the tracks counts.
+        hcal_scale: response of the hadronic calorimeter.
     """
 
     PROVIDES = (

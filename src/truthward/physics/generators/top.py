@@ -41,13 +41,24 @@ class Top(Generator):
         top_mass: GeV; of a list, each mass has an equal part of every block.
         multiparton: multiparton interactions, which make generation three times slower. Without them jets hold no
             underlying event.
-        tune, energy: see `pythia`; energy in GeV.
+        tune: number of Pythia's pp tune, as of `pythia`.
+        energy: of the collision, GeV.
         pt_hat_min: cut on the hard process, GeV. The default lacks about a fifth of the accepted events: 219 fb against
             267 at 200 GeV (500 events each).
-        lepton_pt_min, jet_pt_min, subjet_pt_min, mass_window: acceptance, GeV.
-        radius, subjet_radius: of the jet and of its subjets.
+        lepton_pt_min: acceptance: pt of the muon above this, GeV.
+        jet_pt_min: acceptance: pt of the three subjets together above this, GeV.
+        subjet_pt_min: acceptance: pt of each subjet above this, GeV.
+        mass_window: acceptance: lowest and highest m_jjj, GeV.
+        radius: of the large jet.
+        subjet_radius: of its subjets.
         luminosity: per fb; weights are sigma * luminosity / generated, 0: every event weighs 1, as data do.
-        tracks, track_pt_min, tracking_efficiency, ecal_min, hcal_min, significance, hcal_scale: see `Detector`.
+        tracks: whether the detector has a tracker; without it every charged hadron is its hadronic tower.
+        track_pt_min: softer charged particles leave neither track nor deposit, GeV.
+        tracking_efficiency: factor on the efficiency of tracks.
+        ecal_min: electromagnetic towers below are noise, GeV.
+        hcal_min: hadronic towers below are noise, GeV.
+        significance: standard deviations of a tower's energy from which its excess over the tracks counts.
+        hcal_scale: response of the hadronic calorimeter.
 
     Raises:
         ConfigError: no mass, one that is not positive, or a window that does not rise.

@@ -67,13 +67,19 @@ class FeatureFit(Unfolder):
 
     Args:
         observables: that are unfolded, jointly; empty: all of the study.
-        epochs, batch_size, learning_rate, width, depth, activation, precision: of both networks.
+        epochs: of the training of each network.
+        batch_size: events in each step.
+        learning_rate: of the optimiser.
+        width: of each hidden layer of both networks; the number of features.
+        depth: number of hidden layers.
+        activation: between them.
         passes: fits, each with the covariance at the solution of the one before.
         penalty: factor on the lambda that was found, for one more fit; below one less bias to the simulation, for more
             variance.
         fakes: "absolute", their simulated number at each r; or "share", weighted by the classifier's (data -
             background) / (matched + fakes), which is right where their rate goes with that of the signal. In replicas
             that ratio is the nominal's but for its normalisation. Background is always absolute.
+        precision: of the trainings; bf16 is faster where the processor computes in it and the networks are wide.
     """
 
     joint = True

@@ -80,18 +80,28 @@ class Generative(Unfolder):
     Args:
         model: kind and options of the generative model.
         iterations: at most, the first training being one of them: 1 leaves the simulation's prior in the result, each
-            other removes it once more. stop: "fixed" makes them all; "change" ends after the first, from the second on,
-            that moves coarse truth bins (`stopping.Watch`) by less than `tolerance` of the data's statistical error in
-            the root mean square, for the nominal; replicas make as many. Training on moves them by itself, by 0.35 for
-            20,000 events of Z+jets: a tolerance below that would make all iterations. "closure" makes as many as
-            balance bias and variance in an unfolding of pseudo-data of known truth (`closure_rule`), which a systematic
-            of kind closure provides; it costs as much as a stack of eleven replicas.
-        draws: K of the nominal; replica_draws: that of replicas, at most as many; ratio_draws: that of the classifier
-            of a step.
-        epochs, batch_size, learning_rate: of the first training of the generative model; later_epochs, later_rate: of
-            those after a step.
-        ratio_epochs: of the classifier of a step; side_epochs: of those for f and eps.
-        classifier_batch, classifier_rate, width, depth: of all classifiers.
+            other removes it once more.
+        stop: "fixed" makes them all; "change" ends after the first, from the second on, that moves coarse truth bins
+            (`stop.rules.Watch`) by less than `tolerance`, for the nominal; replicas make as many. "closure" makes as
+            many as balance bias and variance in an unfolding of pseudo-data of known truth (`stop.balance`), which a
+            systematic of kind closure provides; it costs as much as a stack of eleven replicas.
+        tolerance: of stop "change", in units of the data's statistical error, root mean square over coarse bins.
+            Training on moves them by itself, by 0.35 for 20,000 events of Z+jets: a tolerance below that would make
+            all iterations.
+        draws: K, truth events that are drawn for each data event, of the nominal.
+        replica_draws: K of replicas, at most as many.
+        ratio_draws: K of the classifier of a step.
+        epochs: of the first training of the generative model.
+        later_epochs: of its trainings after a step.
+        batch_size: events in each step of its trainings.
+        learning_rate: of its first training.
+        later_rate: learning rate of its trainings after a step.
+        ratio_epochs: of the classifier of a step of prior removal.
+        side_epochs: of the classifiers for f and eps.
+        classifier_batch: events in each training step of all classifiers.
+        classifier_rate: learning rate of all classifiers.
+        width: of each hidden layer of all classifiers.
+        depth: number of hidden layers of all classifiers.
         condition: {median: an observable, by: a truth column of the simulation} for a simulation of several values of a
             parameter: the model is also given the median of the sample, see `conditions.Medians`. One iteration is then
             enough where the parameter is what data and simulation differ in.

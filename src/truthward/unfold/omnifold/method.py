@@ -59,24 +59,33 @@ class Omnifold(Unfolder):
             re-weighted as an observable is, but neither watched nor shown.
         inputs: what the classifiers see: the observables, or the jet's `constituents`, the hardest ones of each level.
         network: "dense" for observables; "deep_sets" or "attention" for constituents.
-        iterations: of both steps, at most. stop: "fixed" makes them all; "change" ends after the first, from the second
-            on, that moves coarse truth bins (`stopping.Watch`) by less than `tolerance` of the data's
-            statistical error in the root mean square, for the nominal; replicas make as many. "closure" makes as many
-            as balance bias and variance in an unfolding of pseudo-data of known truth (`closure_rule`), which a
+        constituents: of each jet that the classifiers see, at most: the hardest; the last one stands for all others.
+        iterations: of both steps, at most.
+        stop: "fixed" makes them all; "change" ends after the first, from the second on, that moves coarse truth bins
+            (`stop.rules.Watch`) by less than `tolerance`, for the nominal; replicas make as many. "closure" makes as
+            many as balance bias and variance in an unfolding of pseudo-data of known truth (`stop.balance`), which a
             systematic of kind closure provides; it costs one more unfolding, of all iterations.
-        epochs: of each step; later_epochs: in the later iterations of a warm start.
+        tolerance: of stop "change", in units of the data's statistical error, root mean square over coarse bins.
+        epochs: of each step.
+        later_epochs: of each step in the later iterations of a warm start.
         start: "warm" goes on from the networks of the iteration before, "cold" from the initial weights.
-        batch_size: at most; an epoch has 32 batches at least. learning_rate, width, depth, activation, precision: of
-            both networks.
+        batch_size: events in each training step, at most; an epoch has 32 batches at least.
+        learning_rate: of the optimiser, in the first iteration.
+        width: of each hidden layer of both networks.
+        depth: number of their hidden layers.
+        activation: between their layers.
+        precision: of the trainings; bf16 is faster where the processor computes in it and the networks are wide.
         annealing: factor on the learning rate from one iteration to the next.
         fakes: "absolute", their simulated number at each r; or "share", their simulated share of the signal at each r,
             which is right where their rate goes with that of the signal.
         background: "expected", part of what the data are compared with; "subtract", taken from the data with negative
             weights; "positive", taken from the data by weights between 0 and 1 (`ratio.positive`). All keep the yield.
             Where there may be more background than data the ratio of "subtract" has no bound: take "positive".
-        calibrate: "isotonic" corrects the logits by a monotone map, learned on held-out events (`ratio.reliability`).
+        calibrate: "none", or "isotonic", which corrects the logits by a monotone map, learned on held-out events
+            (`ratio.reliability`).
         folds: 0, or the number of chains of a cross-fit: an event gets its weight from a chain that never saw it in
             any iteration. Costs as many unfoldings.
+        replicas: "response" makes bootstraps as the response of the nominal's networks, "training" trains each anew.
         patience: epochs without improvement on the held-out events after which a step ends; the best epoch is used.
             0 trains on all events, for all epochs, so that no statistics are lost.
         stack: replicas that are computed together; changes speed and memory, not the result.
