@@ -86,9 +86,15 @@ def test(
     chosen = random.permutation(first)[:tested]
     reference = random.permutation(len(truth))[:tested]
     found = two_sample_test(
-        truth[reference], np.ones(len(reference)), unfolded[chosen], weight[chosen], seeds=1, epochs=epochs,
-        seed=seed, label="unfolded and truth",
-    )  # fmt: skip
+        truth[reference],
+        np.ones(len(reference)),
+        unfolded[chosen],
+        weight[chosen],
+        seeds=1,
+        epochs=epochs,
+        seed=seed,
+        label="unfolded and truth",
+    )
     return {"auc": found["auc"]["mean"], "jsd": found["jsd"]["mean"]}
 
 

@@ -91,8 +91,12 @@ def reading(sample: str, weight: str) -> dict[str, Any]:
     with uproot.open(samples.files(sample)[0]) as file:
         present = [name for name in file["events"].keys() if "constituents" not in name]  # noqa: SIM118 (of a tree)
     branches = {name: name for name in present if name != "weight"} | {"weight": weight}
-    return {"kind": "flat_tree", "files": [str(p) for p in samples.files(sample)], "tree": "events",
-            "branches": branches}  # fmt: skip
+    return {
+        "kind": "flat_tree",
+        "files": [str(p) for p in samples.files(sample)],
+        "tree": "events",
+        "branches": branches,
+    }
 
 
 def yield_of(sample: str) -> float:
@@ -132,8 +136,18 @@ def run(content: dict[str, Any], method: str) -> Path:
     write_text(path, yaml.safe_dump(content, sort_keys=False))
     target = result_of(config, method)
     cores = os.environ.get("PROCESSES", str(os.cpu_count()))
-    call = [sys.executable, "-m", "snakemake", str(target.relative_to(ROOT)), "--cores", cores, "--quiet", "all",
-            "--configfile", str(path)]  # fmt: skip
+    call = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        str(target.relative_to(ROOT)),
+        "--cores",
+        cores,
+        "--quiet",
+        "all",
+        "--configfile",
+        str(path),
+    ]
     subprocess.run(call, cwd=ROOT, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     return target
 
@@ -172,8 +186,10 @@ def measure(content: dict[str, Any], method: str) -> dict[str, Any]:
 
         variances = histogram.breakdown()
         boots = unfolded.families["data_bootstrap"]
-        own = [content_of(weight * poisson_weights(ids, seed=config.seed, family=boots.name, index=i))
-               for i in range(boots.count)]  # fmt: skip
+        own = [
+            content_of(weight * poisson_weights(ids, seed=config.seed, family=boots.name, index=i))
+            for i in range(boots.count)
+        ]
         differs = (histogram.replicas[boots.name] - np.array(own)).var(axis=0, ddof=1)
         found[name] = {
             "truth": content_of(weight).tolist(),

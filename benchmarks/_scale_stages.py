@@ -20,9 +20,15 @@ from truthward.study.plugins import build
 OBSERVABLES = [Observable(name=f"x{d}", range=(-5.0, 5.0), bins=50) for d in range(3)]
 GAUSSIANS: dict[str, dict[str, Any]] = {
     "simulation": {"kind": "gaussian", "dimensions": 3, "resolution": 0.5, "background": 0.05},
-    "pseudodata": {"kind": "gaussian", "dimensions": 3, "resolution": 0.5, "background": 0.05, "mean": 0.2,
-                   "width": 1.1},
-}  # fmt: skip
+    "pseudodata": {
+        "kind": "gaussian",
+        "dimensions": 3,
+        "resolution": 0.5,
+        "background": 0.05,
+        "mean": 0.2,
+        "width": 1.1,
+    },
+}
 FAMILIES = {"data_bootstrap": 2, "mc_bootstrap": 2}
 EPOCHS = {"iterations": 2, "epochs": 1, "later_epochs": 1}
 CHUNK = 500_000
@@ -38,8 +44,16 @@ def simulate(folder: Path, events: int, chunk: int, sample: str) -> None:
     """One chunk of a sample; not a stage that is measured."""
     from truthward.simulate.stage import simulate as run
 
-    run(build("physics.generators", GAUSSIANS[sample]), path=folder / sample / f"{chunk:04d}.root", events=events,
-        seed=1, sample=sample, chunk=chunk, chunks=chunks_of(events), record=_record("simulate"))  # fmt: skip
+    run(
+        build("physics.generators", GAUSSIANS[sample]),
+        path=folder / sample / f"{chunk:04d}.root",
+        events=events,
+        seed=1,
+        sample=sample,
+        chunk=chunk,
+        chunks=chunks_of(events),
+        record=_record("simulate"),
+    )
 
 
 def ingest(folder: Path, sample: str) -> int:

@@ -14,8 +14,14 @@ from truthward.unfold.inputs.arrays import NOMINAL, Inputs
 from truthward.validate import metrics
 
 ZJETS = common.HERE.parents[1] / "shared" / "data" / "zjets"
-RANGES = {"m": (0, 75, 50), "M": (0, 80, 80), "w": (0, 0.6, 50), "ln_rho": (-14, 0, 50), "tau21": (0, 1.2, 50),
-          "zg": (0, 0.5, 50)}  # fmt: skip
+RANGES = {
+    "m": (0, 75, 50),
+    "M": (0, 80, 80),
+    "w": (0, 0.6, 50),
+    "ln_rho": (-14, 0, 50),
+    "tau21": (0, 1.2, 50),
+    "zg": (0, 0.5, 50),
+}
 
 
 @dataclass
@@ -39,8 +45,10 @@ class Case:
     def floor(self, weights: np.ndarray) -> float:
         """What `quality` is for samples of the truth itself, of the sizes that are compared here."""
         sizes = (metrics.effective_sample_size(weights), len(next(iter(self.truth.values()))))
-        floors = [metrics.floor(self.truth[o.name], None, np.asarray(o.edges), sizes=sizes, seed=1, repeats=50)
-                  for o in self.inputs.observables]  # fmt: skip
+        floors = [
+            metrics.floor(self.truth[o.name], None, np.asarray(o.edges), sizes=sizes, seed=1, repeats=50)
+            for o in self.inputs.observables
+        ]
         return float(np.mean([f.mean for f in floors]))
 
     @property

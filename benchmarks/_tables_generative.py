@@ -51,11 +51,15 @@ def landscape(figures: dict[str, Any]) -> tuple[str, Rows]:
             "method": method,
             **cells,
             "close": f"{len(f['closing'])} of {len(names)}" if "closing" in f else "",
-            **{k.upper(): f"{f[k]['mean']:.{d}f}" + (f" ± {f[k]['sd']:.{d}f}" if f.get("seeds") != 1 else "")
-               if k in f else "" for k, d in (("auc", 4), ("jsd", 5))},
+            **{
+                k.upper(): f"{f[k]['mean']:.{d}f}" + (f" ± {f[k]['sd']:.{d}f}" if f.get("seeds") != 1 else "")
+                if k in f
+                else ""
+                for k, d in (("auc", 4), ("jsd", 5))
+            },
             "training (CPU)": f"{f['train_cpu']:.0f} s" if "train_cpu" in f else "",
             "events drawn / s": f"{rate:,.0f}" if rate else "",
-        }  # fmt: skip
+        }
 
     for method, results in figures["methods"].items():
         for what, f in results.items():
@@ -121,15 +125,24 @@ def prior_removal(figures: dict[str, Any]) -> tuple[str, Rows]:
         rows.append({"problem": problem, "method": "simulation", **first, **empty, "triangular": both})
         if problem == "gaussian":
             ideal = {str(n): f"{figures['exact'][n]['bias']:.2f}" for n in numbers}
-            rows.append({"problem": problem, "method": "Bayes' theorem", **first, **ideal, "by the rule": "",
-                         "triangular": ""})  # fmt: skip
+            rows.append(
+                {"problem": problem, "method": "Bayes' theorem", **first, **ideal, "by the rule": "", "triangular": ""}
+            )
         for method, f in found["methods"].items():
             lines = zip(numbers, f["iterations"], strict=True)
             cells = {str(n): f"{line['bias']:.2f} ± {line['spread']:.2f}" for n, line in lines}
             chosen, ruled = "/".join(map(str, f["chosen"])), f["ruled"]
             end = f"{ruled['bias']:.2f} ± {ruled['spread']:.2f} ({chosen})"
-            rows.append({"problem": problem, "method": method, **first, **cells, "by the rule": end,
-                         "triangular": triangular(ruled)})  # fmt: skip
+            rows.append(
+                {
+                    "problem": problem,
+                    "method": method,
+                    **first,
+                    **cells,
+                    "by the rule": end,
+                    "triangular": triangular(ruled),
+                }
+            )
     text = (
         f"Bias ± spread over {figures['toys']} toys in ten bins of each observable, in units of the square root of the "
         "true events, before unfolding, after each iteration and where the rule ends them (after how many), with the "

@@ -122,8 +122,15 @@ def experiment(block: str, seed: int, method: str) -> dict[str, Any]:
     nature = common.Gaussian(mean=mean, width=width, resolution=RESOLUTION)
     truth = nature.fiducial_yield(EVENTS) * nature.truth_probability(np.array([-np.inf, *EDGES[1:-1], np.inf]))
     observable = common.Observable(name="x0", range=(EDGES[0], EDGES[-1]), bins=len(EDGES) - 1)
-    inputs = common.toy(simulation, nature, simulated=SIMULATED, events=EVENTS, rng=np.random.default_rng(seed),
-                        observables=[observable], seed=seed)  # fmt: skip
+    inputs = common.toy(
+        simulation,
+        nature,
+        simulated=SIMULATED,
+        events=EVENTS,
+        rng=np.random.default_rng(seed),
+        observables=[observable],
+        seed=seed,
+    )
     started = time.process_time()
     histograms = common.Histograms(build("unfold", METHODS[method]), inputs, FAMILIES[method], seed=seed)
     nominal, sigma = histograms.measure("x0", content)

@@ -112,9 +112,15 @@ def pulls(model: dict[str, Any], uncertainty: Uncertainty, sets: int, seed: int)
     events = torch.stack([target.sample(EVENTS, generator) for _ in range(sets)])
     epochs = math.ceil(STEPS[model["kind"]] / math.ceil(EVENTS / BATCH))
     stack = train(
-        events, torch.from_numpy(bootstraps(sets, EVENTS, uncertainty.members, seed)), model, uncertainty,
-        Settings(epochs=epochs, batch_size=BATCH, learning_rate=1e-2), seed=seed, state=None, key="",
-    )  # fmt: skip
+        events,
+        torch.from_numpy(bootstraps(sets, EVENTS, uncertainty.members, seed)),
+        model,
+        uncertainty,
+        Settings(epochs=epochs, batch_size=BATCH, learning_rate=1e-2),
+        seed=seed,
+        state=None,
+        key="",
+    )
     with torch.no_grad():
         found = bins.fractions(stack.call("sample", torch.empty(POINTS, 0), noise()))
     members, p = uncertainty.members, 1.0 / bins.number**2

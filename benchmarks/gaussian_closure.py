@@ -33,8 +33,11 @@ from truthward.unfold.stage import unfold_all
 
 SEEDS = 3 if common.QUICK else 20
 EVENTS, SIMULATED = (10_000, 20_000) if common.QUICK else (100_000, 200_000)
-FAMILIES = {"data_bootstrap": 4, "mc_bootstrap": 4, "initialisation": 2} if common.QUICK else {
-    "data_bootstrap": 20, "mc_bootstrap": 20, "initialisation": 5}  # fmt: skip
+FAMILIES = (
+    {"data_bootstrap": 4, "mc_bootstrap": 4, "initialisation": 2}
+    if common.QUICK
+    else {"data_bootstrap": 20, "mc_bootstrap": 20, "initialisation": 5}
+)
 MEAN, WIDTH, RESOLUTION = 0.15, 1.08, 0.4
 FIRST_SEED = 800_000
 NAMES = ("yield", "mean", "width")
@@ -42,8 +45,19 @@ NAMES = ("yield", "mean", "width")
 
 def method() -> Omnifold:
     """Batches are large, for so are the samples: what counts is the number of steps."""
-    return Omnifold(fakes="share", iterations=8, epochs=4, later_epochs=2, batch_size=512 if common.QUICK else 2048,
-                    learning_rate=0.01, annealing=0.8, width=24, depth=2, activation="silu", stack=20)  # fmt: skip
+    return Omnifold(
+        fakes="share",
+        iterations=8,
+        epochs=4,
+        later_epochs=2,
+        batch_size=512 if common.QUICK else 2048,
+        learning_rate=0.01,
+        annealing=0.8,
+        width=24,
+        depth=2,
+        activation="silu",
+        stack=20,
+    )
 
 
 def moments(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -63,8 +77,15 @@ def main(seeds: int = SEEDS, first_seed: int = FIRST_SEED) -> dict:
     print(f"misses {nature.miss_fraction:.3f}, fakes {nature.fake_fraction:.3f}; pulls of {', '.join(NAMES)}")
     for number in range(seeds):
         seed, started = first_seed + number, time.perf_counter()
-        inputs = common.toy(simulation, nature, simulated=SIMULATED, events=EVENTS, rng=np.random.default_rng(seed),
-                            observables=[observable], seed=seed)  # fmt: skip
+        inputs = common.toy(
+            simulation,
+            nature,
+            simulated=SIMULATED,
+            events=EVENTS,
+            rng=np.random.default_rng(seed),
+            observables=[observable],
+            seed=seed,
+        )
         nominal, sigma = common.Histograms(method(), inputs, FAMILIES, seed=seed).measure("x0", moments)
         fiducial = inputs.fiducial
         prior = moments(inputs.truth[fiducial, 0].astype(float), inputs.weight[fiducial])
@@ -89,8 +110,11 @@ def main(seeds: int = SEEDS, first_seed: int = FIRST_SEED) -> dict:
 
 BESIDE_SEEDS, SPREAD_SEEDS, TREATED_SEEDS = (2, 1, 1) if common.QUICK else (20, 3, 6)
 """Seeds of the nominal results, of those with replicas, and of all treatments of the background."""
-BESIDE_FAMILIES = {"data_bootstrap": 4, "mc_bootstrap": 4} if common.QUICK else {
-    "data_bootstrap": 40, "mc_bootstrap": 40, "initialisation": 5}  # fmt: skip
+BESIDE_FAMILIES = (
+    {"data_bootstrap": 4, "mc_bootstrap": 4}
+    if common.QUICK
+    else {"data_bootstrap": 40, "mc_bootstrap": 40, "initialisation": 5}
+)
 BESIDE_EVENTS, BESIDE_SIMULATED = (4_000, 8_000) if common.QUICK else (10_000, 20_000)
 PIECES = common.HERE / ".cache" / "gaussian_closure"
 BACKGROUND = 0.15
@@ -102,13 +126,22 @@ def methods(background: str) -> dict[str, Unfolder]:
     """Small networks, for one observable; both remove the prior until little is left of it."""
     small = {"fakes": "share", "background": background, "width": 24}
     return {
-        "omnifold": Omnifold(iterations=5, epochs=6, later_epochs=3, batch_size=512, learning_rate=0.01,
-                             activation="silu", **small),
-        "generative": Generative(
-            model={"kind": "flow_matching", "width": 32, "depth": 2, "activation": "silu"}, iterations=4, stop="fixed",
-            epochs=12, later_epochs=4, ratio_epochs=4, side_epochs=8, learning_rate=0.01, later_rate=0.002, **small,
+        "omnifold": Omnifold(
+            iterations=5, epochs=6, later_epochs=3, batch_size=512, learning_rate=0.01, activation="silu", **small
         ),
-    }  # fmt: skip
+        "generative": Generative(
+            model={"kind": "flow_matching", "width": 32, "depth": 2, "activation": "silu"},
+            iterations=4,
+            stop="fixed",
+            epochs=12,
+            later_epochs=4,
+            ratio_epochs=4,
+            side_epochs=8,
+            learning_rate=0.01,
+            later_rate=0.002,
+            **small,
+        ),
+    }
 
 
 def with_background(seed: int) -> tuple[Inputs, np.ndarray]:
@@ -120,8 +153,15 @@ def with_background(seed: int) -> tuple[Inputs, np.ndarray]:
     simulation = common.Gaussian(mean=0.0, width=1.0, expected=0.9 * BESIDE_EVENTS, **options)
     nature = common.Gaussian(mean=MEAN, width=WIDTH, **options)
     observable = common.Observable(name="x0", range=(-5.0, 5.0), bins=50)
-    inputs = common.toy(simulation, nature, simulated=BESIDE_SIMULATED, events=BESIDE_EVENTS, seed=seed,
-                        rng=np.random.default_rng(seed), observables=[observable])  # fmt: skip
+    inputs = common.toy(
+        simulation,
+        nature,
+        simulated=BESIDE_SIMULATED,
+        events=BESIDE_EVENTS,
+        seed=seed,
+        rng=np.random.default_rng(seed),
+        observables=[observable],
+    )
     inputs.weight = np.where(inputs.signal, inputs.weight, inputs.weight / 0.9)
     return inputs, np.array([nature.fiducial_yield(BESIDE_EVENTS), MEAN, WIDTH])
 

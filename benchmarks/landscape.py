@@ -191,9 +191,17 @@ def main() -> dict[str, Any]:
     print(f"truth against truth: AUC {floor['auc']['mean']:.4f}, JSD {floor['jsd']['mean']:.5f}")
     print(f"limits {found['limits']}; closing: {found['closing']}")
     return {
-        "methods": methods, "before": start, "truth": floor, "verdict": found, "remedies": remedies, "closure": closing,
-        "tested": TESTED, "options": METHODS, "remedy_options": REMEDIES, "remedy_share": TUNING_SHARE,
-    }  # fmt: skip
+        "methods": methods,
+        "before": start,
+        "truth": floor,
+        "verdict": found,
+        "remedies": remedies,
+        "closure": closing,
+        "tested": TESTED,
+        "options": METHODS,
+        "remedy_options": REMEDIES,
+        "remedy_share": TUNING_SHARE,
+    }
 
 
 if __name__ == "__main__":

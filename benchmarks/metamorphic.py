@@ -73,8 +73,13 @@ def column(kind: str, blind: float, noise: float, cells: Cells) -> dict[str, Any
     """One subject of the table."""
     tolerance = max(LIMIT * noise, FLOOR[kind])
     bad = [n for n, v in cells.items() if isinstance(v, str) or not v <= tolerance]
-    return {"noise": round(noise, 4), "tolerance": round(tolerance, 4), "blind": round(blind, 4), "values": cells,
-            "beyond": bad}  # fmt: skip
+    return {
+        "noise": round(noise, 4),
+        "tolerance": round(tolerance, 4),
+        "blind": round(blind, 4),
+        "values": cells,
+        "beyond": bad,
+    }
 
 
 def unfolding(kind: str, options: dict[str, Any], names: list[str]) -> dict[str, Any]:
@@ -150,9 +155,12 @@ def main() -> dict[str, Any]:
         started = time.process_time()
         found = figures[name] = measure(names)
         values = [v for v in found["values"].values() if not isinstance(v, str)]
-        print(f"{name}: noise {found['noise']}, allowed {found['tolerance']}, blind {found['blind']}; largest "
-              f"{max(values, default=float('nan'))}; beyond: {', '.join(found['beyond']) or 'none'}; "
-              f"{time.process_time() - started:.0f} s", flush=True)  # fmt: skip
+        print(
+            f"{name}: noise {found['noise']}, allowed {found['tolerance']}, blind {found['blind']}; largest "
+            f"{max(values, default=float('nan'))}; beyond: {', '.join(found['beyond']) or 'none'}; "
+            f"{time.process_time() - started:.0f} s",
+            flush=True,
+        )
     return {"subjects": figures, "limit": LIMIT, "floor": FLOOR}
 
 
@@ -160,8 +168,9 @@ if __name__ == "__main__":
     path, found = HERE / "results" / "metamorphic.json", main()
     content = json.loads(path.read_text()) if path.is_file() else {"name": "metamorphic", "figures": {}}
     if BEFORE:
-        commit = subprocess.run(["git", "-C", sys.argv[2], "rev-parse", "HEAD"], capture_output=True, text=True,
-                                check=True).stdout.strip()  # fmt: skip
+        commit = subprocess.run(
+            ["git", "-C", sys.argv[2], "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        ).stdout.strip()
         content["figures"]["before"] = found | {"commit": commit}
         path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
     else:

@@ -140,8 +140,9 @@ def show(title: str, rows: dict[str, dict[str, Any]]) -> None:
         kinds = {"statistical": f["statistical"]}
         kinds |= {f"+ {family.removeprefix('systematic:')}": g for family, g in f["with"].items()}
         kinds |= {"all": f["all"]} if f["all"] else {}
-        cells = "  ".join(f"{kind} {g['rms']:.2f} ({g['within']:.0%}, {g['stated_over_true']:.2f})" for kind, g in
-                          kinds.items())  # fmt: skip
+        cells = "  ".join(
+            f"{kind} {g['rms']:.2f} ({g['within']:.0%}, {g['stated_over_true']:.2f})" for kind, g in kinds.items()
+        )
         print(f"{name:44}{cells}  worst {f['statistical']['worst']}", flush=True)
 
 
@@ -153,8 +154,13 @@ def verdict(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
         if own:
             rms, ratio = ([f[key] for f in own] for key in ("rms", "stated_over_true"))
             met = 0.7 <= np.mean(rms) <= 1.3 and max(rms) <= 1.7 and max(ratio) <= 2.0
-            found[method] = {"pairs": len(own), "mean": float(np.mean(rms)), "largest": max(rms),
-                             "largest_ratio": max(ratio), "met": bool(met)}  # fmt: skip
+            found[method] = {
+                "pairs": len(own),
+                "mean": float(np.mean(rms)),
+                "largest": max(rms),
+                "largest_ratio": max(ratio),
+                "met": bool(met),
+            }
     return found
 
 
@@ -162,8 +168,10 @@ def main() -> dict[str, Any]:
     """All pairs and methods that were asked for."""
     stored = bool(os.environ.get("STORED"))
     methods = os.environ.get("METHODS", ",".join(METHODS)).split(",")
-    groups = {group: {(*p, a): "" for p, a in pairs.items()}
-              for group, pairs in (("development", DEVELOPMENT), ("quoted", QUOTED))}  # fmt: skip
+    groups = {
+        group: {(*p, a): "" for p, a in pairs.items()}
+        for group, pairs in (("development", DEVELOPMENT), ("quoted", QUOTED))
+    }
     groups["remedies"] = {(*UNCOVERED, remedy): f", {remedy}" for remedy in study.REMEDIES}
     chosen = os.environ.get("PAIRS", "quoted,remedies").split(",")
     earlier = read_json(common.HERE / "results" / "model_uncertainty.json")["figures"] if os.environ.get("KEEP") else {}

@@ -39,8 +39,21 @@ for library in ("awkward", "fastjet", "pandas", "scipy.stats", "torch", "uproot"
     importlib.import_module(library)
 
 ROOT = HERE.parent
-PARTS = ("src", "tests", "workflow", "rules", "envs", "profiles", "benchmarks", "Snakefile", "config.yaml",
-         "pyproject.toml", "Makefile", "README.md", "docs")  # fmt: skip
+PARTS = (
+    "src",
+    "tests",
+    "workflow",
+    "rules",
+    "envs",
+    "profiles",
+    "benchmarks",
+    "Snakefile",
+    "config.yaml",
+    "pyproject.toml",
+    "Makefile",
+    "README.md",
+    "docs",
+)
 LIMIT = 600
 """Seconds after which tests are taken to hang, which is noticed too."""
 

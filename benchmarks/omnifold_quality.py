@@ -53,9 +53,13 @@ METHODS: dict[str, dict[str, Any]] = {
 PLAN = {
     "zjets": {"MultiFold": SEEDS, "UniFold": SEEDS, "feature fit": SEEDS, "IBU": SEEDS},
     "hard": {"MultiFold": SEEDS, "UniFold": SEEDS, "feature fit": SEEDS, "IBU": SEEDS},
-    "hard, half": {"MultiFold": SET_SEEDS, "IBU": SET_SEEDS, "OmniFold, deep sets": SET_SEEDS,
-                            "OmniFold, attention": SET_SEEDS},
-}  # fmt: skip
+    "hard, half": {
+        "MultiFold": SET_SEEDS,
+        "IBU": SET_SEEDS,
+        "OmniFold, deep sets": SET_SEEDS,
+        "OmniFold, attention": SET_SEEDS,
+    },
+}
 
 
 def run(case: str, method: str, seed: int) -> dict[str, Any]:
@@ -109,11 +113,18 @@ def table(case: str, pieces: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
         spread = values["value"].std(axis=0, ddof=1) if len(found) > 1 else np.zeros(len(names))
         methods[method] = {
             "seeds": len(found),
-            **{k: dict(zip(names, v.round(3).tolist(), strict=True)) for k, v in
-               (("mean", mean), ("spread", spread), ("excess", excess), ("floor", values["floor"][own].mean(axis=0)))},
+            **{
+                k: dict(zip(names, v.round(3).tolist(), strict=True))
+                for k, v in (
+                    ("mean", mean),
+                    ("spread", spread),
+                    ("excess", excess),
+                    ("floor", values["floor"][own].mean(axis=0)),
+                )
+            },
             "seconds": round(float(np.mean([f["seconds"] for f in found])), 1),
             "iterations": [f["iterations"] for f in found],
-        }  # fmt: skip
+        }
         cells = "".join(f"{m:9.2f} ±{s:5.2f} ({e:+5.2f})" for m, s, e in zip(mean, spread, excess, strict=True))
         print(f"{method:22}{cells}  {methods[method]['seconds']:.0f} s")
     for what in ("data", "simulation", "floor"):

@@ -40,11 +40,21 @@ from truthward.unfold.stage import unfold_all
 EVENTS = 15_000 if common.QUICK else 200_000
 SIZES = (10_000, 30_000) if common.QUICK else (100_000, 300_000, 1_000_000)
 SEEDS = 1 if common.QUICK else 2
-FAMILIES = {"data_bootstrap": 4, "mc_bootstrap": 4, "initialisation": 1} if common.QUICK else {
-    "data_bootstrap": 24, "mc_bootstrap": 23, "initialisation": 3}  # fmt: skip
+FAMILIES = (
+    {"data_bootstrap": 4, "mc_bootstrap": 4, "initialisation": 1}
+    if common.QUICK
+    else {"data_bootstrap": 24, "mc_bootstrap": 23, "initialisation": 3}
+)
 ITERATIONS, EPOCHS = (2, 2) if common.QUICK else (5, 4)
-WORK: dict[str, Any] = {"iterations": ITERATIONS, "epochs": EPOCHS, "batch_size": 1024, "learning_rate": 1e-3,
-                        "width": 100, "depth": 3, "activation": "gelu"}  # fmt: skip
+WORK: dict[str, Any] = {
+    "iterations": ITERATIONS,
+    "epochs": EPOCHS,
+    "batch_size": 1024,
+    "learning_rate": 1e-3,
+    "width": 100,
+    "depth": 3,
+    "activation": "gelu",
+}
 """Work that is the same for both."""
 SAME: dict[str, Any] = WORK | {"later_epochs": WORK["epochs"], "annealing": 1.0}
 RECOMMENDED: dict[str, Any] = {}
@@ -84,8 +94,12 @@ def same_work(case: Case, python: Path | None) -> dict[str, Any]:
 def time_to_quality(case: Case, target: float | None) -> dict[str, Any]:
     """Time of the fewest iterations of the recommended recipe that reach `target`, and of all of them."""
     whole = timed(case, RECOMMENDED, 0)
-    figures = {"cpu": whole.cpu, "wall": whole.wall, "quality": case.quality(whole.weights),
-               "floor": case.floor(whole.weights)}  # fmt: skip
+    figures = {
+        "cpu": whole.cpu,
+        "wall": whole.wall,
+        "quality": case.quality(whole.weights),
+        "floor": case.floor(whole.weights),
+    }
     if target is None:
         return rounded(figures)
     for iterations in range(1, Omnifold(**RECOMMENDED).rules.stop.iterations + 1):
@@ -156,10 +170,16 @@ def training() -> list[dict[str, Any]]:
                 alone = bare(sizes, batch, steps, dtype, clock)
                 pairs.append((alone, step_of_training(sizes, activation, batch, steps, precision, clock)))
             products_alone, all_of_it = (median(column) for column in zip(*pairs, strict=True))
-            rows.append({"shape": shape, "threads": threads, "precision": precision,
-                         "share": round(products_alone / all_of_it, 3),
-                         "bare_gflops": round(products * batch / products_alone / 1e9, 1),
-                         "training_gflops": round(products * batch / all_of_it / 1e9, 1)})  # fmt: skip
+            rows.append(
+                {
+                    "shape": shape,
+                    "threads": threads,
+                    "precision": precision,
+                    "share": round(products_alone / all_of_it, 3),
+                    "bare_gflops": round(products * batch / products_alone / 1e9, 1),
+                    "training_gflops": round(products * batch / all_of_it / 1e9, 1),
+                }
+            )
     torch.set_num_threads(1)
     return rows
 
@@ -171,8 +191,14 @@ def scaled(events: int) -> dict[str, float]:
     table = sum(a.nbytes for a in [*arrays, *case.inputs.carried.values(), *case.truth.values()])
     before = peak_mb()
     found = timed(case, RECOMMENDED, 0)
-    return {"events": events, "cpu": found.cpu, "wall": found.wall, "peak_mb": peak_mb(), "before_mb": before,
-            "table_mb": table / 2**20}  # fmt: skip
+    return {
+        "events": events,
+        "cpu": found.cpu,
+        "wall": found.wall,
+        "peak_mb": peak_mb(),
+        "before_mb": before,
+        "table_mb": table / 2**20,
+    }
 
 
 def peak_mb() -> float:
@@ -185,8 +211,9 @@ def scaling() -> list[dict[str, Any]]:
     """`scaled` for all sizes, each in a process of its own."""
     rows = []
     for events in SIZES:
-        done = subprocess.run([sys.executable, __file__, "--scale", str(events)], capture_output=True, text=True,
-                              check=True)  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, __file__, "--scale", str(events)], capture_output=True, text=True, check=True
+        )
         rows.append(rounded(json.loads(done.stdout.splitlines()[-1])))
     return rows
 

@@ -68,11 +68,19 @@ def gaussian(toy: int) -> Toy:
     nature = common.Gaussian(**DETECTOR, **FAR)
     simulation = common.Gaussian(**DETECTOR, expected=data)
     observables = [common.Observable(name=f"x{d}", range=(-4.0, 4.0), bins=80) for d in range(2)]
-    inputs = common.toy(simulation, nature, simulated=simulated, events=data, rng=np.random.default_rng(toy),
-                        observables=observables, seed=toy)  # fmt: skip
+    inputs = common.toy(
+        simulation,
+        nature,
+        simulated=simulated,
+        events=data,
+        rng=np.random.default_rng(toy),
+        observables=observables,
+        seed=toy,
+    )
     total, bins = nature.fiducial_yield(data), bins_of(inputs)
-    truth = {o.name: total * nature.truth_probability(np.asarray(o.edges), dimension=d)
-             for d, o in enumerate(observables)}  # fmt: skip
+    truth = {
+        o.name: total * nature.truth_probability(np.asarray(o.edges), dimension=d) for d, o in enumerate(observables)
+    }
     parts = np.zeros((2, COARSE))
     for d, inner in enumerate(bins.inner):
         parts[d, : len(inner) + 1] = total * nature.truth_probability(np.array([-np.inf, *inner, np.inf]), dimension=d)
@@ -201,8 +209,10 @@ def summary(toys: list[Toy], found: list[dict[str, Any]]) -> dict[str, Any]:
         for what, true, error in (("mean", mean, 1.0), ("width", width, 0.5**0.5)):
             pulls = (seen[what] - true) / (error * width / np.sqrt(events))
             own |= {what: round(float(pulls.mean()), 3), f"{what}_spread": round(float(pulls.std(ddof=1)), 3)}
-        own |= {"triangular": round(float(seen["triangular"].mean()), 3),
-                "triangular_spread": round(float(seen["triangular"].std(ddof=1)), 3)}  # fmt: skip
+        own |= {
+            "triangular": round(float(seen["triangular"].mean()), 3),
+            "triangular_spread": round(float(seen["triangular"].std(ddof=1)), 3),
+        }
         # Counting the true events: (p - q)^2 of variance p / (width N) in each filled bin, against p + q = 2 p.
         own["floor"] = round(float(250.0 * (toys[0].truth[name] > 0).sum() / events), 3)
     return result
@@ -249,9 +259,14 @@ def problem(name: str, make: Callable[[int], Toy], toys: int = TOYS, first: int 
         runs = [run(entry, toy, first + k) for k, toy in enumerate(samples)]
         seconds = round((time.process_time() - started) / toys, 1)
         each = [coarse(samples, list(c)) for c in zip(*(r.contents for r in runs), strict=True)]
-        own = {"iterations": each, "first": summary(samples, [r.first for r in runs]),
-               "ruled": summary(samples, [r.ruled for r in runs]), "chosen": [r.chosen for r in runs],
-               "changes": [np.round(r.changes, 4).tolist() for r in runs], "seconds": seconds}  # fmt: skip
+        own = {
+            "iterations": each,
+            "first": summary(samples, [r.first for r in runs]),
+            "ruled": summary(samples, [r.ruled for r in runs]),
+            "chosen": [r.chosen for r in runs],
+            "changes": [np.round(r.changes, 4).tolist() for r in runs],
+            "seconds": seconds,
+        }
         result["methods"][method] = own
         for number, line in enumerate(each, 1):
             _line(method, number, line)
@@ -262,8 +277,11 @@ def problem(name: str, make: Callable[[int], Toy], toys: int = TOYS, first: int 
 
 def _line(what: str, number: Any, line: dict[str, Any]) -> None:
     each = "  ".join(f"{n} {v['triangular']:.2f}" for n, v in line["observables"].items() if "triangular" in v)
-    print(f"{what:24} {number!s:18} bias {line['bias']:6.2f}  spread {line['spread']:5.2f}  yield {line['yield']:.4f}"
-          + f"  triangular: {each}" * bool(each), flush=True)  # fmt: skip
+    print(
+        f"{what:24} {number!s:18} bias {line['bias']:6.2f}  spread {line['spread']:5.2f}  yield {line['yield']:.4f}"
+        + f"  triangular: {each}" * bool(each),
+        flush=True,
+    )
 
 
 def main() -> dict[str, Any]:
@@ -274,8 +292,15 @@ def main() -> dict[str, Any]:
     ideal = exact()
     print("Bayes' theorem on infinite Gaussian samples: bias", " ".join(f"{i['bias']:.2f}" for i in ideal))
     problems = {"gaussian": problem("gaussian", gaussian), "zjets": problem("zjets", zjets)}
-    settings = {"toys": TOYS, "events": EVENTS, "far": FAR,
-                "detector": DETECTOR, "slices": SLICES, "strength": STRENGTH, "options": METHODS}  # fmt: skip
+    settings = {
+        "toys": TOYS,
+        "events": EVENTS,
+        "far": FAR,
+        "detector": DETECTOR,
+        "slices": SLICES,
+        "strength": STRENGTH,
+        "options": METHODS,
+    }
     return {"problems": problems, "exact": ideal} | settings
 
 

@@ -46,8 +46,15 @@ def gaussian(number: int) -> Inputs:
     nature = common.Gaussian(mean=0.3, width=1.15, **options)
     observables = [common.Observable(name=n, range=(-2.5, 3.1), bins=BINS) for n in simulation.observables]
     seed = FIRST_SEED + number
-    return common.toy(simulation, nature, simulated=EVENTS, events=EVENTS, rng=np.random.default_rng(seed),
-                      observables=observables, seed=seed)  # fmt: skip
+    return common.toy(
+        simulation,
+        nature,
+        simulated=EVENTS,
+        events=EVENTS,
+        rng=np.random.default_rng(seed),
+        observables=observables,
+        seed=seed,
+    )
 
 
 def zjets(number: int, slices: int = SLICES) -> Inputs:
@@ -143,9 +150,13 @@ def cost() -> dict[str, Any]:
     middle = time.process_time()
     unfolder.unfold(inputs, replicas, seed=1, nominal=trained)
     nominal, others = middle - started, time.process_time() - middle
-    return {"events": len(inputs.weight) + len(inputs.data_weight), "replicas": COSTED,
-            "nominal_seconds": round(nominal, 1), "replica_seconds": round(others, 1),
-            "over_nominal": round(others / nominal, 2)}  # fmt: skip
+    return {
+        "events": len(inputs.weight) + len(inputs.data_weight),
+        "replicas": COSTED,
+        "nominal_seconds": round(nominal, 1),
+        "replica_seconds": round(others, 1),
+        "over_nominal": round(others / nominal, 2),
+    }
 
 
 def main() -> dict[str, Any]:
@@ -158,12 +169,17 @@ def main() -> dict[str, Any]:
         found = [both({"gaussian": gaussian, "zjets": zjets}[sample](k), seed=FIRST_SEED + k) for k in range(sets)]
         figures[sample] = {family: figures_of([f[family] for f in found]) for family in FAMILIES}
         for family, f in figures[sample].items():
-            print(f"{sample:9} {family:15} {sets:4}  {f['variance_ratio']:6.3f} [{f['interval'][0]:.3f}, "
-                  f"{f['interval'][1]:.3f}]  {f['paired_correlation']:6.3f}  {f['correlation_distance']:6.3f}, "
-                  f"{f['correlation_distance_of_trainings']:.3f}", flush=True)  # fmt: skip
+            print(
+                f"{sample:9} {family:15} {sets:4}  {f['variance_ratio']:6.3f} [{f['interval'][0]:.3f}, "
+                f"{f['interval'][1]:.3f}]  {f['paired_correlation']:6.3f}  {f['correlation_distance']:6.3f}, "
+                f"{f['correlation_distance_of_trainings']:.3f}",
+                flush=True,
+            )
     spent = cost()
-    print(f"{spent['replicas']} replicas cost {spent['over_nominal']} times one nominal unfolding "
-          f"({spent['replica_seconds']} s over {spent['nominal_seconds']} s, {spent['events']} events)")  # fmt: skip
+    print(
+        f"{spent['replicas']} replicas cost {spent['over_nominal']} times one nominal unfolding "
+        f"({spent['replica_seconds']} s over {spent['nominal_seconds']} s, {spent['events']} events)"
+    )
     return {"spread": figures, "cost": spent, "replicas": REPLICAS, "events": EVENTS, "sets": SETS}
 
 

@@ -85,8 +85,10 @@ def adaptive(model: FlowMatching, noise: Tensor, tolerance: float, batch: int) -
         return model.velocity(x, t.expand(len(x), 1), x[:, :0])
 
     with torch.inference_mode():
-        parts = [odeint(velocity, x, x.new_tensor([0.0, 1.0]), rtol=tolerance, atol=tolerance, method="dopri5")[-1]
-                 for x in noise.split(batch)]  # fmt: skip
+        parts = [
+            odeint(velocity, x, x.new_tensor([0.0, 1.0]), rtol=tolerance, atol=tolerance, method="dopri5")[-1]
+            for x in noise.split(batch)
+        ]
     return torch.cat(parts), calls / len(parts)
 
 
@@ -102,8 +104,9 @@ def aucs(draw: Callable[[Tensor], Tensor]) -> np.ndarray:
     for seed in range(SEEDS):
         truth, ones = target(TESTED, seed=100 + seed), np.ones(TESTED)
         drawn = draw(torch.randn(TESTED, DIMENSIONS, generator=torch.Generator().manual_seed(200 + seed)))
-        tested = two_sample_test(truth.numpy(), ones, drawn.numpy(), ones, seeds=1, epochs=TEST_EPOCHS, seed=seed,
-                                 label="sampling")  # fmt: skip
+        tested = two_sample_test(
+            truth.numpy(), ones, drawn.numpy(), ones, seeds=1, epochs=TEST_EPOCHS, seed=seed, label="sampling"
+        )
         found.append(tested["auc"]["mean"])
     return np.array(found)
 
@@ -153,8 +156,11 @@ def solvers(model: FlowMatching) -> dict[str, Any]:
         # It may have the batch that suits it.
         for batch in (2048, 16384):
             _, evaluations = adaptive(model, noise, value, batch)
-            keep(f"{name}, batches of {batch}", {**row, "tolerance": value, "evaluations": round(evaluations, 1)},
-                 lambda t=value, b=batch: adaptive(model, noise, t, b))  # fmt: skip
+            keep(
+                f"{name}, batches of {batch}",
+                {**row, "tolerance": value, "evaluations": round(evaluations, 1)},
+                lambda t=value, b=batch: adaptive(model, noise, t, b),
+            )
     good = [n for n in STEPS if rows[n]["as_good"]]
     best = min(good, key=lambda n: rows[n]["evaluations"])
     row = judged(lambda z: fixed(model, z, best, rows[best]["steps"], "bf16"))
@@ -195,8 +201,12 @@ def ensemble(members: int = 10) -> list[dict[str, Any]]:
                 for part in noise.split(512):
                     stack.call("sample", part[:, :0], part)
 
-            draws = {"one": lambda m=single, z=noise: m.sample(z[:, :0], z), "built for each": built,
-                     "stacked": stacked, "each": lambda s=stack, z=noise: s.each("sample", z[:, :0], z)}  # fmt: skip
+            draws = {
+                "one": lambda m=single, z=noise: m.sample(z[:, :0], z),
+                "built for each": built,
+                "stacked": stacked,
+                "each": lambda s=stack, z=noise: s.each("sample", z[:, :0], z),
+            }
             found = seconds(draws, repeats=5)
             row[precision] = {name: round(value / found["one"], 2) for name, value in found.items() if name != "one"}
             row[precision]["events_per_second_of_one"] = round(events / found["one"])

@@ -24,17 +24,30 @@ from truthward.validate.stress.stage import run
 
 TOYS = 1 if common.QUICK else 15
 EVENTS = 16_000
-REPLICAS = {"data_bootstrap": 10, "mc_bootstrap": 10} if common.QUICK else {
-    "data_bootstrap": 15, "mc_bootstrap": 15, "initialisation": 2}  # fmt: skip
+REPLICAS = (
+    {"data_bootstrap": 10, "mc_bootstrap": 10}
+    if common.QUICK
+    else {"data_bootstrap": 15, "mc_bootstrap": 15, "initialisation": 2}
+)
 RESOLUTION, SLOPE = 0.4, 0.3
 OPTIONS = Stress(scale=1.03).model_dump(exclude={"replicas", "events"})
 OBSERVABLE = common.Observable(name="x0", range=(6.0, 14.0), bins=40)
 FIRST_SEED = 900_000
 METHODS = {
     "ibu": Ibu(),
-    "omnifold": Omnifold(iterations=5, epochs=10, later_epochs=5, batch_size=512, learning_rate=0.01, annealing=0.8,
-                         width=32, depth=2, activation="silu", stack=50),
-}  # fmt: skip
+    "omnifold": Omnifold(
+        iterations=5,
+        epochs=10,
+        later_epochs=5,
+        batch_size=512,
+        learning_rate=0.01,
+        annealing=0.8,
+        width=32,
+        depth=2,
+        activation="silu",
+        stack=50,
+    ),
+}
 
 
 def draw(nature: common.Gaussian, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -82,8 +95,18 @@ def main(toys: int = TOYS, first_seed: int = FIRST_SEED) -> dict[str, dict[str, 
         simulation, data = draw(nature, rng), draw(real, rng)
         for method, unfolder in METHODS.items():
             started = time.perf_counter()
-            entries = run(unfolder, simulation, data, [OBSERVABLE], replicas=REPLICAS, seeds=1, epochs=5, seed=seed,
-                          expected=expected, **OPTIONS)  # fmt: skip
+            entries = run(
+                unfolder,
+                simulation,
+                data,
+                [OBSERVABLE],
+                replicas=REPLICAS,
+                seeds=1,
+                epochs=5,
+                seed=seed,
+                expected=expected,
+                **OPTIONS,
+            )
             seconds = time.perf_counter() - started
             for entry in entries:
                 found[entry["name"]][method].append(entry["verdict"] | {"seconds": seconds})
@@ -108,14 +131,17 @@ def table(found: dict[str, dict[str, list]]) -> dict[str, dict]:
                 "sigma": round(float(np.median([v["truth"]["sigma"] for v in verdicts])), 2),
                 "inside": round(float(np.mean([v["inside"] for v in verdicts])), 3),
                 "growth": round(float(np.mean([v["growth"] for v in verdicts])), 2) if scenario == STARVED else None,
-                "triangular": [round(float(np.mean([v["triangular"][k] for v in verdicts])), 2)
-                               for k in ("before", "after")],
+                "triangular": [
+                    round(float(np.mean([v["triangular"][k] for v in verdicts])), 2) for k in ("before", "after")
+                ],
                 "seconds_a_suite": round(float(np.mean([v["seconds"] for v in verdicts])), 1),
-            }  # fmt: skip
+            }
             figures.setdefault(scenario, {})[method] = each
-            print(f"{scenario:18} {method:10} {each['passes']:6d}  {each['refolding_passes']:9d}  {each['missed']:6d}"
-                  f"  {each['sigma']:15.1f}  {each['inside']:14.2f}  {each['growth'] or 0:6.2f}"
-                  f"  {each['triangular'][0]:.2f} -> {each['triangular'][1]:.2f}")  # fmt: skip
+            print(
+                f"{scenario:18} {method:10} {each['passes']:6d}  {each['refolding_passes']:9d}  {each['missed']:6d}"
+                f"  {each['sigma']:15.1f}  {each['inside']:14.2f}  {each['growth'] or 0:6.2f}"
+                f"  {each['triangular'][0]:.2f} -> {each['triangular'][1]:.2f}"
+            )
     return figures
 
 
@@ -123,6 +149,14 @@ if __name__ == "__main__":
     figures = table(main())
     common.report(
         "stress",
-        {"scenarios": figures, "replicas": REPLICAS, "events": EVENTS, "resolution": RESOLUTION, "slope": SLOPE,
-         "scale": OPTIONS["scale"], "strength": OPTIONS["strength"], "share": OPTIONS["share"]},
-    )  # fmt: skip
+        {
+            "scenarios": figures,
+            "replicas": REPLICAS,
+            "events": EVENTS,
+            "resolution": RESOLUTION,
+            "slope": SLOPE,
+            "scale": OPTIONS["scale"],
+            "strength": OPTIONS["strength"],
+            "share": OPTIONS["share"],
+        },
+    )

@@ -88,9 +88,12 @@ def templates(simulation: dict[str, np.ndarray], weight: np.ndarray) -> Template
     """Of the simulation's truth, with these weights (N,)."""
     t = simulation["pass_truth"]
     return Templates.of(
-        simulation["truth_top_mass"][t], simulation["truth_m_jjj"][t].astype(float), weight[t], EDGES,
+        simulation["truth_top_mass"][t],
+        simulation["truth_m_jjj"][t].astype(float),
+        weight[t],
+        EDGES,
         degree=1 if common.QUICK else 2,
-    )  # fmt: skip
+    )
 
 
 def contents(rows: list[dict[str, np.ndarray]], replica: Replica) -> np.ndarray:
@@ -175,13 +178,17 @@ def main() -> None:
         slope, offset = line(values)
         figures["methods"][method.name] = {
             "fits": {str(m): {**f.to_json(), "replicas": None} for m, f in fits.items()},
-            "slope": float(slope), "offset": float(offset),
+            "slope": float(slope),
+            "offset": float(offset),
             "slope_error": float(np.sqrt(sum(p[0] ** 2 for p in parts.values()))),
             "offset_error": float(np.sqrt(sum(p[1] ** 2 for p in parts.values()))),
             "errors": parts,
-        }  # fmt: skip
-        print(f"{method.name}: slope {slope:.2f} +- {figures['methods'][method.name]['slope_error']:.2f}, offset "
-              f"{offset:+.2f} +- {figures['methods'][method.name]['offset_error']:.2f} GeV", flush=True)  # fmt: skip
+        }
+        print(
+            f"{method.name}: slope {slope:.2f} +- {figures['methods'][method.name]['slope_error']:.2f}, offset "
+            f"{offset:+.2f} +- {figures['methods'][method.name]['offset_error']:.2f} GeV",
+            flush=True,
+        )
         for m, f in fits.items():
             errors = ", ".join(f"{n} {s:.2f}" for n, s in f.parts.items())
             print(f"  {m}: {f.value:.2f} GeV ({errors}), chi2 {f.chi2:.1f} / {f.ndf}", flush=True)
@@ -191,8 +198,14 @@ def main() -> None:
         common_error = sum(told[str(m)]["parts"][n] ** 2 for n in ("mc_bootstrap", "initialisation"))
         for part in range(EXPERIMENTS):
             f = small.fit(some(data[m], np.arange(len(data[m]["weight"])) % EXPERIMENTS == part), shape, {})
-            pulls.append({"mass": m, "fitted": f.value, "statistical": f.sigma,
-                          "pull": (f.value - m) / float(np.hypot(f.sigma, common_error**0.5))})  # fmt: skip
+            pulls.append(
+                {
+                    "mass": m,
+                    "fitted": f.value,
+                    "statistical": f.sigma,
+                    "pull": (f.value - m) / float(np.hypot(f.sigma, common_error**0.5)),
+                }
+            )
     all_pulls = np.array([p["pull"] for p in pulls])
     figures |= {
         "pulls": pulls,

@@ -43,8 +43,9 @@ def main() -> None:
         pass_gen=sample["pass_truth"],
         weight=sample["weight"],
     )
-    networks = [MLP(sample[n].shape[1], [OPTIONS["width"]] * OPTIONS["depth"], OPTIONS["activation"])
-                for n in ("reco", "truth")]  # fmt: skip
+    networks = [
+        MLP(sample[n].shape[1], [OPTIONS["width"]] * OPTIONS["depth"], OPTIONS["activation"]) for n in ("reco", "truth")
+    ]
     with tempfile.TemporaryDirectory() as folder:
         cpu, wall = time.process_time(), time.perf_counter()
         unfolding = omnifold.MultiFold(

@@ -147,9 +147,15 @@ def drawn(folder: Path, simulation: str, factor: float, *, chunks: int) -> list[
     parts = [folder / f"{simulation}.{chunk}.{chunks}.parquet" for chunk in reversed(range(chunks))]
     for chunk, part in zip(reversed(range(chunks)), parts, strict=True):
         draw_chunk(
-            folder / "m.safetensors", folder / f"{simulation}.parquet", factor=factor, chunk=chunk, chunks=chunks,
-            seed=3, record=Record.for_tests(), output=part,
-        )  # fmt: skip
+            folder / "m.safetensors",
+            folder / f"{simulation}.parquet",
+            factor=factor,
+            chunk=chunk,
+            chunks=chunks,
+            seed=3,
+            record=Record.for_tests(),
+            output=part,
+        )
     return parts
 
 

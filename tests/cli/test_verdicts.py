@@ -30,8 +30,12 @@ def test_each_method_has_its_verdict_with_the_reasons(tmp_path):
     validated(tmp_path, "omnifold")
     validated(tmp_path, "ibu", content={"verdict": {"verdict": "good", "reasons": []}})
     assert lines(tmp_path, ["omnifold", "ibu", "late"]) == [
-        "omnifold: failed", "  - one", "  - two", "ibu: good", "late: no verdict yet"
-    ]  # fmt: skip
+        "omnifold: failed",
+        "  - one",
+        "  - two",
+        "ibu: good",
+        "late: no verdict yet",
+    ]
     assert "\nomnifold: failed\n  - one\n" in shown(tmp_path, ["omnifold"])
 
 

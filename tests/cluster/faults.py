@@ -22,8 +22,16 @@ from tests.cluster.slurm import Cluster, rows
 from tests.faults.cases import Outcome, compared
 from tests.faults.study import LOG, TRAINED, Study, after, halted, until
 
-SUBMIT = ("--workflow-profile", "profiles/slurm", "--slurm-init-seconds-before-status-checks", "1",
-          "--configfile", "study.yaml", "--retries", "1")  # fmt: skip
+SUBMIT = (
+    "--workflow-profile",
+    "profiles/slurm",
+    "--slurm-init-seconds-before-status-checks",
+    "1",
+    "--configfile",
+    "study.yaml",
+    "--retries",
+    "1",
+)
 ALIVE = "PENDING,RUNNING,COMPLETING"
 Case = Callable[[Study, Cluster], Iterator[str]]
 

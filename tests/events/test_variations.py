@@ -16,8 +16,12 @@ def varied(events):
     """Columns of the table and the branches that stand for them; shifts of 0.5 up and down, weights doubled, halved."""
     columns = events(400)
     up, down = (np.where(columns["pass_reco"], columns["reco_m"] + s, -99.0).astype(np.float32) for s in (0.5, -0.5))
-    more = {"reco_m:jes:0": up, "reco_m:jes:1": down, "weight:scale:0": 2 * columns["weight"],
-            "weight:scale:1": 0.5 * columns["weight"]}  # fmt: skip
+    more = {
+        "reco_m:jes:0": up,
+        "reco_m:jes:1": down,
+        "weight:scale:0": 2 * columns["weight"],
+        "weight:scale:1": 0.5 * columns["weight"],
+    }
     return columns, more
 
 

@@ -273,8 +273,15 @@ def stale_environment(study: Study) -> Iterator[str]:
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 0.0.0\n", encoding="utf-8")
     environment = study.environment()
     environment["PYTHONPATH"] = os.pathsep.join([str(folder.parent), environment["PYTHONPATH"]])
-    failed = subprocess.run([sys.executable, "-m", "snakemake", TARGET, *OPTIONS], cwd=study.folder, env=environment,
-                            check=False, capture_output=True, text=True, timeout=300)  # fmt: skip
+    failed = subprocess.run(
+        [sys.executable, "-m", "snakemake", TARGET, *OPTIONS],
+        cwd=study.folder,
+        env=environment,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert failed.returncode == 1
     assert re.search(r"StaleError: .*torch.*0\.0\.0", study.text(LOG)), study.text(LOG)
     assert not study.trained()
@@ -351,8 +358,21 @@ def can_mount(folder: Path) -> bool:
 LOCAL: dict[str, Case] = {
     case.__name__: case
     for case in (
-        killed_training, killed_call, notice, ended_session, orphan, finished_orphan, orphan_of_another_spec, two_calls,
-        full_disk, damaged_parquet, damaged_root, damaged_checkpoint, stale_worker, stale_environment,
-        state_of_another_spec, state_of_other_inputs,
+        killed_training,
+        killed_call,
+        notice,
+        ended_session,
+        orphan,
+        finished_orphan,
+        orphan_of_another_spec,
+        two_calls,
+        full_disk,
+        damaged_parquet,
+        damaged_root,
+        damaged_checkpoint,
+        stale_worker,
+        stale_environment,
+        state_of_another_spec,
+        state_of_other_inputs,
     )
-}  # fmt: skip
+}

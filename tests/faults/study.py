@@ -72,8 +72,12 @@ class Study(Clone):
         with (self.folder / "call.log").open("w") as file:
             return subprocess.Popen(
                 [sys.executable, "-m", "snakemake", *(words or (TARGET, *OPTIONS))],
-                cwd=self.folder, env=self.environment(), stdout=file, stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
+                cwd=self.folder,
+                env=self.environment(),
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
     @contextmanager
     def running(self, *words: str) -> Iterator[subprocess.Popen]:

@@ -134,9 +134,14 @@ def _table(folder: Path) -> Path:
 def _read_table(path: Path) -> Any:
     table = EventTable(path)
     whole = table.read(table.columns)
-    return table.metadata, table.role, table.observables, whole, list(table.batches(rows=150)), table.level(
-        "reco", ["m"]
-    )  # fmt: skip
+    return (
+        table.metadata,
+        table.role,
+        table.observables,
+        whole,
+        list(table.batches(rows=150)),
+        table.level("reco", ["m"]),
+    )
 
 
 def _unfolded(path: Path, part: Mapping[str, list[int]] | None = None, nominal: bool = True) -> Path:

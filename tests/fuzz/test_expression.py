@@ -24,8 +24,14 @@ LISTS = ak.Array([[1.0, 2.0], [], [3.0], [4.0, 5.0, 6.0], [0.5], []])
 BRANCHES = {"x": X, "n": N, "good": GOOD, "lists": LISTS, "Jet.PT": X, "text": np.array(list("abcdef"))}
 
 OPERATORS = {"+": np.add, "-": np.subtract, "*": np.multiply, "/": np.true_divide}
-COMPARISONS = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal, "==": np.equal,
-               "!=": np.not_equal}  # fmt: skip
+COMPARISONS = {
+    "<": np.less,
+    "<=": np.less_equal,
+    ">": np.greater,
+    ">=": np.greater_equal,
+    "==": np.equal,
+    "!=": np.not_equal,
+}
 LOGIC = {"&": np.logical_and, "|": np.logical_or}
 ONE = ("sqrt", "log", "log10", "exp", "sin", "cos", "tan", "arctan", "sinh", "cosh", "tanh", "floor", "abs")
 TWO = ("arctan2", "hypot", "minimum", "maximum")

@@ -58,7 +58,7 @@ def run(
     weights = torch.poisson(torch.ones(80, 2), generator=generator)
     history = fit(
         stack, loss, (x,), weights, settings, seed=3, validation=held, state=state, state_key=key, state_seconds=seconds
-    )  # fmt: skip
+    )
     return stack.state_dict(), history, calls
 
 

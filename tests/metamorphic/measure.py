@@ -14,15 +14,31 @@ from truthward.unfold.inputs.arrays import NOMINAL
 from truthward.validate.two_sample import two_sample_test
 
 GENERATIVE = {
-    "epochs": 10, "later_epochs": 2, "iterations": 2, "stop": "fixed", "ratio_epochs": 2, "ratio_draws": 1,
-    "side_epochs": 3, "draws": 4, "width": 16, "depth": 1, "batch_size": 256,
-}  # fmt: skip
+    "epochs": 10,
+    "later_epochs": 2,
+    "iterations": 2,
+    "stop": "fixed",
+    "ratio_epochs": 2,
+    "ratio_draws": 1,
+    "side_epochs": 3,
+    "draws": 4,
+    "width": 16,
+    "depth": 1,
+    "batch_size": 256,
+}
 METHODS: dict[str, dict[str, Any]] = {
-    "omnifold": {"iterations": 3, "epochs": 6, "later_epochs": 3, "width": 16, "depth": 2, "learning_rate": 1e-2,
-                 "activation": "silu"},
+    "omnifold": {
+        "iterations": 3,
+        "epochs": 6,
+        "later_epochs": 3,
+        "width": 16,
+        "depth": 2,
+        "learning_rate": 1e-2,
+        "activation": "silu",
+    },
     "feature_fit": {"epochs": 10, "width": 32, "depth": 2},
     "generative": {"model": {"kind": "flow_matching", "width": 16, "depth": 2}, **GENERATIVE},
-}  # fmt: skip
+}
 """As small as each method can be that leaves its prior; a new one is run with its defaults."""
 
 MODELS = {
@@ -83,8 +99,9 @@ def area(toy: Toy, seed: int, *, epochs: int = 12) -> float:
     """AUC of the two-sample test between both samples at reco level."""
     names = [f"reco_{o.name}" for o in toy.observables]
     p, q = (np.stack([s[n] for n in names], axis=1) for s in (toy.data, toy.simulation))
-    found = two_sample_test(p, toy.data["weight"], q, toy.simulation["weight"], seeds=1, epochs=epochs, seed=seed,
-                            label="metamorphic")  # fmt: skip
+    found = two_sample_test(
+        p, toy.data["weight"], q, toy.simulation["weight"], seeds=1, epochs=epochs, seed=seed, label="metamorphic"
+    )
     return found["auc"]["mean"]
 
 
@@ -104,8 +121,11 @@ def measured_response(events: int = 4000) -> Toy:
         found = 0.9 + 0.05 * np.sin(2 * x[:, 0]) + 0.03 * x[:, 1] + 0.05 * rng.normal(size=size)
         columns = {"reco_x0": x[:, 0], "reco_x1": x[:, 1], "truth_x0": found}
         flags = {n: np.ones(size, dtype=bool) for n in ("pass_truth", "pass_reco")}
-        samples.append({n: v.astype(np.float32) for n, v in columns.items()} | flags
-                       | {"weight": np.ones(size), "event_id": np.arange(size, dtype=np.uint64)})  # fmt: skip
+        samples.append(
+            {n: v.astype(np.float32) for n, v in columns.items()}
+            | flags
+            | {"weight": np.ones(size), "event_id": np.arange(size, dtype=np.uint64)}
+        )
     return Toy(*samples, toy(events=10, simulated=10).observables)
 
 
@@ -114,8 +134,18 @@ def calibrated(kind: str, name: str | None, original: Toy, seed: int) -> np.ndar
     of a response itself; places that became an atom are left out."""
     changed = original if name is None else TRANSFORMATIONS[name](original)
     names = [o.name for o in changed.observables]
-    options = {"features": names, "log_features": [], "target": "x0", "scales": ["x0"], "members": 2, "epochs": 15,
-               "width": 16, "depth": 2, "learning_rate": 1e-2, "patience": 0}  # fmt: skip
+    options = {
+        "features": names,
+        "log_features": [],
+        "target": "x0",
+        "scales": ["x0"],
+        "members": 2,
+        "epochs": 15,
+        "width": 16,
+        "depth": 2,
+        "learning_rate": 1e-2,
+        "patience": 0,
+    }
     known = plugins.schema("calibrate", kind).options
     calibrator = plugins.build("calibrate", {"kind": kind, **{n: v for n, v in options.items() if n in known}})
 
@@ -130,8 +160,9 @@ def calibrated(kind: str, name: str | None, original: Toy, seed: int) -> np.ndar
     same = order[np.searchsorted(ids[order], number)]
     answer = training["truth_x0"] if whole else original.simulation["truth_x0"][same]
     held = torch.from_numpy(number % 4 == 0)
-    calibrator.train_on(features(training), torch.from_numpy(answer), torch.from_numpy(training["weight"]), held,
-                        seed=seed)  # fmt: skip
+    calibrator.train_on(
+        features(training), torch.from_numpy(answer), torch.from_numpy(training["weight"]), held, seed=seed
+    )
     own = np.flatnonzero((places["event_id"] < COPY) & (places["reco_x0"] != ATOM))
     own = own[np.argsort(places["event_id"][own])]
     return calibrator.predict(features(places)[torch.from_numpy(own)])[0].numpy()

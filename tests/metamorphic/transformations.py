@@ -166,14 +166,17 @@ TRANSFORMATIONS: dict[str, Callable[[Toy], Toy]] = {
     "shift by 1e6 widths": mapped(lambda x: x + 1e6),
     "exponential": mapped(np.exp, "log"),
     "power law, six decades": mapped(lambda x: 10.0 ** (0.75 * x), "log"),
-    **{f"one event at {value:g}, {where}": moved(value, where)
-       for where in ("data", "simulation", "truth") for value in (1e3, 1e6, 1e9)},
+    **{
+        f"one event at {value:g}, {where}": moved(value, where)
+        for where in ("data", "simulation", "truth")
+        for value in (1e3, 1e6, 1e9)
+    },
     **{f"{share:.0%} at {ATOM:g}": atoms(share) for share in (0.01, 0.3)},
     "order of events": both(_shuffled),
     "order of observables": _swapped,
     "halves of events": both(_halved),
     "events of weight zero": both(_padded),
-}  # fmt: skip
+}
 """Name -> what is done to a toy."""
 
 REFERENCES = {f"{share:.0%} at {ATOM:g}": thinned(share) for share in (0.01, 0.3)}

@@ -148,9 +148,16 @@ def test_no_events_is_no_error():
 
 @pytest.mark.parametrize(
     "options",
-    [{"dimensions": 11}, {"mean": [0.0, 1.0]}, {"width": 0.0}, {"fakes": [0.1]}, {"background": 1.0},
-     {"negative_weights": 0.5}, {"efficiency": [0.0, 0.0]}],
-)  # fmt: skip
+    [
+        {"dimensions": 11},
+        {"mean": [0.0, 1.0]},
+        {"width": 0.0},
+        {"fakes": [0.1]},
+        {"background": 1.0},
+        {"negative_weights": 0.5},
+        {"efficiency": [0.0, 0.0]},
+    ],
+)
 def test_senseless_options_are_refused(options):
     with pytest.raises(ConfigError):
         Gaussian(**options)

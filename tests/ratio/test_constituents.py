@@ -123,8 +123,9 @@ def test_learns_multiplicity_and_width(network, change):
     area = auc(logits(stack, unseen)[:, 0], np.arange(2000) < 1000, np.ones(2000))
     # An ideal classifier of two Poisson numbers of 5 and 7 has 0.71; the widths give more.
     assert area > 0.66
-    same = auc(logits(stack, torch.cat([jets(1000, seed=7), jets(1000, seed=8)]))[:, 0], np.arange(2000) < 1000,
-               np.ones(2000))  # fmt: skip
+    same = auc(
+        logits(stack, torch.cat([jets(1000, seed=7), jets(1000, seed=8)]))[:, 0], np.arange(2000) < 1000, np.ones(2000)
+    )
     assert same == pytest.approx(0.5, abs=0.05)
 
 

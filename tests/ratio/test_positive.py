@@ -90,8 +90,9 @@ def test_more_background_than_data_is_counted():
     weights = np.concatenate([np.ones(3020), np.full(2000, -0.5)])[:, None]
     base = np.maximum(weights, 0.0)
     settings = Settings(epochs=20, batch_size=256, learning_rate=2e-2)
-    found, checks = positive_weights(Probability(1, [1], **NETWORK), torch.from_numpy(x.astype(np.float32)), weights,
-                                     base, settings, seed=1)  # fmt: skip
+    found, checks = positive_weights(
+        Probability(1, [1], **NETWORK), torch.from_numpy(x.astype(np.float32)), weights, base, settings, seed=1
+    )
     # 20 data events where 1,000 of background are subtracted: what is missing is taken from the others.
     assert checks["vanishing"][0] >= 20
     kept = found[:3000, 0]

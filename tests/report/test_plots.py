@@ -226,8 +226,11 @@ def progressed(iterations: int = 5, truth: bool = True, names: tuple[str, ...] =
     steps = np.arange(iterations + 1)
     sigma = {"data_bootstrap": 0.010 * np.sqrt(steps), "initialisation": 0.004 * np.sqrt(steps)}
     sigma["total"] = np.hypot(*sigma.values())
-    entry = {"distance": (0.4 * 0.5**steps).tolist() if truth else None, "counting": 0.008 if truth else None,
-             "sigma": {n: s.tolist() for n, s in sigma.items()}}  # fmt: skip
+    entry = {
+        "distance": (0.4 * 0.5**steps).tolist() if truth else None,
+        "counting": 0.008 if truth else None,
+        "sigma": {n: s.tolist() for n, s in sigma.items()},
+    }
     found = {"iterations": steps.tolist(), "chosen": iterations, "names": list(names)}
     return {
         "method": "generative",

@@ -78,8 +78,10 @@ def test_markers_and_extras_are_evaluated_for_the_target(monkeypatch) -> None:
     monkeypatch.setattr(script, "distribution", lambda name: type("D", (), {"requires": stated.get(name)}))
     found = script.closure([(script.Requirement("One"), "requirements.in")])
     assert {name: [by for _, by in s] for name, s in found.items()} == {
-        "one": ["requirements.in"], "two": ["one"], "three": ["two"],
-    }  # fmt: skip
+        "one": ["requirements.in"],
+        "two": ["one"],
+        "three": ["two"],
+    }
 
 
 def test_lock_holds_every_direct_requirement_at_its_pin() -> None:

@@ -48,15 +48,24 @@ class Rule:
 
     def run(self, inputs: list[Path], outputs: list[Path], **spec) -> subprocess.CompletedProcess:
         given = {
-            "rule": "join", "scriptdir": str(self.adapter.parent), "threads": 1, "wildcards": {}, "resources": {},
+            "rule": "join",
+            "scriptdir": str(self.adapter.parent),
+            "threads": 1,
+            "wildcards": {},
+            "resources": {},
             "params": {"spec": spec, "code": self.code},
-            "input": list(map(str, inputs)), "output": list(map(str, outputs)), "log": [str(self.log)],
-        }  # fmt: skip
+            "input": list(map(str, inputs)),
+            "output": list(map(str, outputs)),
+            "log": [str(self.log)],
+        }
         path = os.pathsep.join([str(digests.PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
         return subprocess.run(
             [sys.executable, "-c", SCRIPT, json.dumps(given)],
-            env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, timeout=100,
-        )  # fmt: skip
+            env=os.environ | {"PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
 
 
 @pytest.fixture

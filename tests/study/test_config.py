@@ -76,8 +76,10 @@ def test_features_that_cannot_be_are_refused(entry, said) -> None:
 def test_features_are_taken_from_a_map_and_from_what_the_calibration_adds() -> None:
     """Of branches that have the names of columns only a job can tell."""
     branches = {f"{level}_{n}": n for level in ("truth", "reco") for n in ("x0", "jet_pt")} | {"reco_flow": "flow"}
-    content = changed("samples.simulation", {"role": "simulation", "read": {
-        "kind": "flat_tree", "files": ["s.root"], "branches": branches}})  # fmt: skip
+    content = changed(
+        "samples.simulation",
+        {"role": "simulation", "read": {"kind": "flat_tree", "files": ["s.root"], "branches": branches}},
+    )
     content["samples"]["data"] = {
         "role": "data",
         "read": {
@@ -233,20 +235,36 @@ def test_what_covers_a_wrong_simulation_is_known_from_the_config() -> None:
 @pytest.mark.parametrize(
     ("simulation", "systematics", "others", "said"),
     [
-        ({"generate": {"kind": "gaussian"}}, {"jes": {"kind": "shifted"}}, {},
-         ["systematics.jes", "add it to samples.simulation.generate.systematics"]),
-        ({"generate": {"kind": "gaussian", "systematics": {"jes": {"bias": 0.1}}}},
-         {"jes": {"kind": "shifted", "replicas": 3}}, {}, ["systematics.jes.replicas", "up and down"]),
+        (
+            {"generate": {"kind": "gaussian"}},
+            {"jes": {"kind": "shifted"}},
+            {},
+            ["systematics.jes", "add it to samples.simulation.generate.systematics"],
+        ),
+        (
+            {"generate": {"kind": "gaussian", "systematics": {"jes": {"bias": 0.1}}}},
+            {"jes": {"kind": "shifted", "replicas": 3}},
+            {},
+            ["systematics.jes.replicas", "up and down"],
+        ),
         ({"read": READ}, {"jes": {"kind": "shifted"}}, {}, ["no column reco_x0:jes:1", "systematics.jes", "map it"]),
         ({"read": READ}, {"jes": {"kind": "weight", "replicas": 1}}, {}, ["no column weight:jes:0"]),
         ({"read": READ}, {"jes": {"kind": "shift"}}, {}, ["systematics.jes.kind", "'shift' given", "alternative"]),
         ({"read": READ}, {"jes": {"kind": "shifted", "sample": "h"}}, {}, ["systematics.jes", "`sample`"]),
         ({"read": READ}, {"s": {"kind": "alternative"}}, {}, ["systematics.s", "`sample`"]),
-        ({"read": READ}, {"s": {"kind": "alternative", "sample": "herwg"}}, MADE,
-         ["systematics.s.sample", "'herwg'", "did you mean 'herwig'"]),
+        (
+            {"read": READ},
+            {"s": {"kind": "alternative", "sample": "herwg"}},
+            MADE,
+            ["systematics.s.sample", "'herwg'", "did you mean 'herwig'"],
+        ),
         ({"read": READ}, {}, MADE, ["samples.herwig", "no systematic uses"]),
-        ({"read": READ}, {"s": {"kind": "alternative", "sample": "herwig"}}, {"herwig": {"read": READ}},
-         ["samples.herwig.read.branches.reco_x0:jes:0", "only the simulation is varied"]),
+        (
+            {"read": READ},
+            {"s": {"kind": "alternative", "sample": "herwig"}},
+            {"herwig": {"read": READ}},
+            ["samples.herwig.read.branches.reco_x0:jes:0", "only the simulation is varied"],
+        ),
         ({"read": READ}, {"calibration": {"kind": "shifted", "replicas": 1}}, {}, ["systematics.calibration"]),
         ({"read": READ}, {"c": {"kind": "closure", "replicas": 2}}, {}, ["systematics.c", "no `replicas`"]),
         ({"read": READ}, {"c": {"kind": "closure"}, "d": {"kind": "closure"}}, {}, ["systematics.d", "c is of kind"]),
@@ -256,10 +274,14 @@ def test_what_covers_a_wrong_simulation_is_known_from_the_config() -> None:
         ({"read": HIDDEN}, {"h": {"kind": "hidden", "columns": ["soft"]}}, {}, ["write truth_soft"]),
         ({"read": HIDDEN}, {"h": {"kind": "hidden", "columns": ["truth_hard"]}}, {}, ["provide truth_hard"]),
         ({"read": HIDDEN}, {"h": {"kind": "hidden", "columns": ["pt"], "size": 0.1}}, {}, ["systematics.h", "`size`"]),
-        ({"read": HIDDEN}, {"h": {"kind": "hidden", "columns": ["truth_soft"]}, "h_truth_soft": {"kind": "closure"}},
-         {}, ["systematics.h_truth_soft", "tilted column"]),
+        (
+            {"read": HIDDEN},
+            {"h": {"kind": "hidden", "columns": ["truth_soft"]}, "h_truth_soft": {"kind": "closure"}},
+            {},
+            ["systematics.h_truth_soft", "tilted column"],
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_mistaken_systematic_is_named(simulation, systematics, others, said) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(with_systematics(simulation, systematics, others))
@@ -281,9 +303,10 @@ def test_every_key_of_the_default_config_is_commented(root) -> None:
     assert yaml.safe_load(text)
     lines = text.splitlines()
     bare = [
-        line for before, line in zip(["", *lines], lines, strict=False)
+        line
+        for before, line in zip(["", *lines], lines, strict=False)
         if line and not line.startswith((" ", "#")) and not before.startswith("#")
-    ]  # fmt: skip
+    ]
     assert [line for line in bare if line.split(":")[0] not in ("unfold", "validate", "publish")] == []
 
 

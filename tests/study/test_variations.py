@@ -14,7 +14,10 @@ def test_other_columns_are_no_variations(column):
 
 def test_branches_stand_for_columns():
     assert [column_of(b) for b in ("reco_jet_pt__jes__10", "pass_reco__jes_up__0", "weight__pdf__3")] == [
-        "reco_jet_pt:jes:10", "pass_reco:jes_up:0", "weight:pdf:3"]  # fmt: skip
+        "reco_jet_pt:jes:10",
+        "pass_reco:jes_up:0",
+        "weight:pdf:3",
+    ]
     for plain in ("reco_m__x", "truth_m__jes__0", "reco_m__jes__up"):
         assert column_of(plain) == plain
 
@@ -53,8 +56,11 @@ def test_a_systematic_whose_name_begins_another_is_another():
     columns = [column_of(b) for b in branches]
     assert columns == ["reco_m:jes:0", "reco_m:jes_eta:0", "reco_m_jes:jes:1", "weight:jes_eta:1"]
     assert [tuple(variation_of(c)) for c in columns] == [
-        ("reco_m", "jes", 0), ("reco_m", "jes_eta", 0), ("reco_m_jes", "jes", 1), ("weight", "jes_eta", 1)
-    ]  # fmt: skip
+        ("reco_m", "jes", 0),
+        ("reco_m", "jes_eta", 0),
+        ("reco_m_jes", "jes", 1),
+        ("weight", "jes_eta", 1),
+    ]
     single = {"kind": "shifted", "replicas": 1}
     both = {"jes": single, "jes_eta": single}
     assert missing(both, ["reco_m:jes:0", "reco_m:jes_eta:0"]) is None

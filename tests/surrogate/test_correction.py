@@ -19,11 +19,20 @@ def stage(folder, simulation, correction):
     """A surrogate that was trained far too shortly, with a correction or none: (summary, its events)."""
     folder.mkdir()
     summary = surrogate_stage(
-        simulation, OBSERVABLES, MODEL, uncertainty=Uncertainty(members=2), epochs=1, batch_size=500,
-        learning_rate=4e-3, correction=correction, seed=3, record=Record.for_tests(),
-        model_path=folder / "model.safetensors", samples_path=folder / "samples.parquet",
+        simulation,
+        OBSERVABLES,
+        MODEL,
+        uncertainty=Uncertainty(members=2),
+        epochs=1,
+        batch_size=500,
+        learning_rate=4e-3,
+        correction=correction,
+        seed=3,
+        record=Record.for_tests(),
+        model_path=folder / "model.safetensors",
+        samples_path=folder / "samples.parquet",
         summary_path=folder / "summary.json",
-    )  # fmt: skip
+    )
     columns = ["weight", "member", "process", "pass_truth", "pass_reco", "truth_m", "reco_m", "truth_M", "event_id"]
     return summary, EventTable(folder / "samples.parquet").read(columns)
 

@@ -27,13 +27,20 @@ from truthward.unfold.stage import replicas_of, unfold_nominal, unfold_part
 SMALL = {
     "omnifold": {"iterations": 2, "epochs": 2, "later_epochs": 1, "width": 8, "depth": 1, "stack": 3},
     "feature_fit": {"epochs": 3, "width": 8, "depth": 1, "batch_size": 256},
-    "generative": {"model": {"kind": "flow_matching", "width": 8, "depth": 1}, "iterations": 2, "epochs": 2,
-                   "later_epochs": 1, "ratio_epochs": 1, "side_epochs": 1, "draws": 2, "replica_draws": 1,
-                   "width": 8, "depth": 1},
-}  # fmt: skip
-FAMILIES = {
-    "data_bootstrap": 2, "mc_bootstrap": 2, "initialisation": 2, "combined": 2, "systematic:calibration": 2
-}  # fmt: skip
+    "generative": {
+        "model": {"kind": "flow_matching", "width": 8, "depth": 1},
+        "iterations": 2,
+        "epochs": 2,
+        "later_epochs": 1,
+        "ratio_epochs": 1,
+        "side_epochs": 1,
+        "draws": 2,
+        "replica_draws": 1,
+        "width": 8,
+        "depth": 1,
+    },
+}
+FAMILIES = {"data_bootstrap": 2, "mc_bootstrap": 2, "initialisation": 2, "combined": 2, "systematic:calibration": 2}
 OBSERVABLES = [Observable(name="x0", range=(-4.0, 4.0), bins=16)]
 KINDS = plugins.kinds("unfold")
 # Those that take features have them: whatever holds without holds with them.
@@ -54,19 +61,26 @@ def tables(tmp_path_factory):
         else:
             for n in ("x0", "x1"):
                 columns |= {f"reco_{n}:calibration:{k}": columns[f"reco_{n}"] + 0.1 * (1 + k) for k in range(2)}
-        write_table(folder / f"{name}.parquet", [columns], observables={}, role=name, selection={},
-                    record=Record.for_tests())  # fmt: skip
+        write_table(
+            folder / f"{name}.parquet", [columns], observables={}, role=name, selection={}, record=Record.for_tests()
+        )
     return folder
 
 
 def run(kind, tables, folder, jobs, families=FAMILIES, state=None):
     parts, trained = [folder / "nominal.parquet"], folder / "nominal.safetensors"
     task = {
-        "entry": {"kind": kind, **SMALL.get(kind, {}), **FEATURES.get(kind, {})}, "method": "this",
+        "entry": {"kind": kind, **SMALL.get(kind, {}), **FEATURES.get(kind, {})},
+        "method": "this",
         "data": tables / "data.parquet",
-        "simulation": tables / "simulation.parquet", "observables": OBSERVABLES, "families": families, "seed": 5,
-        "state": state, "key": "k", "record": Record.for_tests(),
-    }  # fmt: skip
+        "simulation": tables / "simulation.parquet",
+        "observables": OBSERVABLES,
+        "families": families,
+        "seed": 5,
+        "state": state,
+        "key": "k",
+        "record": Record.for_tests(),
+    }
     unfold_nominal(**task, output=parts[0], trained=trained)
     for job in range(jobs if families else 0):
         parts.append(folder / f"{job}.parquet")

@@ -33,12 +33,30 @@ def method(name: str, **options: Any) -> Unfolder:
         return Ibu(**options)
     if name == "generative":
         model = {"kind": "flow_matching", "width": 24, "depth": 2, "activation": "silu"}
-        small = {"model": model, "iterations": 4, "stop": "fixed", "draws": 4, "epochs": 8, "later_epochs": 3,
-                 "ratio_epochs": 3, "side_epochs": 6, "width": 16, "learning_rate": 0.01,
-                 "later_rate": 0.002}  # fmt: skip
+        small = {
+            "model": model,
+            "iterations": 4,
+            "stop": "fixed",
+            "draws": 4,
+            "epochs": 8,
+            "later_epochs": 3,
+            "ratio_epochs": 3,
+            "side_epochs": 6,
+            "width": 16,
+            "learning_rate": 0.01,
+            "later_rate": 0.002,
+        }
         return Generative(**small | options)
-    small = {"iterations": 3, "epochs": 6, "later_epochs": 3, "batch_size": 512, "learning_rate": 0.01,
-             "width": 16, "depth": 2, "activation": "silu"}  # fmt: skip
+    small = {
+        "iterations": 3,
+        "epochs": 6,
+        "later_epochs": 3,
+        "batch_size": 512,
+        "learning_rate": 0.01,
+        "width": 16,
+        "depth": 2,
+        "activation": "silu",
+    }
     return Omnifold(**small | options)
 
 

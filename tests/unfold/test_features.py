@@ -18,12 +18,30 @@ from truthward.unfold.stage import unfold_all
 OBSERVABLES = [Observable(name="x", range=(-4.0, 4.0), bins=16)]
 FEATURES = {"reco": ["f", "noise"], "truth": ["h"]}
 METHODS = {
-    "omnifold": {"stop": "fixed", "epochs": 6, "later_epochs": 3, "learning_rate": 0.01, "width": 24, "depth": 2,
-                 "batch_size": 512, "activation": "silu"},
-    "generative": {"stop": "fixed", "model": {"kind": "flow_matching", "width": 32, "depth": 2, "steps": 4},
-                   "epochs": 10, "later_epochs": 6, "ratio_epochs": 6, "side_epochs": 2, "learning_rate": 0.01,
-                   "later_rate": 2e-3, "draws": 4, "ratio_draws": 1, "width": 24},
-}  # fmt: skip
+    "omnifold": {
+        "stop": "fixed",
+        "epochs": 6,
+        "later_epochs": 3,
+        "learning_rate": 0.01,
+        "width": 24,
+        "depth": 2,
+        "batch_size": 512,
+        "activation": "silu",
+    },
+    "generative": {
+        "stop": "fixed",
+        "model": {"kind": "flow_matching", "width": 32, "depth": 2, "steps": 4},
+        "epochs": 10,
+        "later_epochs": 6,
+        "ratio_epochs": 6,
+        "side_epochs": 2,
+        "learning_rate": 0.01,
+        "later_rate": 2e-3,
+        "draws": 4,
+        "ratio_draws": 1,
+        "width": 24,
+    },
+}
 EVENTS = 6_000
 RESOLUTION = {0: 0.2, 1: 1.5}
 """Of events with f = 0 and with f = 1."""
@@ -39,10 +57,16 @@ def sample(seed: int, *, mean: float, width: float, share: float, shift: float =
     sigma = np.full(events, 0.3) if shift else np.where(f == 1.0, RESOLUTION[1], RESOLUTION[0])
     every = np.ones(events, dtype=bool)
     return {
-        "truth_x": x, "reco_x": x + shift * f + sigma * rng.standard_normal(events), "truth_h": x**2,
-        "reco_f": f, "reco_noise": rng.standard_normal(events), "pass_truth": every, "pass_reco": every,
-        "weight": np.ones(events), "event_id": np.arange(events, dtype=np.uint64) + np.uint64(seed * 10**6),
-    }  # fmt: skip
+        "truth_x": x,
+        "reco_x": x + shift * f + sigma * rng.standard_normal(events),
+        "truth_h": x**2,
+        "reco_f": f,
+        "reco_noise": rng.standard_normal(events),
+        "pass_truth": every,
+        "pass_reco": every,
+        "weight": np.ones(events),
+        "event_id": np.arange(events, dtype=np.uint64) + np.uint64(seed * 10**6),
+    }
 
 
 def moments(method: str, inputs: Inputs, **options) -> tuple[float, float]:
@@ -147,8 +171,10 @@ def tables(folder, *, seed: int = 7) -> tuple[EventTable, EventTable]:
 def test_networks_see_the_columns_and_what_a_systematic_moves_of_them(tmp_path, monkeypatch):
     data, simulation = tables(tmp_path)
     inputs = Inputs.load(data, simulation, OBSERVABLES, seed=1, features=FEATURES)
-    expected = {level: np.stack([table.read([f"{level}_{n}"])[f"{level}_{n}"] for n in ("x", *FEATURES[level])], 1)
-                for table, level in ((simulation, "truth"), (simulation, "reco"))}  # fmt: skip
+    expected = {
+        level: np.stack([table.read([f"{level}_{n}"])[f"{level}_{n}"] for n in ("x", *FEATURES[level])], 1)
+        for table, level in ((simulation, "truth"), (simulation, "reco"))
+    }
     for level, values in expected.items():
         np.testing.assert_array_equal(inputs.seen(level), values)
     assert np.isnan(inputs.seen("reco")[~inputs.pass_reco]).all()
@@ -182,8 +208,10 @@ def test_no_feature_is_what_no_option_gives_bit_by_bit_and_columns_by_themselves
         unfolder = build("unfold", {"kind": method, **METHODS[method], **fast, **option})
         inputs = Inputs.load(data, simulation, OBSERVABLES, seed=1, features=unfolder.features)
         found.append([r["weight"] for r in unfolder.unfold(inputs, [NOMINAL], seed=1).rows])
-    columns = [{n: t.read([n])[n] for n in t.columns if not n.startswith(("reco_f", "reco_noise", "truth_h"))}
-               for t in (simulation, data)]  # fmt: skip
+    columns = [
+        {n: t.read([n])[n] for n in t.columns if not n.startswith(("reco_f", "reco_noise", "truth_h"))}
+        for t in (simulation, data)
+    ]
     bare = Inputs.from_columns(*columns, OBSERVABLES, seed=1)
     found.append([r["weight"] for r in unfolder.unfold(bare, [NOMINAL], seed=1).rows])
     for other in found[1:]:
@@ -196,8 +224,10 @@ def test_the_truth_step_of_omnifold_sees_its_features(tmp_path):
     columns = []
     for number, mean in ((0, 0.0), (1, 0.7)):
         h = rng.normal(mean, 1.0, 6000)
-        columns.append(sample(20 + number, mean=0.0, width=1.0, share=0.0, events=6000) | {
-            "truth_h": h, "reco_h": h + 0.2 * rng.standard_normal(6000)})  # fmt: skip
+        columns.append(
+            sample(20 + number, mean=0.0, width=1.0, share=0.0, events=6000)
+            | {"truth_h": h, "reco_h": h + 0.2 * rng.standard_normal(6000)}
+        )
     found = {}
     for truth in ([], ["h"]):
         features = {"reco": ["h"], "truth": truth}
@@ -216,11 +246,20 @@ def test_what_cannot_be_a_feature_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"no column reco_nois; nearest names: reco_noise"):
         Inputs.load(data, simulation, OBSERVABLES, seed=1, features={"reco": ["nois"]})
     with pytest.raises(ConfigError, match=r"bridge as configured maps distributions"):
-        build("unfold", {"kind": "generative", "features": {"reco": ["f"]}, "iterations": 1,
-                         "model": {"kind": "bridge", "pairing": "unpaired"}})  # fmt: skip
+        build(
+            "unfold",
+            {
+                "kind": "generative",
+                "features": {"reco": ["f"]},
+                "iterations": 1,
+                "model": {"kind": "bridge", "pairing": "unpaired"},
+            },
+        )
     with pytest.raises(ConfigError, match=r"`inputs: constituents` takes none"):
-        build("unfold", {"kind": "omnifold", "features": {"reco": ["f"]}, "inputs": "constituents",
-                         "network": "deep_sets"})  # fmt: skip
+        build(
+            "unfold",
+            {"kind": "omnifold", "features": {"reco": ["f"]}, "inputs": "constituents", "network": "deep_sets"},
+        )
     # A shift that lets events in, of which there is no value of one feature.
     columns = {n: simulation.read([n])[n] for n in simulation.columns}
     columns |= {f"pass_reco:jes:{i}": columns["pass_truth"] for i in range(2)}

@@ -60,12 +60,22 @@ def test_counts_with_shares_by_hand():
     truth, reco, pass_truth, pass_reco, weight, signal = (np.array(column) for column in zip(*events, strict=True))
     data = np.array([[-1.0], [-2.0], [1.0]], dtype=np.float32)
     inputs = Inputs(
-        observables=[Observable(name="x0", range=(-4.0, 4.0), bins=2)], truth=truth[:, None], reco=reco[:, None],
-        pass_truth=pass_truth, pass_reco=pass_reco, weight=weight, event_id=np.arange(8, dtype=np.uint64),
-        signal=signal, split=np.zeros(8, dtype=np.uint8), carried={}, data_reco=data, seed=1,
-        data_weight=np.array([5.0, 8.0, 11.0]), data_id=np.arange(3, dtype=np.uint64),
+        observables=[Observable(name="x0", range=(-4.0, 4.0), bins=2)],
+        truth=truth[:, None],
+        reco=reco[:, None],
+        pass_truth=pass_truth,
+        pass_reco=pass_reco,
+        weight=weight,
+        event_id=np.arange(8, dtype=np.uint64),
+        signal=signal,
+        split=np.zeros(8, dtype=np.uint8),
+        carried={},
+        data_reco=data,
+        seed=1,
+        data_weight=np.array([5.0, 8.0, 11.0]),
+        data_id=np.arange(3, dtype=np.uint64),
         data_validation=np.zeros(3, dtype=bool),
-    )  # fmt: skip
+    )
     zero = np.zeros(1)
     absolute, share = (_Counts.fill([inputs], 0, Bins(zero, zero), s) for s in (False, True))
     for counts in (absolute, share):
@@ -134,8 +144,10 @@ def test_closure_and_yield(toy, fakes):
     result, columns = unfolded(inputs, fakes=fakes)
     edges = np.array([-np.inf, *result.extra["inner_edges"]["x0"], np.inf])
     truth = nature.fiducial_yield(20000) * nature.truth_probability(edges)
-    found, prior = (np.histogram(columns["truth_x0"], edges, weights=w)[0] for w in
-                    (columns["weight:x0"], inputs.weight[inputs.fiducial]))  # fmt: skip
+    found, prior = (
+        np.histogram(columns["truth_x0"], edges, weights=w)[0]
+        for w in (columns["weight:x0"], inputs.weight[inputs.fiducial])
+    )
     assert found.sum() == pytest.approx(truth.sum(), rel=0.03)
     assert np.abs(found / truth - 1.0).mean() < 0.05
     assert np.abs(prior / truth - 1.0).mean() > 0.2
@@ -175,12 +187,22 @@ def test_bins_by_hand():
 
     def edges(data, **options):
         inputs = Inputs(
-            observables=[Observable(name="x0", range=(0.0, 4.0), bins=4)], truth=truth[:, None], reco=reco[:, None],
-            pass_truth=every, pass_reco=every, weight=np.ones(size), event_id=np.arange(size, dtype=np.uint64),
-            signal=every, split=np.zeros(size, dtype=np.uint8), carried={}, seed=1,
-            data_reco=np.repeat([0.5, 1.5, 2.5, 3.5], data)[:, None], data_weight=np.ones(sum(data)),
-            data_id=np.arange(sum(data), dtype=np.uint64), data_validation=np.zeros(sum(data), dtype=bool),
-        )  # fmt: skip
+            observables=[Observable(name="x0", range=(0.0, 4.0), bins=4)],
+            truth=truth[:, None],
+            reco=reco[:, None],
+            pass_truth=every,
+            pass_reco=every,
+            weight=np.ones(size),
+            event_id=np.arange(size, dtype=np.uint64),
+            signal=every,
+            split=np.zeros(size, dtype=np.uint8),
+            carried={},
+            seed=1,
+            data_reco=np.repeat([0.5, 1.5, 2.5, 3.5], data)[:, None],
+            data_weight=np.ones(sum(data)),
+            data_id=np.arange(sum(data), dtype=np.uint64),
+            data_validation=np.zeros(sum(data), dtype=bool),
+        )
         bins = Ibu(**options).binning(inputs, 0)
         assert bins.truth.tolist() == bins.reco.tolist()
         return bins.truth.tolist()

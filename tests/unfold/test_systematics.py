@@ -74,8 +74,11 @@ def test_two_systematics_at_once_are_each_their_own(tmp_path, tables):
     both = Inputs.load(tables[1], table(tmp_path / "s.parquet", columns, "simulation"), OBSERVABLES, seed=1)
     assert sorted(both.variations) == ["jes", "jes_eta"]
     for name, i, shift, factor, share in (
-        ("jes", 0, 0.1, 1, 1.0), ("jes", 1, -0.1, 1, 0.75), ("jes_eta", 0, 0.4, 1, 1.0), ("jes_eta", 1, -0.4, 3, 1.0)
-    ):  # fmt: skip
+        ("jes", 0, 0.1, 1, 1.0),
+        ("jes", 1, -0.1, 1, 0.75),
+        ("jes_eta", 0, 0.4, 1, 1.0),
+        ("jes_eta", 1, -0.4, 3, 1.0),
+    ):
         varied = both.varied(Replica(f"systematic:{name}", i))
         moved = varied.pass_reco
         np.testing.assert_allclose((varied.reco - both.reco)[moved], shift, atol=1e-6)

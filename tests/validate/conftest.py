@@ -94,10 +94,16 @@ class Study:
                     factor = 1 + 0.005 * random.normal() * truth["x"]
                 rows[column] = scale * factor
         write_unfolded(
-            path, [rows], method=name, kind="toy", observables=[o.name for o in OBSERVABLES], joint=joint,
-            families=families, record=Record.for_tests(),
+            path,
+            [rows],
+            method=name,
+            kind="toy",
+            observables=[o.name for o in OBSERVABLES],
+            joint=joint,
+            families=families,
+            record=Record.for_tests(),
             history=[{"replica": r, "iteration": 0, "yield": float(n)} for r in ("nominal:0", "data_bootstrap:0")],
-        )  # fmt: skip
+        )
         return path
 
 

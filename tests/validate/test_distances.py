@@ -98,12 +98,25 @@ def test_bootstraps_of_a_histogram_are_those_of_its_events():
 def test_of_stacked_blocks_the_nominal_one_is_taken(tmp_path):
     families = {"data_bootstrap": family("data_bootstrap", 2)}
     blocks = [
-        {"truth_x": np.full(10, 0.1 * (b + 1)), "event_id": np.arange(10, dtype=np.uint64) + np.uint64(10 * b),
-         "block": np.full(10, b, dtype=np.int32), name: np.full(10, b + 1.0)}
+        {
+            "truth_x": np.full(10, 0.1 * (b + 1)),
+            "event_id": np.arange(10, dtype=np.uint64) + np.uint64(10 * b),
+            "block": np.full(10, b, dtype=np.int32),
+            name: np.full(10, b + 1.0),
+        }
         for b, name in enumerate(weight_columns(families))
-    ]  # fmt: skip
-    write_unfolded(tmp_path / "u.parquet", blocks, method="g", kind="generative", observables=["x"], joint=True,
-                   families=families, history=[], record=Record.for_tests())  # fmt: skip
+    ]
+    write_unfolded(
+        tmp_path / "u.parquet",
+        blocks,
+        method="g",
+        kind="generative",
+        observables=["x"],
+        joint=True,
+        families=families,
+        history=[],
+        record=Record.for_tests(),
+    )
     sample = Unfolded(tmp_path / "u.parquet")
     own = Events.nominal(sample, [Observable(name="x", range=(0.0, 1.0), bins=4)], limit=100, key=1)
     assert own.column("x") == pytest.approx(np.full(10, 0.1))

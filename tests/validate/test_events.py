@@ -58,8 +58,9 @@ def test_histograms_and_sums_are_of_all_events(study, observables):
 
 
 def test_a_table_without_an_accepted_event_is_refused(study, observables):
-    path = study.write("empty", {"truth_x": np.zeros(3), "truth_k": np.zeros(3), "pass_truth": np.zeros(3, bool)},
-                       "closure_truth")  # fmt: skip
+    path = study.write(
+        "empty", {"truth_x": np.zeros(3), "truth_k": np.zeros(3), "pass_truth": np.zeros(3, bool)}, "closure_truth"
+    )
     with pytest.raises(InputError, match="no event passes at truth"):
         Events.accepted(EventTable(path), "truth", observables, limit=5, key=1)
 
@@ -91,8 +92,10 @@ def test_draws_of_an_event_count_as_one_event(observables, limit):
     rng = np.random.default_rng(2)
     ids, values, weights = np.arange(2000, dtype=np.uint64), rng.normal(size=(2000, 2)), 1.0 + rng.random(2000)
     once = Events.of([(ids, values, weights)], observables, limit=limit, key=3)
-    pieces = [(np.tile(i, 4), np.tile(v, (4, 1)), np.tile(w, 4) / 4)
-              for i, v, w in zip(*(np.array_split(a, 5) for a in (ids, values, weights)), strict=True)]  # fmt: skip
+    pieces = [
+        (np.tile(i, 4), np.tile(v, (4, 1)), np.tile(w, 4) / 4)
+        for i, v, w in zip(*(np.array_split(a, 5) for a in (ids, values, weights)), strict=True)
+    ]
     drawn = Events.of(pieces, observables, limit=limit, key=3)
     assert once.rows_an_event == 1.0
     assert drawn.rows_an_event == 4.0

@@ -34,8 +34,12 @@ def toy(
 
 
 def judged(truth: np.ndarray, draws: np.ndarray, weights: np.ndarray, tmp_path, **more) -> dict:
-    held = {"event_id": np.arange(len(truth), dtype=np.uint64), "weight": weights,
-            "conditional": np.array([True]), "events": np.array([len(truth)])}  # fmt: skip
+    held = {
+        "event_id": np.arange(len(truth), dtype=np.uint64),
+        "weight": weights,
+        "conditional": np.array([True]),
+        "events": np.array([len(truth)]),
+    }
     for column, name in enumerate("xy"):
         held |= {f"truth.{name}": truth[:, column], f"draws.{name}": draws[:, :, column]}
     save_arrays(tmp_path / "p.safetensors", held | more, provenance={})

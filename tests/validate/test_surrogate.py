@@ -28,10 +28,15 @@ def events(n: int, seed: int, *, atom: float = 0.1, fraction: float = 0.0, misse
     m = random.poisson(6.0, n) + np.where(random.random(n) < fraction, 0.5, 0.0)
     fake = random.random(n) < 0.05
     return {
-        "truth_z": z, "truth_M": m, "reco_z": z, "reco_M": m, "pass_truth": ~fake,
-        "pass_reco": fake | (random.random(n) >= missed), "weight": np.full(n, 2.0),
+        "truth_z": z,
+        "truth_M": m,
+        "reco_z": z,
+        "reco_M": m,
+        "pass_truth": ~fake,
+        "pass_reco": fake | (random.random(n) >= missed),
+        "weight": np.full(n, 2.0),
         "event_id": np.arange(n, dtype=np.uint64) + np.uint64(seed * 10**6),
-    }  # fmt: skip
+    }
 
 
 def table(path, columns):
@@ -121,9 +126,19 @@ def test_nothing_held_out_is_refused(tmp_path):
 def test_the_table_lists_surrogates(tmp_path, study, observables):
     run(tmp_path, events(6000, 2), epochs=1)
     data, truth = study.data(n=800)
-    validate_method(study.unfolded(truth), simulation=study.simulation(n=800), data=data, closure_truth=None,
-                    observables=observables, seeds=2, epochs=1, events=10**6, seed=1, record=Record.for_tests(),
-                    output=tmp_path / "m.json")  # fmt: skip
+    validate_method(
+        study.unfolded(truth),
+        simulation=study.simulation(n=800),
+        data=data,
+        closure_truth=None,
+        observables=observables,
+        seeds=2,
+        epochs=1,
+        events=10**6,
+        seed=1,
+        record=Record.for_tests(),
+        output=tmp_path / "m.json",
+    )
     out = {f"output_{e}": tmp_path / f"methods.{e}" for e in ("json", "csv", "md")}
     surrogates = {"flow": tmp_path / "surrogate.json"}
     content = compare({"toy": tmp_path / "m.json"}, surrogates=surrogates, record=Record.for_tests(), **out)

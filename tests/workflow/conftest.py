@@ -12,8 +12,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-SECRETS = ("AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "HTTPS_PROXY", "HOSTNAME", "EDITOR", "SLURM_JOB_COMMENT",
-           "TRUTHWARD_SECRET")  # fmt: skip
+SECRETS = (
+    "AWS_SECRET_ACCESS_KEY",
+    "GITHUB_TOKEN",
+    "HTTPS_PROXY",
+    "HOSTNAME",
+    "EDITOR",
+    "SLURM_JOB_COMMENT",
+    "TRUTHWARD_SECRET",
+)
 CANARY = "canary-9f3a7c51"
 """What these variables hold while the finished study runs; no artefact may."""
 
@@ -36,9 +43,13 @@ class Clone:
         own = {"PYTHONPATH": str(self.folder / "src"), "OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-m", "snakemake", *words]
         return subprocess.run(
-            command, cwd=self.folder, env=os.environ | own | (environment or {}), capture_output=True, text=True,
+            command,
+            cwd=self.folder,
+            env=os.environ | own | (environment or {}),
+            capture_output=True,
+            text=True,
             timeout=timeout,
-        )  # fmt: skip
+        )
 
     def run(self, *words: str, study: str = "study.yaml", cores: int = 2, timeout: int = 1500) -> str:
         done = self.call(*words, "--cores", str(cores), "--configfile", study, timeout=timeout)

@@ -42,10 +42,17 @@ def test_finished_study_has_nothing_to_do_and_a_change_is_explained(fork) -> Non
     [
         (lambda s: s["calibrate"].update(members=1), "ConfigError: study.yaml: calibrate.members: 1 given"),
         (lambda s: s["unfold"]["methods"]["ibu"].update(kind="ibu", iteration=3), "ConfigError: study.yaml: unfold."),
-        (lambda s: s["samples"].update(pseudodata={"role": "data", "read": {"kind": "flat_tree", "files": ["no/*.root"],
-                   "branches": {"reco_x0": "x", "reco_x1": "x"}}}), "samples.pseudodata.read"),
+        (
+            lambda s: s["samples"].update(
+                pseudodata={
+                    "role": "data",
+                    "read": {"kind": "flat_tree", "files": ["no/*.root"], "branches": {"reco_x0": "x", "reco_x1": "x"}},
+                }
+            ),
+            "samples.pseudodata.read",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_would_fail_later_is_said_now(empty, change, said) -> None:
     empty.study(change)
     code, text = checked(empty)

@@ -20,9 +20,13 @@ def test_snakemake_outlives_a_notice_that_time_runs_out(empty) -> None:
     environment = os.environ | {"PYTHONPATH": str(empty.folder / "src"), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "snakemake", "simulate_all", "--cores", "1", "--configfile", "study.yaml"]
     running = subprocess.Popen(
-        command, cwd=empty.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        command,
+        cwd=empty.folder,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
         start_new_session=True,
-    )  # fmt: skip
+    )
     limit = time.monotonic() + 600
     while not list(empty.folder.glob("results/tiny/logs/simulate/*.log")):
         assert time.monotonic() < limit, "no job started"

@@ -32,8 +32,10 @@ def complaints(source: str) -> list[str]:
     found: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            known |= {a.asname or a.name.partition(".")[0]: a.name if a.asname else a.name.partition(".")[0]
-                      for a in node.names}  # fmt: skip
+            known |= {
+                a.asname or a.name.partition(".")[0]: a.name if a.asname else a.name.partition(".")[0]
+                for a in node.names
+            }
         elif isinstance(node, ast.ImportFrom):
             known |= {a.asname or a.name: f"{node.module}.{a.name}" for a in node.names}
 

@@ -71,9 +71,13 @@ def test_processes_whose_torchrun_is_killed_save_their_state_and_end(empty) -> N
     empty.run(*words[:2], "--omit-from", "unfold_nominal", f"{PARTS}/nominal.parquet")
     environment = os.environ | {"PYTHONPATH": str(empty.folder / "src"), "OMP_NUM_THREADS": "1"}
     running = subprocess.Popen(
-        [sys.executable, "-m", "snakemake", f"{PARTS}/nominal.parquet", *words], cwd=empty.folder, env=environment,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
+        [sys.executable, "-m", "snakemake", f"{PARTS}/nominal.parquet", *words],
+        cwd=empty.folder,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     limit = time.monotonic() + 600
     log = empty.path(LOG)
     while not (log.is_file() and "epoch 1/5" in log.read_text(encoding="utf-8")):

@@ -148,9 +148,14 @@ def gather_chunks(
         return {"members": first["members"], "amplification": facts}
 
     metadata = write_table(
-        output, stream(), observables=first["observables"], role="simulation", selection=first["selection"],
-        record=record, extra=state,
-    )  # fmt: skip
+        output,
+        stream(),
+        observables=first["observables"],
+        role="simulation",
+        selection=first["selection"],
+        record=record,
+        extra=state,
+    )
     return {**facts, "sum_of_weights": metadata["provenance"]["sum_of_weights"]}
 
 
@@ -215,12 +220,16 @@ def amplify_stage(
     found = read_json(study)
     # The study's point nearest to the factor: both are limited by what was drawn in the same way.
     nearest = min(found["curve"], key=lambda point: abs(np.log(point["multiple"] / factor)))
-    sample = gather_chunks(parts, simulation, calibration=nearest["calibration"]["value"], record=record,
-                           output=table_path)  # fmt: skip
+    sample = gather_chunks(
+        parts, simulation, calibration=nearest["calibration"]["value"], record=record, output=table_path
+    )
     log.info(
         "amplify: %d events drawn are worth %.0f (at least %.0f), G = %.2f",
-        sample["events"], sample["n_equivalent"], sample["n_equivalent_low"], sample["G"],
-    )  # fmt: skip
+        sample["events"],
+        sample["n_equivalent"],
+        sample["n_equivalent_low"],
+        sample["G"],
+    )
     summary = {
         "study": found,
         "sample": sample | {"factor": factor},

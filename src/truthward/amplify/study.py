@@ -110,8 +110,12 @@ def amplification_study(
         g, c = point["G"], point["calibration"]
         log.info(
             "amplify: %d events drawn: G = %.2f +- %.2f, true over stated MSE %.2f +- %.2f",
-            point["drawn"], g["value"], g["sigma"], c["value"], c["sigma"],
-        )  # fmt: skip
+            point["drawn"],
+            g["value"],
+            g["sigma"],
+            c["value"],
+            c["sigma"],
+        )
     return {**result, "seconds": round(time.perf_counter() - started, 2)}
 
 

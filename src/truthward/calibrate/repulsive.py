@@ -185,8 +185,14 @@ class Repulsive(Calibrator):
         self.unit.fill_(width if width > 0 else 1.0)
         scaled = (response.float() - self.centre) / self.unit
         if far := int((scaled.abs() > FAR).sum()):
-            log.warning("calibrate: %d of %d responses are more than %g widths from their median %.4g; they are moved "
-                        "to that distance", far, len(scaled), FAR, float(at[1]))  # fmt: skip
+            log.warning(
+                "calibrate: %d of %d responses are more than %g widths from their median %.4g; they are moved "
+                "to that distance",
+                far,
+                len(scaled),
+                FAR,
+                float(at[1]),
+            )
         return scaled.clamp(-FAR, FAR)
 
     def _bootstrapped(self, weights: Tensor, train: Tensor, seed: int) -> Tensor:
@@ -200,8 +206,9 @@ class Repulsive(Calibrator):
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
         # How many inputs the scaling makes of the features comes from the data.
-        self.scale_x.load_state_dict({n.removeprefix(f"{prefix}scale_x."): t for n, t in state_dict.items()
-                                      if n.startswith(f"{prefix}scale_x.")})  # fmt: skip
+        self.scale_x.load_state_dict(
+            {n.removeprefix(f"{prefix}scale_x."): t for n, t in state_dict.items() if n.startswith(f"{prefix}scale_x.")}
+        )
         self.ensemble = self._ensemble(0)
         super()._load_from_state_dict(state_dict, prefix, *args)
 

@@ -55,8 +55,15 @@ def hardest(table: EventTable, level: str, limit: int = 30) -> np.ndarray:
         over = counts > limit
         merged += int((counts[over] - limit + 1).sum())
         events += int(over.sum())
-    log.info("%s: %d constituents at %s level, %d of them merged in %d events that have more than %d",
-             table.path, total, level, merged, events, limit)  # fmt: skip
+    log.info(
+        "%s: %d constituents at %s level, %d of them merged in %d events that have more than %d",
+        table.path,
+        total,
+        level,
+        merged,
+        events,
+        limit,
+    )
     return out
 
 

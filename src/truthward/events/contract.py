@@ -174,8 +174,11 @@ def to_arrow(batch: Batch, *, role: str) -> pa.Table:
                 f"{batch.source}: {name} has {len(values)} rows where event_id has {size}; read them from one tree"
             )
     own = sorted(name for name in varied if not level_of(name))
-    masks = {name: flags(batch[name], batch, name) for name in [f"pass_{level}" for level in levels] + own
-             if name.startswith("pass_")}  # fmt: skip
+    masks = {
+        name: flags(batch[name], batch, name)
+        for name in [f"pass_{level}" for level in levels] + own
+        if name.startswith("pass_")
+    }
     event_id = identities(batch["event_id"], batch)
     columns: dict[str, pa.Array] = {name: pa.array(mask) for name, mask in masks.items()}
     for name in ["weight", *(name for name in own if name.startswith("weight:"))]:

@@ -57,8 +57,17 @@ def fit(
         StaleError: the state belongs to another spec or other code.
     """
     source = Arrays(data, weights, validation, label=label)
-    return fit_source(module, loss, source, settings, seed=seed, label=label, state=state, state_key=state_key,
-                      state_seconds=state_seconds)  # fmt: skip
+    return fit_source(
+        module,
+        loss,
+        source,
+        settings,
+        seed=seed,
+        label=label,
+        state=state,
+        state_key=state_key,
+        state_seconds=state_seconds,
+    )
 
 
 def fit_source(

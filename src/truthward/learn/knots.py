@@ -103,8 +103,9 @@ def knots_of(
     found = torch.zeros_like(atomic) if integer else _stands_out(share, counts)
     order = torch.nonzero(declared | found).squeeze(1)
     order = order[(share + 2.0 * declared)[order].argsort(descending=True, stable=True)]
-    return Knots(torch.tensor(xs, dtype=torch.float64), z, torch.tensor(ends, dtype=torch.float64),
-                 values[order].tolist())  # fmt: skip
+    return Knots(
+        torch.tensor(xs, dtype=torch.float64), z, torch.tensor(ends, dtype=torch.float64), values[order].tolist()
+    )
 
 
 def padded(tables: Sequence[Tensor]) -> Tensor:

@@ -82,9 +82,17 @@ def train_members(
         return value
 
     history = fit(
-        stack, loss, (x, condition), weights, settings, seed=seed, validation=validation, label=label, state=state,
+        stack,
+        loss,
+        (x, condition),
+        weights,
+        settings,
+        seed=seed,
+        validation=validation,
+        label=label,
+        state=state,
         state_key=state_key,
-    )  # fmt: skip
+    )
     if uncertainty.kind == "ensemble":
         return stack, history
     trained, members = posterior(), Stack(factory, [0] * (size * draws))

@@ -73,10 +73,16 @@ class QuantileTransform(nn.Module):
         w = torch.ones(len(x)) if weights is None else weights
         w = (w if w.ndim == 2 else w[:, None]).double().abs().expand(len(x), self.columns)
         tables = [
-            knots_of(x[:, c], w[:, c], name=f"quantile transform: column {c}", knots=self.knots, atoms=self.atoms[c],
-                     integer=self.integer[c])
+            knots_of(
+                x[:, c],
+                w[:, c],
+                name=f"quantile transform: column {c}",
+                knots=self.knots,
+                atoms=self.atoms[c],
+                integer=self.integer[c],
+            )
             for c in range(self.columns)
-        ]  # fmt: skip
+        ]
         self.x_knots, self.z_knots = padded([t.x for t in tables]), padded([t.z for t in tables])
         self.slopes = torch.stack([t.ends for t in tables]).float()
         return self

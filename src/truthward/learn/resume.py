@@ -30,8 +30,19 @@ log = logging.getLogger("truthward.resume")
 _FIELDS = ("epoch", "step", "running", "active", "best_loss", "best")
 
 # What the archive, its records and torch raise on bytes that are no state of a training.
-_DAMAGE = (RuntimeError, EOFError, LookupError, TypeError, ValueError, AttributeError, OSError, MemoryError,
-           pickle.UnpicklingError, zipfile.BadZipFile, zlib.error)  # fmt: skip
+_DAMAGE = (
+    RuntimeError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    OSError,
+    MemoryError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 class Interrupted(TruthwardError):

@@ -176,8 +176,13 @@ class Transport(GenerativeModel):
         encoded = self.encode(condition)
         return integrate(
             lambda x, t: self.velocity(x, self._at(t, x), encoded).to(x.dtype),
-            x, solver=self.solver, steps=self.steps, tolerance=self.tolerance, start=start, end=end,
-        )  # fmt: skip
+            x,
+            solver=self.solver,
+            steps=self.steps,
+            tolerance=self.tolerance,
+            start=start,
+            end=end,
+        )
 
     @staticmethod
     def _at(t: float | Tensor, x: Tensor) -> Tensor:

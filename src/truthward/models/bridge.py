@@ -76,9 +76,14 @@ class Bridge(Transport):
         precision: Literal["fp32", "bf16"] = "fp32",
     ) -> None:
         super().__init__(
-            dimensions=dimensions, conditions=conditions, solver=solver, steps=steps, tolerance=tolerance, batch=batch,
+            dimensions=dimensions,
+            conditions=conditions,
+            solver=solver,
+            steps=steps,
+            tolerance=tolerance,
+            batch=batch,
             precision=precision,
-        )  # fmt: skip
+        )
         self.CONDITIONAL = self.LIKELIHOOD = pairing == "conditional"
         self.PAIRED = pairing != "unpaired"
         if noise < 0 or (noise == 0 and self.CONDITIONAL):

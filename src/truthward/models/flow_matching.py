@@ -54,9 +54,14 @@ class FlowMatching(Transport):
         precision: Literal["fp32", "bf16"] = "fp32",
     ) -> None:
         super().__init__(
-            dimensions=dimensions, conditions=conditions, solver=solver, steps=steps, tolerance=tolerance, batch=batch,
+            dimensions=dimensions,
+            conditions=conditions,
+            solver=solver,
+            steps=steps,
+            tolerance=tolerance,
+            batch=batch,
             precision=precision,
-        )  # fmt: skip
+        )
         if min(width, depth) < 1 or frequencies < 0:
             raise ConfigError(
                 f"flow_matching: width {width}, depth {depth}, frequencies {frequencies} given; at least 1 "

@@ -70,9 +70,14 @@ class TransformerFlowMatching(Transport):
         precision: Literal["fp32", "bf16"] = "fp32",
     ) -> None:
         super().__init__(
-            dimensions=dimensions, conditions=conditions, solver=solver, steps=steps, tolerance=tolerance, batch=batch,
+            dimensions=dimensions,
+            conditions=conditions,
+            solver=solver,
+            steps=steps,
+            tolerance=tolerance,
+            batch=batch,
             precision=precision,
-        )  # fmt: skip
+        )
         if min(token, condition_token, width, heads, depth) < 1 or min(encoder, frequencies) < 0:
             raise ConfigError(
                 f"transformer_flow_matching: token {token}, condition_token {condition_token}, width {width}, heads "

@@ -143,8 +143,10 @@ def subjets(constituents: ak.Array, *, count: int = 3, radius: float = 0.4) -> n
     axis[first[event] + ak.to_numpy(ak.flatten(members, axis=None))] = np.repeat(np.arange(len(sizes)), sizes)
 
     def summed(cell: np.ndarray, chosen: np.ndarray) -> dict[str, np.ndarray]:
-        return {n: np.bincount(cell[chosen], weights=ak.to_numpy(flat[n])[chosen], minlength=len(sizes))
-                for n in ("px", "py", "pz", "E")}  # fmt: skip
+        return {
+            n: np.bincount(cell[chosen], weights=ak.to_numpy(flat[n])[chosen], minlength=len(sizes))
+            for n in ("px", "py", "pz", "E")
+        }
 
     axes = ak.zip(summed(axis, np.ones(len(axis), dtype=bool)))
     _, _, rapidity, phi, _ = (column.reshape(-1, count) for column in kinematics(axes))

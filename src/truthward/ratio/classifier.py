@@ -127,8 +127,18 @@ def train_ratio(
     data = (x, torch.from_numpy(numerator.astype(np.float32)))
     scaled = torch.from_numpy(balanced(weights, numerator, held))
     validation = torch.from_numpy(held) if held.any() else None
-    return fit(stack, ratio_loss(stack), data, scaled, settings, seed=seed, validation=validation, label=label,
-               state=state, state_key=key)  # fmt: skip
+    return fit(
+        stack,
+        ratio_loss(stack),
+        data,
+        scaled,
+        settings,
+        seed=seed,
+        validation=validation,
+        label=label,
+        state=state,
+        state_key=key,
+    )
 
 
 def ratio_loss(stack: Stack) -> Callable[[Tensor, Tensor], Tensor]:
@@ -254,10 +264,21 @@ def cross_fit(
         own = [f != k for f in fold]
         held = _held_out([int(o.sum()) for o in own], seed_for(seed, "held out", k))
         ratio = density_ratio(
-            x_p[own[0]], w_p[own[0]], x_q[own[1]], w_q[own[1]], seed=seed_for(seed, k), held_out=held, epochs=epochs,
-            batch_size=batch_size, learning_rate=learning_rate, width=width, depth=depth, activation=activation,
-            patience=max(3, epochs // 4), label=f"{label}, fold {k + 1} of {folds}",
-        )  # fmt: skip
+            x_p[own[0]],
+            w_p[own[0]],
+            x_q[own[1]],
+            w_q[own[1]],
+            seed=seed_for(seed, k),
+            held_out=held,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            width=width,
+            depth=depth,
+            activation=activation,
+            patience=max(3, epochs // 4),
+            label=f"{label}, fold {k + 1} of {folds}",
+        )
         networks.append(ratio)
         for score, x, mine in zip(scores, (x_p, x_q), own, strict=True):
             if not mine.all():

@@ -65,8 +65,17 @@ def positive_weights(
     both = np.flatnonzero((rest != 0).any(axis=1))
     rows = np.concatenate([np.arange(len(weights)), both])
     label = np.arange(len(rows)) < len(weights)
-    model.train(x[torch.from_numpy(rows)], label, np.concatenate([weights, rest[both]]), settings, seed=seed,
-                held_out=None if held_out is None else held_out[rows], name=name, state=state, key=key)  # fmt: skip
+    model.train(
+        x[torch.from_numpy(rows)],
+        label,
+        np.concatenate([weights, rest[both]]),
+        settings,
+        seed=seed,
+        held_out=None if held_out is None else held_out[rows],
+        name=name,
+        state=state,
+        key=key,
+    )
     share = model(x)
     result, used = base * share, base > 0
     return result, {

@@ -128,8 +128,18 @@ class Probability:
 
         target = torch.from_numpy(label.astype(np.float32))
         held = None if held_out is None else torch.from_numpy(held_out)
-        history = fit(self.stack, loss, (x, target), torch.from_numpy(weights), settings, seed=seed, validation=held,
-                      label=name, state=state, state_key=key)  # fmt: skip
+        history = fit(
+            self.stack,
+            loss,
+            (x, target),
+            torch.from_numpy(weights),
+            settings,
+            seed=seed,
+            validation=held,
+            label=name,
+            state=state,
+            state_key=key,
+        )
         found = _bounded(logits(self.stack, x, label=name))
         if inverse:
             self._calibrate_inverse(found[label], weights[label], no, name)

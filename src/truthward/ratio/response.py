@@ -158,8 +158,12 @@ def _length(settings: Settings, events: int, label: str) -> float:
     """Learning rate times number of steps of a training."""
     found = settings.learning_rate * settings.epochs * math.ceil(events / settings.batch_size)
     if found < SHORTEST:
-        log.warning("%s: learning rate times steps of the nominal training is %.2g only: its response overstates what "
-                    "trainings would spread; set `replicas: training`, or train it longer", label, found)  # fmt: skip
+        log.warning(
+            "%s: learning rate times steps of the nominal training is %.2g only: its response overstates what "
+            "trainings would spread; set `replicas: training`, or train it longer",
+            label,
+            found,
+        )
     return found
 
 
@@ -176,10 +180,13 @@ class _Tangent:
         self.layers, dense.layers = list(dense.layers), nn.Identity()
         random = torch.Generator().manual_seed(0)
         self.forms = [
-            (torch.randn(m.out_features, SKETCH, generator=random),
-             torch.randn(m.in_features + 1, SKETCH, generator=random) / SKETCH**0.5)
-            for m in self.layers[:-1] if isinstance(m, nn.Linear)
-        ]  # fmt: skip
+            (
+                torch.randn(m.out_features, SKETCH, generator=random),
+                torch.randn(m.in_features + 1, SKETCH, generator=random) / SKETCH**0.5,
+            )
+            for m in self.layers[:-1]
+            if isinstance(m, nn.Linear)
+        ]
         self._kept: Tensor | None = None
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:

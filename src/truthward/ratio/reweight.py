@@ -45,8 +45,18 @@ def train_mean(
 
     data = (x, torch.from_numpy((ratio / mean).astype(np.float32)))
     validation = None if held_out is None or not held_out.any() else torch.from_numpy(held_out)
-    history = fit(stack, mean_loss(stack), data, torch.from_numpy(weights), settings, seed=seed, validation=validation,
-                  label=label, state=state, state_key=key)  # fmt: skip
+    history = fit(
+        stack,
+        mean_loss(stack),
+        data,
+        torch.from_numpy(weights),
+        settings,
+        seed=seed,
+        validation=validation,
+        label=label,
+        state=state,
+        state_key=key,
+    )
     return np.log(mean), history
 
 

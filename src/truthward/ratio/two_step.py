@@ -67,13 +67,27 @@ def two_step(
         name, own = f"{label}, iteration {iteration + 1}", seed_for(seed, iteration)
         simulated = np.concatenate([weight * nu, fixed_weight])[:, None]
         weights = np.concatenate([target_weight[:, None], simulated])
-        train_ratio(stacks[0], x, numerator, weights, _settings(iteration, len(x)), seed=seed_for(own, "seen"),
-                    label=f"{name}, seen")  # fmt: skip
+        train_ratio(
+            stacks[0],
+            x,
+            numerator,
+            weights,
+            _settings(iteration, len(x)),
+            seed=seed_for(own, "seen"),
+            label=f"{name}, seen",
+        )
         offset = np.log(total / simulated.sum(axis=0))
         omega, _ = normalise(logits(stacks[0], x[len(target) :], label=name) + offset, simulated, total)
         ratio = nu[:, None] * omega[: len(seen)]
-        offset, _ = train_mean(stacks[1], latents, ratio, weight[:, None], _settings(iteration, len(seen)),
-                               seed=seed_for(own, "latent"), label=f"{name}, latent")  # fmt: skip
+        offset, _ = train_mean(
+            stacks[1],
+            latents,
+            ratio,
+            weight[:, None],
+            _settings(iteration, len(seen)),
+            seed=seed_for(own, "latent"),
+            label=f"{name}, latent",
+        )
         reached = (weight[:, None] * ratio).sum(axis=0)
         learned, off = normalise(logits(stacks[1], latents, label=name) + offset, weight[:, None], reached)
         nu = learned[:, 0]

@@ -83,7 +83,9 @@ def _spectrum(main: Axes, lower: Axes, entry: Mapping[str, Any], observable: Obs
     main.set_ylabel(style.per_unit(observable))
     main.set_title(
         f"{entry['method']}:  χ² {entry['chi2']:.1f} / {entry['ndf']},  p {entry['probability']:.2g}",
-        fontsize=8, loc="left", pad=3,
-    )  # fmt: skip
+        fontsize=8,
+        loc="left",
+        pad=3,
+    )
     lower.set_xlim(edges[0], edges[-1])
     lower.set_xlabel(observable.axis)

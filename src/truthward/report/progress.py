@@ -31,8 +31,9 @@ def bias_and_variance(validated: Mapping[str, Any], observables: Sequence[Observ
     labels = {o.name: short(o) for o in observables}
     names = [] if found is None else ["all", *found["names"]] if len(found["names"]) > 1 else found["names"]
     few = len(names) < 2
-    figure, axes = style.panels(max(1, len(names)), columns=4, size=(5.4, 3.0) if few else (2.5, 2.1), top=1.15,
-                                gap=(0.75, 0.62))  # fmt: skip
+    figure, axes = style.panels(
+        max(1, len(names)), columns=4, size=(5.4, 3.0) if few else (2.5, 2.1), top=1.15, gap=(0.75, 0.62)
+    )
     note = "relative, rms over coarse bins; 0: simulation before unfolding; dotted: what the rule chose"
     style.title(figure, f"Bias and variance of {validated['method']} over its iterations", note)
     if found is None:

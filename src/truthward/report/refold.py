@@ -40,9 +40,11 @@ def refolded(validated: Mapping[str, Any], observables: Sequence[Observable]) ->
         style.points(main, edges, data, bars, label="data")
         style.headroom(main, data + bars, folded, prior, room=1.3, log=o.counts == "log")
         chi2 = refold["chi2"]
-        said = "no test: too few events" if chi2["value"] is None else (
-            rf"$\chi^2$ / ndf {chi2['value']:.1f} / {chi2['ndf']}, p {chi2['p']:.2g}"
-        )  # fmt: skip
+        said = (
+            "no test: too few events"
+            if chi2["value"] is None
+            else (rf"$\chi^2$ / ndf {chi2['value']:.1f} / {chi2['ndf']}, p {chi2['p']:.2g}")
+        )
         main.text(0.97, 0.96, said, transform=main.transAxes, ha="right", va="top", fontsize=7.5)
         relative = style.over(bars, data)
         quotient = style.known(style.over(folded, data), relative)

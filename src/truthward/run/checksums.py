@@ -82,8 +82,12 @@ def verify(paths: Iterable[str | Path]) -> list[Path]:
         else:
             total += size
     if len(paths) > len(unknown):
-        log.info("%d inputs are what their rules wrote, by SHA-256: %.1f MB, %.2f s",
-                 len(paths) - len(unknown), total / 1e6, time.perf_counter() - started)  # fmt: skip
+        log.info(
+            "%d inputs are what their rules wrote, by SHA-256: %.1f MB, %.2f s",
+            len(paths) - len(unknown),
+            total / 1e6,
+            time.perf_counter() - started,
+        )
     return unknown
 
 

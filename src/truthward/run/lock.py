@@ -52,8 +52,12 @@ def _acquire(path: Path, what: str) -> int | None:
             holder = os.read(handle, 200).decode("utf-8", "replace")
             os.close(handle)
             if error.errno in _NO_LOCKS:
-                log.warning("%s: the file system has no locks (%s): two jobs could make %s at once",
-                            path.parent, error.strerror, what)  # fmt: skip
+                log.warning(
+                    "%s: the file system has no locks (%s): two jobs could make %s at once",
+                    path.parent,
+                    error.strerror,
+                    what,
+                )
                 return None
             if error.errno not in _BUSY:
                 raise

@@ -71,10 +71,17 @@ def correct(
     # Draws come in random order: the first ones are any.
     held_out = np.concatenate([held, np.arange(size) < held.sum()])
     history = train_ratio(
-        stack, x, np.arange(2 * size) < size, np.concatenate([weights, np.ones_like(weights)]),
+        stack,
+        x,
+        np.arange(2 * size) < size,
+        np.concatenate([weights, np.ones_like(weights)]),
         Settings(settings.epochs, settings.batch_size, settings.learning_rate),
-        seed=seed_for(seed, "batches"), held_out=held_out, label="surrogate correction", state=state, key=key,
-    )  # fmt: skip
+        seed=seed_for(seed, "batches"),
+        held_out=held_out,
+        label="surrogate correction",
+        state=state,
+        key=key,
+    )
     owner = np.array([int(b["member"][0]) for b in batches])
     areas, before = [], np.concatenate([b["weight"] for b in batches])
     single = stack_of(inputs, [0], **network)
@@ -123,7 +130,13 @@ def _kept(log_ratio: np.ndarray, weights: np.ndarray, category: np.ndarray) -> n
 def _area(p: np.ndarray, w_p: np.ndarray, q: np.ndarray, w_q: np.ndarray, seed: int, settings: Correction) -> float:
     """AUC of new classifiers, each of which judges the half of the events that it was not trained upon."""
     scores = two_sample_scores(
-        p, w_p, q, w_q, seed=seed, **settings.model_dump(), label="surrogate correction, judged",
-    )  # fmt: skip
+        p,
+        w_p,
+        q,
+        w_q,
+        seed=seed,
+        **settings.model_dump(),
+        label="surrogate correction, judged",
+    )
     numerator = np.arange(len(p) + len(q)) < len(p)
     return auc(np.concatenate(scores), numerator, np.concatenate([w_p, w_q]))

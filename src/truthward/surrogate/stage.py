@@ -262,9 +262,19 @@ def surrogate_stage(
     the summary; returns it."""
     started = time.perf_counter()
     history, facts = train_surrogate(
-        simulation, observables, model, uncertainty=uncertainty, epochs=epochs, batch_size=batch_size,
-        learning_rate=learning_rate, seed=seed, record=record, state=state, key=key, output=model_path,
-    )  # fmt: skip
+        simulation,
+        observables,
+        model,
+        uncertainty=uncertainty,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        seed=seed,
+        record=record,
+        state=state,
+        key=key,
+        output=model_path,
+    )
     seconds = round(time.perf_counter() - started, 2)
     log.info("surrogate: trained in %.1f s; drawing %d events", seconds, facts["rows"])
     weigh = None
@@ -289,8 +299,9 @@ def surrogate_stage(
         "training": {**facts, "seconds": seconds},
         "history": {"train": history.train, "validation": history.validation, "best": history.best},
         "samples": samples,
-        "provenance": record.finish(events_in=facts["training_events"], events_out=samples["events"],
-                                    sum_w=samples["sum_of_weights"]),
-    }  # fmt: skip
+        "provenance": record.finish(
+            events_in=facts["training_events"], events_out=samples["events"], sum_w=samples["sum_of_weights"]
+        ),
+    }
     write_json(summary_path, summary)
     return summary

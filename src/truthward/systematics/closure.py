@@ -86,9 +86,14 @@ def pseudo_data(
     ratio = np.divide(weight, with_nu, out=np.ones_like(weight), where=with_nu != 0)
     misses = simulation.masks["misses"]
     if misses.any():
-        expected = conditional_mean(simulation.truth[matched], ratio[matched], with_nu[matched],
-                                    simulation.truth[misses], seed=seed_for(seed, "misses"),
-                                    label=f"{name}, misses")  # fmt: skip
+        expected = conditional_mean(
+            simulation.truth[matched],
+            ratio[matched],
+            with_nu[matched],
+            simulation.truth[misses],
+            seed=seed_for(seed, "misses"),
+            label=f"{name}, misses",
+        )
         weight[misses] *= expected
     warnings = []
     if not found["closes"]:

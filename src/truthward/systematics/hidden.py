@@ -25,9 +25,15 @@ FUNCTION = 0.02
 
 
 def as_in_data(
-    simulation: Simulated, data: Measured, nu: np.ndarray, columns: Sequence[str], names: Sequence[str], *, name: str,
+    simulation: Simulated,
+    data: Measured,
+    nu: np.ndarray,
+    columns: Sequence[str],
+    names: Sequence[str],
+    *,
+    name: str,
     seed: int,
-) -> tuple[np.ndarray, dict[str, Any]]:  # fmt: skip
+) -> tuple[np.ndarray, dict[str, Any]]:
     """Weights (N,) with which hidden quantities h have the distribution of the data at each truth t of the observables.
 
     The two steps of an unfolding in (t, h) together, from nu(t) on, give nu(t, h); the weight is w nu(t, h) / E[nu|t].
@@ -68,9 +74,19 @@ def as_in_data(
         return np.concatenate([simulation.reco[where], simulation.values("reco", columns, where, key)], axis=1)
 
     joint = two_step(
-        data.values([*names, *columns], key), data.weight, seen(matched), latent[inside], simulation.weight[matched],
-        seen(fixed), simulation.weight[fixed], latent, iterations=ITERATIONS, seed=seed, start=nu[inside], label=name,
-    )  # fmt: skip
+        data.values([*names, *columns], key),
+        data.weight,
+        seen(matched),
+        latent[inside],
+        simulation.weight[matched],
+        seen(fixed),
+        simulation.weight[fixed],
+        latent,
+        iterations=ITERATIONS,
+        seed=seed,
+        start=nu[inside],
+        label=name,
+    )
     factor = _at_fixed_truth(simulation, joint, seed_for(seed, "prior"), f"{name}, prior")
     weight = _with(simulation, factor)
     moved = {}

@@ -41,8 +41,12 @@ class Systematic(Strict):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Systematic:
-        options = {"shifted": {"replicas"}, "weight": {"replicas"}, "alternative": {"sample"},
-                   "hidden": {"columns", "size", "sample"}}.get(self.kind, set())  # fmt: skip
+        options = {
+            "shifted": {"replicas"},
+            "weight": {"replicas"},
+            "alternative": {"sample"},
+            "hidden": {"columns", "size", "sample"},
+        }.get(self.kind, set())
         if odd := sorted(self.model_fields_set - options - {"kind"}):
             valid = ", ".join(f"`{o}`" for o in sorted(options)) or "nothing else"
             raise ValueError(f"kind {self.kind} has no `{odd[0]}`; it takes {valid}")

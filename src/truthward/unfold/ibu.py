@@ -114,10 +114,12 @@ class Ibu(Unfolder):
             changes = self._converge(_Counts.fill([inputs], d, bins, self.share))
             truth_bin = cell_of(inputs.truth[fiducial, d], inner)
             counts = _Counts.fill(varied, d, bins, self.share)
-            each = np.array([
-                varied_count(r.index, len(changes)) if inputs.kind_of(r) == "regularisation" else len(changes)
-                for r in replicas
-            ])  # fmt: skip
+            each = np.array(
+                [
+                    varied_count(r.index, len(changes)) if inputs.kind_of(r) == "regularisation" else len(changes)
+                    for r in replicas
+                ]
+            )
             unfolded = counts.truth
             for iteration in range(each.max()):
                 unfolded = np.where((iteration < each)[:, None], counts.step(unfolded), unfolded)
@@ -146,12 +148,26 @@ class Ibu(Unfolder):
                 history.append(entry | ({"bins": len(inner) + 1, "changes": changes} if replica == NOMINAL else {}))
             log.info("ibu: %s, %d bins, %d iterations", observable.name, len(inner) + 1, len(changes))
             if not len(inner):
-                log.warning("ibu: %s: one bin, its shape stays as simulated; a bin takes %g events (`events`) and a "
-                            "purity of %g (`purity`)", observable.name, self.events, self.purity)  # fmt: skip
-        stopping = {"rule": "change", "tolerance": self.tolerance, "chosen": iterations,
-                    "largest": self.max_iterations, "limits": LIMITS}  # fmt: skip
-        binning = {"rule": RULE, "purity": self.purity, "events": self.events,
-                   "bins": {n: len(e) + 1 for n, e in edges.items()}}  # fmt: skip
+                log.warning(
+                    "ibu: %s: one bin, its shape stays as simulated; a bin takes %g events (`events`) and a "
+                    "purity of %g (`purity`)",
+                    observable.name,
+                    self.events,
+                    self.purity,
+                )
+        stopping = {
+            "rule": "change",
+            "tolerance": self.tolerance,
+            "chosen": iterations,
+            "largest": self.max_iterations,
+            "limits": LIMITS,
+        }
+        binning = {
+            "rule": RULE,
+            "purity": self.purity,
+            "events": self.events,
+            "bins": {n: len(e) + 1 for n, e in edges.items()},
+        }
         extra = {"inner_edges": edges, "inner_edges_reco": reco_edges, "binning": binning, "stopping": stopping}
         return Result(inputs.rows(columns), history, max(iterations.values()), extra)
 

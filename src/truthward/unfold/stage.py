@@ -209,13 +209,24 @@ class _Task:
         """Both tables in memory, or in blocks where there are too many rows for a method that can do without."""
         chosen, rows = [o for o in observables if o.name in self.names], data.num_rows + simulation.num_rows
         if self.unfolder.streams(rows):
-            return Blocks.streamed(data, simulation, chosen, seed=seed, buffer=self.unfolder.buffer,
-                                   features=self.unfolder.features, kinds=kinds)  # fmt: skip
+            return Blocks.streamed(
+                data,
+                simulation,
+                chosen,
+                seed=seed,
+                buffer=self.unfolder.buffer,
+                features=self.unfolder.features,
+                kinds=kinds,
+            )
         held = 4.0 * rows * (2 * len(simulation.observables) + 6 + 8 * self.unfolder.constituents)
         installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         if 2 * held > installed:
-            log.warning("%s: holds all events in memory, %.1f GB of %.1f; a method that streams is omnifold",
-                        self.method, held / 1e9, installed / 1e9)  # fmt: skip
+            log.warning(
+                "%s: holds all events in memory, %.1f GB of %.1f; a method that streams is omnifold",
+                self.method,
+                held / 1e9,
+                installed / 1e9,
+            )
         more = {"constituents": self.unfolder.constituents} if self.unfolder.constituents else {}
         return Inputs.load(data, simulation, chosen, seed=seed, features=self.unfolder.features, kinds=kinds, **more)
 
@@ -240,8 +251,17 @@ class _Task:
         )
 
     def write(self, output: str | Path, result: Result, replicas: Sequence[Replica], record: Record) -> None:
-        write_part(output, result, replicas, unfolder=self.unfolder, method=self.method, kind=self.kind,
-                   observables=self.names, families=self.families, record=record)  # fmt: skip
+        write_part(
+            output,
+            result,
+            replicas,
+            unfolder=self.unfolder,
+            method=self.method,
+            kind=self.kind,
+            observables=self.names,
+            families=self.families,
+            record=record,
+        )
 
     def done(self) -> None:
         """The artefacts are written: the resume states have served."""

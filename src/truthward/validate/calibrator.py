@@ -49,10 +49,15 @@ def validate_calibrate(summary: str | Path, *, output: str | Path, record: Recor
     for name, rows in content.get("closure", {}).items():
         if name.startswith("reco_"):
             checks += [
-                _check(f"response in {row['low']:.4g} <= {name} < {row['high']:.4g}", row["after"]["mean"],
-                       row["after"]["mean_error"], 1 - CLOSURE, 1 + CLOSURE)
+                _check(
+                    f"response in {row['low']:.4g} <= {name} < {row['high']:.4g}",
+                    row["after"]["mean"],
+                    row["after"]["mean_error"],
+                    1 - CLOSURE,
+                    1 + CLOSURE,
+                )
                 for row in rows
-            ]  # fmt: skip
+            ]
     bad = [c for c in checks if not c["good"]]
     result = {
         "good": not bad,

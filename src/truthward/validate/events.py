@@ -174,8 +174,11 @@ class Events:
     def weight_summary(self) -> dict[str, float]:
         """`WeightSums.summary`, the effective size being that of `events`, with `rows_an_event`."""
         found, rows = self.sums.summary(), self.rows_an_event
-        return found | {"effective_sample_size": found["effective_sample_size"] / rows, "rows_an_event": rows,
-                        "events": self.total / rows}  # fmt: skip
+        return found | {
+            "effective_sample_size": found["effective_sample_size"] / rows,
+            "rows_an_event": rows,
+            "events": self.total / rows,
+        }
 
     def column(self, name: str) -> np.ndarray:
         """(n,) values of one observable."""

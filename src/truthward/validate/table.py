@@ -138,8 +138,10 @@ def _floor(content: dict[str, Any], names: list[str]) -> dict[str, Any]:
 def _surrogate(name: str, content: dict[str, Any]) -> dict[str, Any]:
     row: dict[str, Any] = {"name": name, "flags": len(content["flags"])}
     for level in ("truth", "reco"):
-        row[f"triangular_{level}"] = {n: _entry(o["triangular"], (o["triangular"].get("members") or {}).get("sd"))
-                                      for n, o in content["levels"][level].items()}  # fmt: skip
+        row[f"triangular_{level}"] = {
+            n: _entry(o["triangular"], (o["triangular"].get("members") or {}).get("sd"))
+            for n, o in content["levels"][level].items()
+        }
     for which, test in content["two_sample"].items():
         row[f"auc_{which}"] = _value(test and test["surrogate"]["auc"])
         row[f"floor_auc_{which}"] = _value(test and test["floor"]["auc"])
@@ -252,9 +254,14 @@ def _markdown(content: dict[str, Any]) -> str:
     lines = [head, ["---"] * len(head)]
     for row in content["rows"]:
         cells = [_cell(row["triangular"].get(n), "{:.2f}") for n in names]
-        cells += [_cell(row["auc"], "{:.4f}"), _cell(row["jsd"], "{:.4f}"), _number(row["chi2_p"], "{:.2g}"),
-                  _number(row["refold_p"], "{:.2g}"), _cell(row["yield_ratio"], "{:.3f}"),
-                  _number(row["effective_sample_size"], "{:.0f}")]  # fmt: skip
+        cells += [
+            _cell(row["auc"], "{:.4f}"),
+            _cell(row["jsd"], "{:.4f}"),
+            _number(row["chi2_p"], "{:.2g}"),
+            _number(row["refold_p"], "{:.2g}"),
+            _cell(row["yield_ratio"], "{:.3f}"),
+            _number(row["effective_sample_size"], "{:.0f}"),
+        ]
         lines.append([row["name"], *cells])
     text = _verdicts(content["verdicts"])
     text += "\n".join(f"| {' | '.join(line)} |" for line in lines) + f"\n\n{NOTE}"
@@ -282,8 +289,11 @@ def _markdown(content: dict[str, Any]) -> str:
             f"most in {largest} ({noise['observables'][largest]:.1%}), in coarse bins.\n"
         )
     for row in content["surrogates"]:
-        auc = ", ".join(f"{w} {_cell(row[f'auc_{w}'], '{:.4f}')} (floor {_cell(row[f'floor_auc_{w}'], '{:.4f}')})"
-                        for w in ("truth", "reco", "both") if row.get(f"auc_{w}"))  # fmt: skip
+        auc = ", ".join(
+            f"{w} {_cell(row[f'auc_{w}'], '{:.4f}')} (floor {_cell(row[f'floor_auc_{w}'], '{:.4f}')})"
+            for w in ("truth", "reco", "both")
+            if row.get(f"auc_{w}")
+        )
         text += f"\nSurrogate {row['name']} against held-out simulation: AUC {auc}; flags: {row['flags']}.\n"
     for row in content["posteriors"]:
         low, high = min(row["ranks_spread"].values()), max(row["ranks_spread"].values())

@@ -62,8 +62,9 @@ def two_sample_test(
     """
     logits, saturated = [], 0
     for k in range(seeds):
-        found, beyond = _logits(p, w_p, q, w_q, epochs, seed_for(seed, label, k), f"{label}, seed {k + 1}/{seeds}",
-                                _file(state, label, k))  # fmt: skip
+        found, beyond = _logits(
+            p, w_p, q, w_q, epochs, seed_for(seed, label, k), f"{label}, seed {k + 1}/{seeds}", _file(state, label, k)
+        )
         logits.append(found)
         saturated += beyond
     result = _figures([(lp, lq, w_p, w_q) for lp, lq in logits])
@@ -97,8 +98,16 @@ def floor_test(
     parts = []
     for k in range(seeds):
         first = np.random.default_rng(seed_for(seed, label, "halves", k)).permutation(len(x)) < len(x) // 2
-        found, _ = _logits(x[first], w[first], x[~first], w[~first], epochs, seed_for(seed, label, k),
-                           f"{label}, seed {k + 1}/{seeds}", _file(state, label, k))  # fmt: skip
+        found, _ = _logits(
+            x[first],
+            w[first],
+            x[~first],
+            w[~first],
+            epochs,
+            seed_for(seed, label, k),
+            f"{label}, seed {k + 1}/{seeds}",
+            _file(state, label, k),
+        )
         parts.append((*found, w[first], w[~first]))
     joined = [np.concatenate([part[i] for part in parts]) for i in range(4)]
     return _figures(parts) | {
@@ -125,10 +134,11 @@ def log_ratio(
         as `two_sample_test`.
     """
     found = [
-        _logits(p, w_p, q, w_q, epochs, seed_for(seed, label, k), f"{label}, seed {k + 1}/{seeds}",
-                _file(state, label, k))[0][1]
+        _logits(
+            p, w_p, q, w_q, epochs, seed_for(seed, label, k), f"{label}, seed {k + 1}/{seeds}", _file(state, label, k)
+        )[0][1]
         for k in range(seeds)
-    ]  # fmt: skip
+    ]
     return np.mean(found, axis=0)
 
 

@@ -20,13 +20,16 @@ def params(before: str, now: str) -> str:
         (CODE % ("a", "e"), CODE % ("b", "e"), {"code"}),
         (CODE % ("a", "e"), CODE % ("a", "f"), {"locked packages"}),
         (SPEC % 5, SPEC % 6, {"method.epochs: 5 -> 6"}),
-        (f"{CODE % ('a', 'e')},{SPEC % 5}", f"{SPEC % 6},{CODE % ('b', 'f')}",
-         {"code", "locked packages", "method.epochs: 5 -> 6"}),
+        (
+            f"{CODE % ('a', 'e')},{SPEC % 5}",
+            f"{SPEC % 6},{CODE % ('b', 'f')}",
+            {"code", "locked packages", "method.epochs: 5 -> 6"},
+        ),
         ("{'digest': 'a', 'kinds': []}", CODE % ("a", "e"), {"locked packages"}),
         ("<nothing exclusive>", SPEC % 6, {"other parameters"}),
         ("{'limit': inf}", "{'limit': 1.0}", {"other parameters"}),
     ],
-)  # fmt: skip
+)
 def test_changed_parameters_are_named(before, now, said) -> None:
     assert plan.reasons(params(before, now), ["."], {}) == said
 
@@ -40,8 +43,11 @@ def test_reasons_of_files_are_told_apart(tmp_path) -> None:
     there = str(tmp_path)
     text = "Missing output files: b.png; Updated input files: a.root; Input files updated by another job: c, d"
     assert plan.reasons(text, [there, "b.png"], {"c": "ingest"}) == {
-        "missing: b.png", "newer: a.root", "after ingest", "newer: d",
-    }  # fmt: skip
+        "missing: b.png",
+        "newer: a.root",
+        "after ingest",
+        "newer: d",
+    }
     assert plan.reasons(text, ["b.png"], {}) == {"not made yet"}
     assert plan.reasons("Incomplete output files: x", [there], {}) == {"was interrupted"}
     assert plan.reasons("A reason of a later Snakemake", [there], {}) == {"A reason of a later Snakemake"}

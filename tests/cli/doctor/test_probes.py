@@ -21,9 +21,15 @@ def test_everything_of_the_config_and_of_the_folders_is_built(tiny) -> None:
     every = {(package, kind) for package in probes.PROBES for kind in plugins.kinds(package)}
     assert {(p.package, p.kind) for p in done} == every
     assert {p.where for p in done} - {""} == {
-        "samples.simulation.generate", "samples.pseudodata.generate", "calibrate", "surrogate.models.flow_matching",
-        "unfold.methods.omnifold", "unfold.methods.generative", "unfold.methods.generative.model", "unfold.methods.ibu",
-    }  # fmt: skip
+        "samples.simulation.generate",
+        "samples.pseudodata.generate",
+        "calibrate",
+        "surrogate.models.flow_matching",
+        "unfold.methods.omnifold",
+        "unfold.methods.generative",
+        "unfold.methods.generative.model",
+        "unfold.methods.ibu",
+    }
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,15 @@ from truthward.unfold.stage import unfold_all
 MEANS = (-1.0, 0.0, 1.0)
 SMEAR = 1.0
 OPTION = {"median": "x", "by": "mean"}
-QUICK = {"model": {"kind": "flow_matching", "width": 32, "depth": 2}, "epochs": 10, "side_epochs": 2, "width": 16,
-         "iterations": 1, "draws": 1, "replica_draws": 1}  # fmt: skip
+QUICK = {
+    "model": {"kind": "flow_matching", "width": 32, "depth": 2},
+    "epochs": 10,
+    "side_epochs": 2,
+    "width": 16,
+    "iterations": 1,
+    "draws": 1,
+    "replica_draws": 1,
+}
 
 
 def toy(nature: float = 1.0, *, means: tuple[float, ...] = MEANS, events: int = 2500, data: int = 2000) -> Inputs:
@@ -166,8 +173,9 @@ def test_the_median_of_the_data_is_that_of_each_bootstrap() -> None:
     assert np.corrcoef(means, told)[0, 1] > 0.8
     # Without the medians' share a bootstrap moves the mean by sigma(x) / sqrt(n) at most.
     assert np.std(means) > 1.3 * 0.5 / np.sqrt(300)
-    removed = Generative(**QUICK | {"epochs": 2, "iterations": 2, "later_epochs": 1, "ratio_epochs": 1},
-                         condition=OPTION)  # fmt: skip
+    removed = Generative(
+        **QUICK | {"epochs": 2, "iterations": 2, "later_epochs": 1, "ratio_epochs": 1}, condition=OPTION
+    )
     both = [Replica("mc_bootstrap", 0), Replica("mc_bootstrap", 1)]
     rows = list(removed.unfold(inputs, both, seed=3).rows)
     single = list(removed.unfold(inputs, both[1:], seed=3).rows)
@@ -186,9 +194,12 @@ def test_systematics_move_the_medians() -> None:
 
 @pytest.mark.parametrize(
     ("option", "words"),
-    [({"median": "y", "by": "mean"}, "'y' is not one of x"), ({"median": "x", "by": "mass"}, "x, mean"),
-     ({"median": "x", "by": "x2"}, "two finite ones")],
-)  # fmt: skip
+    [
+        ({"median": "y", "by": "mean"}, "'y' is not one of x"),
+        ({"median": "x", "by": "mass"}, "x, mean"),
+        ({"median": "x", "by": "x2"}, "two finite ones"),
+    ],
+)
 def test_a_condition_without_a_parameter_is_refused(option: dict[str, str], words: str) -> None:
     inputs = toy(data=10, events=10)
     inputs.carried = {**inputs.carried, "x2": np.ones(30, dtype=np.float32)}

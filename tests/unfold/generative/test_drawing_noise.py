@@ -64,8 +64,12 @@ def test_each_even_draw_is_standard_normal(scaled: Scaled) -> None:
 def test_an_odd_number_of_draws_states_nothing() -> None:
     sums = Sums(Bins(np.random.default_rng(1).normal(size=(100, 1))), 3)
     sums.add(np.zeros((6, 1)), np.full(6, 0.5))
-    assert sums.entry() == {"events_drawn": 6, "yield_unfolded": 3.0, "effective_size_unfolded": 6.0,
-                            "largest_over_mean_unfolded": 1.0}  # fmt: skip
+    assert sums.entry() == {
+        "events_drawn": 6,
+        "yield_unfolded": 3.0,
+        "effective_size_unfolded": 6.0,
+        "largest_over_mean_unfolded": 1.0,
+    }
 
 
 @pytest.mark.parametrize("even", [False, True])

@@ -23,8 +23,15 @@ from truthward.unfold.stage import replicas_of, unfold_all, write_part
 SHIFT, SMEAR = 0.5, 0.7
 # What one Bayesian inversion with a Gaussian prior of unit width leaves of a shift of the mean (the width is exact).
 REMAINS = SMEAR**2 / (1 + SMEAR**2)
-QUICK = {"model": {"kind": "flow_matching", "width": 32, "depth": 2}, "iterations": 2, "stop": "fixed",
-         "epochs": 12, "later_epochs": 6, "width": 24, "classifier_batch": 256}  # fmt: skip
+QUICK = {
+    "model": {"kind": "flow_matching", "width": 32, "depth": 2},
+    "iterations": 2,
+    "stop": "fixed",
+    "epochs": 12,
+    "later_epochs": 6,
+    "width": 24,
+    "classifier_batch": 256,
+}
 
 
 def efficiency(x: np.ndarray) -> np.ndarray:
@@ -140,8 +147,9 @@ def test_the_bias_falls_until_the_rule_ends_it_and_replicas_make_as_many_iterati
     inputs, replicas = toy(), [Replica("data_bootstrap", 0), Replica("initialisation", 0)]
     ruled = Generative(**QUICK | {"iterations": 6, "stop": "change", "tolerance": 1.2})
     result = unfold_all(ruled, inputs, replicas, seed=3)
-    history = {str(r): [h for h in result.history if h["replica"] == str(r) and "contents" in h]
-               for r in (NOMINAL, *replicas)}  # fmt: skip
+    history = {
+        str(r): [h for h in result.history if h["replica"] == str(r) and "contents" in h] for r in (NOMINAL, *replicas)
+    }
     changes = [h["change"] for h in history["nominal:0"]]
     assert 2 < len(changes) == result.iterations == result.extra["stopping"]["chosen"] < 6
     assert changes[-1] < 1.2 < min(changes[1:-1])
@@ -258,8 +266,17 @@ def test_a_replica_depends_neither_on_its_job_nor_on_its_stack(tmp_path) -> None
                 unfolder.unfold(inputs, replicas, seed=3, nominal=first.trained, state=tmp_path) if job >= 0 else first
             )
             parts.append(tmp_path / f"{jobs}.{job}.parquet")
-            write_part(parts[-1], result, replicas, unfolder=unfolder, method="g", kind="generative",
-                       observables=["x"], families=families, record=Record.for_tests())  # fmt: skip
+            write_part(
+                parts[-1],
+                result,
+                replicas,
+                unfolder=unfolder,
+                method="g",
+                kind="generative",
+                observables=["x"],
+                families=families,
+                record=Record.for_tests(),
+            )
         paths.append(tmp_path / f"{jobs}.parquet")
         gather(parts, paths[-1], record=Record.for_tests())
     # Draws near a border may change sides, yet not their moments.

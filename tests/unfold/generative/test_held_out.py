@@ -15,8 +15,7 @@ from truthward.study.plugins import build
 from truthward.validate.posterior import validate_posterior
 
 MODEL = {"kind": "flow_matching", "width": 32, "depth": 2}
-SHORT = {"kind": "generative", "model": MODEL, "epochs": 2, "side_epochs": 1, "width": 16, "depth": 1,
-         "iterations": 1}  # fmt: skip
+SHORT = {"kind": "generative", "model": MODEL, "epochs": 2, "side_epochs": 1, "width": 16, "depth": 1, "iterations": 1}
 
 
 def drawn(inputs, *, entry: dict = SHORT, events: int = 500, draws: int = 19, **options) -> dict[str, np.ndarray]:
@@ -36,9 +35,12 @@ def test_only_events_of_the_test_split_are_drawn_for_and_none_of_them_is_learned
         np.testing.assert_array_equal(inputs.truth[rows, column], found[f"truth.{name}"])
         assert found[f"draws.{name}"].shape == (500, 19)
     test = inputs.split == TEST
-    moved = replace(inputs, truth=np.where(test[:, None], 5 - 3 * inputs.truth, inputs.truth),
-                    reco=np.where((test & ~np.isin(np.arange(len(test)), rows))[:, None], inputs.reco + 9, inputs.reco),
-                    weight=np.where(test, 7.0, inputs.weight))  # fmt: skip
+    moved = replace(
+        inputs,
+        truth=np.where(test[:, None], 5 - 3 * inputs.truth, inputs.truth),
+        reco=np.where((test & ~np.isin(np.arange(len(test)), rows))[:, None], inputs.reco + 9, inputs.reco),
+        weight=np.where(test, 7.0, inputs.weight),
+    )
     again = drawn(moved)
     others = replace(inputs, truth=np.where(test[:, None], inputs.truth, 5 - 3 * inputs.truth))
     for name in inputs.names:

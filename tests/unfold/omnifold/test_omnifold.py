@@ -18,8 +18,16 @@ from truthward.unfold.omnifold import steps as module
 from truthward.unfold.omnifold.method import Omnifold
 from truthward.unfold.stage import unfold_all
 
-FAST = {"iterations": 4, "epochs": 6, "later_epochs": 3, "learning_rate": 0.01, "width": 16, "depth": 2,
-        "activation": "silu", "batch_size": 512}  # fmt: skip
+FAST = {
+    "iterations": 4,
+    "epochs": 6,
+    "later_epochs": 3,
+    "learning_rate": 0.01,
+    "width": 16,
+    "depth": 2,
+    "activation": "silu",
+    "batch_size": 512,
+}
 
 
 def moments(inputs, members=(NOMINAL,), **options):

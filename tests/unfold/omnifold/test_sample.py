@@ -52,8 +52,9 @@ def test_the_chi2_by_hand():
     """Twelve data events of weight 1/2 against six of weight 2, all in the first of two bins; none in the second."""
     refold = Refold(SimpleNamespace(data_reco=np.arange(10.0)[:, None]), 1)
     data, reco = np.zeros((12, 1)), np.zeros((6, 1))
-    block = SimpleNamespace(inputs=SimpleNamespace(data_reco=data, reco=reco), levels=[np.ones(6, bool)],
-                            data_weight=np.full((12, 1), 0.5))  # fmt: skip
+    block = SimpleNamespace(
+        inputs=SimpleNamespace(data_reco=data, reco=reco), levels=[np.ones(6, bool)], data_weight=np.full((12, 1), 0.5)
+    )
     refold.add(block, np.full((6, 1), 2.0))
     chi2, terms = refold.chi2()
     assert terms == 1

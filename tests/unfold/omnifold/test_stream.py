@@ -25,12 +25,25 @@ from truthward.unfold.stage import unfold_all, unfold_nominal, unfold_part
 
 ROWS = 1500
 OBSERVABLES = [Observable(name=n, range=(-4.0, 4.0), bins=20) for n in ("x0", "x1")]
-FAST = {"iterations": 2, "epochs": 4, "later_epochs": 2, "learning_rate": 0.01, "width": 16, "activation": "silu",
-        "batch_size": 128}  # fmt: skip
+FAST = {
+    "iterations": 2,
+    "epochs": 4,
+    "later_epochs": 2,
+    "learning_rate": 0.01,
+    "width": 16,
+    "activation": "silu",
+    "batch_size": 128,
+}
 # One batch an epoch: a training does not depend on the order of its events.
 WHOLE = FAST | {"batch_size": 10**6, "epochs": 4, "later_epochs": 2, "learning_rate": 0.05}
-REPLICAS = [Replica("data_bootstrap", 0), Replica("mc_bootstrap", 1), Replica("initialisation", 0),
-            Replica("systematic:jes", 0), Replica("systematic:norm", 1), Replica("combined", 0)]  # fmt: skip
+REPLICAS = [
+    Replica("data_bootstrap", 0),
+    Replica("mc_bootstrap", 1),
+    Replica("initialisation", 0),
+    Replica("systematic:jes", 0),
+    Replica("systematic:norm", 1),
+    Replica("combined", 0),
+]
 SYSTEMATICS = {"jes": {"bias": 0.2}, "norm": {"background": 0.5}}
 
 Tables = tuple[EventTable, EventTable]
@@ -46,8 +59,9 @@ def tables(folder: Path, events: int, simulated: int, **options) -> Tables:
         columns = {name.replace("__", ":"): v for name, v in columns.items() if role != "data" or "truth" not in name}
         columns["process"] = np.where(columns["process"] == 0, "signal", "background")
         columns["event_id"] = np.arange(count, dtype=np.uint64) + np.uint64(10**9 * (role == "data"))
-        write_table(folder / f"{role}.parquet", [columns], observables={}, role=role, selection={},
-                    record=Record.for_tests())  # fmt: skip
+        write_table(
+            folder / f"{role}.parquet", [columns], observables={}, role=role, selection={}, record=Record.for_tests()
+        )
         found.append(EventTable(folder / f"{role}.parquet"))
     return found[0], found[1]
 
@@ -200,22 +214,38 @@ def test_interrupted_goes_on_to_the_same_weights(toy, small, tmp_path, monkeypat
 
 @pytest.mark.parametrize(
     "options",
-    [{"folds": 2}, {"calibrate": "isotonic"}, {"background": "positive"},
-     {"inputs": "constituents", "network": "deep_sets"}],
-)  # fmt: skip
+    [
+        {"folds": 2},
+        {"calibrate": "isotonic"},
+        {"background": "positive"},
+        {"inputs": "constituents", "network": "deep_sets"},
+    ],
+)
 def test_what_needs_all_events_is_refused_before_anything_is_read(toy, tmp_path, monkeypatch, options):
     monkeypatch.setattr(Blocks, "streamed", lambda *_, **__: pytest.fail("work began"))
     name = next(iter(options))
     with pytest.raises(ConfigError, match=f"{name}.*raise `buffer` to 6500"):
-        unfold_nominal(trained=tmp_path / "t", output=tmp_path / "o", record=Record.for_tests(),
-                       **task(toy, tmp_path, {"buffer": 6499} | options))  # fmt: skip
+        unfold_nominal(
+            trained=tmp_path / "t",
+            output=tmp_path / "o",
+            record=Record.for_tests(),
+            **task(toy, tmp_path, {"buffer": 6499} | options),
+        )
     assert not Omnifold(**{"buffer": 6500} | options).streams(6500)
 
 
 def task(pair: Tables, folder: Path, options: dict) -> dict:
-    return {"entry": {"kind": "omnifold"} | options, "method": "m", "data": pair[0].path, "simulation": pair[1].path,
-            "observables": OBSERVABLES, "families": {"data_bootstrap": 2, "systematic:jes": 2}, "seed": 1,
-            "state": folder / "state", "key": "k"}  # fmt: skip
+    return {
+        "entry": {"kind": "omnifold"} | options,
+        "method": "m",
+        "data": pair[0].path,
+        "simulation": pair[1].path,
+        "observables": OBSERVABLES,
+        "families": {"data_bootstrap": 2, "systematic:jes": 2},
+        "seed": 1,
+        "state": folder / "state",
+        "key": "k",
+    }
 
 
 def test_jobs_stream_from_tables_to_one_result(toy, small, tmp_path):

@@ -15,10 +15,20 @@ from truthward.unfold.stop.rules import COARSE, Bins, Rule, Watch
 
 SMALL = {
     "omnifold": {"epochs": 2, "later_epochs": 1, "width": 8, "depth": 1},
-    "generative": {"model": {"kind": "flow_matching", "width": 8, "depth": 1}, "epochs": 2, "later_epochs": 1,
-                   "ratio_epochs": 1, "side_epochs": 1, "draws": 2, "replica_draws": 2, "ratio_draws": 2,
-                   "later_rate": 0.003, "width": 8, "depth": 1},
-}  # fmt: skip
+    "generative": {
+        "model": {"kind": "flow_matching", "width": 8, "depth": 1},
+        "epochs": 2,
+        "later_epochs": 1,
+        "ratio_epochs": 1,
+        "side_epochs": 1,
+        "draws": 2,
+        "replica_draws": 2,
+        "ratio_draws": 2,
+        "later_rate": 0.003,
+        "width": 8,
+        "depth": 1,
+    },
+}
 
 
 def test_a_rule_ends_by_change_from_the_second_iteration_on_or_at_the_last():
@@ -33,8 +43,11 @@ def test_a_rule_ends_by_change_from_the_second_iteration_on_or_at_the_last():
 def test_a_rule_states_what_it_was_and_what_it_cannot_see():
     stated = Rule(5, "change", 0.1).stated(3)
     assert {k: stated[k] for k in ("rule", "tolerance", "largest", "chosen")} == {
-        "rule": "change", "tolerance": 0.1, "largest": 5, "chosen": 3
-    }  # fmt: skip
+        "rule": "change",
+        "tolerance": 0.1,
+        "largest": 5,
+        "chosen": 3,
+    }
     assert "unseen" in stated["limits"]
     assert Rule(5, "fixed", 0.1).stated(5)["tolerance"] is None
 
@@ -89,8 +102,10 @@ def test_a_unit_of_the_weights_changes_no_change():
     assert found[1] == pytest.approx(found[0], rel=1e-12)
     # By hand: error^2 of a bin is content times sum d^2 / sum d over the share that is reconstructed.
     place = [np.searchsorted(np.quantile(c, np.linspace(0, 1, 11)[1:-1]), c, side="right") for c in x.T]
-    sums = [[np.bincount(p, v, minlength=10) for v in (w[:, 0], w[:, 0] * (1 + 0.1 * x[:, 0]), w[:, 0] * matched)]
-            for p in place]  # fmt: skip
+    sums = [
+        [np.bincount(p, v, minlength=10) for v in (w[:, 0], w[:, 0] * (1 + 0.1 * x[:, 0]), w[:, 0] * matched)]
+        for p in place
+    ]
     terms = [(b - a) ** 2 / (b * (data**2).sum() / data.sum() * a / m) for a, b, m in sums]
     assert found[0] == pytest.approx(np.sqrt(np.mean(terms)))
 
@@ -125,8 +140,11 @@ def test_the_last_contents_are_those_of_the_result(kind, toy):
             column = replica.column()
             x, w = (np.concatenate([r[c] for r in rows if column in r]) for c in ("truth_x0", column))
             found = np.bincount(np.searchsorted(inner, x, side="right"), w, minlength=COARSE)
-            kept = {h["iteration"]: h["contents"] for h in result.history
-                    if h["replica"] == str(replica) and "contents" in h}  # fmt: skip
+            kept = {
+                h["iteration"]: h["contents"]
+                for h in result.history
+                if h["replica"] == str(replica) and "contents" in h
+            }
             assert sorted(kept) == list(range(iterations))
             np.testing.assert_allclose(kept[iterations - 1], found, rtol=1e-5, atol=1e-3 * w.sum() / COARSE)
             if iterations == 1:

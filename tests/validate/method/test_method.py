@@ -19,9 +19,14 @@ def run(study, unfolded, data, truth, observables, **changes):
     options = {"seeds": 2, "epochs": 3, "events": 10**6, "seed": 7, "record": Record.for_tests()} | changes
     output = study.folder / f"{unfolded.stem}.json"
     content = validate_method(
-        unfolded, simulation=study.simulation(), data=data, closure_truth=truth, observables=observables, output=output,
+        unfolded,
+        simulation=study.simulation(),
+        data=data,
+        closure_truth=truth,
+        observables=observables,
+        output=output,
         **options,
-    )  # fmt: skip
+    )
     assert json.loads(output.read_text()) == content
     return content
 

@@ -70,8 +70,12 @@ def test_without_truth_there_is_a_spread_alone(known):
 
 def test_folds_are_averaged(known):
     metadata, families, simulation, truth = known
-    apart = [h | {"fold": f, "contents": [c + s for c in h["contents"]]}
-             for h in metadata["history"] if "contents" in h for f, s in ((0, 5.0), (1, -5.0))]  # fmt: skip
+    apart = [
+        h | {"fold": f, "contents": [c + s for c in h["contents"]]}
+        for h in metadata["history"]
+        if "contents" in h
+        for f, s in ((0, 5.0), (1, -5.0))
+    ]
     found, whole = (progress(m, families, simulation, truth)["k"] for m in (metadata | {"history": apart}, metadata))
     assert found["distance"] == pytest.approx(whole["distance"])
     assert found["sigma"]["total"] == pytest.approx(whole["sigma"]["total"])

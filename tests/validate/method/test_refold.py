@@ -18,9 +18,12 @@ def test_by_hand():
     yes = np.array([True, True, True, True, False])
     # Two events in the first truth bin, one of them missed; one below the edges; one above, of weight 3; one fake.
     response.add(
-        np.array([0.5, 0.5, -1.0, 9.0, np.nan]), np.array([1.5, np.nan, 0.5, 3.0, 2.5]), yes,
-        np.array([True, False, True, True, True]), np.array([1.0, 1.0, 1.0, 3.0, 0.5]),
-    )  # fmt: skip
+        np.array([0.5, 0.5, -1.0, 9.0, np.nan]),
+        np.array([1.5, np.nan, 0.5, 3.0, 2.5]),
+        yes,
+        np.array([True, False, True, True, True]),
+        np.array([1.0, 1.0, 1.0, 3.0, 0.5]),
+    )
     folded, _, lost = response.fold(np.array([2.0, 10.0, 7.0, 0.0, 6.0]))
     # Half of 10 in the second bin, 2 of the underflow in the first; 6 of the overflow and the fake in the third.
     assert folded.tolist() == [0.0, 2.0, 5.0, 6.5, 0.0]
@@ -33,10 +36,14 @@ def test_fakes_that_go_with_the_signal_by_hand():
         response = Response(EDGES, share=share)
         # One matched event, which a result of three makes as many; two fakes beside it; background in the next bin.
         response.add(
-            np.array([0.5, np.nan, np.nan, np.nan]), np.array([0.5, 0.5, 0.5, 1.5]), np.arange(4) == 0,
-            np.ones(4, dtype=bool), np.array([6.0, 1.0, 1.0, 0.5]), signal=signal,
+            np.array([0.5, np.nan, np.nan, np.nan]),
+            np.array([0.5, 0.5, 0.5, 1.5]),
+            np.arange(4) == 0,
+            np.ones(4, dtype=bool),
+            np.array([6.0, 1.0, 1.0, 0.5]),
+            signal=signal,
             simulated=np.array([2.0, 1.0, 1.0, 0.5]),
-        )  # fmt: skip
+        )
         folded, covariance, _ = response.fold(np.array([0.0, 4.0, 0.0, 0.0, 0.0]))
         assert folded.tolist() == expected
         # Fakes in proportion have their own error, in proportion.

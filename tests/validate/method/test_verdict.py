@@ -141,9 +141,7 @@ CASES = {
         put("two_sample", value={"unfolded": FAR, "prior": {"auc": {"mean": 0.53}}}),
         put("two_sample", value={"unfolded": FAR, "prior": {"auc": {"mean": 0.52}}}),
     ),
-    "coverage": tuple(
-        put("observables", "m", "coverage", "pulls", value=[v] * 10) for v in (1.7, -2.0, 4.0)
-    ),
+    "coverage": tuple(put("observables", "m", "coverage", "pulls", value=[v] * 10) for v in (1.7, -2.0, 4.0)),
     "bands too wide": (
         put("observables", "m", "coverage", "pulls", value=[0.1] * 10),
         lambda given: [o["coverage"].update(pulls=[0.1, -0.2] * 5) for o in given.content["observables"].values()],
@@ -159,7 +157,7 @@ CASES = {
         put("flags", value=[{"test": "triangular", "observable": "m"}]),
         None,
     ),
-}  # fmt: skip
+}
 LEVELS = ("good", "warnings", "failed")
 
 

@@ -30,17 +30,31 @@ class Toy:
         self.folder, n = folder, simulated
         parameter = np.tile(MEANS, n // 3)
         ids = np.arange(n, dtype=np.uint64)
-        columns = {"truth_mean": parameter, "truth_x": parameter + rng.standard_normal(n), "reco_x": np.zeros(n),
-                   "pass_truth": ids % 10 > 0, "pass_reco": ids % 10 < 8, "weight": np.ones(n),
-                   "event_id": ids}  # fmt: skip
+        columns = {
+            "truth_mean": parameter,
+            "truth_x": parameter + rng.standard_normal(n),
+            "reco_x": np.zeros(n),
+            "pass_truth": ids % 10 > 0,
+            "pass_reco": ids % 10 < 8,
+            "weight": np.ones(n),
+            "event_id": ids,
+        }
         # Background has a parameter that is none.
         columns["process"] = np.where(ids % 17 == 0, "background", "signal")
         columns["truth_mean"] = np.where(columns["process"] == "signal", parameter, 99.0)
         self.simulation = self.table("simulation", columns, "simulation")
         x = mean + width * rng.standard_normal(events)
-        self.truth = self.table("truth", {"truth_mean": np.full(events, mean), "truth_x": x,
-                                          "pass_truth": np.ones(events, bool), "weight": np.ones(events),
-                                          "event_id": np.arange(events, dtype=np.uint64)}, "closure_truth")  # fmt: skip
+        self.truth = self.table(
+            "truth",
+            {
+                "truth_mean": np.full(events, mean),
+                "truth_x": x,
+                "pass_truth": np.ones(events, bool),
+                "weight": np.ones(events),
+                "event_id": np.arange(events, dtype=np.uint64),
+            },
+            "closure_truth",
+        )
         self.unfolded = folder / "unfolded.parquet"
         rows = {"truth_x": x, "event_id": np.arange(events, dtype=np.uint64), "weight": np.ones(events)}
         families = {f: family(f, BOOTSTRAPS) for f in ("data_bootstrap", "mc_bootstrap")}
@@ -48,9 +62,17 @@ class Toy:
             rows[f"replica:data_bootstrap:{index}"] = rng.poisson(1.0, events).astype(float)
             # An unfolding that the simulation's bootstraps do not reach: what is left is the error of the templates.
             rows[f"replica:mc_bootstrap:{index}"] = np.ones(events)
-        write_unfolded(self.unfolded, [rows], method="toy", kind="toy", observables=["x"], joint=True,
-                       families=families, record=Record.for_tests(),
-                       history=[{"replica": "nominal:0", "iteration": 0}])  # fmt: skip
+        write_unfolded(
+            self.unfolded,
+            [rows],
+            method="toy",
+            kind="toy",
+            observables=["x"],
+            joint=True,
+            families=families,
+            record=Record.for_tests(),
+            history=[{"replica": "nominal:0", "iteration": 0}],
+        )
 
     def table(self, name: str, columns: dict[str, np.ndarray], role: str) -> Path:
         path = self.folder / f"{name}.parquet"
@@ -59,8 +81,15 @@ class Toy:
 
     def fit(self, closure: bool = True, **changes: object) -> dict:
         settings = {"parameter": "mean", "observable": "x", "edges": EDGES, "degree": 2} | changes
-        return validate_fit(self.unfolded, simulation=self.simulation, closure_truth=self.truth if closure else None,
-                            seed=3, record=Record.for_tests(), output=self.folder / "fit.json", **settings)  # fmt: skip
+        return validate_fit(
+            self.unfolded,
+            simulation=self.simulation,
+            closure_truth=self.truth if closure else None,
+            seed=3,
+            record=Record.for_tests(),
+            output=self.folder / "fit.json",
+            **settings,
+        )
 
 
 def test_the_mean_is_measured_with_the_errors_of_data_and_templates(tmp_path: Path) -> None:

@@ -100,8 +100,11 @@ def test_curved_templates_far_from_the_data_have_their_minimum() -> None:
         h = YIELD * SHAPE + 5.0 * np.sqrt(YIELD * SHAPE) * rng.standard_normal(6)
         value, chi2 = _minimum(h, curved, metric, 10.0)
         near = np.linspace(value - 0.05, value + 0.05, 11)
-        scan = [(h - n * curved.at(p)) @ metric @ (h - n * curved.at(p)) for p in near
-                for n in [(h @ metric @ curved.at(p)) / (curved.at(p) @ metric @ curved.at(p))]]  # fmt: skip
+        scan = [
+            (h - n * curved.at(p)) @ metric @ (h - n * curved.at(p))
+            for p in near
+            for n in [(h @ metric @ curved.at(p)) / (curved.at(p) @ metric @ curved.at(p))]
+        ]
         assert chi2 <= min(scan) + 1e-3
 
 

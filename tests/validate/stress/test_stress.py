@@ -55,8 +55,9 @@ def make(simulation: dict | None = None, **changes) -> dict[str, made.Scenario]:
 
 @pytest.fixture(scope="module")
 def ran() -> dict:
-    found = run(Ibu(), sample(20000, 1, slope=0.3), data(), OBSERVABLES, replicas=REPLICAS, seeds=1, epochs=2, seed=3,
-                **OPTIONS)  # fmt: skip
+    found = run(
+        Ibu(), sample(20000, 1, slope=0.3), data(), OBSERVABLES, replicas=REPLICAS, seeds=1, epochs=2, seed=3, **OPTIONS
+    )
     return {entry["name"]: entry for entry in found}
 
 
@@ -85,13 +86,16 @@ def test_the_weights_depend_on_truth_alone_and_are_those_of_data_and_truth_alike
         # Fakes keep their weight: there is no truth to weight them by.
         assert (np.abs(factor - 1) < 1e-9).mean() > 0.03
         x = s.truth["x1" if name == made.HIDDEN else "x0"]
-        low, high = (np.average(s.factor({**s.truth})[x < 0 if name == made.HIDDEN else x < 10]),
-                     np.average(s.factor(s.truth)[x > 0 if name == made.HIDDEN else x > 10]))  # fmt: skip
+        low, high = (
+            np.average(s.factor({**s.truth})[x < 0 if name == made.HIDDEN else x < 10]),
+            np.average(s.factor(s.truth)[x > 0 if name == made.HIDDEN else x > 10]),
+        )
         assert high > 1.1 * low
     same = found[made.MISMATCH]
     assert same.factor is None
-    assert np.mean(same.inputs.data_reco) == pytest.approx(1.03 * np.mean(found[made.PRIOR].inputs.reco[
-        found[made.PRIOR].inputs.pass_reco]), rel=0.01)  # fmt: skip
+    assert np.mean(same.inputs.data_reco) == pytest.approx(
+        1.03 * np.mean(found[made.PRIOR].inputs.reco[found[made.PRIOR].inputs.pass_reco]), rel=0.01
+    )
 
 
 def test_the_data_driven_truth_goes_towards_the_data() -> None:
@@ -149,8 +153,18 @@ def test_a_better_known_truth_takes_the_place_of_the_events() -> None:
         place = bin_of(scenario.truth[observable.name], observable.edges)
         return 2.0 * np.bincount(place, scenario.weight, minlength=observable.bins + 2)
 
-    found = run(Ibu(), sample(8000, 1), data(), OBSERVABLES, replicas=REPLICAS, seeds=1, epochs=2, seed=3,
-                expected=twice, **OPTIONS)  # fmt: skip
+    found = run(
+        Ibu(),
+        sample(8000, 1),
+        data(),
+        OBSERVABLES,
+        replicas=REPLICAS,
+        seeds=1,
+        epochs=2,
+        seed=3,
+        expected=twice,
+        **OPTIONS,
+    )
     assert not any(e["verdict"]["passes"] for e in found)
 
 
@@ -194,8 +208,11 @@ def test_sums_are_those_of_every_replica_block_by_block_or_not(joint: bool) -> N
     replicas = [NOMINAL, *(Replica(n, i) for n in families for i in range(2))]
     columns = {r.column(None if joint else "x0"): np.full(8, 1.0 + k) for k, r in enumerate(replicas)}
     ids = np.arange(8, dtype=np.uint64)
-    rows = [{"truth_x0": x, "event_id": ids, n: w} for n, w in columns.items()] if joint else [
-        {"truth_x0": x, "event_id": ids, **columns}]  # fmt: skip
+    rows = (
+        [{"truth_x0": x, "event_id": ids, n: w} for n, w in columns.items()]
+        if joint
+        else [{"truth_x0": x, "event_id": ids, **columns}]
+    )
     sums = Sums(Result(rows, []), {"x0": np.array([6.0, 10.0, 14.0])}, families, joint=joint)
     histogram = sums.histograms["x0"]
     assert histogram.nominal.tolist() == [0, 4, 4, 0]
@@ -248,8 +265,16 @@ def test_the_stage_writes_what_the_table_reads(tmp_path) -> None:
     for method in ("one", "other"):
         stressed[method] = tmp_path / f"{method}.json"
         given = {"method": method, **paths, "observables": OBSERVABLES, "replicas": REPLICAS, **OPTIONS}
-        content = stress({"kind": "ibu"}, **given, events=5000, seeds=1, epochs=2, seed=3, record=Record.for_tests(),
-                         output=stressed[method])  # fmt: skip
+        content = stress(
+            {"kind": "ibu"},
+            **given,
+            events=5000,
+            seeds=1,
+            epochs=2,
+            seed=3,
+            record=Record.for_tests(),
+            output=stressed[method],
+        )
         assert json.loads(stressed[method].read_text()) == content
         assert content["provenance"]["events_in"] == pytest.approx(5000, abs=150)
     out = {f"output_{e}": tmp_path / f"stress.{e}" for e in ("json", "csv", "md")}

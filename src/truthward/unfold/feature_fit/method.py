@@ -141,8 +141,12 @@ class FeatureFit(Unfolder):
             entries, column = _entries(replica, features, sums, varied, solutions)
             history += [e | entry for e in entries]
             columns[replica.column()] = column
-            log.info("feature_fit: %s: chi2 %.1f with %.1f degrees of freedom", replica, history[-1]["feature_chi2"],
-                     history[-1]["feature_ndf"])  # fmt: skip
+            log.info(
+                "feature_fit: %s: chi2 %.1f with %.1f degrees of freedom",
+                replica,
+                history[-1]["feature_chi2"],
+                history[-1]["feature_ndf"],
+            )
         stopping = {"rule": "evidence", "tolerance": None, "chosen": self.passes, "largest": self.passes}
         return Result(inputs.rows(columns), history, self.passes, {"stopping": stopping | {"limits": LIMITS}}, trained)
 
@@ -153,8 +157,12 @@ class FeatureFit(Unfolder):
 
         def common(step: str) -> dict[str, Any]:
             path = None if state is None else state / f"{replica.family}.{replica.index}.{step}.pt"
-            return {"seed": seed_for(seed, "batches", step), "label": f"feature_fit {replica}, {step}", "state": path,
-                    "key": key}  # fmt: skip
+            return {
+                "seed": seed_for(seed, "batches", step),
+                "label": f"feature_fit {replica}, {step}",
+                "state": path,
+                "key": key,
+            }
 
         levels = [inputs.matched, inputs.fakes, inputs.background]
         reco = torch.from_numpy(np.concatenate([inputs.data_reco, *(inputs.reco[mask] for mask in levels)]))
@@ -182,8 +190,14 @@ class FeatureFit(Unfolder):
         found, total = logits(stacks[0], reco), weights[numerator].sum(axis=0)
         log_ratio = found[~numerator] + np.log(total / weights[~numerator].sum(axis=0))
         omega, off = normalise(log_ratio, weights[~numerator], total)
-        second = train_mean(stacks[1], truth[torch.from_numpy(matched)], omega[: matched.sum()],
-                            inputs.weight[levels[0]][:, None], self.settings, **common("truth"))[1]  # fmt: skip
+        second = train_mean(
+            stacks[1],
+            truth[torch.from_numpy(matched)],
+            omega[: matched.sum()],
+            inputs.weight[levels[0]][:, None],
+            self.settings,
+            **common("truth"),
+        )[1]
         arrays = {
             f"{level}.{name}": tensor.numpy()
             for level, stack, scaling in zip(("reco", "truth"), stacks, scalings, strict=True)
@@ -203,8 +217,10 @@ class FeatureFit(Unfolder):
         matched, fakes, background = (torch.from_numpy(varied.weight[mask]).float() for mask in levels)
         data = torch.from_numpy(varied.data_weight).float()
         if not (data.sum() > 0 and matched.sum() > 0):
-            raise DivergedError(f"feature_fit: weights of data and matched events sum to {data.sum():.3g} and "
-                                f"{matched.sum():.3g}; they must be positive")  # fmt: skip
+            raise DivergedError(
+                f"feature_fit: weights of data and matched events sum to {data.sum():.3g} and "
+                f"{matched.sum():.3g}; they must be positive"
+            )
         phi = [features.reco(varied.reco[mask]) for mask in levels]
         if self.share:
             found = [features.log_ratio(varied.reco[mask])[:, None] for mask in levels[:2]]
@@ -235,8 +251,12 @@ class FeatureFit(Unfolder):
             penalty *= self.penalty
             solutions.append(solve(sums, whitening, theta, penalty, adapt=False, label=label))
             theta = solutions[-1].theta
-        features.arrays = {**arrays, "theta": theta.numpy(), "whitening": whitening.numpy(),
-                           "penalty": np.array([penalty])}  # fmt: skip
+        features.arrays = {
+            **arrays,
+            "theta": theta.numpy(),
+            "whitening": whitening.numpy(),
+            "penalty": np.array([penalty]),
+        }
         return solutions
 
 
@@ -255,21 +275,24 @@ def _entries(
         before, column = column, weight * np.exp(log_nu)
         bad = int((~np.isfinite(column)).sum())
         if bad or not column.sum() > 0:
-            raise DivergedError(f"feature_fit: {replica}: {bad} of {len(column)} weights are not finite, sum "
-                                f"{column.sum():.3g}")  # fmt: skip
+            raise DivergedError(
+                f"feature_fit: {replica}: {bad} of {len(column)} weights are not finite, sum {column.sum():.3g}"
+            )
         predicted = float((sums.weight * sums.log_nu(found.theta).exp()).double().sum())
-        entries.append({
-            "replica": str(replica),
-            "iteration": number,
-            "feature_chi2": found.chi2,
-            "feature_ndf": found.features - found.determined,
-            "determined": found.determined,
-            "penalty": found.penalty,
-            "normalisation_reco": float(np.log(predicted / float(sums.wanted[0]))),
-            "saturated_truth": float((np.abs(log_nu) > SATURATED).sum()),
-            "yield_before": float(before.sum()),
-            "yield": float(column.sum()),
-            "effective_size": float(effective_size(column)),
-            "largest_over_mean": float(largest_over_mean(column)),
-        })  # fmt: skip
+        entries.append(
+            {
+                "replica": str(replica),
+                "iteration": number,
+                "feature_chi2": found.chi2,
+                "feature_ndf": found.features - found.determined,
+                "determined": found.determined,
+                "penalty": found.penalty,
+                "normalisation_reco": float(np.log(predicted / float(sums.wanted[0]))),
+                "saturated_truth": float((np.abs(log_nu) > SATURATED).sum()),
+                "yield_before": float(before.sum()),
+                "yield": float(column.sum()),
+                "effective_size": float(effective_size(column)),
+                "largest_over_mean": float(largest_over_mean(column)),
+            }
+        )
     return entries, column

@@ -35,8 +35,10 @@ class Features:
             self.networks[level] = classifier.eval()
         # Constants are a feature too: a shift changes nothing but the rounding.
         self.centre = {"reco": 0.0, "truth": 0.0}
-        self.centre = {"reco": self.reco(inputs.reco[inputs.matched])[:, 1:].mean(dim=0),
-                       "truth": self.truth(inputs.truth[inputs.fiducial])[:, 1:].mean(dim=0)}  # fmt: skip
+        self.centre = {
+            "reco": self.reco(inputs.reco[inputs.matched])[:, 1:].mean(dim=0),
+            "truth": self.truth(inputs.truth[inputs.fiducial])[:, 1:].mean(dim=0),
+        }
 
     def reco(self, x: np.ndarray) -> Tensor:
         """(N, D) -> (N, F)."""

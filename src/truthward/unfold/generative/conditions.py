@@ -107,8 +107,10 @@ class Medians:
         Args:
             reco: (E or 1, n, D), in their own units; weight: (n, E).
         """
-        found = [weighted_median(reco[e if len(reco) > 1 else 0, :, self.place], weight[:, e : e + 1])
-                 for e in range(weight.shape[1])]  # fmt: skip
+        found = [
+            weighted_median(reco[e if len(reco) > 1 else 0, :, self.place], weight[:, e : e + 1])
+            for e in range(weight.shape[1])
+        ]
         return self._scaled(np.stack(found))
 
     def _samples(self, weight: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:

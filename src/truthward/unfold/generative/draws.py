@@ -48,8 +48,13 @@ class Scaled:
         like: Scaled | None = None,
     ) -> None:
         self.seed, self.size = seed, len(inputs.names)
-        self.medians = Medians(inputs, condition or {}, inputs.fixed if others is None else others,
-                               seed_for(inputs.seed, "medians"), like=like and like.medians)  # fmt: skip
+        self.medians = Medians(
+            inputs,
+            condition or {},
+            inputs.fixed if others is None else others,
+            seed_for(inputs.seed, "medians"),
+            like=like and like.medians,
+        )
         kinds = {
             "atoms": [o.atoms for o in inputs.observables],
             "integer": [o.integer for o in inputs.observables],
@@ -145,8 +150,12 @@ class Measured:
     def member(self, e: int) -> Measured:
         """What one member unfolds, less what it leaves out: events of no weight."""
         chosen = np.flatnonzero(self.weight[:, e])
-        return Measured(self.event_id[chosen], self.held[chosen], self.of(e)[torch.from_numpy(chosen)],
-                        self.weight[chosen, e : e + 1])  # fmt: skip
+        return Measured(
+            self.event_id[chosen],
+            self.held[chosen],
+            self.of(e)[torch.from_numpy(chosen)],
+            self.weight[chosen, e : e + 1],
+        )
 
 
 def drawn(scaled: Scaled, flows: Stack, condition: Tensor, event_id: np.ndarray, count: int) -> Tensor:

@@ -155,9 +155,16 @@ class Generative(Unfolder):
         precision: Literal["fp32", "bf16"] = "fp32",
         stack: int = 10,
     ) -> None:
-        positive = {"draws": draws, "replica_draws": replica_draws, "ratio_draws": ratio_draws, "epochs": epochs,
-                    "later_epochs": later_epochs, "ratio_epochs": ratio_epochs, "side_epochs": side_epochs,
-                    "stack": stack}  # fmt: skip
+        positive = {
+            "draws": draws,
+            "replica_draws": replica_draws,
+            "ratio_draws": ratio_draws,
+            "epochs": epochs,
+            "later_epochs": later_epochs,
+            "ratio_epochs": ratio_epochs,
+            "side_epochs": side_epochs,
+            "stack": stack,
+        }
         if low := [n for n, v in positive.items() if v < 1]:
             raise ConfigError(f"generative: {low[0]} is {positive[low[0]]}; at least 1 is needed")
         if condition and set(condition) != {"median", "by"}:
@@ -253,8 +260,15 @@ class Generative(Unfolder):
         if place:
             place.mkdir(exist_ok=True)
         boots = [Replica("data_bootstrap", i) for i in range(BOOTSTRAPS)]
-        these = Members(self.recipe, self.recipe.scaled(pseudo, seed, like=scaled), pseudo, [NOMINAL, *boots],
-                        seed=seed, state=place, key=key)  # fmt: skip
+        these = Members(
+            self.recipe,
+            self.recipe.scaled(pseudo, seed, like=scaled),
+            pseudo,
+            [NOMINAL, *boots],
+            seed=seed,
+            state=place,
+            key=key,
+        )
         remove_prior(these, first, self.rule.exactly(self.rule.iterations))
         parts = [[h for h in these.history if (h["replica"] == str(NOMINAL)) is own] for own in (True, False)]
         found = balance([inputs], inputs, *by_iteration(*parts))
@@ -319,5 +333,7 @@ class Generative(Unfolder):
                     | {"event_id": np.tile(ids, count), "block": np.full(len(weights), block, dtype=np.int32)}
                     | {replica.column(): weights}
                 )
-            history.append({"replica": str(replica), "iteration": last[replica], "draws_at_lowest_efficiency": beyond}
-                           | sums.entry())  # fmt: skip
+            history.append(
+                {"replica": str(replica), "iteration": last[replica], "draws_at_lowest_efficiency": beyond}
+                | sums.entry()
+            )

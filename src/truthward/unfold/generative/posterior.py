@@ -135,9 +135,15 @@ class Members:
         inputs, scaled, recipe = self.inputs, self.scaled, self.recipe
         efficiency = Probability(scaled.truth.shape[1], self.initial("efficiency"))
         # Its inverse is what is used: that the misses are made up for exactly, on the simulation, is imposed.
-        efficiency.train(scaled.truth, scaled.matched_fiducial, self.fiducial, recipe.side, inverse=True,
-                         held_out=self.held(recipe.side, inputs.validation[inputs.fiducial]),
-                         **self.common("efficiency", 0))  # fmt: skip
+        efficiency.train(
+            scaled.truth,
+            scaled.matched_fiducial,
+            self.fiducial,
+            recipe.side,
+            inverse=True,
+            held_out=self.held(recipe.side, inputs.validation[inputs.fiducial]),
+            **self.common("efficiency", 0),
+        )
         signal = Probability(scaled.given, self.initial("signal"))
         self._learn_share(signal, self.recipe.fakes == "share", False, self.reconstructed, "signal", 0)
         networks = Networks(
@@ -146,9 +152,16 @@ class Members:
             Probability(scaled.given, self.initial("fraction")),
             efficiency,
         )
-        self.train(networks, self.matched, 0, self.checks | {
-            "shift_efficiency": efficiency.shift, "shift_signal": signal.shift,
-        })  # fmt: skip
+        self.train(
+            networks,
+            self.matched,
+            0,
+            self.checks
+            | {
+                "shift_efficiency": efficiency.shift,
+                "shift_signal": signal.shift,
+            },
+        )
         return networks
 
     def given(self) -> Tensor:
@@ -181,9 +194,18 @@ class Members:
             return flows.call("loss", *each, own=(moved, own))
 
         common, held = self.common("model", step), self.held(settings, self.inputs.validation[self.inputs.matched])
-        fitted = fit(flows, loss, (target, condition), torch.from_numpy(matched),
-                     settings, seed=common["seed"], validation=None if held is None else torch.from_numpy(held),
-                     label=common["name"], state=common["state"], state_key=self.key)  # fmt: skip
+        fitted = fit(
+            flows,
+            loss,
+            (target, condition),
+            torch.from_numpy(matched),
+            settings,
+            seed=common["seed"],
+            validation=None if held is None else torch.from_numpy(held),
+            label=common["name"],
+            state=common["state"],
+            state_key=self.key,
+        )
         self.note(step, {**_losses(fitted, held is not None), **diagnostics})
 
     def condition(self, matched: np.ndarray) -> Tensor:
@@ -224,9 +246,14 @@ class Members:
         inputs = self.inputs
         used = inputs.matched | (inputs.fakes if fakes else False) | (inputs.background if background else False)
         used = used[inputs.pass_reco]
-        model.train(self.reco[torch.from_numpy(used)], self.scaled.matched_reco[used], weights[used], self.recipe.side,
-                    held_out=self.held(self.recipe.side, inputs.validation[inputs.pass_reco][used]),
-                    **self.common(what, step))  # fmt: skip
+        model.train(
+            self.reco[torch.from_numpy(used)],
+            self.scaled.matched_reco[used],
+            weights[used],
+            self.recipe.side,
+            held_out=self.held(self.recipe.side, inputs.validation[inputs.pass_reco][used]),
+            **self.common(what, step),
+        )
 
     def _measured(self, data: np.ndarray) -> Measured:
         """The data with weights (M, E), with what is done about the background."""
@@ -245,9 +272,16 @@ class Members:
             return Measured(ids, held, x, np.concatenate([data, -background]))
         common = self.common("background", 0)
         weight, self.checks = without_background(
-            x, data, background, recipe.side, seed=self.seed, held_out=self.held(recipe.side, held),
-            name=common["name"], state=common["state"], key=self.key,
-        )  # fmt: skip
+            x,
+            data,
+            background,
+            recipe.side,
+            seed=self.seed,
+            held_out=self.held(recipe.side, held),
+            name=common["name"],
+            state=common["state"],
+            key=self.key,
+        )
         return replace(both, weight=weight)
 
     def initial(self, what: str) -> list[int]:

@@ -41,8 +41,9 @@ def remove_prior(group: Members, before: Networks, rule: Rule) -> tuple[Networks
         if not (yields[1] > 0).all():
             raise DivergedError(f"generative: iteration {iteration + 1}: a yield of {yields[1].min():.3g} was unfolded")
         change = watch.change(previous)
-        group.note(iteration, {"yield_before": yields[0], "yield": yields[1], "change": change,
-                               "contents": watch.contents})  # fmt: skip
+        group.note(
+            iteration, {"yield_before": yields[0], "yield": yields[1], "change": change, "contents": watch.contents}
+        )
         if rule.ends(iteration, change[0]):
             break
         matched, diagnostics = _reweighted(group, ratio, before.flows, matched, x, found, iteration + 1)
@@ -79,8 +80,18 @@ def _reweighted(
     both = (group.measured.held, inputs.validation[inputs.matched])
     held = np.concatenate([np.tile(h, recipe.draws) for h in both])
     common = group.common("ratio", step)
-    train_ratio(ratio, x, numerator, weights, recipe.ratio, held_out=group.held(recipe.ratio, held),
-                seed=common["seed"], label=common["name"], state=common["state"], key=group.key)  # fmt: skip
+    train_ratio(
+        ratio,
+        x,
+        numerator,
+        weights,
+        recipe.ratio,
+        held_out=group.held(recipe.ratio, held),
+        seed=common["seed"],
+        label=common["name"],
+        state=common["state"],
+        key=group.key,
+    )
     score = logits(ratio, x, label=common["name"])
     offset = np.log(yields / matched.sum(axis=0))
     factor, off = normalise(logits(ratio, prior, label=common["name"]) + offset, matched, yields)

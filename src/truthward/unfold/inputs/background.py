@@ -41,7 +41,15 @@ def without_background(
     members = data.shape[1]
     model = Probability(x.shape[-1], [seed_for(seed, "initial", "background")] * members)
     found, checks = positive_weights(
-        model, x, np.concatenate([data, -background]), np.concatenate([data, np.zeros_like(background)]), settings,
-        seed=seed_for(seed, "background"), held_out=held_out, name=name, state=state, key=key,
-    )  # fmt: skip
+        model,
+        x,
+        np.concatenate([data, -background]),
+        np.concatenate([data, np.zeros_like(background)]),
+        settings,
+        seed=seed_for(seed, "background"),
+        held_out=held_out,
+        name=name,
+        state=state,
+        key=key,
+    )
     return found[: len(data)], {f"background_{n}": v for n, v in checks.items()}

@@ -74,8 +74,16 @@ class Groups:
             if responds:
                 steps = Response(options.recipe, self.scaling, arrays)
             else:
-                steps = Training(options.recipe, self.scaling, len(group), seed=seed, name=name, state=state,
-                                 key=self.key, known=arrays)  # fmt: skip
+                steps = Training(
+                    options.recipe,
+                    self.scaling,
+                    len(group),
+                    seed=seed,
+                    name=name,
+                    state=state,
+                    key=self.key,
+                    known=arrays,
+                )
             chain = Chain(sample, steps, rules, self.store)
             if responds:
                 _run_response(chain, group)
@@ -124,9 +132,15 @@ class Groups:
         x = torch.cat([block.reco[:data], block.reco[len(block.reco) - background :]])
         settings = Settings(recipe.epochs, recipe.batch_size, recipe.learning_rate)
         block.data_weight, checks = without_background(
-            x, block.data_weight, block.background_weight, settings, seed=seed,
-            name=f"{name}, background", state=state and state.with_name(f"{state.name}.background.pt"), key=self.key,
-        )  # fmt: skip
+            x,
+            block.data_weight,
+            block.background_weight,
+            settings,
+            seed=seed,
+            name=f"{name}, background",
+            state=state and state.with_name(f"{state.name}.background.pt"),
+            key=self.key,
+        )
         block.background_weight = np.zeros_like(block.background_weight)
         return {f"background_{n}": v for n, v in checks.items()}
 

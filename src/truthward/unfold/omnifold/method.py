@@ -141,8 +141,10 @@ class Omnifold(Unfolder):
             raise ConfigError("omnifold: folds is 0 or at least 2")
         self.sets = inputs == "constituents"
         if self.sets != (network != "dense"):
-            raise ConfigError(f"omnifold: network {network} does not take {inputs}; deep_sets and attention take "
-                              "constituents, dense takes observables")  # fmt: skip
+            raise ConfigError(
+                f"omnifold: network {network} does not take {inputs}; deep_sets and attention take "
+                "constituents, dense takes observables"
+            )
         if self.sets and any(features.values()):
             raise ConfigError("omnifold: features stand beside observables; `inputs: constituents` takes none")
         self.fakes, self.features = fakes, dict(features)
@@ -230,8 +232,15 @@ class Omnifold(Unfolder):
 
     def _arrays(self, scaling: Scaling) -> dict[str, np.ndarray]:
         """What `_scaling` reads."""
-        return {} if self.sets else {f"scaling.{level}.{n}": t.numpy() for level, s in zip(STEPS, scaling, strict=True)
-                                     for n, t in s.state_dict().items()}  # fmt: skip
+        return (
+            {}
+            if self.sets
+            else {
+                f"scaling.{level}.{n}": t.numpy()
+                for level, s in zip(STEPS, scaling, strict=True)
+                for n, t in s.state_dict().items()
+            }
+        )
 
     def _exactly(self, iterations: int) -> Omnifold:
         """The same method with that many iterations."""
@@ -247,8 +256,13 @@ class Omnifold(Unfolder):
             place.mkdir(exist_ok=True)
         options = self._exactly(self.rules.stop.iterations)
         options.folds, options.respond = 0, True
-        sample = Blocks(lambda n: blocks[n].varied(pseudo), len(blocks), blocks.pilot, simulated=blocks.simulated,
-                        buffer=blocks.buffer)  # fmt: skip
+        sample = Blocks(
+            lambda n: blocks[n].varied(pseudo),
+            len(blocks),
+            blocks.pilot,
+            simulated=blocks.simulated,
+            buffer=blocks.buffer,
+        )
         history, trained = Groups(options, sample, scaling, None, seed, place, key).unfold([NOMINAL])
         boots = [Replica("data_bootstrap", i) for i in range(BOOTSTRAPS)]
         others, _ = Groups(options, sample, scaling, trained, seed, place, key).unfold(boots)

@@ -100,8 +100,15 @@ class Events:
             return x[order], *(torch.from_numpy(o.astype(np.float32))[order] for o in others)
 
         tables = self.counts.T.tolist()
-        return Stream(tables[:1], lambda _, number: part(False, number), buffer=self.buffer, members=members,
-                      held_tables=tables[1:], read_held=lambda _, number: part(True, number), label=label)  # fmt: skip
+        return Stream(
+            tables[:1],
+            lambda _, number: part(False, number),
+            buffer=self.buffer,
+            members=members,
+            held_tables=tables[1:],
+            read_held=lambda _, number: part(True, number),
+            label=label,
+        )
 
     def _part(self, number: int, *, held: bool) -> tuple[Tensor, np.ndarray, np.ndarray]:
         x, target, weights, mask = self.read(number)

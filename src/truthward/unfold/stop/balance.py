@@ -45,8 +45,15 @@ class Balance:
 
     def stated(self) -> dict[str, Any]:
         """For the metadata of a result."""
-        return {"rule": "closure", "tolerance": None, "limits": LIMITS, "largest": len(self.bias),
-                "chosen": self.chosen, "bias": self.bias.tolist(), "variance": self.variance.tolist()}  # fmt: skip
+        return {
+            "rule": "closure",
+            "tolerance": None,
+            "limits": LIMITS,
+            "largest": len(self.bias),
+            "chosen": self.chosen,
+            "bias": self.bias.tolist(),
+            "variance": self.variance.tolist(),
+        }
 
 
 def pseudo_replica(inputs: Inputs) -> Replica:
@@ -93,9 +100,12 @@ def balance(
     # Pseudo-data are more or fewer events than the data, with weights: their fluctuations are not those of the data.
     mean = moments[1] / moments[0]
     bias = np.array([watch.distance(c[:, None], truth, mean)[0] ** 2 for c in contents])
-    variance = np.array([
-        np.mean([watch.distance(b[:, None], each.mean(axis=0)[:, None], watch.mean)[0] ** 2 for b in each])
-        * len(each) / (len(each) - 1)
-        for each in bootstraps
-    ])  # fmt: skip
+    variance = np.array(
+        [
+            np.mean([watch.distance(b[:, None], each.mean(axis=0)[:, None], watch.mean)[0] ** 2 for b in each])
+            * len(each)
+            / (len(each) - 1)
+            for each in bootstraps
+        ]
+    )
     return Balance(bias, variance)

@@ -23,8 +23,9 @@ def sampling(unfolded: Unfolded) -> dict[str, Any] | None:
     if not found:
         return None
     inner: dict[str, list[float]] = unfolded.metadata["watched"]
-    drawn, data = (np.reshape(found[0][f"{name}_variance"], (len(inner), -1)).sum(axis=1)
-                   for name in ("sampling", "counting"))  # fmt: skip
+    drawn, data = (
+        np.reshape(found[0][f"{name}_variance"], (len(inner), -1)).sum(axis=1) for name in ("sampling", "counting")
+    )
     family = unfolded.families.get("data_bootstrap")
     if family and family.count > 1:
         whole = [unfolded.histogram(name, np.array([-np.inf, *edges, np.inf])) for name, edges in inner.items()]

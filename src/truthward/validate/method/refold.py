@@ -74,8 +74,15 @@ class Response:
                 truth = np.stack([batch[f"truth_{name}"][fiducial] for name in edges], axis=1)
                 weight[fiducial] *= ratio(batch["event_id"][fiducial], truth)
             for name, response in responses.items():
-                response.add(batch[f"truth_{name}"], batch[f"reco_{name}"], fiducial, batch["pass_reco"], weight,
-                             signal=batch["process"] == SIGNAL, simulated=batch["weight"])  # fmt: skip
+                response.add(
+                    batch[f"truth_{name}"],
+                    batch[f"reco_{name}"],
+                    fiducial,
+                    batch["pass_reco"],
+                    weight,
+                    signal=batch["process"] == SIGNAL,
+                    simulated=batch["weight"],
+                )
         return responses
 
     def add(

@@ -254,8 +254,10 @@ def _bootstrapped(events: Events, name: str, truth: Counts, seed: int) -> dict[s
 def _overall(each: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """One yield of the method: that of a joint method; of the others the mean over observables, fully correlated."""
     keys = [k for k in next(iter(each.values())) if k != "families"]
-    result = {k: None if any(y[k] is None for y in each.values()) else float(np.mean([y[k] for y in each.values()]))
-              for k in keys}  # fmt: skip
+    result = {
+        k: None if any(y[k] is None for y in each.values()) else float(np.mean([y[k] for y in each.values()]))
+        for k in keys
+    }
     return result | {"per_observable": {n: y["value"] for n, y in each.items()}}
 
 

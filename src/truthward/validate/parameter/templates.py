@@ -46,8 +46,10 @@ class Templates:
         """
         points, group = np.unique(parameter, return_inverse=True)
         if len(points) <= degree or not np.isfinite(points).all():
-            raise InputError(f"templates: {len(points)} values of the parameter; a polynomial of degree {degree} needs "
-                             f"{degree + 1} finite ones")  # fmt: skip
+            raise InputError(
+                f"templates: {len(points)} values of the parameter; a polynomial of degree {degree} needs "
+                f"{degree + 1} finite ones"
+            )
         shares, sizes = np.empty((len(points), len(edges) - 1)), np.empty(len(points))
         for k in range(len(points)):
             found = binned(values[group == k], edges, weights[group == k])

@@ -27,8 +27,12 @@ if TYPE_CHECKING:
     from truthward.study.observable import Observable
 
 PRIOR, HIDDEN, MISMATCH, STARVED, DATA = (
-    "prior_swap", "hidden_variable", "response_mismatch", "starvation", "data_driven"
-)  # fmt: skip
+    "prior_swap",
+    "hidden_variable",
+    "response_mismatch",
+    "starvation",
+    "data_driven",
+)
 QUESTIONS = {
     PRIOR: "the truth is far from the simulation's: does the method leave its prior?",
     HIDDEN: "the truth differs in a variable that is not unfolded: does the response still hold?",
@@ -91,15 +95,16 @@ def scenarios(
 
     Raises:
         ConfigError: `hidden` or `scaled` is not what it must be.
-    """  # fmt: skip
+    """
     names = [o.name for o in observables]
     hidden, scaled = _hidden(hidden, simulation, names), _scaled(scaled, observables)
     half = uniform(simulation["event_id"], seed_for(seed, "stress", "half")) < 0.5
     few = uniform(simulation["event_id"], seed_for(seed, "stress", "few")) < share
 
     def make(name: str, factor: Factor | None = None, kept: Any = True, reco: Columns | None = None, note: str = ""):
-        return _scenario(name, simulation, observables, half & kept, ~half & kept, factor, reco or {}, note, seed,
-                         features)  # fmt: skip
+        return _scenario(
+            name, simulation, observables, half & kept, ~half & kept, factor, reco or {}, note, seed, features
+        )
 
     swap = _far(simulation, names, strength)
     yield make(PRIOR, swap)
@@ -145,10 +150,12 @@ def _scenario(
     if factor is not None:
         nature["weight"] = nature["weight"].copy()
         nature["weight"][inside] *= factor(truth)
-    inputs = Inputs.from_columns({n: v[unfolds] for n, v in simulation.items()}, nature, observables, seed=seed,
-                                 features=features)  # fmt: skip
-    inputs.constituents = {n.removeprefix(CONSTITUENTS): v[unfolds] for n, v in simulation.items()
-                           if n.startswith(CONSTITUENTS)}  # fmt: skip
+    inputs = Inputs.from_columns(
+        {n: v[unfolds] for n, v in simulation.items()}, nature, observables, seed=seed, features=features
+    )
+    inputs.constituents = {
+        n.removeprefix(CONSTITUENTS): v[unfolds] for n, v in simulation.items() if n.startswith(CONSTITUENTS)
+    }
     if inputs.constituents:
         inputs.constituents["data"] = nature[f"{CONSTITUENTS}reco"][nature["pass_reco"]]
     return Scenario(name, inputs, truth, nature["weight"][inside], factor, note)
@@ -186,9 +193,17 @@ def _towards_data(simulation: Columns, data: Columns, names: Sequence[str], seed
 
     reco, weight = level(simulation, "reco", accepted), simulation["weight"][accepted]
     measured = level(data, "reco", data["pass_reco"])
-    ratio = density_ratio(measured, data["weight"][data["pass_reco"]], reco, weight, seed=seed_for(seed, "reco"),
-                          epochs=EPOCHS, learning_rate=5e-3, **NETWORK,
-                          label="data over simulation")  # fmt: skip
+    ratio = density_ratio(
+        measured,
+        data["weight"][data["pass_reco"]],
+        reco,
+        weight,
+        seed=seed_for(seed, "reco"),
+        epochs=EPOCHS,
+        learning_rate=5e-3,
+        **NETWORK,
+        label="data over simulation",
+    )
     omega = np.exp(ratio.log_ratio(reco))[matched[accepted]][:, None]
     truth = torch.from_numpy(level(simulation, "truth", matched))
     scaling = RankScaling(len(names)).fit((truth, torch.from_numpy(simulation["weight"][matched])))

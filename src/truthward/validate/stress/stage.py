@@ -82,8 +82,18 @@ def stress(
     share = events / len(simulated["event_id"])
     kept = uniform(simulated["event_id"], seed_for(seed, "stress", "events")) < share
     simulated = {name: values[kept] for name, values in simulated.items()}
-    found = run(unfolder, simulated, measured, chosen, replicas=replicas, seeds=seeds, epochs=epochs, seed=seed,
-                label=method, **options)  # fmt: skip
+    found = run(
+        unfolder,
+        simulated,
+        measured,
+        chosen,
+        replicas=replicas,
+        seeds=seeds,
+        epochs=epochs,
+        seed=seed,
+        label=method,
+        **options,
+    )
     content = {"method": method, "kind": entry["kind"], "scenarios": found}
     content["provenance"] = record.finish(events_in=len(simulated["event_id"]), events_out=len(found))
     write_json(output, content)
@@ -129,8 +139,14 @@ def run(
     for scenario in scenarios(
         simulation, data, observables, share=share, seed=seed, features=unfolder.features, **options
     ):
-        entry = {"name": scenario.name, "question": QUESTIONS[scenario.name], "note": scenario.note,
-                 "skipped": scenario.skipped, "verdict": None, "observables": {}}  # fmt: skip
+        entry = {
+            "name": scenario.name,
+            "question": QUESTIONS[scenario.name],
+            "note": scenario.note,
+            "skipped": scenario.skipped,
+            "verdict": None,
+            "observables": {},
+        }
         if scenario.inputs is not None:
             started = time.monotonic()
             each = _each(unfolder, scenario, families, coarse, expected, seeds=seeds, epochs=epochs, seed=seed)
@@ -167,8 +183,18 @@ def _each(
             # The simulation's own events: the ratio is known, and need not be learned.
             ratio = np.divide(sums.weights, prior, out=np.ones_like(prior), where=prior != 0)
         else:
-            ratio = np.exp(log_ratio(sums.values, sums.weights, inputs.truth[inputs.fiducial], prior, seeds=seeds,
-                                     epochs=epochs, seed=seed, label="refold"))  # fmt: skip
+            ratio = np.exp(
+                log_ratio(
+                    sums.values,
+                    sums.weights,
+                    inputs.truth[inputs.fiducial],
+                    prior,
+                    seeds=seeds,
+                    epochs=epochs,
+                    seed=seed,
+                    label="refold",
+                )
+            )
     found = {}
     for column, observable in enumerate(inputs.observables):
         name, own = observable.name, edges[observable.name]
@@ -177,8 +203,15 @@ def _each(
             truth = Counts(own, expected(scenario, observable), np.zeros(len(own) + 1))
         prior = Counts.of(inputs.truth[inputs.fiducial, column], inputs.weight[inputs.fiducial], own)
         data = Counts.of(inputs.data_reco[:, column], inputs.data_weight, own)
-        found[name] = compare(sums.histograms[name], truth, prior, response_of(inputs, column, own, ratio), data,
-                              coarse[name], seed=seed_for(seed, name))  # fmt: skip
+        found[name] = compare(
+            sums.histograms[name],
+            truth,
+            prior,
+            response_of(inputs, column, own, ratio),
+            data,
+            coarse[name],
+            seed=seed_for(seed, name),
+        )
     return found
 
 

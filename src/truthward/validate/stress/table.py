@@ -139,17 +139,38 @@ def _csv(rows: list[dict[str, Any]]) -> str:
 
 
 def _markdown(content: Mapping[str, Any]) -> str:
-    head = ["scenario", "method", "verdict", "refolding alone", "truth off by", "refolding off by", "largest pull",
-            "bins within 1 σ", "uncertainties grow by", "triangular before → after"]  # fmt: skip
+    head = [
+        "scenario",
+        "method",
+        "verdict",
+        "refolding alone",
+        "truth off by",
+        "refolding off by",
+        "largest pull",
+        "bins within 1 σ",
+        "uncertainties grow by",
+        "triangular before → after",
+    ]
     lines = [head, ["---"] * len(head)]
     for row in content["rows"]:
         if row["verdict"] is None:
             lines.append([_name(row["scenario"]), row["method"], row["words"], *["–"] * (len(head) - 3)])
             continue
         after = f"{_number(row['triangular_before'])} → {_number(row['triangular_after'])}"
-        lines.append([_name(row["scenario"]), row["method"], f"**{row['verdict']}**", row["refolding"] or "–",
-                      _number(row["truth_sigma"], " σ"), _number(row["refold_sigma"], " σ"),
-                      _number(row["largest_pull"]), f"{row['inside']:.0%}", _number(row["growth"]), after])  # fmt: skip
+        lines.append(
+            [
+                _name(row["scenario"]),
+                row["method"],
+                f"**{row['verdict']}**",
+                row["refolding"] or "–",
+                _number(row["truth_sigma"], " σ"),
+                _number(row["refold_sigma"], " σ"),
+                _number(row["largest_pull"]),
+                f"{row['inside']:.0%}",
+                _number(row["growth"]),
+                after,
+            ]
+        )
     text = "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n\n"
     return text + "\n".join(content["conclusions"]) + f"\n\n{NOTE}"
 

@@ -100,8 +100,9 @@ def compare(
     Returns:
         truth: {edges, truth, unfolded, sigma, pulls, largest}; chi2; triangular: {before, after, floor}; refold.
     """
-    inner = Histogram(truth.edges, whole.nominal[1:-1], {n: r[:, 1:-1] for n, r in whole.replicas.items()},
-                      whole.families)  # fmt: skip
+    inner = Histogram(
+        truth.edges, whole.nominal[1:-1], {n: r[:, 1:-1] for n, r in whole.replicas.items()}, whole.families
+    )
     start = np.searchsorted(truth.edges, edges)
     content = np.add.reduceat(truth.inner[: start[-1]], start[:-1])
     merged = inner.merged(edges)
