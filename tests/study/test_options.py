@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from truthward.errors import ConfigError
-from truthward.study import options, plugins
+from truthward.study import described, options, plugins
 from truthward.study.config import Config
 
 
@@ -42,9 +42,21 @@ def test_rows_are_those_of_the_schema(group, name, expected) -> None:
     assert (found.where, found.type, found.default, found.bounds) == expected
 
 
+@pytest.mark.parametrize("group", options.everything(), ids=lambda group: group.name)
+def test_every_option_has_a_meaning(group) -> None:
+    assert group.summary
+    assert [option.name for option in group.options if len(option.meaning.split()) < 2] == []
+    assert [option.name for option in group.options if option.meaning.startswith("see ")] == []
+
+
+def test_an_option_without_a_text_has_no_meaning() -> None:
+    said = "A net.\n\nArgs:\n    width, height: of a layer. depth: layers.\n\nOther:\n    bins: not an option.\n"
+    assert described.meanings(said, ["width", "depth", "bins"]) == {"width": "of a layer.", "depth": "layers."}
+
+
 def test_a_meaning_is_taken_from_the_class_that_a_docstring_names() -> None:
     assert row("flow_matching", "batch").meaning.startswith("events that are carried at once")
-    assert row("pythia", "ecal_min").meaning.startswith("electromagnetic towers")
+    assert row("bridge", "solver").meaning == row("diffusion", "solver").meaning
 
 
 def test_what_the_program_gives_is_no_option() -> None:

@@ -83,10 +83,13 @@ class Transport(GenerativeModel):
 
     Args:
         dimensions: D. conditions: C.
-        solver, steps, tolerance: see `learn.ode.integrate`.
+        solver: solver of the flow in time. midpoint and heun are of second order, rk4 is of fourth order; dopri5
+            chooses its own steps.
+        steps: equal steps of midpoint, heun and rk4.
+        tolerance: absolute and relative tolerance of dopri5.
         batch: events that are carried at once, so that the activations stay in the processor's cache.
-        precision: of the velocity while sampling; the events themselves stay in fp32. bf16 takes about half the time
-            on processors that have it, with batches of 4096, and a multiple of it on others.
+        precision: number format of the velocity while sampling; the events themselves stay in fp32. bf16 takes about
+            half the time on processors that have it, with batches of 4096, and a multiple of it on others.
     """
 
     LIKELIHOOD = True

@@ -32,10 +32,10 @@ class CouplingFlow(GenerativeModel):
         dimensions: D, given by the program.
         conditions: C, given by the program.
         transforms: couplings; ceil(log2 D) + 1 at least, so that each column is moved and sees each other one.
-        bins: of each spline.
-        width: of each hidden layer of a coupling's network.
+        bins: bins of each spline.
+        width: nodes in each hidden layer of a coupling's network.
         depth: number of hidden layers.
-        activation: between them.
+        activation: function between the hidden layers.
         batch: events that are drawn at once, so that the activations stay in the processor's cache.
     """
 

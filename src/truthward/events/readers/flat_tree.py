@@ -49,7 +49,7 @@ class FlatTree(Reader):
 
     Args:
         files: paths and globs.
-        tree: name of the TTree or RNTuple; None: the only one of each file.
+        tree: name of the TTree or RNTuple; null: the only one of each file.
         branches: column -> expression, such as {"truth_m": "mass / 1000", "pass_reco": "reco_pt > 150"}.
         same_names: also use every branch that has the name of a column, as the files of generators here have them; the
             map goes before. Such a branch is in all files that have entries, or in none.
