@@ -154,6 +154,26 @@ def test_chunks_of_the_generator_change_nothing(tmp_path, record):
     assert tables[0].equals(tables[1])
 
 
+@pytest.mark.parametrize("numbered", [True, False], ids=["with ids", "without ids"])
+def test_a_file_split_into_fifty_changes_no_event(write_root, events, mass, record, tmp_path, numbered):
+    given = events(500)
+    if not numbered:
+        del given["event_id"]
+    whole = [write_root(given, "whole.root")]
+    split = [write_root({n: v[k::50] for n, v in given.items()}, f"{k}.root") for k in range(50)]
+    tables = []
+    for files in (whole, split, split[::-1]):
+        reader = FlatTree(files=[str(path) for path in files], same_names=True)
+        ingest(reader, output=tmp_path / "t.parquet", observables=mass, role="simulation", record=record)
+        tables.append(pq.read_table(tmp_path / "t.parquet"))
+    # Rows come as the files do; what an event is, its split and all that is drawn for it, goes by its id.
+    keys = ["event_id"] if numbered else ["truth_m", "reco_m"]
+    ordered = [table.sort_by([(key, "ascending") for key in keys]) for table in tables]
+    names = [name for name in ordered[0].column_names if numbered or name not in ("event_id", "split")]
+    assert ordered[1].select(names).equals(ordered[0].select(names))
+    assert tables[1].sort_by("event_id").equals(tables[2].sort_by("event_id"))
+
+
 def test_declared_truth_must_be_there(run, write_root, events, nothing_left):
     given = {name: values for name, values in events().items() if "truth" not in name}
     with pytest.raises(InputError, match=r"closure: true.*no truth_"):
