@@ -243,8 +243,9 @@ class Generative(Unfolder):
             given = these.given()
             learned |= {r: (*networks.member(e), these.measured, e, given[e]) for e, r in enumerate(group)}
             history += these.history
-            remaining = (time.monotonic() - started) / len(learned) * (len(replicas) - len(learned))
-            log.info("generative: %d of %d unfoldings, about %.0f s remain", len(learned), len(replicas), remaining)
+            counts = len(learned), len(replicas)
+            remaining = (time.monotonic() - started) * (counts[1] / counts[0] - 1)
+            log.info("generative: %d of %d trained, about %.0f s remain, then they draw", *counts, remaining)
             last |= dict.fromkeys(group, chosen - 1)
         rows = self._rows(inputs, scaled, replicas, learned, history, last)
         stopping = self.rule.stated(made) | (found.stated() if found else {})
@@ -309,7 +310,7 @@ class Generative(Unfolder):
         history: list[dict[str, Any]],
         last: Mapping[Replica, int],
     ) -> Iterator[dict[str, np.ndarray]]:
-        bins = Bins(inputs.truth[inputs.fiducial])
+        bins, started = Bins(inputs.truth[inputs.fiducial]), time.monotonic()
         for block, replica in enumerate(replicas):
             state, fraction, efficiency, group, e, given = learned[replica]
             generator = self.recipe.build(scaled.size, scaled.given, state)
@@ -337,3 +338,5 @@ class Generative(Unfolder):
                 {"replica": str(replica), "iteration": last[replica], "draws_at_lowest_efficiency": beyond}
                 | sums.entry()
             )
+            remaining = (time.monotonic() - started) * (len(replicas) / (block + 1) - 1)
+            log.info("generative: %d of %d have drawn, about %.0f s remain", block + 1, len(replicas), remaining)
