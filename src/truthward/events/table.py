@@ -16,6 +16,7 @@ from typing import Any
 import awkward as ak
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from truthward.errors import InputError, nearest
 from truthward.events.contract import PROCESS, ROLES, Batch, is_jagged, to_arrow
@@ -150,6 +151,50 @@ def _group(pieces: list[pa.Table]) -> pa.Table:
     )
 
 
+class _RowGroups:
+    """Pieces of a table on their way into a Parquet file, in row groups of one size whatever the pieces' lengths."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.rows, self.sum_w, self.sum_w2 = path, 0, 0.0, 0.0
+        self.names: list[str] = []
+        self._sink: pq.ParquetWriter | None = None
+        self._waiting: list[pa.Table] = []
+
+    def __enter__(self) -> _RowGroups:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._sink is not None:
+            self._sink.close()
+
+    def add(self, piece: pa.Table, source: str) -> None:
+        """Take a piece; InputError, with its source, where its columns are not those of the first one."""
+        if self._sink is None:
+            schema = _group([piece]).schema
+            self.names, self._sink = schema.names, writer(self.path, schema)
+        elif piece.column_names != self.names:
+            odd = ", ".join(sorted(set(piece.column_names) ^ set(self.names)))
+            raise InputError(f"{source}: columns differ from those of earlier batches: {odd}")
+        weight = piece.column("weight").to_numpy()
+        self.rows += piece.num_rows
+        self.sum_w += float(weight.sum())
+        self.sum_w2 += float(np.square(weight).sum())
+        self._waiting.append(piece)
+        while sum(waiting.num_rows for waiting in self._waiting) >= ROW_GROUP:
+            whole = pa.concat_tables(self._waiting)
+            self._write([whole.slice(0, ROW_GROUP)])
+            self._waiting = [whole.slice(ROW_GROUP)]
+
+    def finish(self, metadata: Mapping[str, Any]) -> None:
+        """Write what waits, and the metadata."""
+        if any(waiting.num_rows for waiting in self._waiting):
+            self._write(self._waiting)
+        finish(self._sink, metadata, self.rows)
+
+    def _write(self, pieces: list[pa.Table]) -> None:
+        self._sink.write_table(_group(pieces), row_group_size=ROW_GROUP)
+
+
 def write_table(
     path: str | Path,
     batches: Iterable[Mapping[str, Any]],
@@ -190,55 +235,32 @@ def write_table(
     if role not in ROLES:
         raise InputError(f"{path}: role {role!r}; it is one of {', '.join(ROLES)}")
     source = source or str(path)
-    rows, pending, waiting, sum_w, sum_w2 = 0, 0, [], 0.0, 0.0
-    sink = None
-    with atomic(path) as temporary, Ids(temporary.parent) as seen:
-        try:
-            for given in batches:
-                batch = (
-                    given
-                    if isinstance(given, Batch)
-                    else Batch(given, source=source, entries=rows + np.arange(_length(given)))
-                )
-                piece = to_arrow(batch, role=role)
-                if sink is None:
-                    schema = _group([piece]).schema
-                    sink = writer(temporary, schema)
-                elif piece.column_names != schema.names:
-                    odd = ", ".join(sorted(set(piece.column_names) ^ set(schema.names)))
-                    raise InputError(f"{batch.source}: columns differ from those of earlier batches: {odd}")
-                rows += piece.num_rows
-                weight = piece.column("weight").to_numpy()
-                sum_w += float(weight.sum())
-                sum_w2 += float(np.square(weight).sum())
-                seen.add(piece.column("event_id").to_numpy())
-                waiting.append(piece)
-                pending += piece.num_rows
-                while pending >= ROW_GROUP:
-                    whole = pa.concat_tables(waiting)
-                    sink.write_table(_group([whole.slice(0, ROW_GROUP)]), row_group_size=ROW_GROUP)
-                    waiting = [whole.slice(ROW_GROUP)]
-                    pending -= ROW_GROUP
-            if sink is None or not rows:
-                raise InputError(f"{source}: no event is left for {path}; loosen the selection or check the files")
-            seen.refuse_duplicates(source)
-            if pending:
-                sink.write_table(_group(waiting), row_group_size=ROW_GROUP)
-            names = [name.partition("_")[2] for name in schema.names if level_of(name) and not is_jagged(name)]
-            metadata = {
-                **(extra() if extra else {}),
-                "role": role,
-                "observables": {
-                    name: dict(observables.get(name, {"label": name, "unit": ""})) for name in dict.fromkeys(names)
-                },
-                "selection": dict(selection),
-                "origin": dict(origin or {}),
-                "provenance": record.finish(
-                    events_in=rows if events_in is None else events_in(), events_out=rows, sum_w=sum_w, sum_w2=sum_w2
-                ),
-            }
-            finish(sink, metadata, rows)
-        finally:
-            if sink is not None:
-                sink.close()
+    with atomic(path) as temporary, Ids(temporary.parent) as seen, _RowGroups(temporary) as sink:
+        for given in batches:
+            batch = given
+            if not isinstance(given, Batch):
+                batch = Batch(given, source=source, entries=sink.rows + np.arange(_length(given)))
+            piece = to_arrow(batch, role=role)
+            seen.add(piece.column("event_id").to_numpy())
+            sink.add(piece, batch.source)
+        if not sink.rows:
+            raise InputError(f"{source}: no event is left for {path}; loosen the selection or check the files")
+        seen.refuse_duplicates(source)
+        names = [name.partition("_")[2] for name in sink.names if level_of(name) and not is_jagged(name)]
+        metadata = {
+            **(extra() if extra else {}),
+            "role": role,
+            "observables": {
+                name: dict(observables.get(name, {"label": name, "unit": ""})) for name in dict.fromkeys(names)
+            },
+            "selection": dict(selection),
+            "origin": dict(origin or {}),
+            "provenance": record.finish(
+                events_in=sink.rows if events_in is None else events_in(),
+                events_out=sink.rows,
+                sum_w=sink.sum_w,
+                sum_w2=sink.sum_w2,
+            ),
+        }
+        sink.finish(metadata)
     return metadata

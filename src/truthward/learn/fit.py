@@ -92,87 +92,150 @@ def fit_source(
     """
     keep_memory()
     join()
-    device, members, per_batch = training_device(), source.members, settings.batch_size * world()
-    per_epoch = math.ceil(source.rows / per_batch)
-    total = per_epoch * settings.epochs
-    amp = torch.autocast(device.type, dtype=torch.bfloat16, enabled=settings.precision == "bf16")
+    device = training_device()
+    with placed(module, device), signals() as caught:
+        saver = _Saver(state, state_key, state_seconds, caught, device)
+        loop = _Loop(module, loss, source, settings, seed, label, device, saver)
+        done = load_state(state, state_key, module, loop.optimiser, loop.run) if state else False
+        loop.start()
+        while not done and loop.run.epoch < settings.epochs and loop.run.active.any():
+            loop.train()
+            loop.validate()
+            loop.tell()
+        module.eval()
+        if not done:
+            loop.finish()
+    return loop.run.history
 
-    def mean_loss(batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+
+class _Saver:
+    """The resume state of a training, and the signals that end it."""
+
+    def __init__(self, path: Path | None, key: str, seconds: float, caught: list[int], device: torch.device) -> None:
+        self.path, self.key, self.seconds, self.caught, self.device = path, key, seconds, caught, device
+        self.last = time.monotonic()
+
+    @property
+    def late(self) -> bool:
+        """Whether it is time to save; the first process decides for all."""
+        return self.path is not None and rank() == 0 and time.monotonic() - self.last >= self.seconds
+
+    def save(self, loop: _Loop, *, done: bool = False) -> None:
+        if self.path:
+            save_state(self.path, self.key, loop.module, loop.optimiser, loop.run, done=done)
+            self.last = time.monotonic()
+
+
+class _Loop:
+    """One training: its optimiser, what changes while it runs, and an epoch of either part of the rows."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        loss: Callable[..., Tensor],
+        source: Source,
+        settings: Settings,
+        seed: int,
+        label: str,
+        device: torch.device,
+        saver: _Saver,
+    ) -> None:
+        self.module, self.loss, self.source, self.settings = module, loss, source, settings
+        self.seed, self.label, self.device, self.saver = seed, label, device, saver
+        self.per_batch = settings.batch_size * world()
+        self.per_epoch = math.ceil(source.rows / self.per_batch)
+        self.parameters = [p for p in module.parameters() if p.requires_grad]
+        self.optimiser = torch.optim.AdamW(
+            self.parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+        )
+        self.run = Run(source.members, self.parameters, settings)
+
+    @property
+    def steps(self) -> int:
+        """Steps that were made, those of an earlier call among them."""
+        return self.run.epoch * self.per_epoch + self.run.step
+
+    def start(self) -> None:
+        self.started, self.first_step = time.monotonic(), self.steps
+
+    def mean_loss(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """What this process's share adds to the mean over the batch, (E,), and the losses of its events."""
-        own = moved(share(batch), device)
-        with amp:
-            per_event = loss(*own[:-1])
-        per_event = per_event.float().reshape(members, -1)
+        own = moved(share(batch), self.device)
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.settings.precision == "bf16"):
+            per_event = self.loss(*own[:-1])
+        per_event = per_event.float().reshape(self.source.members, -1)
         return (per_event * own[-1].T).mean(1) * (len(own[-1]) / len(batch[-1])), per_event
 
-    with placed(module, device), signals() as caught:
-        parameters = [p for p in module.parameters() if p.requires_grad]
-        optimiser = torch.optim.AdamW(
-            parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-        )
-        run = Run(members, parameters, settings)
-        done = load_state(state, state_key, module, optimiser, run) if state else False
-        last_saved, started, first_step = time.monotonic(), time.monotonic(), run.epoch * per_epoch + run.step
-        while not done and run.epoch < settings.epochs and run.active.any():
-            epoch_seed = seed_for(seed, "epoch", run.epoch)
-            if run.step == 0:
-                torch.manual_seed(own_seed(epoch_seed))
-                run.running = torch.zeros(members, dtype=torch.float64)
-            else:
-                set_rng_state(run.rng[rank()], device)
-            module.train()
-            for batch in source.batches(per_batch, seed=epoch_seed, skip=run.step):
-                _set_rate(optimiser, settings, (run.epoch * per_epoch + run.step) / total)
-                for p in parameters:
-                    p.grad = None
-                value, per_event = mean_loss(batch)
-                value.sum().backward()
-                # One exchange for all: processes that saved or stopped at different steps would wait for each other.
-                late = state is not None and rank() == 0 and time.monotonic() - last_saved >= state_seconds
-                notices, value = value.new_tensor([len(caught), late]), value.detach().clone()
-                sum_over_processes([value, notices, *(p.grad for p in parameters if p.grad is not None)])
-                _refuse_nonfinite(value, per_event, f"{label}: epoch {run.epoch}, batch {run.step}")
-                _clip(parameters, settings.clip, members)
-                optimiser.step()
-                run.running += value.cpu().double() * len(batch[0])
-                run.step += 1
-                stop, late = notices.tolist()
-                if state and (stop or late):
-                    save_state(state, state_key, module, optimiser, run)
-                    last_saved = time.monotonic()
-                if stop:
-                    raise Interrupted(caught, state)
-            module.eval()
-            with torch.no_grad():
-                torch.manual_seed(own_seed(seed_for(seed, "validation")))
-                held = torch.zeros(members, dtype=torch.float64)
-                for batch in source.held_batches(16384):
-                    value, per_event = mean_loss(batch)
-                    sum_over_processes([value])
-                    _refuse_nonfinite(value, per_event, f"{label}: epoch {run.epoch}, validation")
-                    held += value.cpu().double() * len(batch[0])
-                run.close_epoch(run.running / source.rows, held / max(source.held, 1), source.held > 0, parameters)
-            steps = run.epoch * per_epoch - first_step
-            remaining = (time.monotonic() - started) / max(steps, 1) * (total - run.epoch * per_epoch)
-            losses = f"loss {run.history.train[-1][0]:.5f}"
-            if source.held:
-                losses += f", validation {run.history.validation[-1][0]:.5f}"
-            log.info("%s: epoch %d/%d, %s, at most %.0f s remain", label, run.epoch, settings.epochs, losses, remaining)
-        module.eval()
-        if done:
-            return run.history
-        run.restore_best(parameters)
-        bad = sum(int((~torch.isfinite(p)).sum()) for p in parameters)
+    def train(self) -> None:
+        """One epoch, or what is left of it; Interrupted where a signal came."""
+        run, epoch_seed = self.run, seed_for(self.seed, "epoch", self.run.epoch)
+        if run.step == 0:
+            torch.manual_seed(own_seed(epoch_seed))
+            run.running = torch.zeros(self.source.members, dtype=torch.float64)
+        else:
+            set_rng_state(run.rng[rank()], self.device)
+        self.module.train()
+        for batch in self.source.batches(self.per_batch, seed=epoch_seed, skip=run.step):
+            stop, late = self.step(batch)
+            if stop or late:
+                self.saver.save(self)
+            if stop:
+                raise Interrupted(self.saver.caught, self.saver.path)
+
+    def step(self, batch: tuple[Tensor, ...]) -> list[float]:
+        """One step of the optimiser; whether a signal came, and whether it is time to save."""
+        run = self.run
+        _set_rate(self.optimiser, self.settings, self.steps / (self.per_epoch * self.settings.epochs))
+        for p in self.parameters:
+            p.grad = None
+        value, per_event = self.mean_loss(batch)
+        value.sum().backward()
+        # One exchange for all: processes that saved or stopped at different steps would wait for each other.
+        notices = value.new_tensor([len(self.saver.caught), self.saver.late])
+        value = value.detach().clone()
+        sum_over_processes([value, notices, *(p.grad for p in self.parameters if p.grad is not None)])
+        _refuse_nonfinite(value, per_event, f"{self.label}: epoch {run.epoch}, batch {run.step}")
+        _clip(self.parameters, self.settings.clip, self.source.members)
+        self.optimiser.step()
+        run.running += value.cpu().double() * len(batch[0])
+        run.step += 1
+        return notices.tolist()
+
+    def validate(self) -> None:
+        """Losses of the rows that are held out; the epoch ends."""
+        self.module.eval()
+        run, source = self.run, self.source
+        with torch.no_grad():
+            torch.manual_seed(own_seed(seed_for(self.seed, "validation")))
+            held = torch.zeros(source.members, dtype=torch.float64)
+            for batch in source.held_batches(16384):
+                value, per_event = self.mean_loss(batch)
+                sum_over_processes([value])
+                _refuse_nonfinite(value, per_event, f"{self.label}: epoch {run.epoch}, validation")
+                held += value.cpu().double() * len(batch[0])
+            run.close_epoch(run.running / source.rows, held / max(source.held, 1), source.held > 0, self.parameters)
+
+    def tell(self) -> None:
+        run, epochs = self.run, self.settings.epochs
+        left = self.per_epoch * epochs - self.steps
+        remaining = (time.monotonic() - self.started) / max(self.steps - self.first_step, 1) * left
+        losses = f"loss {run.history.train[-1][0]:.5f}"
+        if self.source.held:
+            losses += f", validation {run.history.validation[-1][0]:.5f}"
+        log.info("%s: epoch %d/%d, %s, at most %.0f s remain", self.label, run.epoch, epochs, losses, remaining)
+
+    def finish(self) -> None:
+        """Take the best epoch of each member, and save that the training is done."""
+        self.run.restore_best(self.parameters)
+        bad = sum(int((~torch.isfinite(p)).sum()) for p in self.parameters)
         if bad:
             # The last step's own loss was finite: its gradient was not.
-            raise DivergedError(f"{label}: {bad} network parameters are not finite; lower `learning_rate`")
-        if state:
-            save_state(state, state_key, module, optimiser, run, done=True)
-        stop = torch.tensor([float(len(caught))], device=device)
+            raise DivergedError(f"{self.label}: {bad} network parameters are not finite; lower `learning_rate`")
+        self.saver.save(self, done=True)
+        stop = torch.tensor([float(len(self.saver.caught))], device=self.device)
         sum_over_processes([stop])
         if stop:
-            raise Interrupted(caught, state)
-    return run.history
+            raise Interrupted(self.saver.caught, self.saver.path)
 
 
 def _refuse_nonfinite(value: Tensor, per_event: Tensor, where: str) -> None:
