@@ -57,9 +57,7 @@ def iterations(data: Mapping[str, Any]) -> Figure:
     observables = list(dict.fromkeys(e["observable"] for e in entries if "observable" in e))
     colours = _colours(observables or [name for name in data.get("families", {}) if name in map(_family_of, entries)])
 
-    count = max(1, len(panels) + len(curves))
-    top = 0.65 + 0.2 * -(-(1 + len(colours)) // _COLUMNS)
-    figure, axes = style.panels(count, columns=4, size=(2.7, 2.1), gap=(0.82, 0.5), top=top)
+    figure, axes = _canvas(len(panels) + len(curves), 1 + len(colours))
     stopping = data.get("stopping") or {}
     said = {
         "strong: nominal": True,
@@ -69,13 +67,8 @@ def iterations(data: Mapping[str, Any]) -> Figure:
         "no ratio is saturated": bool(quiet),
     }
     style.title(figure, f"Iterations of {data['method']}", "; ".join(text for text, holds in said.items() if holds))
-    last = max((e["iteration"] + 1 for e in entries), default=1)
     for (main, _), name in zip(axes, panels, strict=False):
-        for track in _tracks(entries):
-            _draw(main, track, name, colours)
-        first = min(e["iteration"] for e in entries if name in e)
-        main.set_xlim(min(first, 0) + 0.5, last + 0.5)
-        _finish(main, name, stopping)
+        _panel(main, name, entries, colours, stopping)
     for (main, _), (level, found) in zip(axes[len(panels) :], curves.items(), strict=False):
         _draw_reliability(main, found)
         main.set_xlabel(_RELIABILITY[level])
@@ -86,6 +79,24 @@ def iterations(data: Mapping[str, Any]) -> Figure:
         nominal = {} if observables else {"nominal": style.DATA}
         _legend(figure, [Line2D([], [], color=c, label=_word(n)) for n, c in (nominal | colours).items()])
     return figure
+
+
+def _canvas(count: int, names: int) -> tuple[Figure, Any]:
+    """Panels, below a legend of so many names."""
+    top = 0.65 + 0.2 * -(-names // _COLUMNS)
+    return style.panels(max(1, count), columns=4, size=(2.7, 2.1), gap=(0.82, 0.5), top=top)
+
+
+def _panel(
+    main: Axes, name: str, entries: Sequence[Mapping[str, Any]], colours: Mapping[str, str], stopping: Mapping[str, Any]
+) -> None:
+    """One diagnostic over the iterations, of every replica."""
+    for track in _tracks(entries):
+        _draw(main, track, name, colours)
+    first = min(e["iteration"] for e in entries if name in e)
+    last = max(e["iteration"] + 1 for e in entries)
+    main.set_xlim(min(first, 0) + 0.5, last + 0.5)
+    _finish(main, name, stopping)
 
 
 def _colours(names: Iterable[str]) -> dict[str, str]:

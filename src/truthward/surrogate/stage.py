@@ -22,6 +22,7 @@ from truthward.events.table import EventTable
 from truthward.learn import checkpoint
 from truthward.learn.fit import History, Settings
 from truthward.learn.members import train_members
+from truthward.learn.replicas import Stack
 from truthward.run.artefact import write_json
 from truthward.run.provenance import Record
 from truthward.study import plugins
@@ -146,15 +147,7 @@ def train_surrogate(
     }
     counts = bootstraps(sample, uncertainty, seed)
     used = torch.where(train, sample.weight, torch.zeros_like(sample.weight))[:, None]
-    yields = torch.zeros(len(sample.categories), uncertainty.members, dtype=torch.float64)
-    yields.index_add_(0, sample.category, used * counts)
-    if (yields < 0).any():
-        odd, m = divmod(int(yields.argmin()), uncertainty.members)
-        raise InputError(
-            f"{simulation}: the weights of {'/'.join(sample.categories[odd])} events sum to "
-            f"{float(yields[odd, m]):.3g} in the training part; a surrogate draws events of positive weight"
-        )
-    yields *= sample.total * uncertainty.members / yields.sum()
+    yields = _yields(sample, used * counts, str(simulation))
     fluctuations = counts if uncertainty.kind == "ensemble" else torch.ones_like(counts[:, :1])
     trainings = [Surrogate(**arguments) for _ in range(uncertainty.trainings)]
     z = torch.empty(len(train), len(trainings), sample.values.shape[1])
@@ -181,10 +174,7 @@ def train_surrogate(
         state=state / "surrogate.pt" if state else None,
         state_key=key,
     )
-    members = [copy.deepcopy(trainings[m % len(trainings)]) for m in range(uncertainty.members)]
-    for m, member in enumerate(members):
-        member.model.load_state_dict(stack.state_of(m))
-        member.yields.copy_(yields[:, m])
+    members = _members(trainings, stack, yields)
     w = sample.weight[train]
     checkpoint.save(
         output,
@@ -203,6 +193,28 @@ def train_surrogate(
             "/".join(c): [float(member.yields[i]) for member in members] for i, c in enumerate(sample.categories)
         },
     }
+
+
+def _yields(sample: TrainingSample, weights: Tensor, where: str) -> Tensor:
+    """Yields (categories, members) of weights (N, members), scaled to the sample's own in the mean over members."""
+    yields = torch.zeros(len(sample.categories), weights.shape[1], dtype=torch.float64)
+    yields.index_add_(0, sample.category, weights)
+    if (yields < 0).any():
+        odd, m = divmod(int(yields.argmin()), yields.shape[1])
+        raise InputError(
+            f"{where}: the weights of {'/'.join(sample.categories[odd])} events sum to {float(yields[odd, m]):.3g} in "
+            "the training part; a surrogate draws events of positive weight"
+        )
+    return yields * (sample.total * yields.shape[1] / yields.sum())
+
+
+def _members(trainings: list[Surrogate], stack: Stack, yields: Tensor) -> list[Surrogate]:
+    """The members with what was trained, and the yields of each."""
+    members = [copy.deepcopy(trainings[m % len(trainings)]) for m in range(yields.shape[1])]
+    for m, member in enumerate(members):
+        member.model.load_state_dict(stack.state_of(m))
+        member.yields.copy_(yields[:, m])
+    return members
 
 
 def sample_surrogate(

@@ -100,22 +100,7 @@ def validate_method(
     )
     truth = None if closure_truth is None else Events.accepted(EventTable(closure_truth), "truth", chosen, **thin)
     joint = Events.nominal(result, chosen, **thin) if result.joint else None
-    content: dict[str, Any] = {
-        "method": result.metadata["method"],
-        "kind": result.metadata["kind"],
-        "joint": result.joint,
-        "iterations": result.metadata.get("iterations"),
-        "names": names,
-        "closure": truth is not None,
-        "families": {n: f.count for n, f in result.families.items()},
-        "uncertainty": stated_as([n for n, f in result.families.items() if f.adds], model),
-        "history": [
-            {k: v for k, v in h.items() if k not in BY_BIN} for h in result.metadata["history"] if _is_nominal(h)
-        ],
-        "stopping": result.metadata.get("stopping"),
-        "observables": {},
-        "used": {},
-    }
+    content = _described(result, names, model, closure=truth is not None)
     settings: dict[str, Any] = {"seeds": seeds, "epochs": epochs, "seed": seed_for(seed, "validate"), "state": state}
     share = result.metadata.get("fakes") == "share"
     marginal = Response.of(simulated, edges, share=share)
@@ -124,14 +109,14 @@ def validate_method(
         exact = exact_ratio(joint, prior)
         ratio = exact or ratio_of(joint, prior, label="refold", **settings)
         reweighted = Response.of(simulated, edges, ratio=ratio, share=share)
-    weights = {}
+    content["observables"], weights = {}, {}
     samples = {"prior": prior, "data": reco} | ({} if truth is None else {"truth": truth})
     for observable in chosen:
         name = observable.name
         log.info("%s: %s", content["method"], name)
         own = joint or Events.nominal(result, [observable], weights_of=name, **thin)
         weights[name] = own.weight_summary()
-        content["used"] |= {"unfolded": own.counted}
+        content["used"] = {"unfolded": own.counted}
         content["observables"][name] = _observable(
             result, observable, own, samples, (marginal[name], reweighted[name]), seed_for(seed, "validate", name)
         )
@@ -148,10 +133,10 @@ def validate_method(
     # Which fakes belong to a share of what is expected is not known event by event.
     if joint is not None and ratio is not None and not share:
         folded = folded_events(simulated, chosen, ratio, joint.sums.total / prior.sums.total, **thin)
+        if folded is not None and exact is None:
+            weighted = prior.weights * ratio(prior.ids, prior.values)
+            content["two_sample"]["ratio"] = _ratio_test(joint, prior.values, weighted, settings)
     content["two_sample"]["reco"] = _reco_test(folded, reco, settings)
-    if folded is not None and exact is None:
-        weighted = prior.weights * ratio(prior.ids, prior.values)
-        content["two_sample"]["ratio"] = _ratio_test(joint, prior.values, weighted, settings)
     content["prior_share"] = prior.weight_summary()["effective_sample_size"] / prior.total
     content["flags"] = flags_of_method(content)
     content["verdict"] = judge(Given(content, posterior, ingest or {}, model))
@@ -163,6 +148,24 @@ def validate_method(
     )
     write_json(output, content)
     return content
+
+
+def _described(result: Unfolded, names: list[str], model: Sequence[str], *, closure: bool) -> dict[str, Any]:
+    """What the result says of itself."""
+    return {
+        "method": result.metadata["method"],
+        "kind": result.metadata["kind"],
+        "joint": result.joint,
+        "iterations": result.metadata.get("iterations"),
+        "names": names,
+        "closure": closure,
+        "families": {n: f.count for n, f in result.families.items()},
+        "uncertainty": stated_as([n for n, f in result.families.items() if f.adds], model),
+        "history": [
+            {k: v for k, v in h.items() if k not in BY_BIN} for h in result.metadata["history"] if _is_nominal(h)
+        ],
+        "stopping": result.metadata.get("stopping"),
+    }
 
 
 def _is_nominal(entry: dict[str, Any]) -> bool:
@@ -211,38 +214,39 @@ def _observable(
         "published": {"bins": published.size - 1, "replicas": min(bootstraps, default=None)},
     }
     if truth is not None:
-        target, tested = counts["truth"], {"unfolded": own, "prior": prior, "data": samples["data"]}
-        result["triangular"] = {
-            what: distances.discriminator(events.histograms[name].inner, events.size(name), target, seed=seed)
-            for what, events in tested.items()
-        }
-        result["triangular"]["unfolded"]["replicas"] = distances.replica_discriminators(histogram, target)
-        for what in ("prior", "data"):
-            spread = _bootstrapped(tested[what], name, target, seed_for(seed, what))
-            result["triangular"][what]["replicas"] = {"bootstrap": spread}
-        result["triangular"]["floor"] = asdict(distances.floor_of(target, target.size, seed=seed)) | {
-            "size": target.size
-        }
-        result["wasserstein1"] = {
-            what: distances.transport(
-                events.column(name),
-                events.weights,
-                truth.column(name),
-                truth.weights,
-                rows=events.rows_an_event,
-                seed=seed,
-            )
-            for what, events in tested.items()
-        }
+        result |= _distances(name, own, samples, counts["truth"], histogram, seed)
         result["chi2"] = {
             "unfolded": against_truth.chi2_closure(judged, judged_counts["truth"]),
-            "prior": against_truth.chi2_samples(counts["prior"], target),
+            "prior": against_truth.chi2_samples(counts["prior"], counts["truth"]),
         }
         result["pulls"] = against_truth.pulls(judged, judged_counts["truth"])
         result["coverage"] = against_truth.coverage(judged, judged_counts["truth"])
     result["yield"] = against_truth.yields(whole, counts["truth"].total if truth is not None else None)
     result["histogram"] = curves(judged, judged_counts, published=published, binned=own_bins is not None)
     return result
+
+
+def _distances(
+    name: str, own: Events, samples: dict[str, Events], target: Counts, histogram: Histogram, seed: int
+) -> dict[str, Any]:
+    """Distances of result, simulation and data from the truth, each beside its floor."""
+    truth, tested = samples["truth"], {"unfolded": own, "prior": samples["prior"], "data": samples["data"]}
+    triangular: dict[str, Any] = {
+        what: distances.discriminator(events.histograms[name].inner, events.size(name), target, seed=seed)
+        for what, events in tested.items()
+    }
+    triangular["unfolded"]["replicas"] = distances.replica_discriminators(histogram, target)
+    for what in ("prior", "data"):
+        spread = _bootstrapped(tested[what], name, target, seed_for(seed, what))
+        triangular[what]["replicas"] = {"bootstrap": spread}
+    triangular["floor"] = asdict(distances.floor_of(target, target.size, seed=seed)) | {"size": target.size}
+    wasserstein1 = {
+        what: distances.transport(
+            events.column(name), events.weights, truth.column(name), truth.weights, rows=events.rows_an_event, seed=seed
+        )
+        for what, events in tested.items()
+    }
+    return {"triangular": triangular, "wasserstein1": wasserstein1}
 
 
 def _bootstrapped(events: Events, name: str, truth: Counts, seed: int) -> dict[str, Any]:
