@@ -62,6 +62,7 @@ LEFT_OUT = {
     "run.launch": "how many processes there are",
     "run.lock": "who writes",
     "run.provenance": "what is noted of how an artefact was made",
+    "run.workflow": "where the files of the workflow are",
 }
 """What no digest of code holds, and what it decides instead of a result. All else that a rule reaches is in its digest.
 

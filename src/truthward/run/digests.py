@@ -16,7 +16,7 @@ from typing import Any
 from truthward import __version__
 from truthward.errors import StaleError
 from truthward.layers import LEFT_OUT
-from truthward.run import environment
+from truthward.run import environment, workflow
 from truthward.study import plugins
 
 log = logging.getLogger("truthward")
@@ -24,7 +24,7 @@ log = logging.getLogger("truthward")
 PLAN = "TRUTHWARD_PLAN"
 """Environment variable that tells jobs what their scheduler planned with."""
 
-PACKAGE = Path(__file__).resolve().parents[1]
+PACKAGE = workflow.PACKAGE
 
 
 def strip(source: str) -> str:
@@ -128,11 +128,10 @@ def code(adapter: Path, kinds: Iterable[tuple[str, str]] = ()) -> dict[str, obje
 
 
 def _digests(files: Iterable[Path]) -> dict[str, str]:
-    """Digests of files, by names that are the same wherever the checkout lies."""
-    return {
-        path.relative_to(PACKAGE).as_posix() if path.is_relative_to(PACKAGE) else f"adapter/{path.name}": _digest(path)
-        for path in files
-    }
+    """Digests of files, by names that are the same wherever the checkout lies, or the package is installed."""
+    carried = PACKAGE / workflow.CARRIED
+    own = {p: p.is_relative_to(PACKAGE) and not p.is_relative_to(carried) for p in files}
+    return {p.relative_to(PACKAGE).as_posix() if own[p] else f"adapter/{p.name}": _digest(p) for p in own}
 
 
 def reached(adapter: Path, kinds: Iterable[Iterable[str]]) -> tuple[Path, ...]:
@@ -155,7 +154,8 @@ def hand_over(scripts: Path) -> None:
     Args:
         scripts: folder of the adapters.
     """
-    files = [*PACKAGE.rglob("*.py"), *scripts.glob("*.py")]
+    carried = PACKAGE / workflow.CARRIED
+    files = [*(p for p in PACKAGE.rglob("*.py") if not p.is_relative_to(carried)), *scripts.glob("*.py")]
     sources = {name: digest[:8] for name, digest in sorted(_digests(files).items())}
     os.environ[PLAN] = json.dumps(_versions() | sources)
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from truthward.errors import ConfigError, StaleError
+from truthward.run import workflow
 
-LOCK = Path(__file__).resolve().parents[3] / "envs" / "requirements.lock"
+LOCK = workflow.home() / "envs" / "requirements.lock"
 _PIN = re.compile(r"([A-Za-z0-9][\w.-]*)==(\S+)(?:\s+#\s*via\s+(.+))?")
 
 
@@ -42,7 +43,7 @@ def pins(path: Path = LOCK) -> dict[str, Pin]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise ConfigError(
-            f"{path}: {error.strerror}; truthward runs from a checkout: install it with `pip install --editable .`"
+            f"{path}: {error.strerror}; install truthward anew, in a checkout: `pip install .`, or with --editable"
         ) from error
     found = {}
     for number, line in enumerate(lines, 1):
@@ -59,6 +60,21 @@ def pins(path: Path = LOCK) -> dict[str, Pin]:
 
 
 _pins = cache(pins)
+
+
+def _required(todo: set[str], locked: dict[str, Pin]) -> list[str]:
+    """Packages, and all that these require."""
+    seen: set[str] = set()
+    while todo:
+        seen |= todo
+        todo = {name for name, pin in locked.items() if seen & set(pin.via)} - seen
+    return sorted(seen)
+
+
+def used(path: Path = LOCK) -> list[str]:
+    """Packages of the lock that truthward runs with: without those of development alone."""
+    locked = _pins(path)
+    return _required({name for name, pin in locked.items() if canonical("requirements.in") in pin.via}, locked)
 
 
 def _package(module: str, file: str, locked: dict[str, Pin]) -> str:
@@ -87,12 +103,8 @@ def digest(modules: Mapping[str, str], path: Path = LOCK) -> str:
         ConfigError: a module belongs to no package of the lock.
     """
     locked = _pins(path)
-    seen: set[str] = set()
-    todo = {_package(module, file, locked) for module, file in modules.items()}
-    while todo:
-        seen |= todo
-        todo = {name for name, pin in locked.items() if seen & set(pin.via)} - seen
-    text = "".join(f"{name}=={locked[name].version}\n" for name in sorted(seen))
+    reached = _required({_package(module, file, locked) for module, file in modules.items()}, locked)
+    text = "".join(f"{name}=={locked[name].version}\n" for name in reached)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -125,6 +137,7 @@ def check_installed(modules: Mapping[str, str], path: Path = LOCK) -> None:
             for name, (installed, version) in wrong.items()
         )
         raise StaleError(
-            f"{listed}: build the environment anew (`make .venv/.stamp`, or the container from envs/container.def); to "
-            "work with another version knowingly, put it into the lock, which reruns what was made with the old one"
+            f"{listed}: build the environment anew (`make .venv/.stamp` in a checkout, the container from "
+            f"envs/container.def, or `pip install -r {path}`); to work with another version knowingly, put it into the "
+            "lock, which reruns what was made with the old one"
         )
