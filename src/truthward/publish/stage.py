@@ -136,7 +136,10 @@ def verify(directory: str | Path) -> dict[str, Any]:
         if sha256(folder / name) != listed.get(name):
             raise CorruptError(f"{folder / name}: does not match its checksum in {SUMS}; publish again")
     metadata = read_json(folder / "metadata.json")
-    stated = {name: entry["sha256"] for name, entry in metadata["files"].items()}
+    try:
+        stated = {name: entry["sha256"] for name, entry in metadata["files"].items()}
+    except (AttributeError, KeyError, TypeError) as error:
+        raise CorruptError(f"{folder / 'metadata.json'}: has no checksums under `files`; publish again") from error
     if wrong := sorted(dict(stated.items() ^ listed.items()).keys() - {"metadata.json"}):
         raise CorruptError(f"{folder / 'metadata.json'}: states another checksum for {wrong[0]}; publish again")
     return metadata
