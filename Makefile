@@ -20,7 +20,7 @@ run: .venv/.stamp
 	@echo "Look at results/$(STUDY)/report/summary.png, report.html, and results/$(STUDY)/validate/methods.md"
 
 watch: .venv/.stamp
-	@$(BIN)/python -m truthward.cli.watch results/$(STUDY)
+	@$(BIN)/truthward watch results/$(STUDY)
 
 test: lint
 	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup $(TESTS)
@@ -31,7 +31,7 @@ lint: .venv/.stamp
 	$(BIN)/snakefmt --check Snakefile rules
 
 check: .venv/.stamp
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m truthward.cli.doctor $(CONFIG)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/truthward check $(CONFIG)
 
 bench: .venv/.stamp
 	OMP_NUM_THREADS=1 QUICK=$(QUICK) $(BIN)/python benchmarks/$(NAME).py

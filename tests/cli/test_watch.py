@@ -2,7 +2,6 @@
 
 import io
 import os
-import sys
 import time
 from pathlib import Path
 
@@ -141,6 +140,6 @@ def test_the_last_call_for_this_study_counts(results, monkeypatch) -> None:
 
 def test_once_prints_and_ends(results, monkeypatch, capsys) -> None:
     write(results, LOG)
-    monkeypatch.setattr(sys, "argv", ["watch", str(results), "--once"])
-    watch.main()
+    monkeypatch.setattr(watch, "queue", dict)
+    assert watch.run(results, once=True) == 0
     assert "toy: 1 of 6 jobs are done" in capsys.readouterr().out

@@ -49,7 +49,7 @@ def test_container_copies_what_the_workflow_needs() -> None:
 
 def test_container_tests_itself_with_a_module_that_is_there() -> None:
     (call,) = (line for line in definition()["test"] if " -m " in line)
-    module, study = re.search(r"-m (\S+) (\S+)", call).groups()
+    module, study = re.search(r"-m (\S+) check (\S+)", call).groups()
     assert importlib.util.find_spec(module)
     assert (ROOT / study).is_file()
 

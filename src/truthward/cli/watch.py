@@ -1,4 +1,4 @@
-"""How a run goes, in a terminal: `python -m truthward.cli.watch results/<study>`, on a laptop or a cluster.
+"""`truthward watch [results/<study>]`: how a run goes, in a terminal, on a laptop or a cluster.
 
 It reads what Snakemake wrote of its last call for the study (`.snakemake/log`), the jobs' own logs
 (`results/<study>/logs`) and, where there is one, `squeue`; it writes nothing, and any number may look on.
@@ -6,7 +6,6 @@ It reads what Snakemake wrote of its last call for the study (`.snakemake/log`),
 
 from __future__ import annotations
 
-import argparse
 import re
 import select
 import shutil
@@ -25,6 +24,8 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
+
+from truthward.errors import InputError
 
 TAIL = 4096  # bytes of a job's log that hold its last line
 
@@ -146,33 +147,43 @@ def view(results: Path) -> Group:
     return Group(head, ProgressBar(total=total, completed=done), *tables, *lines)
 
 
-def main() -> None:
-    """Show until q or Ctrl-C, or once."""
-    parser = argparse.ArgumentParser(prog="truthward.cli.watch", description=__doc__.partition("\n")[0])
-    parser.add_argument("results", type=Path, help="results/<study>")
-    parser.add_argument("--once", action="store_true", help="print and end")
-    parser.add_argument("--seconds", type=float, default=3.0, help="between two looks")
-    options = parser.parse_args()
-    results = options.results.resolve()
-    if options.once:
+def last_changed(folder: Path = Path("results")) -> Path:
+    """The results of the study that ran last.
+
+    Raises:
+        InputError: there are none.
+    """
+    studies = [path for path in folder.glob("*/") if path.is_dir()]
+    if not studies:
+        raise InputError(f"{folder}/: holds no study; give the folder of one, such as {folder}/zjets")
+    return max(studies, key=lambda path: max(p.stat().st_mtime for p in (path, *path.glob("logs/*"))))
+
+
+def run(results: Path | None, *, once: bool = False, seconds: float = 3.0) -> int:
+    """Show until q or Ctrl-C, or once.
+
+    Raises:
+        InputError: there is no such folder.
+    """
+    results = results or last_changed()
+    if not results.is_dir():
+        raise InputError(f"{results}: no such folder; give results/<study> of a study that was started")
+    results = results.resolve()
+    if once:
         Console().print(view(results))
-        return
+        return 0
     terminal = termios.tcgetattr(sys.stdin) if sys.stdin.isatty() else None
     try:
         if terminal:
             tty.setcbreak(sys.stdin)
         with Live(view(results), auto_refresh=False, screen=True) as live:
             while True:
-                pressed = select.select([sys.stdin] if terminal else [], [], [], options.seconds)[0]
+                pressed = select.select([sys.stdin] if terminal else [], [], [], seconds)[0]
                 if pressed and sys.stdin.read(1) == "q":
-                    return
+                    return 0
                 live.update(view(results), refresh=True)
     except KeyboardInterrupt:
-        return
+        return 0
     finally:
         if terminal:
             termios.tcsetattr(sys.stdin, termios.TCSADRAIN, terminal)
-
-
-if __name__ == "__main__":
-    main()

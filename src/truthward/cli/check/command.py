@@ -1,8 +1,7 @@
-"""`python -m truthward.cli.doctor [config.yaml]`: exits with 1 and one line for each thing that is wrong."""
+"""`truthward check [CONFIG]`: exits with 1 and one line on stderr for each thing that is wrong."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from rich import box
@@ -10,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from truthward import __version__
-from truthward.cli.doctor import machine, plan, probes
+from truthward.cli.check import machine, plan, probes
 from truthward.errors import TruthwardError
-from truthward.run import digests, environment
+from truthward.run import digests, environment, workflow
 from truthward.study import checks, plugins
 from truthward.study.config import Config
 from truthward.study.notes import notes
@@ -32,7 +31,7 @@ def show(console: Console, title: str, columns: list[str], rows: list[tuple[str,
 
 def show_packages(console: Console) -> list[str]:
     """Installed versions against the lock; a problem where a stage would refuse to run with them."""
-    locked = environment.pins()
+    locked = environment.used()
     wrong = environment.differing(locked)
     if wrong:
         rows = [(name, version, installed or "(none)") for name, (installed, version) in wrong.items()]
@@ -40,7 +39,11 @@ def show_packages(console: Console) -> list[str]:
     else:
         console.print(f"Packages: all {len(locked)} as in the lock\n", style="bold")
     kinds = [(package, kind) for package in probes.PROBES for kind in plugins.kinds(package)]
-    files = {file for adapter in Path("workflow/scripts").glob("*.py") for file in digests.reached(adapter, kinds)}
+    files = {
+        file
+        for adapter in (workflow.home() / "workflow/scripts").glob("*.py")
+        for file in digests.reached(adapter, kinds)
+    }
     try:
         environment.check_installed(digests.foreign(tuple(sorted(files))))
     except TruthwardError as error:
@@ -74,7 +77,7 @@ def why(planned: plan.Planned) -> str:
     return "; ".join(reason if count == jobs else f"{reason} ({count})" for reason, count in ordered)
 
 
-def main(path: Path) -> int:
+def run(path: Path) -> int:
     """Show all, then what is wrong.
 
     Returns:
@@ -91,7 +94,11 @@ def main(path: Path) -> int:
     show(console, "Machine", ["", ""], machine.devices(Path("results")))
     problems += show_packages(console)
     problems += show_methods(console, config)
-    if config is not None and (said := notes(config)):
+    said = notes(config) if config is not None else []
+    if Path("Snakefile").is_file() and (other := workflow.changed(Path())):
+        listed = ", ".join(other[:5]) + (", ..." if len(other) > 5 else "")
+        said.append(f"{len(other)} files of the workflow here are not as in truthward {__version__}: {listed}")
+    if said:
         show(console, "To be known before the run", [""], [(note,) for note in said])
     if config is not None:
         try:
@@ -99,11 +106,7 @@ def main(path: Path) -> int:
         except TruthwardError as error:
             problems.append(f"{type(error).__name__}: {error}")
     for problem in problems:
-        console.print(problem, style="bold red")
+        Console(stderr=True, markup=False, highlight=False).print(problem, style="bold red", soft_wrap=True)
     if not problems:
         console.print("Nothing is wrong", style="bold green")
     return 1 if problems else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1] if len(sys.argv) > 1 else "config.yaml")))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from truthward.cli.doctor import plan
+from truthward.cli.check import plan
 
 CODE = "{'digest': '%s', 'environment': '%s', 'kinds': []}"
 SPEC = "{'seed': 1, 'method': {'kind': 'ibu', 'epochs': %d}}"
@@ -99,5 +99,5 @@ def test_jobs_are_counted_by_rule(tmp_path, monkeypatch) -> None:
 
 def test_place_without_a_workflow_is_named(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(plan.PlanError, match="call this from the root of the checkout"):
+    with pytest.raises(plan.PlanError, match="call this where the Snakefile is"):
         plan.dry_run(Path("config.yaml"))

@@ -56,7 +56,10 @@ def dry_run(config: Path) -> str:
     try:
         triggers = yaml.safe_load(profile.read_text(encoding="utf-8"))["rerun-triggers"]
     except OSError as error:
-        raise PlanError(f"{profile}: {error.strerror}; call this from the root of the checkout") from error
+        raise PlanError(
+            f"{profile}: {error.strerror}; call this where the Snakefile is. `truthward new-study` puts the workflow "
+            "into an empty folder"
+        ) from error
     command = [sys.executable, "-m", "snakemake", "--dry-run", "--nolock", "--rerun-incomplete", "--profile", "none"]
     command += ["--workflow-profile", "none", "--configfile", str(config), "--rerun-triggers", *triggers]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -12,10 +12,10 @@ pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 
 def checked(clone) -> tuple[int, str]:
     environment = os.environ | {"PYTHONPATH": str(clone.folder / "src"), "COLUMNS": "150", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "truthward.cli.doctor", "study.yaml"]
+    command = [sys.executable, "-m", "truthward.cli", "check", "study.yaml"]
     done = subprocess.run(command, cwd=clone.folder, env=environment, capture_output=True, text=True)
     assert "Traceback" not in done.stderr
-    return done.returncode, done.stdout
+    return done.returncode, done.stdout + done.stderr
 
 
 def test_finished_study_has_nothing_to_do_and_a_change_is_explained(fork) -> None:

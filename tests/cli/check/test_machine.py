@@ -2,7 +2,7 @@
 
 import pytest
 
-from truthward.cli.doctor import machine
+from truthward.cli.check import machine
 
 
 def test_devices_are_named(tmp_path) -> None:

@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 
-from truthward.cli.doctor import probes
+from truthward.cli.check import probes
 from truthward.study import checks, plugins
 from truthward.study.config import Config
 

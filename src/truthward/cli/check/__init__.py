@@ -1,0 +1,1 @@
+"""`truthward check`: whether a study can run here, before it is started. Nothing imports this package."""

@@ -1,1 +1,0 @@
-"""`make check`: whether a study can run here, before it is started. Nothing imports this package."""

@@ -1,0 +1,71 @@
+"""`truthward new-study NAME`: a commented config to begin with, and the workflow where there is none."""
+
+from __future__ import annotations
+
+import re
+from glob import glob
+from pathlib import Path
+
+from truthward.errors import ConfigError
+from truthward.run import workflow
+from truthward.study import checks, plugins
+from truthward.study.config import Config
+
+
+def templates() -> dict[str, Path]:
+    """The ready-made studies, by name."""
+    return {path.stem: path for path in sorted((workflow.home() / "workflow" / "studies").glob("*.yaml"))}
+
+
+def run(name: str, template: str, output: Path | None) -> int:
+    """Write the config, and say what to do next.
+
+    Raises:
+        ConfigError: a bad name, an unknown template, or a file that would be overwritten.
+    """
+    if not checks.NAME.fullmatch(name):
+        raise ConfigError(
+            f"NAME: {plugins.shown(name)} is not a name of a study; give letters, digits and _, first a letter, "
+            "64 at most"
+        )
+    known = templates()
+    if template not in known:
+        raise ConfigError(
+            f"--template: {plugins.shown(template)} is not one of {', '.join(known)}{plugins.nearest(template, known)}"
+        )
+    config = output or Path(f"{name}.yaml")
+    if config.exists():
+        raise ConfigError(f"{config}: is there already, and nothing was written; give another --output, or remove it")
+    if not config.parent.is_dir():
+        raise ConfigError(f"{config}: there is no folder {config.parent}; make it first")
+    laid_down = workflow.lay_down(Path())
+    config.write_text(filled(known[template], name, config), encoding="utf-8")
+    print(f"{config} is a copy of the study {template}, with comments.")
+    if laid_down:
+        print(f"This folder had no workflow: {', '.join(workflow.LAID_DOWN)} are new here.")
+    print("\n".join(["", "Next:", *(f"  {step}" for step in steps(checks.load(config), config))]))
+    return 0
+
+
+def filled(template: Path, name: str, config: Path) -> str:
+    """The text of a template with another name of the study, and its own path in comments."""
+    text = re.sub(r"^study:.*$", f"study: {name}", template.read_text(encoding="utf-8"), count=1, flags=re.MULTILINE)
+    return text.replace(f"workflow/studies/{template.name}", str(config))
+
+
+def steps(study: Config, config: Path) -> list[str]:
+    """What is to be done before the study can run, and how to run it."""
+    missing = [f"samples.{name}.read.files" for name, sample in study.samples.items() if _lacks(sample.read)]
+    found = [f"Give the paths of your files in {config}: {', '.join(missing)}"] if missing else []
+    return [
+        *found,
+        f"truthward check {config}",
+        f"snakemake --cores all --configfile {config}",
+        f"truthward watch results/{study.study}    (in another terminal)",
+    ]
+
+
+def _lacks(reader: dict[str, object] | None) -> bool:
+    """Whether a reader names files that are not there."""
+    files = reader.get("files") if reader else None
+    return isinstance(files, list) and not all(glob(str(pattern), recursive=True) for pattern in files)
