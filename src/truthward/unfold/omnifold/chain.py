@@ -31,6 +31,35 @@ class Rules:
     curves: bool = False
 
 
+@dataclass(frozen=True)
+class Standing:
+    """Sums of weights (held out, part, E) in data, signal and background, and numbers of events (block, held out,
+    part); `matched` those of the matched events, (held out, E) and (block, held out)."""
+
+    sums: np.ndarray
+    events: np.ndarray
+    matched: np.ndarray
+    matched_events: np.ndarray
+
+    @classmethod
+    def empty(cls, blocks: int, members: int) -> Standing:
+        return cls(
+            np.zeros((2, 3, members)),
+            np.zeros((blocks, 2, 3), dtype=int),
+            np.zeros((2, members)),
+            np.zeros((blocks, 2), dtype=int),
+        )
+
+
+@dataclass(frozen=True)
+class Omega:
+    """What a reco step has found, of which the store keeps the values: its `norm` (E,), and the sum (E,) of the matched
+    events' weights with it, before that."""
+
+    norm: np.ndarray
+    products: np.ndarray
+
+
 class Chain:
     """The iterations over a sample; `history` has for each of them diagnostics name -> (E,), and the contents (D B, E)
     of coarse bins.
@@ -42,23 +71,22 @@ class Chain:
     def __init__(self, sample: Sample, steps: Steps, rules: Rules, store: Store) -> None:
         self.sample, self.steps, self.rules, self.store = sample, steps, rules, store
         self.history: list[dict[str, Any]] = []
-        # Of each quantity in the store the logarithm or the factor (E,) that normalises it.
+        # What normalises nu and the fakes in the store: a logarithm and a factor, (E,) each.
         self._off: np.ndarray | None = None
-        self._norm = self._share = None
+        self._share: np.ndarray | None = None
         self._nu: tuple[int, np.ndarray] | None = None
 
     def run(self) -> None:
         """Iterate until the rule ends it, by what the nominal, the first member, did."""
         pilot, members = self.sample.pilot, self.sample.members
         watch, refold = Watch(pilot.truth[pilot.fiducial], members), Refold(pilot, members)
-        before = self._survey(watch, refold)["yield"]
+        found, standing = self._survey(watch, refold)
         for iteration in range(self.rules.stop.iterations):
-            previous, entry = watch.contents, {"yield_before": before}
-            entry |= self._reco_step(iteration)
-            entry |= self._truth_step(iteration)
-            entry |= self._survey(watch, refold)
-            before = entry["yield"]
-            entry |= {"change": watch.change(previous), "contents": watch.contents}
+            previous, entry = watch.contents, {"yield_before": found["yield"]}
+            omega, reco = self._reco_step(iteration, standing)
+            entry |= reco | self._truth_step(iteration, standing, omega)
+            found, standing = self._survey(watch, refold)
+            entry |= found | {"change": watch.change(previous), "contents": watch.contents}
             self.history.append(entry)
             if self.rules.stop.ends(iteration, entry["change"][0]):
                 break
@@ -71,12 +99,9 @@ class Chain:
             self._nu = number, np.exp(self.store["nu", number] - self._off)
         return self._nu[1]
 
-    def _survey(self, watch: Watch, refold: Refold) -> dict[str, Any]:
-        """Where the weights stand. Keeps for the next steps their sums (held out, part, E) in data, signal and
-        background and the number of events (block, held out, part), and those of the matched events."""
-        self._sums = np.zeros((2, 3, self.sample.members))
-        self._events = np.zeros((len(self.sample), 2, 3), dtype=int)
-        self._matched, self._matched_events = np.zeros_like(self._sums[:, 0]), np.zeros_like(self._events[:, :, 0])
+    def _survey(self, watch: Watch, refold: Refold) -> tuple[dict[str, Any], Standing]:
+        """Where the weights stand: diagnostics, and what the next steps need."""
+        standing = Standing.empty(len(self.sample), self.sample.members)
         total, squares, moduli, largest, events = 0.0, 0.0, 0.0, 0.0, 0
         watch.clear()
         refold.clear()
@@ -85,11 +110,11 @@ class Chain:
             held = np.split(block.reco_held, np.cumsum([len(w) for w in parts])[:-1])
             for part, (weights, mask) in enumerate(zip(parts, held, strict=True)):
                 for h, chosen in enumerate((~mask, mask)):
-                    self._sums[h, part] += weights[chosen].sum(axis=0)
-                    self._events[number, h, part] = chosen.sum()
+                    standing.sums[h, part] += weights[chosen].sum(axis=0)
+                    standing.events[number, h, part] = chosen.sum()
             for h, chosen in enumerate((~block.truth_held, block.truth_held)):
-                self._matched[h] += block.matched_weight[chosen].sum(axis=0)
-                self._matched_events[number, h] = chosen.sum()
+                standing.matched[h] += block.matched_weight[chosen].sum(axis=0)
+                standing.matched_events[number, h] = chosen.sum()
             unfolded = block.weight * self.nu(number, block)
             truth = block.inputs.truth[block.inputs.fiducial]
             if self._off is None:
@@ -102,20 +127,21 @@ class Chain:
             largest = np.maximum(largest, np.abs(unfolded).max(axis=0, initial=0.0))
             events += len(unfolded)
         chi2, terms = refold.chi2()
-        return {
+        found = {
             "yield": total,
             "effective_size": total**2 / squares,
             "largest_over_mean": largest / (moduli / events),
             "refold_chi2": chi2,
             "refold_ndf": np.full(len(chi2), terms),
         }
+        return found, standing
 
     def _expected(self, number: int, block: Block) -> np.ndarray:
         """Weights (rows, E) of the matched events and the fakes."""
         fakes = block.fake_weight * (1.0 if self._share is None else self.store["fakes", number] * self._share)
         return np.concatenate([block.matched_weight * self.nu(number, block)[block.matched], fakes])
 
-    def _reco_step(self, iteration: int) -> dict[str, Any]:
+    def _reco_step(self, iteration: int, standing: Standing) -> tuple[Omega, dict[str, Any]]:
         """Find omega at the matched events and fakes; diagnostics.
 
         The background stands in the denominator, or where it is subtracted with negative weights in the numerator.
@@ -123,9 +149,9 @@ class Chain:
         # The share of fakes is one of the signal: for the first ratio the background is taken from the data.
         share = self.rules.fakes == "share" and iteration == 0
         subtract = self.rules.background == "subtract" or share
-        data, signal, background = np.moveaxis(self._sums, 1, 0)
+        data, signal, background = np.moveaxis(standing.sums, 1, 0)
         sums = np.stack([signal, data - background] if subtract else [signal + background, data])
-        events = self._events.sum(axis=0)
+        events = standing.events.sum(axis=0)
         counts = events @ np.array([[0, 1], [1, 0], [0, 1] if subtract else [1, 0]])
         factors = np.ones_like(sums)
         for h in np.flatnonzero(counts.any(axis=1)):
@@ -143,9 +169,9 @@ class Chain:
             weights *= factors[numerator.astype(int), block.reco_held.astype(int)]
             return block.reco, numerator, weights, block.reco_held
 
-        found = self.steps.reco(Events(read, self._events.sum(axis=2), self.sample.buffer), iteration)
+        found = self.steps.reco(Events(read, standing.events.sum(axis=2), self.sample.buffer), iteration)
         (simulated, total), area, curve = sums.sum(axis=1), Area(self.sample.members), Curve(counts.sum())
-        reached, saturated, self._products = 0.0, 0, 0.0
+        reached, saturated, products = 0.0, 0, 0.0
         for number, block in enumerate(self.sample):
             numerator, weights = rows(block, number)
             logits, far = _corrected(found, block.reco)
@@ -154,29 +180,29 @@ class Chain:
             saturated += far
             matched, signal = len(block.matched_weight), len(block.matched_weight) + len(block.fake_weight)
             self.store["omega", number] = ratio[:matched]
-            self._products += (weights[~numerator][:matched] * ratio[:matched]).sum(axis=0)
+            products += (weights[~numerator][:matched] * ratio[:matched]).sum(axis=0)
             if share:
                 self.store["fakes", number] = ratio[matched:signal]
             judged = block.reco_held if self.sample.hold_out else slice(None)
             area.add(logits[judged], numerator[judged], weights[judged])
             if self.rules.curves:
                 curve.add(logits[judged, 0], numerator[judged], weights[judged, 0])
-        self._norm, off = norm(reached, total)
-        self._share = self._norm if share else self._share
+        factor, off = norm(reached, total)
+        self._share = factor if share else self._share
         entry = {"auc_reco": area.values(), "normalisation_reco": off, "saturated_reco": saturated}
         entry |= {"reliability_reco": [class_reliability(*curve.events())]} if self.rules.curves else {}
-        return found.diagnostics | entry
+        return Omega(factor, products), found.diagnostics | entry
 
-    def _truth_step(self, iteration: int) -> dict[str, Any]:
+    def _truth_step(self, iteration: int, standing: Standing, omega: Omega) -> dict[str, Any]:
         """Find nu of all fiducial events; diagnostics."""
-        total = self._products * self._norm
-        mean = mean_of(total, self._matched.sum(axis=0), f"iteration {iteration + 1}, truth")
-        counts = self._matched_events
-        unit, offset = counts[:, 0].sum() / self._matched[0], np.log(mean)
+        total = omega.products * omega.norm
+        mean = mean_of(total, standing.matched.sum(axis=0), f"iteration {iteration + 1}, truth")
+        counts = standing.matched_events
+        unit, offset = counts[:, 0].sum() / standing.matched[0], np.log(mean)
 
         def ratios(block: Block, number: int) -> np.ndarray:
             """nu omega of the matched events, over its mean."""
-            return self.nu(number, block)[block.matched] * (self.store["omega", number] * self._norm) / mean
+            return self.nu(number, block)[block.matched] * (self.store["omega", number] * omega.norm) / mean
 
         def read(number: int) -> tuple[Tensor, np.ndarray, np.ndarray, np.ndarray]:
             block = self.sample[number]
