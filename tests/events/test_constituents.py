@@ -50,10 +50,13 @@ def test_what_does_not_fit_is_one_remainder(table, caplog):
     with caplog.at_level("INFO"):
         found = hardest(read, "reco", 3)
     for row in np.flatnonzero(given["pass_reco"]):
-        pt = np.sort(ak.to_numpy(given["reco_constituents_pt"][row]))[::-1]
+        pt, eta = (ak.to_numpy(given[f"reco_constituents_{n}"][row]) for n in ("pt", "eta"))
+        order = np.argsort(-pt)
+        pt, eta = pt[order], eta[order]
         if len(pt) > 3:
             np.testing.assert_array_equal(found[row, :2, 0], pt[:2])
             assert found[row, 2, 0] == pytest.approx(pt[2:].sum(), rel=1e-6)
+            assert found[row, 2, 1] == pytest.approx(np.average(eta[2:], weights=pt[2:]), abs=1e-5)
             assert found[row, 2, 3] == -(len(pt) - 2)
             assert abs(found[row, 2, 2]) == pytest.approx(np.pi, abs=2e-3), "a mean of azimuths at pi is not zero"
         else:

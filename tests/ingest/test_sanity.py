@@ -104,6 +104,10 @@ REFUSED = {
     ),
     "data in MeV, by the factor": (set_reco("data", lambda x: 1000 * x), [" times that of simulation", "/ 1000"]),
     "simulation in MeV": (set_reco("simulation", lambda x: 1000 * x), ["observables.m: simulation: 0 of", "* 1000"]),
+    "six of ten out of range": (
+        set_reco("data", lambda x: 90.0 + x / 10, slice(1440)),
+        ["observables.m: data: 959 of 2400 accepted events have reco_m in the range [20, 80]"],
+    ),
     "another definition": (set_reco("data", lambda x: x / 10 + 70), ["more than half of the events of data"]),
     "constant": (set_reco("data", 50.0), ["data: reco_m is 50 in 2400 of 2400 accepted events: a constant"]),
     "almost constant": (
