@@ -1,4 +1,4 @@
-"""Write the README's tables from benchmarks/results/*.json, so that no figure is typed by hand."""
+"""Write the tables of the docs and of the README from benchmarks/results/*.json, so that no figure is typed by hand."""
 
 from __future__ import annotations
 
@@ -18,11 +18,18 @@ from _tables_generative import (  # noqa: E402
     top_mass,
 )
 from _tables_metamorphic import metamorphic  # noqa: E402
+from _tables_methods import methods  # noqa: E402
 from _tables_model import model_uncertainty  # noqa: E402
 
 from truthward.run.artefact import read_json, write_text  # noqa: E402
 
-START, END = "<!-- tables -->", "<!-- /tables -->"
+RESULTS = HERE / "results"
+START, END = "<!-- methods -->", "<!-- /methods -->"
+HEAD = """# Benchmarks
+
+`make bench NAME=<name>` runs `benchmarks/<name>.py`, with `QUICK=1` within a minute. The last full run of each is kept
+in `benchmarks/results/` as JSON. `make tables` writes this page and the table of methods from these files.
+"""
 Rows = list[dict[str, Any]]
 
 
@@ -309,25 +316,41 @@ TABLES = {
 }
 
 
+def table(rows: Rows) -> str:
+    """Rows as Markdown."""
+    titles = list(rows[0])
+    lines = ["| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
+    return "\n".join(lines + ["| " + " | ".join(str(row[title]) for title in titles) + " |" for row in rows])
+
+
 def markdown(content: dict[str, Any]) -> str:
     """One benchmark: what it measures, its table, and where the numbers come from."""
     caption, rows = TABLES[content["name"]](content["figures"])
-    titles = list(rows[0])
-    lines = ["| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
-    lines += ["| " + " | ".join(str(row[title]) for title in titles) + " |" for row in rows]
     machine, commit = content["machine"], (content["git"]["commit"] or "unknown")[:10]
     source = f"{machine['cores']} cores of {machine['processor']}; {content['date']}, commit {commit}"
-    head = f"**{content['name']}.** {caption}"
-    return f"{head}\n\n" + "\n".join(lines) + f"\n\n`make bench NAME={content['name']}`, {source}.\n"
+    command = f"`make bench NAME={content['name']}`"
+    return f"## {content['name']}\n\n{caption}\n\n{table(rows)}\n\n{command}, {source}.\n"
+
+
+def page() -> str:
+    """The page of all benchmarks."""
+    return "\n".join([HEAD, *(markdown(read_json(path)) for path in sorted(RESULTS.glob("*.json")))])
+
+
+def methods_table() -> str:
+    """The table of methods, with one measured number each."""
+    figures = [read_json(RESULTS / f"{name}.json")["figures"] for name in ("landscape", "omnifold_quality")]
+    caption, rows = methods(*figures)
+    return f"{table(rows)}\n\n{caption}"
 
 
 def main() -> None:
-    """Replace what stands between the markers of the README."""
+    """Write the page of the docs, and what stands between the markers of the README."""
+    write_text(HERE.parent / "docs" / "benchmarks.md", page())
     readme = HERE.parent / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    body = "\n".join(markdown(read_json(path)) for path in sorted((HERE / "results").glob("*.json")))
     marked = re.compile(re.escape(START) + ".*?" + re.escape(END), re.DOTALL)
-    write_text(readme, marked.sub(lambda _: f"{START}\n\n{body}\n{END}", text))
+    text = marked.sub(lambda _: f"{START}\n\n{methods_table()}\n\n{END}", readme.read_text(encoding="utf-8"))
+    write_text(readme, text)
 
 
 if __name__ == "__main__":
