@@ -1,9 +1,10 @@
 # make run    the default study, from nothing installed to the report (CONFIG=file for another)
 # make watch  how the run of a study goes, here or on a cluster, until q (CONFIG as above)
-# make test   lint and every test
+# make test   lint, the docs site and every test
 # make check  whether a study can run here: devices, packages, methods, and what would run and why (CONFIG=file)
 # make audit  known vulnerabilities of the locked packages; fails on one, and where they could not be looked up
 # make lock   resolve envs/requirements.in and envs/dev.in anew
+# make docs   the docs site, into site/
 # make bench NAME=coverage [QUICK=1]
 PYTHON ?= python3
 CORES ?= all
@@ -12,7 +13,7 @@ TESTS ?=
 CONFIG ?= config.yaml
 STUDY = $(shell sed -n 's/^study: *//p' $(CONFIG))
 
-.PHONY: run watch test lint check audit lock bench tables clean
+.PHONY: run watch test lint check audit lock bench tables docs clean
 
 run: .venv/.stamp
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) --configfile $(CONFIG)
@@ -22,7 +23,7 @@ run: .venv/.stamp
 watch: .venv/.stamp
 	@$(BIN)/truthward watch results/$(STUDY)
 
-test: lint
+test: lint docs
 	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup $(TESTS)
 
 lint: .venv/.stamp
@@ -63,5 +64,8 @@ lock:
 	.venv-lock/bin/python envs/lock.py > envs/.requirements.lock && mv envs/.requirements.lock envs/requirements.lock
 	rm -rf .venv-lock
 
+docs: .venv/.stamp
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 clean:
-	rm -rf results/*/ .snakemake .venv .venv-audit
+	rm -rf results/*/ .snakemake .venv .venv-audit site

@@ -28,7 +28,7 @@ class Rule:
 
     iterations: at most. stop: "fixed" makes them all; "change" ends after the first, from the second on, that moves
     the coarse truth bins (`Watch.change`) by less than `tolerance` of the data's statistical error; "closure" makes as
-    many as `closure_rule.balance` finds best.
+    many as `stop.balance.balance` finds best.
     """
 
     iterations: int

@@ -1,0 +1,61 @@
+"""The page of all options, from the schemas of sections and the constructors of plug-ins."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from truthward.study import options
+
+HEAD = """# All options
+
+Made from the source: the sections of a config (`study/config.py`, `<stage>/section.py`) and the constructors of the
+plug-ins. Every other key is refused before the first job, with the nearest valid one. `truthward options [name]` prints
+the same tables on the terminal.
+
+*needed*: has no default. Numbers such as 2210.02747 are papers on arXiv. The file `config.yaml` has an example of
+each section, with comments.
+"""
+_PAPER = re.compile(r"\b(\d{4}\.\d{4,5})\b")
+
+
+def page() -> str:
+    """The page as Markdown."""
+    parts = [HEAD, "## Sections of a config\n"]
+    parts += [_group(group, f"`{group.name}`") for group in options.sections()]
+    for folder, (key, title) in options.FOLDERS.items():
+        parts.append(f"## {title}\n\nUnder `{key}`, as `{{kind: <name>, <option>: <value>}}`.\n")
+        parts += [_group(group, f"`{group.name.rpartition('.')[2]}`") for group in options.plugins_of(folder)]
+    return "\n".join(parts)
+
+
+def _group(group: options.Group, title: str) -> str:
+    """One section or plug-in: its heading, what it is, and a row for each option."""
+    said = group.summary[:1].upper() + group.summary[1:]
+    anchor = group.name.replace(".", "-").replace("_", "-")
+    return f"### {title} {{ #{anchor} }}\n\n{_cell(said)}\n\n{_table(group.options)}\n"
+
+
+def _table(rows: Iterable[options.Option]) -> str:
+    lines = ["| option | type | default | bounds | meaning |", "|---|---|---|---|---|"]
+    for row in rows:
+        key = f"{row.where}.{row.name}" if row.where and "<name>.kind" not in row.where else row.name
+        default = "*needed*" if row.default == options.NEEDED else f"`{_cell(row.default)}`" if row.default else ""
+        cells = (f"`{_short(key)}`", _cell(row.type), default, _cell(row.bounds), _cell(row.meaning))
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _short(key: str) -> str:
+    """The key without what the heading says: `validate.fit.degree` -> `fit.degree`."""
+    for folder_key, _ in options.FOLDERS.values():
+        if key.startswith(f"{folder_key}."):
+            return key.removeprefix(f"{folder_key}.")
+    first, _, rest = key.partition(".")
+    return rest.removeprefix("<name>.") if rest else first
+
+
+def _cell(text: str) -> str:
+    """A text as the cell of a table: strokes and angles are escaped, `None` is YAML's null."""
+    plain = text.replace("|", "\\|").replace("<", "&lt;").replace("None", "null")
+    return _PAPER.sub(r"[\1](https://arxiv.org/abs/\1)", plain)
