@@ -69,7 +69,7 @@ def test_too_few_replicas_are_told_with_the_number_that_is_needed_and_the_way_ou
     note, model = notes(fine)
     assert "observables.x0: 20 published bins need 60 replicas of each bootstrap" in note
     assert "data_bootstrap: 9 and mc_bootstrap: 9" in note
-    assert "edges of at most 3 bins; nothing is merged" in note
+    assert "edges of at most 3 bins; the program merges no bins" in note
     assert "without a model uncertainty all bands are statistical" in model
     unfold = fine.unfold.model_copy(update={"replicas": Replicas(data_bootstrap=0, mc_bootstrap=60)})
     note, _ = notes(fine.model_copy(update={"unfold": unfold}))

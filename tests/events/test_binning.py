@@ -40,9 +40,9 @@ def test_a_binned_method_publishes_the_declared_edges_that_it_has():
 @pytest.mark.parametrize(
     ("published", "message"),
     [
-        ((0.0, 0.02, 0.6), r"published edge 0\.02 is not among those of 50 bins .* the nearest is 0\.024"),
-        ((0.0, 0.6, 0.3), "must be two edges at least, and rise"),
-        ((0.3,), "must be two edges at least, and rise"),
+        ((0.0, 0.02, 0.6), r"published edge 0\.02 is not an edge of the 50 bins .* the nearest edge is 0\.024"),
+        ((0.0, 0.6, 0.3), "must have at least two edges, in increasing order"),
+        ((0.3,), "must have at least two edges, in increasing order"),
     ],
 )
 def test_edges_that_are_none_are_refused(published, message):

@@ -62,7 +62,7 @@ def test_a_missing_variation_is_named_with_the_way_out(run, varied):
     columns, more = varied
     for lost in ("reco_m:jes:1", "weight:scale:1"):
         given = {name: v for name, v in {**columns, **more}.items() if name != lost}
-        with pytest.raises(InputError, match=rf"gives no column {lost}, of systematics\..*replicas: 2.*branches"):
+        with pytest.raises(InputError, match=rf"gives no column {lost}, which systematics\..*replicas: 2.*branches"):
             run(given, systematics=JES)
 
 
@@ -130,7 +130,7 @@ def test_an_acceptance_without_the_values_that_it_needs_is_refused(run, varied):
 
 @pytest.mark.parametrize("name", ["reco_m:jes", "reco_m:jes:up", "truth_m:jes:0", "process:jes:0"])
 def test_what_is_no_variation_is_refused(name):
-    with pytest.raises(ConfigError, match=rf"branches\.{name}: not a variation"):
+    with pytest.raises(ConfigError, match=rf"branches\.{name}: not a valid name of a variation"):
         FlatTree(files=["x.root"], branches={name: "x"})
 
 

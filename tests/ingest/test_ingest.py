@@ -92,7 +92,7 @@ def test_empty_selection(run, write_root, events, nothing_left):
 @pytest.mark.parametrize(
     ("selection", "message"),
     [
-        ({"reco": "truth_m > 1"}, "truth_m is not of this level"),
+        ({"reco": "truth_m > 1"}, "truth_m is no column of this level"),
         ({"gen": "truth_m > 1"}, "no such level"),
         ({"reco": "reco_m"}, "is a number; write a condition"),
     ],

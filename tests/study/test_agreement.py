@@ -37,15 +37,15 @@ def example(text: str, method: str = "omnifold"):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (example("x0"), ["publish.example: x0 was itself unfolded", "x2", "x0 ** 2", "or take the key away"]),
-        (example(" x0"), ["x0 was itself unfolded"]),
-        (example("x0 +"), ["publish.example: 'x0 +' is no expression"]),
+        (example("x0"), ["publish.example: x0 is unfolded itself", "x2", "x0 ** 2", "without this key"]),
+        (example(" x0"), ["x0 is unfolded itself"]),
+        (example("x0 +"), ["publish.example: 'x0 +' is not a valid expression"]),
         (example("x0 * mass"), ["no observable mass"]),
         (example("eval(x2)"), ["eval is no function"]),
         (example("x2", "generative"), ["publish.example: no observable x2; there are: x0, x1"]),
         (
             lambda s: s["unfold"].update(replicas={"data_bootstrap": 1, "mc_bootstrap": 0, "initialisation": 0}),
-            ["unfold.jobs: 2 given, 1 replicas"],
+            ["unfold.jobs: 2 given, but the study has 1 replicas"],
         ),
         (
             lambda s: (

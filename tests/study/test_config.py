@@ -46,21 +46,24 @@ def test_a_right_config_is_taken() -> None:
 FEATURES = [
     (
         {"kind": "ibu", "features": {"reco": ["x1"]}},
-        ["ibu sees the unfolded observables alone", "generative, omnifold"],
+        ["the method ibu takes no features", "generative, omnifold"],
     ),
-    ({"kind": "feature_fit", "features": {}}, ["feature_fit sees the unfolded observables alone"]),
+    ({"kind": "feature_fit", "features": {}}, ["the method feature_fit takes no features"]),
     (
         {"kind": "generative", "features": {"truth": ["x1"]}},
-        [".truth: generative takes features of: reco", "unfold it"],
+        [".truth: the method generative takes features at level reco only", "unfold it"],
     ),
-    ({"kind": "omnifold", "features": {"recoo": ["x1"]}}, [".recoo: omnifold takes features of: reco, truth"]),
+    (
+        {"kind": "omnifold", "features": {"recoo": ["x1"]}},
+        [".recoo: the method omnifold takes features at level reco, truth"],
+    ),
     ({"kind": "omnifold", "features": {"reco": ["x0"]}}, ["'x0' is unfolded"]),
     ({"kind": "omnifold", "features": {"reco": ["x1", "x1"]}}, ["'x1' is named twice"]),
     ({"kind": "omnifold", "features": {"reco": ["reco_x1"]}}, ["samples.simulation", "(did you mean 'x1'?)"]),
     ({"kind": "omnifold", "features": {"truth": ["x11"]}}, ["does not provide truth_x11", "(did you mean 'x1'?)"]),
     ({"kind": "omnifold", "features": {"reco": "x1"}}, ["'x1' given", "list of names"]),
     ({"kind": "omnifold", "features": ["x1"]}, ["['x1'] given", "dict"]),
-    ({"kind": "omnifold", "features": {"reco": ["constituents_pt"]}}, ["one number for each event"]),
+    ({"kind": "omnifold", "features": {"reco": ["constituents_pt"]}}, ["one number per event"]),
 ]
 
 
@@ -89,7 +92,7 @@ def test_features_are_taken_from_a_map_and_from_what_the_calibration_adds() -> N
         },
     }
     content["calibrate"] = {"kind": "repulsive", "features": ["jet_pt"], "scales": ["jet_pt"]}
-    with pytest.raises(ConfigError, match=r"calibrate\.scales: none of jet_pt is unfolded or a feature"):
+    with pytest.raises(ConfigError, match=r"calibrate\.scales: none of jet_pt is an observable or a feature"):
         parse(content)
     names = ["flow", "jet_pt", "jet_pt_raw", "jet_pt_sigma_systematic"]
     content["unfold"]["methods"]["m"] = {"kind": "omnifold", "features": {"reco": names, "truth": ["jet_pt"]}}
@@ -120,7 +123,7 @@ FIT = {"parameter": "mass", "observable": "x0", "edges": [0, 1, 2, 3]}
         ("unfold.methods.ibu.bogus", 3, ["unfold.methods.ibu.bogus", "no such option", "valid"]),
         ("samples.simulation.generate.dimensions", "two", ["samples.simulation.generate.dimensions", "'two'", "int"]),
         ("observables.x77", {"range": [0, 1]}, ["observables.x77", "samples.simulation", "x0"]),
-        ("observables.x0.range", [1, 0], ["observables.x0", "must rise"]),
+        ("observables.x0.range", [1, 0], ["observables.x0", "must increase"]),
         ("samples.data.role", "dta", ["samples.data.role", "'dta' given", "simulation"]),
         ("samples.data.role", "simulation", ["samples.data", "closure"]),
         ("publish.method", "omnifold", ["publish.method", "unfold.methods", "ibu"]),
@@ -263,11 +266,11 @@ def test_what_covers_a_wrong_simulation_is_known_from_the_config() -> None:
             {"read": READ},
             {"s": {"kind": "alternative", "sample": "herwig"}},
             {"herwig": {"read": READ}},
-            ["samples.herwig.read.branches.reco_x0:jes:0", "only the simulation is varied"],
+            ["samples.herwig.read.branches.reco_x0:jes:0", "only the simulation has variations"],
         ),
         ({"read": READ}, {"calibration": {"kind": "shifted", "replicas": 1}}, {}, ["systematics.calibration"]),
         ({"read": READ}, {"c": {"kind": "closure", "replicas": 2}}, {}, ["systematics.c", "no `replicas`"]),
-        ({"read": READ}, {"c": {"kind": "closure"}, "d": {"kind": "closure"}}, {}, ["systematics.d", "c is of kind"]),
+        ({"read": READ}, {"c": {"kind": "closure"}, "d": {"kind": "closure"}}, {}, ["systematics.d", "c has the kind"]),
         ({"read": READ}, {"h": {"kind": "hidden"}}, {}, ["systematics.h", "needs `columns`"]),
         ({"read": READ}, {"h": {"kind": "hidden", "columns": ["reco_pt"]}}, {}, ["reco_pt is of the reco level"]),
         ({"read": READ}, {"h": {"kind": "hidden", "columns": ["x0"]}}, {}, ["'x0' is unfolded"]),
@@ -278,7 +281,7 @@ def test_what_covers_a_wrong_simulation_is_known_from_the_config() -> None:
             {"read": HIDDEN},
             {"h": {"kind": "hidden", "columns": ["truth_soft"]}, "h_truth_soft": {"kind": "closure"}},
             {},
-            ["systematics.h_truth_soft", "tilted column"],
+            ["systematics.h_truth_soft", "truth_ column"],
         ),
     ],
 )
@@ -363,15 +366,15 @@ def read_by_map(content: dict) -> dict:
         ),
         ("samples.simulation.read.branches.weight", "w % 2", "'w % 2' is not allowed, at character 1"),
         ("samples.simulation.read.branches.weight", ["w"], "['w'] given; an expression over branches is expected"),
-        ("samples.simulation.read.branches.weight", "`w", "a backtick without its partner, at character 1"),
+        ("samples.simulation.read.branches.weight", "`w", "a backtick is not closed, at character 1"),
         ("samples.simulation.read.branches.weight", "2`w`", "an operator is missing beside `w`, at character 2"),
         ("samples.simulation.read.branches.pass_reco", "r > 2 & r < 3", "a number where a condition is needed"),
-        ("samples.simulation.read.branches.recox0", "r", "not a column; it is truth_<name>"),
+        ("samples.simulation.read.branches.recox0", "r", "no such column; valid: truth_<name>"),
         ("samples.data.read.branches.reco_x0", "(`jet pt` + \u00b5) * a[1000]", "from 0 to 999, at character 20"),
         ("samples.data.closure_read.branches.truth_x0", "t t", "not an expression (invalid syntax) at character"),
         ("samples.data.closure_read.branches", {}, "nothing is mapped; write `column: branch`"),
         ("selection.reco", "reco_x0 > > 1", "not an expression (invalid syntax) at character 11"),
-        ("selection.reco", "truth_x0 > 1", "truth_x0 is not of this level"),
+        ("selection.reco", "truth_x0 > 1", "truth_x0 is no column of this level"),
         ("selection.truth", "truth_x0 + 1", "is a number; write a condition"),
         ("selection.truth", "truth_x0", "is a number; write a condition"),
         ("selection.reco", "reco_x1 > 1", "samples.simulation.read does not provide reco_x1; it provides reco_x0"),
@@ -412,7 +415,7 @@ def test_columns_of_same_names_are_known_to_the_files_alone():
             "validate.stress.hidden: samples.simulation does not provide truth",
         ),
         ("validate.stress", {"hidden": "x0"}, "validate.stress.hidden: 'x0' is unfolded"),
-        ("validate.stress", {"scaled": "x1"}, "validate.stress.scaled: 'x1' given; unfolded, continuous and without"),
+        ("validate.stress", {"scaled": "x1"}, "validate.stress.scaled: 'x1' given; an observable that is continuous"),
         ("validate.fit", FIT, "validate.fit.parameter: samples.simulation does not provide truth_mass"),
     ],
 )
@@ -432,6 +435,6 @@ def test_a_rule_that_needs_pseudo_data_is_refused_without_them() -> None:
     method = {"m": {"kind": "omnifold", "stop": "closure"}}
     publish = {"method": "m", "licence": "CC0-1.0", "fiducial": "all"}
     content = changed("unfold", {"methods": method}) | {"publish": publish}
-    with pytest.raises(ConfigError, match=r"unfold\.methods\.m\.stop: closure goes by pseudo-data.*kind: closure"):
+    with pytest.raises(ConfigError, match=r"unfold\.methods\.m\.stop: closure needs pseudo-data.*kind: closure"):
         parse(content)
     assert parse(content | {"systematics": {"c": {"kind": "closure"}}}).kinds() == {"c": "closure"}

@@ -126,14 +126,14 @@ def house(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("package", "body", "said"),
     [
-        ("calibrate", CALIBRATOR, "Mine has no option `members`, which every Calibrator has"),
-        ("unfold", "class Mine(Unfolder):\n    pass", "Mine does not say joint, which every Unfolder says"),
-        ("events.readers", "class Mine(Reader):\n    pass", "Mine does not say PROVIDES or PROVIDES_FROM"),
-        ("physics.generators", "class Mine(Generator):\n    pass", "Mine does not say PROVIDES, which every Generator"),
+        ("calibrate", CALIBRATOR, "Mine has no option `members`, but every Calibrator needs it"),
+        ("unfold", "class Mine(Unfolder):\n    pass", "Mine does not set joint, but every Unfolder must"),
+        ("events.readers", "class Mine(Reader):\n    pass", "Mine does not set PROVIDES or PROVIDES_FROM"),
+        ("physics.generators", "class Mine(Generator):\n    pass", "Mine does not set PROVIDES, but every Generator"),
         (
             "models",
             "class Another(GenerativeModel):\n    pass",
-            "models/mine.py holds no class Mine, but Another; call",
+            "models/mine.py has no class Mine, it has Another; name",
         ),
     ],
 )

@@ -41,7 +41,7 @@ def test_a_shift_has_the_acceptance_of_its_own_where_it_has_one():
 )
 def test_what_a_shift_lacks(columns, lacks):
     found = missing({"jes": PAIR}, columns)
-    assert found is None if lacks is None else found.startswith(f"no column {lacks}, of systematics.jes")
+    assert found is None if lacks is None else found.startswith(f"no column {lacks}, which systematics.jes")
 
 
 def test_what_a_weight_lacks():
@@ -64,6 +64,8 @@ def test_a_systematic_whose_name_begins_another_is_another():
     single = {"kind": "shifted", "replicas": 1}
     both = {"jes": single, "jes_eta": single}
     assert missing(both, ["reco_m:jes:0", "reco_m:jes_eta:0"]) is None
-    assert missing(both, ["reco_m:jes:0"]).startswith("no column reco_<observable>:jes_eta:0, of systematics.jes_eta")
-    assert missing(both, ["reco_m:jes_eta:0"]).startswith("no column reco_<observable>:jes:0, of systematics.jes ")
+    assert missing(both, ["reco_m:jes:0"]).startswith(
+        "no column reco_<observable>:jes_eta:0, which systematics.jes_eta"
+    )
+    assert missing(both, ["reco_m:jes_eta:0"]).startswith("no column reco_<observable>:jes:0, which systematics.jes ")
     assert reco_flag("reco_m:jes:0", ["pass_reco", "pass_reco:jes_eta:0"]) == "pass_reco"

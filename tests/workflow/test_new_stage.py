@@ -104,4 +104,4 @@ def test_a_section_that_needs_samples_says_so(empty) -> None:
     )
     done = empty.call("-n", "--configfile", "study.yaml")
     assert done.returncode == 1
-    assert "samples: surrogate needs them: one with role simulation and one with role data" in done.stderr
+    assert "samples: the stage surrogate needs samples, but none is given; add one with role simulation" in done.stderr

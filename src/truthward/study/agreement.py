@@ -22,7 +22,8 @@ def check_agreement(config: Config) -> None:
     replicas = sum(config.families().values())
     if 0 < replicas < config.unfold.jobs:
         raise ConfigError(
-            f"unfold.jobs: {config.unfold.jobs} given, {replicas} replicas to share; set it to {replicas} at most"
+            f"unfold.jobs: {config.unfold.jobs} given, but the study has {replicas} replicas and no job may have none; "
+            f"set it to {replicas} at most, or raise unfold.replicas"
         )
     _fit(config)
     _example(config)
@@ -39,7 +40,8 @@ def _fit(config: Config) -> None:
         return
     if not any(fit.observable in unfolded_by(config, method) for method in config.unfold.methods):
         raise ConfigError(
-            f"validate.fit.observable: no method unfolds {fit.observable!r}; add it to one's `observables`"
+            f"validate.fit.observable: no method unfolds {fit.observable!r}; add it to `observables` of a method in "
+            "unfold.methods"
         )
 
 

@@ -138,10 +138,16 @@ def check(config: Config) -> None:
     if config.samples:
         _check_samples(config)
     elif needing := [stage for stage in config.stages() if stage in NEED_SAMPLES]:
-        raise ConfigError(f"samples: {needing[0]} needs them: one with role simulation and one with role data")
+        raise ConfigError(
+            f"samples: the stage {needing[0]} needs samples, but none is given; add one with role simulation and one "
+            "with role data"
+        )
     _check_models(config)
     if "unfold" in config.model_fields_set and not config.unfold.methods:
-        raise ConfigError(f"unfold.methods: at least one is needed; kinds: {', '.join(plugins.kinds('unfold'))}")
+        raise ConfigError(
+            "unfold.methods: no method is given, at least one is needed; valid kinds: "
+            f"{', '.join(plugins.kinds('unfold'))}"
+        )
     if config.unfold.methods:
         _check_methods(config)
     if config.samples:
@@ -165,20 +171,26 @@ def _check_names(config: Config) -> None:
     for where, name in names:
         if not NAME.fullmatch(name):
             given = plugins.shown(name)
-            raise ConfigError(f"{where}: {given} is not a name (letters, digits and _, first a letter, 64 at most)")
+            raise ConfigError(
+                f"{where}: {given} is not a valid name; use letters, digits and _ only, begin with a letter, and take "
+                "64 characters at most"
+            )
     if taken := [n for n in config.unfold.methods if n in _TAKEN]:
-        raise ConfigError(f"unfold.methods: {taken[0]!r} is a file of validate/ already; take another name")
+        raise ConfigError(f"unfold.methods: {taken[0]!r} is reserved for a file in validate/; choose another name")
     if jagged := [n for n in config.observables if n.startswith("constituents_")]:
-        raise ConfigError(f"observables.{jagged[0]}: constituents_* are lists of particles; take another name")
+        raise ConfigError(
+            f"observables.{jagged[0]}: names that begin with constituents_ are reserved for lists of particles; choose "
+            "another name"
+        )
 
 
 def _check_samples(config: Config) -> None:
     for role in ("simulation", "data"):
         found = [n for n, s in config.samples.items() if s.role == role]
         if len(found) != 1:
-            raise ConfigError(f"samples: exactly one with role {role} is needed, found {found or 'none'}")
+            raise ConfigError(f"samples: exactly one sample with role {role} is needed, found {found or 'none'}")
     if not config.observables:
-        raise ConfigError("observables: at least one is needed")
+        raise ConfigError("observables: no observable is given, at least one is needed; add one such as `m: {...}`")
     check_selection(config.selection.model_dump())
     for name, sample in config.samples.items():
         _check_sample(f"samples.{name}", sample, list(config.observables))
@@ -193,7 +205,10 @@ def _check_models(config: Config) -> None:
     for name, entry in config.surrogate.models.items():
         plugins.check("models", entry, f"surrogate.models.{name}", given=("dimensions", "conditions"))
     if config.amplify is not None and not config.surrogate.models:
-        raise ConfigError("amplify: needs a model under surrogate.models, or `amplify: null`")
+        raise ConfigError(
+            "amplify: this stage needs a model, but surrogate.models is empty; add a model there, or set `amplify: "
+            "null`"
+        )
 
 
 def _check_methods(config: Config) -> None:
@@ -209,8 +224,8 @@ def _check_methods(config: Config) -> None:
             )
         if entry.get("stop") == "closure" and "closure" not in config.kinds().values():
             raise ConfigError(
-                f"{where}.stop: closure goes by pseudo-data of known truth, and no systematic makes them; add "
-                "`closure: {kind: closure}` to systematics, or take stop: change"
+                f"{where}.stop: closure needs pseudo-data with a known truth, but no systematic has the kind closure; "
+                "add `closure: {kind: closure}` to systematics, or set `stop: change`"
             )
         if "model" in entry:
             plugins.check("models", entry["model"], f"{where}.model", given=("dimensions", "conditions"))
@@ -228,8 +243,8 @@ def _check_calibrated(config: Config) -> None:
     scaled = config.calibrate.get("scales", scaled)
     if not set(scaled) & (set(config.observables) | reco_features(config)):
         raise ConfigError(
-            f"calibrate.scales: none of {', '.join(scaled)} is unfolded or a feature, so the calibration would change "
-            "nothing; add one to `observables` or set `calibrate: null`"
+            f"calibrate.scales: none of {', '.join(scaled)} is an observable or a feature, so the calibration would "
+            "change nothing; add one to `observables`, or set `calibrate: null`"
         )
 
 
@@ -282,13 +297,13 @@ def _check_sample(where: str, sample: Sample, observables: list[str]) -> None:
         varied = [c for c in mapped if variation_of(c)] if found.provides_from else []
         if varied and sample.role != "simulation":
             raise ConfigError(
-                f"{where}.read.{found.provides_from}.{varied[0]}: a variation in a sample of role {sample.role}; only "
-                "the simulation is varied: take it away"
+                f"{where}.read.{found.provides_from}.{varied[0]}: this column is a variation, but the sample has the "
+                f"role {sample.role}; only the simulation has variations: remove this column"
             )
         if sample.role == "data" and provided["truth"] and not found.provides and not sample.closure:
             raise ConfigError(
-                f"{where}.read.{found.provides_from}: maps truth columns for a data sample; remove them, "
-                "or say `closure: true` to set the truth apart for validation"
+                f"{where}.read.{found.provides_from}: the map of a data sample has truth columns; remove them, or set "
+                "`closure: true` to keep the truth apart, for validation only"
             )
     levels = ("reco",) if sample.role == "data" else ("truth", "reco")
     for level in levels:

@@ -37,14 +37,14 @@ def check_map(branches: Mapping[str, Any], where: str = "branches") -> None:
     for column, text in branches.items():
         if ":" in column and not variation_of(column):
             raise ConfigError(
-                f"{where}.{column}: not a variation; it is reco_<observable>:<systematic>:<index>, or pass_reco "
-                "or weight in place of the observable, with indices from 0"
+                f"{where}.{column}: not a valid name of a variation; valid: reco_<observable>:<systematic>:<index>, "
+                "pass_reco:<systematic>:<index>, weight:<systematic>:<index>; indices begin at 0"
             )
         if level_of(column) and not variation_of(column) and not column.isidentifier():
-            raise ConfigError(f"{where}.{column}: the name of a column has letters, digits and _ alone")
+            raise ConfigError(f"{where}.{column}: not a valid name of a column; use letters, digits and _ only")
         if not level_of(column) and column.partition(":")[0] not in OTHERS:
             raise ConfigError(
-                f"{where}.{column}: not a column; it is truth_<name>, reco_<name>, {', '.join(OTHERS)}; "
+                f"{where}.{column}: no such column; valid: truth_<name>, reco_<name>, {', '.join(OTHERS)}; "
                 f"{nearest(column, OTHERS)}"
             )
         if not isinstance(text, str | int | float):
@@ -73,7 +73,9 @@ def check_selection(conditions: Mapping[str, str | None]) -> None:
             raise ConfigError(f"selection.{level}: {error}") from None
         for name in sorted(condition.names):
             if not name.startswith(f"{level}_"):
-                raise ConfigError(f"selection.{level}: {name} is not of this level; use columns named {level}_<name>")
+                raise ConfigError(
+                    f"selection.{level}: {name} is no column of this level; use columns named {level}_<name>"
+                )
         # A column holds numbers.
         if condition.kind == NUMBER or condition.name_of(condition.tree):
             raise ConfigError(f"selection.{level}: {condition.text!r} is a number; write a condition such as > 150")

@@ -28,7 +28,10 @@ def check_features(config: Config) -> None:
         takes = levels_of(kind)
         if not takes:
             others = ", ".join(k for k in plugins.kinds("unfold") if levels_of(k))
-            raise ConfigError(f"{where}: {kind} sees the unfolded observables alone; methods with features: {others}")
+            raise ConfigError(
+                f"{where}: the method {kind} takes no features, it sees only the unfolded observables; remove this "
+                f"key, or use a method that takes features: {others}"
+            )
         if isinstance(given, dict):
             for level, names in given.items():
                 _check_level(config, f"{where}.{level}", kind, level, names, entry)
@@ -48,20 +51,23 @@ def reco_features(config: Config) -> set[str]:
 def _check_level(config: Config, where: str, kind: str, level: str, names: Any, entry: Mapping[str, Any]) -> None:
     takes = levels_of(kind)
     if level not in takes:
-        way = (
-            "; what it is to know of the truth it has to draw: unfold it, in `observables`" if level == "truth" else ""
-        )
-        raise ConfigError(f"{where}: {kind} takes features of: {', '.join(takes)}{way}")
+        way = "; to use a truth quantity, unfold it: add it to `observables`" if level == "truth" else ""
+        raise ConfigError(f"{where}: the method {kind} takes features at level {', '.join(takes)} only{way}")
     if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
-        raise ConfigError(f"{where}: {plugins.shown(names)} given; a list of names is expected, without the {level}_")
+        raise ConfigError(
+            f"{where}: {plugins.shown(names)} given; a list of names without the prefix {level}_ is expected"
+        )
     unfolded = entry.get("observables") or list(config.observables)
     for name in names:
         if names.count(name) > 1:
-            raise ConfigError(f"{where}: {name!r} is named twice")
+            raise ConfigError(f"{where}: {name!r} is named twice; name each feature once")
         if name in unfolded:
-            raise ConfigError(f"{where}: {name!r} is unfolded, so the networks see it already; take it out")
+            raise ConfigError(f"{where}: {name!r} is unfolded, so the networks see it already; remove it here")
         if name.startswith("constituents_") or ":" in name:
-            raise ConfigError(f"{where}: {name!r} given; a feature is one number for each event, in no variation")
+            raise ConfigError(
+                f"{where}: {name!r} given; a feature has one number per event: name no list of particles and no "
+                "variation"
+            )
         for sample, source in config.samples.items():
             known = provided(config, source, level) if source.role != "data" or level == "reco" else None
             if known is not None and name not in known:

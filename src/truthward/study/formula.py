@@ -35,10 +35,10 @@ def parsed(expression: str) -> ast.Expression:
     """
     try:
         if len(expression) > LONGEST:
-            raise ConfigError(f"{WHERE}: {len(expression)} characters; an expression has {LONGEST} at most")
+            raise ConfigError(f"{WHERE}: the expression has {len(expression)} characters; use {LONGEST} at most")
         return ast.parse(expression.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ConfigError(f"{WHERE}: {expression!r} is no expression; write one such as m / jet_pt") from error
+        raise ConfigError(f"{WHERE}: {expression!r} is not a valid expression; write one such as m / jet_pt") from error
 
 
 def formula(expression: str, known: Iterable[str]) -> tuple[str, list[str]]:
@@ -69,7 +69,10 @@ def formula(expression: str, known: Iterable[str]) -> tuple[str, list[str]]:
             allowed = (ast.Expression, ast.BinOp, ast.UnaryOp, ast.Constant, ast.operator, ast.unaryop)
             number = not isinstance(node, ast.Constant) or type(node.value) in (int, float)
             if not isinstance(node, allowed) or not number:
-                raise ConfigError(f"{WHERE}: {ast.unparse(node)!r} is not allowed in an expression")
+                raise ConfigError(
+                    f"{WHERE}: {ast.unparse(node)!r} is not allowed in an expression; valid: numbers, observables, "
+                    f"arithmetic operators, parentheses and {', '.join(FUNCTIONS)}"
+                )
             return super().generic_visit(node)
 
     text = ast.unparse(ast.fix_missing_locations(Columns().visit(parsed(expression))))
@@ -84,7 +87,7 @@ def refuse_unfolded(expression: str, unfolded: Iterable[str], spare: Iterable[st
     name = ast.unparse(parsed(expression))
     if name in unfolded:
         raise ConfigError(
-            f"{WHERE}: {name} was itself unfolded; the example shows what was not: "
-            f"{', '.join(spare) or 'no spare observable'}, or an expression such as {unfolded[0]} ** 2; or take the "
-            f"key away, and it histograms {unfolded[0]}"
+            f"{WHERE}: {name} is unfolded itself, but the example must show a quantity that was not unfolded; write an "
+            f"expression such as {unfolded[0]} ** 2, or an observable that is not unfolded "
+            f"({', '.join(spare) or 'the study has none'}); without this key the example shows {unfolded[0]}"
         )

@@ -54,11 +54,14 @@ def _check_stress(config: Config) -> None:
     smooth = [name for name, o in config.observables.items() if not (o.integer or o.atoms)]
     if stress.scaled is not None and stress.scaled not in smooth:
         raise ConfigError(
-            f"validate.stress.scaled: {stress.scaled!r} given; unfolded, continuous and without atoms: "
-            f"{', '.join(smooth) or 'none'}"
+            f"validate.stress.scaled: {stress.scaled!r} given; an observable that is continuous and has no atoms is "
+            f"expected; valid: {', '.join(smooth) or 'none'}"
         )
     if stress.hidden in config.observables:
-        raise ConfigError(f"validate.stress.hidden: {stress.hidden!r} is unfolded; a hidden variable is not")
+        raise ConfigError(
+            f"validate.stress.hidden: {stress.hidden!r} is unfolded, but a hidden variable must not be; name a truth "
+            "column that is not in `observables`"
+        )
     if stress.hidden is not None:
         _need(config, "validate.stress.hidden", "truth", [stress.hidden], ("simulation",))
 

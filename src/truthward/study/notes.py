@@ -23,11 +23,11 @@ def notes(config: Config) -> list[str]:
             found.append(
                 f"observables.{name}: {bins} published bins need {PER_BIN * bins} replicas of each bootstrap for a "
                 f"covariance that may be inverted; unfold.replicas has {given}. Raise them, or give `published` edges "
-                f"of at most {max(1, min(few.values()) // PER_BIN)} bins; nothing is merged"
+                f"of at most {max(1, min(few.values()) // PER_BIN)} bins; the program merges no bins by itself"
             )
     if config.unfold.methods and not config.model_families():
         found.append(
-            "systematics: none of kind closure, hidden, regularisation or alternative; without a model uncertainty all "
-            "bands are statistical, and the verdict says so"
+            "systematics: no entry has the kind closure, hidden, regularisation or alternative; without a model "
+            "uncertainty all bands are statistical only, and the verdict says so"
         )
     return found

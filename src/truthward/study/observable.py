@@ -70,16 +70,18 @@ class Observable(Strict):
     @model_validator(mode="after")
     def _ordered(self) -> Observable:
         if not self.range[0] < self.range[1]:
-            raise ValueError(f"range {list(self.range)} must rise")
+            raise ValueError(f"range {list(self.range)} must increase")
         if self.scale == "log" and self.range[0] <= 0:
             raise ValueError(f"scale log needs a range above zero, got {list(self.range)}")
         if not max(map(abs, self.range)) <= LARGEST:
-            raise ValueError(f"range {list(self.range)} goes beyond float32, in which event tables hold values")
+            raise ValueError(
+                f"range {list(self.range)} is too large: event tables hold float32 values, up to {LARGEST:.2g} in size"
+            )
         stored = array("f", self.edges)
         if same := [e for e, a, b in zip(self.edges, stored, stored[1:], strict=False) if not a < b]:
             raise ValueError(
-                f"range {list(self.range)} in {self.bins} bins: event tables hold float32, which cannot tell the edges "
-                f"of the bin at {same[0]} apart; use fewer bins, or subtract a constant from the observable"
+                f"range {list(self.range)} in {self.bins} bins: the bin at {same[0]} is too narrow for float32, the "
+                "precision of event tables; use fewer bins, or subtract a constant from the observable"
             )
         if self.published:
             self._check_published()
@@ -87,12 +89,12 @@ class Observable(Strict):
 
     def _check_published(self) -> None:
         if len(self.published) < 2 or any(a >= b for a, b in pairwise(self.published)):
-            raise ValueError(f"published {list(self.published)} must be two edges at least, and rise")
+            raise ValueError(f"published {list(self.published)} must have at least two edges, in increasing order")
         for edge in self.published:
             if abs(self._nearest(edge) - edge) > 1e-6 * (self.range[1] - self.range[0]):
                 raise ValueError(
-                    f"published edge {edge:g} is not among those of {self.bins} bins of range {list(self.range)}; the "
-                    f"nearest is {self._nearest(edge):.6g}"
+                    f"published edge {edge:g} is not an edge of the {self.bins} bins of range {list(self.range)}; the "
+                    f"nearest edge is {self._nearest(edge):.6g}"
                 )
 
     def _nearest(self, edge: float) -> float:

@@ -103,12 +103,15 @@ def schema(package: str, kind: str) -> Schema:
                 try:
                     options[argument.arg] = (annotation, ast.literal_eval(default))
                 except ValueError as error:
-                    raise ConfigError(f"{package}.{kind}.{argument.arg}: its default is not a literal") from error
+                    raise ConfigError(
+                        f"{package}.{kind}.{argument.arg}: the default of this option is not a literal; write a "
+                        "number, text, True, False, None, or a list or mapping of them"
+                    ) from error
     # Written as pairs of a bound and of the options that have it, in one text.
     pairs = attribute(package, kind, "BOUNDS") or ()
     bounds = {name: bound for bound, names in pairs for name in names.split()}
     if unknown := [name for name in bounds if name not in options]:
-        raise ConfigError(f"{package}.{kind}.BOUNDS: {unknown[0]} is no option of it")
+        raise ConfigError(f"{package}.{kind}.BOUNDS: {unknown[0]} is no option of {kind}; valid: {', '.join(options)}")
     _hold_against_contract(package, kind, options)
     return Schema(
         kind,
@@ -132,7 +135,7 @@ def _refuse_other_name(package: str, kind: str) -> None:
     if found := [node.name for node in tree.body if isinstance(node, ast.ClassDef) and node.bases]:
         where = path.relative_to(ROOT).as_posix()
         raise ConfigError(
-            f"kind: {where} holds no class {class_name(kind)}, but {', '.join(found)}; call the {base} of kind {kind} "
+            f"kind: {where} has no class {class_name(kind)}, it has {', '.join(found)}; name the {base} of kind {kind} "
             f"{class_name(kind)}"
         )
 
@@ -146,14 +149,14 @@ def _hold_against_contract(package: str, kind: str, options: dict[str, Any]) -> 
     lacking = [name for name in _literal(contract, "OPTIONS") or () if name not in options]
     if lacking:
         raise ConfigError(
-            f"kind: {class_name(kind)} has no option `{lacking[0]}`, which every {base} has ({where}); add it to the "
-            "constructor, with a literal default"
+            f"kind: {class_name(kind)} has no option `{lacking[0]}`, but every {base} needs it ({where}); add it to "
+            "the constructor, with a literal default"
         )
     states = _literal(contract, "STATES") or ()
     if states and all(attribute(package, kind, name) is None for name in states):
         raise ConfigError(
-            f"kind: {class_name(kind)} does not say {' or '.join(states)}, which every {base} says ({where}); set it "
-            "in the class, as a literal"
+            f"kind: {class_name(kind)} does not set {' or '.join(states)}, but every {base} must ({where}); set it in "
+            "the class, as a literal"
         )
 
 

@@ -34,13 +34,21 @@ def check_sources(config: Config) -> None:
         )
     sources = [source for name, s in config.systematics.items() for source in s.sources(name)]
     if "calibration" in sources:
-        raise ConfigError("systematics.calibration: this name is that of the calibrator's members; take another")
+        raise ConfigError(
+            "systematics.calibration: this name is reserved for the members of the calibrator; choose another name"
+        )
     if twice := sorted({s for s in sources if sources.count(s) > 1}):
-        raise ConfigError(f"systematics.{twice[0]}: a tilted column of a hidden one has this name too; take another")
+        raise ConfigError(
+            f"systematics.{twice[0]}: a truth_ column of a systematic of kind hidden has this name already; choose "
+            "another name"
+        )
     for kind in ("closure", "regularisation"):
         same = [n for n, s in config.systematics.items() if s.kind == kind]
         if len(same) > 1:
-            raise ConfigError(f"systematics.{same[1]}: {same[0]} is of kind {kind} already; keep one")
+            raise ConfigError(
+                f"systematics.{same[1]}: {same[0]} has the kind {kind} already, and only one systematic may have it; "
+                "remove one of them"
+            )
     _check_hidden(config)
     name = config.sample("simulation")
     entry, where = config.samples[name].generate, f"samples.{name}.generate"
@@ -48,10 +56,13 @@ def check_sources(config: Config) -> None:
         made = entry.get("systematics", {})
         if absent := [n for n in config.variations() if n not in made]:
             makes = "systematics" in plugins.schema("physics.generators", entry["kind"]).options
-            way = f"add it to {where}.systematics" if makes else f"{entry['kind']} makes none"
+            way = f"add it to {where}.systematics" if makes else f"{entry['kind']} makes no variations: remove it"
             raise ConfigError(f"systematics.{absent[0]}: {where} does not make this variation; {way}")
         if large := [n for n, s in config.variations().items() if s["replicas"] > 2]:
-            raise ConfigError(f"systematics.{large[0]}.replicas: {where} makes two variations, up and down")
+            raise ConfigError(
+                f"systematics.{large[0]}.replicas: {config.variations()[large[0]]['replicas']} given, but {where} "
+                "makes two variations, up and down; set it to 2 at most"
+            )
         return
     read = config.samples[name].read
     mapped = None if read.get("same_names") else read.get("branches")
@@ -65,7 +76,10 @@ def _check_hidden(config: Config) -> None:
         for column in systematic.columns:
             bare = column.removeprefix("truth_")
             if bare in config.observables:
-                raise ConfigError(f"systematics.{name}.columns: {column!r} is unfolded; a hidden quantity is not")
+                raise ConfigError(
+                    f"systematics.{name}.columns: {column!r} is unfolded, but a hidden quantity must not be; remove it "
+                    "here or from `observables`"
+                )
             levels = ("truth",) if column != bare else ("truth", "reco")
             for sample, entry in config.samples.items():
                 asked = [lv for lv in levels if entry.role != "data" or lv == "reco"]
@@ -74,7 +88,7 @@ def _check_hidden(config: Config) -> None:
                 provided = _provided(entry)
                 lacking = [lv for lv in asked if provided is not None and bare not in provided[lv]]
                 if lacking:
-                    other = f"; write truth_{bare} if it has the truth level alone" if lacking == ["reco"] else ""
+                    other = f"; write truth_{bare} if it exists at truth level only" if lacking == ["reco"] else ""
                     raise ConfigError(
                         f"systematics.{name}.columns: samples.{sample} does not provide {lacking[0]}_{bare}{other}; it "
                         f"provides {', '.join(sorted(provided[lacking[0]]))}"

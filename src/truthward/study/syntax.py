@@ -57,7 +57,9 @@ class Syntax:
     def __init__(self, text: str | float | int | bool) -> None:
         self.text = str(text).strip()
         if len(self.text) > LONGEST:
-            raise ConfigError(f"expression {self.text[:60]!r}...: {len(self.text)} characters, {LONGEST} at most")
+            raise ConfigError(
+                f"expression {self.text[:60]!r}...: it has {len(self.text)} characters; use {LONGEST} at most"
+            )
         self._quoted: dict[str, str] = {}
         self._plain = self._unquoted()
         try:
@@ -124,7 +126,7 @@ class Syntax:
 
         plain = _QUOTED.sub(word, self.text)
         if "`" in plain:
-            raise self.refuse(f"a backtick without its partner, at character {plain.index('`') + 1}")
+            raise self.refuse(f"a backtick is not closed, at character {plain.index('`') + 1}")
         return plain
 
     def _column(self, node: ast.AST) -> int:
@@ -152,9 +154,7 @@ class Syntax:
     def _conditions(self, *nodes: ast.AST) -> None:
         for node in nodes:
             if self._kind(node) == NUMBER:
-                raise self.refuse(
-                    "a number where a condition is needed (conditions are joined as (a > 1) & (b < 2)),", node
-                )
+                raise self.refuse("a number where a condition is needed (join conditions as (a > 1) & (b < 2)),", node)
 
     def _check(self, node: ast.AST, depth: int) -> None:
         if depth > DEEPEST:
@@ -170,7 +170,8 @@ class Syntax:
                 children = []
             case ast.BinOp(op=ast.Pow()):
                 if number_of(node.right) is None or abs(number_of(node.right) or 0.0) > LARGEST_POWER:
-                    raise self.refuse(f"an exponent must be a number, {LARGEST_POWER} at most in size,", node.right)
+                    reason = f"an exponent must be a number from -{LARGEST_POWER} to {LARGEST_POWER},"
+                    raise self.refuse(reason, node.right)
                 children = [node.left]
             case ast.BinOp() if type(node.op) in _ARITHMETIC + _LOGIC:
                 children = [node.left, node.right]
@@ -182,17 +183,17 @@ class Syntax:
                 children = [node.left, *node.comparators]
             case ast.Subscript(slice=ast.Constant(value=int())) if self.name_of(node.value):
                 if isinstance(node.slice.value, bool) or not 0 <= node.slice.value < 1000:
-                    raise self.refuse("a place in a list is a number from 0 to 999,", node.slice)
+                    raise self.refuse("the index of a list must be a number from 0 to 999,", node.slice)
                 children = [node.value]
             case ast.Call(func=ast.Name(), keywords=[]) if function_of(node) in ARGUMENTS:
                 name, wanted = function_of(node), ARGUMENTS[function_of(node)]
                 if len(node.args) != wanted:
-                    raise self.refuse(f"{name} takes {wanted} argument(s), has {len(node.args)},", node)
+                    raise self.refuse(f"{name} takes {wanted} argument(s), {len(node.args)} given,", node)
                 children = list(node.args)
                 self._conditions(*(children[:1] if name == "where" else ()))
             case ast.Call(func=ast.Name()):
                 name = self.name_of(node.func)
-                raise self.refuse(f"no function {name}; {nearest(name, ARGUMENTS)},", node)
+                raise self.refuse(f"there is no function {name}; {nearest(name, ARGUMENTS)},", node)
             case _:
                 shown = ast.unparse(node)[:40]
                 for made, quoted in self._quoted.items():

@@ -84,7 +84,7 @@ def missing(systematics: Mapping[str, Mapping[str, object]], columns: Iterable[s
     A shifted systematic needs the same observables in each of its variations, and at least one.
 
     >>> missing({"jes": {"kind": "shifted", "replicas": 2}}, ["reco_m:jes:0"])
-    'no column reco_m:jes:1, of systematics.jes (replicas: 2)'
+    'no column reco_m:jes:1, which systematics.jes needs (replicas: 2)'
     """
     found = [v for column in columns if (v := variation_of(column))]
     for name, entry in systematics.items():
@@ -95,5 +95,6 @@ def missing(systematics: Mapping[str, Mapping[str, object]], columns: Iterable[s
         for index in range(int(entry["replicas"])) if entry["kind"] in ("shifted", "weight") else ():
             lacking = sorted(base for base in bases if Variation(base, name, index) not in own)
             if lacking:
-                return f"no column {lacking[0]}:{name}:{index}, of systematics.{name} (replicas: {entry['replicas']})"
+                column = f"{lacking[0]}:{name}:{index}"
+                return f"no column {column}, which systematics.{name} needs (replicas: {entry['replicas']})"
     return None
