@@ -30,7 +30,7 @@ from _quality import some, study
 from truthward.events.table import EventTable
 from truthward.study.plugins import build
 from truthward.unfold.inputs.arrays import NOMINAL, Inputs
-from truthward.unfold.stop.rules import COARSE, Bins, Rule
+from truthward.unfold.stop.rules import COARSE, Bins, StopRule
 from truthward.validate.distances import Counts
 from truthward.validate.metrics import triangular_discriminator
 
@@ -143,7 +143,7 @@ def run(entry: dict[str, Any], toy: Toy, seed: int) -> Run:
         result, last = unfold(stop="fixed")
         kept = [h for h in result.history if "contents" in h]
         changes = [h["change"] for h in kept]
-        rule = Rule(ITERATIONS, "change", entry["tolerance"])
+        rule = StopRule(ITERATIONS, "change", entry["tolerance"])
         chosen = next(i + 1 for i, change in enumerate(changes) if rule.ends(i, change))
         ruled = last if chosen == ITERATIONS else unfold(stop="fixed", iterations=chosen)[1]
         return Run(

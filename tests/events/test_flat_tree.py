@@ -11,7 +11,7 @@ from truthward.errors import ConfigError, InputError
 from truthward.events.contract import Batch
 from truthward.events.identity import combine
 from truthward.events.readers.flat_tree import FlatTree
-from truthward.ingest.select import Selection
+from truthward.ingest.select import AppliedSelection
 from truthward.study.plugins import build, schema
 
 BOTH = ("truth", "reco")
@@ -265,4 +265,4 @@ def test_text_and_lists_are_no_numbers(tmp_path, case):
 def test_a_list_is_no_condition_of_a_selection():
     columns = {"pass_reco": np.array([True, True]), "reco_q": ak.Array([[1.0, 2.0], [3.0, 4.0]])}
     with pytest.raises(InputError, match=r"selection\.reco: 'reco_q > 1' is a list per event"):
-        Selection({"reco": "reco_q > 1"}).apply(Batch(columns, source="in.root"))
+        AppliedSelection({"reco": "reco_q > 1"}).apply(Batch(columns, source="in.root"))

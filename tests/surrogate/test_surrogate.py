@@ -12,7 +12,7 @@ from truthward.run.artefact import read_json
 from truthward.run.provenance import Record
 from truthward.study.observable import Observable
 from truthward.study.uncertainty import Uncertainty
-from truthward.surrogate.drawing import Surrogate, density, draws, load_members
+from truthward.surrogate.drawing import SurrogateModel, density, draws, load_members
 from truthward.surrogate.stage import sample_surrogate, surrogate_stage, train_surrogate
 
 OBSERVABLES = [
@@ -246,7 +246,7 @@ def test_density_is_normalised_and_has_the_spread_of_the_members():
     members = []
     for seed in range(3):
         torch.manual_seed(seed)
-        member = Surrogate(
+        member = SurrogateModel(
             model=MODEL | {"solver": "rk4"},
             observables=[OBSERVABLES[0].model_dump(mode="json")],
             categories=[["signal", "both"], ["signal", "miss"]],

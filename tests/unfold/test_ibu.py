@@ -11,7 +11,7 @@ import pytest
 from truthward.errors import DivergedError
 from truthward.physics.generators.gaussian import Gaussian
 from truthward.study.observable import Observable
-from truthward.unfold.ibu import Bins, Ibu, _Counts
+from truthward.unfold.ibu import Ibu, IbuBins, _Counts
 from truthward.unfold.inputs.arrays import NOMINAL, Inputs, Replica
 
 
@@ -24,7 +24,7 @@ def unfolded(inputs, replicas=(NOMINAL,), **options):
 def test_formula_against_a_plain_loop(toy):
     inputs, _ = toy(events=2000, simulated=4000, background=0.05)
     inner = np.array([-1.0, 0.0, 1.0])
-    counts = _Counts.fill([inputs], 0, Bins(inner, inner), False)
+    counts = _Counts.fill([inputs], 0, IbuBins(inner, inner), False)
     t, r = (np.digitize(v[:, 0], inner) for v in (inputs.truth, inputs.reco))
     n = np.array([inputs.weight[inputs.fiducial & (t == i)].sum() for i in range(4)])
     response = np.array(
@@ -77,7 +77,7 @@ def test_counts_with_shares_by_hand():
         data_validation=np.zeros(3, dtype=bool),
     )
     zero = np.zeros(1)
-    absolute, share = (_Counts.fill([inputs], 0, Bins(zero, zero), s) for s in (False, True))
+    absolute, share = (_Counts.fill([inputs], 0, IbuBins(zero, zero), s) for s in (False, True))
     for counts in (absolute, share):
         assert counts.response[0].tolist() == [[6.0, 1.0], [0.0, 4.0]]
         assert counts.truth[0].tolist() == [7.0, 6.0]
@@ -122,7 +122,7 @@ def test_four_iterations_are_made_at_least(toy):
 def test_jacobian_against_differences(toy):
     inputs, _ = toy(events=2000, simulated=4000)
     inner = np.array([-1.0, 0.0, 1.0])
-    counts = _Counts.fill([inputs], 0, Bins(inner, inner), False)
+    counts = _Counts.fill([inputs], 0, IbuBins(inner, inner), False)
 
     def run():
         n, jacobian = counts.truth, np.zeros((4, 4))
@@ -271,7 +271,7 @@ def test_of_ten_data_events_the_options_that_are_named_work() -> None:
     inputs = Inputs.from_columns(*samples, [Observable(name="x0", range=(6.0, 14.0), bins=20)], seed=1)
     # By the rule of the bins they are one, and of fewer bins an option is named.
     declared = np.linspace(8.8, 11.2, 4)
-    counts = _Counts.fill([inputs], 0, Bins(declared, declared), False)
+    counts = _Counts.fill([inputs], 0, IbuBins(declared, declared), False)
     with pytest.raises(DivergedError, match=r"few data events.*`max_iterations: (\d+)`.*larger `events`") as caught:
         Ibu(tolerance=0.05)._converge(counts)
     named = int(re.search(r"max_iterations: (\d+)", str(caught.value))[1])

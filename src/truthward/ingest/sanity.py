@@ -39,7 +39,7 @@ log = logging.getLogger("truthward.ingest")
 
 
 @dataclass
-class Found:
+class Findings:
     """What was found: errors, and flags by sample."""
 
     errors: list[str] = field(default_factory=list)
@@ -74,7 +74,7 @@ def examine(
     """
     nominal, measured = (profile_of(*s, observables, seed) for s in (simulation, data))
     others = [profile_of(name, table, observables, seed) for name, table in (alternatives or {}).items()]
-    found = Found(flags={p.name: [] for p in (nominal, measured, *others)})
+    found = Findings(flags={p.name: [] for p in (nominal, measured, *others)})
     for profile in (nominal, measured, *others):
         if "," in (trees := profile.table.metadata.get("origin", {}).get("tree", "")):
             found.flag(
@@ -112,7 +112,7 @@ def examine(
     return found.flags
 
 
-def _flags_and_padding(profile: Profile, found: Found) -> None:
+def _flags_and_padding(profile: Profile, found: Findings) -> None:
     for level in profile.unflagged:
         n = profile.accepted[level]
         found.flag(profile.name, f"pass_{level} is not mapped: all {n} events count as accepted at {level} level")
@@ -132,7 +132,7 @@ def _flags_and_padding(profile: Profile, found: Found) -> None:
                 found.flag(profile.name, f"{name} is {value:g} in {events} events, and pass_{level} is not mapped")
 
 
-def _weights(profile: Profile, found: Found) -> None:
+def _weights(profile: Profile, found: Findings) -> None:
     # An event may be rare and heavy by right, and bootstraps show what it costs: a flag.
     if profile.accepted["reco"] >= 100 and profile.largest > 0.05 * profile.absolute:
         found.flag(
@@ -154,7 +154,7 @@ def _weights(profile: Profile, found: Found) -> None:
         found.flag(profile.name, f"its weights are {span}, and not 1 as of counted events: is that meant?")
 
 
-def _sameness(nominal: Profile, measured: Profile, others: Sequence[Profile], found: Found) -> None:
+def _sameness(nominal: Profile, measured: Profile, others: Sequence[Profile], found: Findings) -> None:
     """Events that are there twice, in a sample or in two, and variations that are the nominal sample."""
     simulated = (nominal, *others)
     share = SAMPLE / max(1, *(p.table.num_rows for p in (*simulated, measured)))
@@ -190,7 +190,7 @@ def _sameness(nominal: Profile, measured: Profile, others: Sequence[Profile], fo
         found.flag(nominal.name, text)
 
 
-def _column(c: Column, found: Found) -> None:
+def _column(c: Column, found: Findings) -> None:
     """Whether a column varies, and lies where it is said to lie."""
     where, total = f"observables.{c.observable.name}: {c.sample}", c.count + c.atomic
     if text := odd(c):
@@ -231,7 +231,7 @@ def _column(c: Column, found: Found) -> None:
         found.flag(c.sample, f"{text}; select it away if it is no measurement")
 
 
-def _sentinels(columns: Sequence[Column], found: Found) -> None:
+def _sentinels(columns: Sequence[Column], found: Findings) -> None:
     """Spikes outside of the bulk, in all samples of one observable together."""
     far: dict[float, list[str]] = {}
     for c in columns:
@@ -258,7 +258,7 @@ def _atoms(c: Column, value: float) -> str:
     return f"atoms: [{', '.join(f'{v:.7g}' for v in (*c.observable.atoms, value))}]"
 
 
-def _yields(simulated: Profile, measured: Profile, limit: float | None, found: Found) -> None:
+def _yields(simulated: Profile, measured: Profile, limit: float | None, found: Findings) -> None:
     s, d = simulated.total, measured.total
     for profile in (simulated, measured):
         if not profile.total > 0:
@@ -278,7 +278,7 @@ def _yields(simulated: Profile, measured: Profile, limit: float | None, found: F
     )
 
 
-def _scales(simulated: Column, measured: Column, found: Found) -> None:
+def _scales(simulated: Column, measured: Column, found: Findings) -> None:
     if not (simulated.values.size and measured.values.size):
         return
     theirs, ours = size_of(simulated.values, simulated.weights), size_of(measured.values, measured.weights)
@@ -299,7 +299,7 @@ def _scales(simulated: Column, measured: Column, found: Found) -> None:
         found.flag(measured.sample, f"{text}: are the units the same?")
 
 
-def _efficiency(truth: Column, found: Found) -> None:
+def _efficiency(truth: Column, found: Findings) -> None:
     # By right where the detector does not reach: but there the simulation decides, not the data.
     for region in empty_regions(truth.values[~truth.covered], truth.values[truth.covered]):
         found.flag(
@@ -309,7 +309,7 @@ def _efficiency(truth: Column, found: Found) -> None:
         )
 
 
-def _support(measured: Column, simulated: Column, found: Found) -> None:
+def _support(measured: Column, simulated: Column, found: Findings) -> None:
     regions = empty_regions(measured.values, simulated.values)
     if measured.of_all(sum(r.count for r in regions)) > 0.5 * measured.count:
         # No re-weighting of the simulation reaches the data: whatever comes out is extrapolated.

@@ -13,7 +13,7 @@ from truthward.study.columns import check_selection, level_of
 from truthward.study.variations import variation_of
 
 
-class Selection:
+class AppliedSelection:
     """The conditions of both levels, such as {"truth": "truth_jet_pt > 150", "reco": "abs(reco_jet_eta) < 3"}.
 
     The truth condition defines the fiducial region, so it may read `truth_*` alone, and the other `reco_*` alone.

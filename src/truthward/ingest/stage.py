@@ -13,7 +13,7 @@ from truthward.events.contract import ROLES, Batch, flags
 from truthward.events.readers import Reader
 from truthward.events.table import write_table
 from truthward.events.tree import CHUNK
-from truthward.ingest.select import Selection
+from truthward.ingest.select import AppliedSelection
 from truthward.ingest.sums import check
 from truthward.run.provenance import Record
 from truthward.study.columns import level_of
@@ -57,7 +57,7 @@ def ingest(
             truth of the `pass_truth` events goes to this table, of role "closure_truth", and `output` has none of it.
         observables: those that are unfolded: they must be there at each level of the table.
         role: "simulation" (both levels), "data" (reco), or "closure_truth" (truth, from a file of its own).
-        selection: level -> expression over columns; see `select.Selection`.
+        selection: level -> expression over columns; see `select.AppliedSelection`.
         systematics: those of the config whose columns a simulation must have, name -> {"kind", "replicas"}.
         checksums: a list of the digests of the reader's files; see `sums.check`.
         record: provenance.
@@ -76,7 +76,7 @@ def ingest(
     """
     if checksums is not None:
         check(reader.digests, checksums)
-    chosen = Selection(selection or {})
+    chosen = AppliedSelection(selection or {})
     if closure_output is not None and role != "data":
         raise InputError(f"closure truth is for a sample of role data; this one is {role}")
     truth = reader.truth() if role == "data" else []
@@ -128,7 +128,7 @@ def _write(
     output: str | Path,
     observables: Sequence[Observable],
     role: str,
-    selection: Selection,
+    selection: AppliedSelection,
     record: Record,
     rows: int,
 ) -> dict[str, Any]:
@@ -170,7 +170,9 @@ def _write(
     }
 
 
-def _accepted(reader: Reader, levels: Sequence[str], selection: Selection, tally: Tally, rows: int) -> Iterator[Batch]:
+def _accepted(
+    reader: Reader, levels: Sequence[str], selection: AppliedSelection, tally: Tally, rows: int
+) -> Iterator[Batch]:
     source = ""
     for batch in reader.batches(levels, rows=rows):
         if batch.source != source:

@@ -66,7 +66,7 @@ def ratio_response(
     ridge: float = RIDGE,
     rows: int = 4096,
     label: str = "response",
-) -> Response:
+) -> WeightResponse:
     """The response of a density ratio that was trained with the first column of the weights.
 
     Args:
@@ -92,7 +92,7 @@ def mean_response(
     ridge: float = RIDGE,
     rows: int = 4096,
     label: str = "response",
-) -> Response:
+) -> WeightResponse:
     """The response of a mean ratio that was trained with the first column of ratios and weights.
 
     exp(logit + log of the column's mean ratio) is E[ratio | x].
@@ -116,7 +116,7 @@ def mean_response(
     return _respond(network, both(), events, settings, ridge, rows, label)
 
 
-class Response:
+class WeightResponse:
     """Logits (N, E) float64 of the members at any x (N, ...), the nominal one first."""
 
     def __init__(self, tangent: _Tangent, delta: Tensor, rows: int, label: str) -> None:
@@ -133,7 +133,7 @@ class Response:
 
 def _respond(
     network: LogRatio, pieces: Pieces, events: int, settings: Settings, ridge: float, rows: int, label: str
-) -> Response:
+) -> WeightResponse:
     """Solve for events x with `total` and `positive` (m, E), weights in both classes and in the upper one. The gradient
     with respect to a logit of probability p is total p - positive."""
     tangent, hessian, gradient, every = _Tangent(network), 0.0, 0.0, 1 + events // CURVED
@@ -151,7 +151,7 @@ def _respond(
     values, vectors = torch.linalg.eigh(hessian)
     curvature = values.abs() + ridge / _length(settings, events, label) * values.abs().mean()
     delta = (-vectors @ ((vectors.T @ gradient) / curvature[:, None])).float()
-    return Response(tangent, delta, rows, label)
+    return WeightResponse(tangent, delta, rows, label)
 
 
 def _length(settings: Settings, events: int, label: str) -> float:

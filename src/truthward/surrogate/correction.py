@@ -17,7 +17,7 @@ from truthward.learn.fit import Settings
 from truthward.ratio.classifier import logits, stack_of, train_ratio, two_sample_scores
 from truthward.ratio.reweight import auc, normalise
 from truthward.study.seeds import seed_for
-from truthward.surrogate.drawing import Surrogate, draws
+from truthward.surrogate.drawing import SurrogateModel, draws
 from truthward.surrogate.section import Correction
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ log = logging.getLogger("truthward.surrogate.correction")
 
 
 def correct(
-    members: Sequence[Surrogate],
+    members: Sequence[SurrogateModel],
     batches: Sequence[dict[str, Any]],
     *,
     training: TrainingSample,
@@ -111,7 +111,7 @@ def correct(
     return summary
 
 
-def _joined(member: Surrogate, batches: Sequence[Mapping[str, Any]]) -> tuple[Tensor, Tensor]:
+def _joined(member: SurrogateModel, batches: Sequence[Mapping[str, Any]]) -> tuple[Tensor, Tensor]:
     """Observables (N, 2 K) and categories (N,) of all batches."""
     values, categories = zip(*(member.read(b) for b in batches), strict=True)
     return torch.cat(values), torch.cat(categories)

@@ -27,7 +27,7 @@ PATTERNS = {"both": (True, True), "miss": (True, False), "fake": (False, True)}
 """Category -> (pass_truth, pass_reco). An event that passes at neither level is none and is not modelled."""
 
 
-class Surrogate(nn.Module):
+class SurrogateModel(nn.Module):
     """One member of the ensemble: the yield of each category, and p(observables at both levels | category).
 
     Args:
@@ -125,28 +125,28 @@ class Surrogate(nn.Module):
         return torch.where(present, x, torch.full_like(x, torch.nan))
 
 
-def load_members(path: str | Path) -> tuple[list[Surrogate], dict[str, Any]]:
+def load_members(path: str | Path) -> tuple[list[SurrogateModel], dict[str, Any]]:
     """Members of a trained ensemble, and the provenance of the training."""
     modules, _, provenance = checkpoint.load(path)
     return [modules[f"member{m}"] for m in range(len(modules))], provenance
 
 
 @torch.no_grad()
-def density(members: Sequence[Surrogate], x: Tensor, category: Tensor) -> tuple[Tensor, Tensor]:
+def density(members: Sequence[SurrogateModel], x: Tensor, category: Tensor) -> tuple[Tensor, Tensor]:
     """Density at x (B, 2 K) for categories (B,): mean over the members and its sigma, (B,) each, in inverse units of x.
 
     sigma is the members' spread s (ddof 1) times sqrt(1 + 1/E), as in `amplify.member_covariance`: each member stands
     for a repeated training, and the mean of E has 1/E of their variance beside that of the training events.
 
     Raises:
-        As `Surrogate.log_prob`.
+        As `SurrogateModel.log_prob`.
     """
     each = torch.stack([member.log_prob(x, category) for member in members]).double().exp()
     return each.mean(0), each.std(0) * math.sqrt(1.0 + 1.0 / len(members))
 
 
 def draws(
-    members: Sequence[Surrogate], events: int, *, seed: int, chunk: int = 0, chunks: int = 1, rows: int = 4096
+    members: Sequence[SurrogateModel], events: int, *, seed: int, chunk: int = 0, chunks: int = 1, rows: int = 4096
 ) -> Iterator[dict[str, Any]]:
     """Batches of drawn events with the columns of an event table and `member`, about equally many from each member.
 
@@ -194,7 +194,7 @@ def draws(
 
 def write_draws(
     path: str | Path,
-    members: Sequence[Surrogate],
+    members: Sequence[SurrogateModel],
     batches: Iterator[Mapping[str, Any]],
     *,
     record: Record,

@@ -30,7 +30,7 @@ from truthward.study.observable import Observable
 from truthward.study.seeds import seed_for
 from truthward.study.uncertainty import Uncertainty
 from truthward.surrogate.correction import correct
-from truthward.surrogate.drawing import LEVELS, Surrogate, draws, load_members, write_draws
+from truthward.surrogate.drawing import LEVELS, SurrogateModel, draws, load_members, write_draws
 from truthward.surrogate.section import Correction
 
 log = logging.getLogger("truthward.surrogate.stage")
@@ -149,7 +149,7 @@ def train_surrogate(
     used = torch.where(train, sample.weight, torch.zeros_like(sample.weight))[:, None]
     yields = _yields(sample, used * counts, str(simulation))
     fluctuations = counts if uncertainty.kind == "ensemble" else torch.ones_like(counts[:, :1])
-    trainings = [Surrogate(**arguments) for _ in range(uncertainty.trainings)]
+    trainings = [SurrogateModel(**arguments) for _ in range(uncertainty.trainings)]
     z = torch.empty(len(train), len(trainings), sample.values.shape[1])
     for t, one in enumerate(trainings):
         # Equal random numbers for all members: they differ by their bootstraps alone.
@@ -179,7 +179,7 @@ def train_surrogate(
     checkpoint.save(
         output,
         {f"member{m}": member for m, member in enumerate(members)},
-        recipe={"class": "truthward.surrogate.drawing:Surrogate", "arguments": arguments},
+        recipe={"class": "truthward.surrogate.drawing:SurrogateModel", "arguments": arguments},
         provenance=record.finish(
             events_in=table.num_rows, events_out=len(w), sum_w=float(w.sum()), sum_w2=float(w.square().sum())
         ),
@@ -208,7 +208,7 @@ def _yields(sample: TrainingSample, weights: Tensor, where: str) -> Tensor:
     return yields * (sample.total * yields.shape[1] / yields.sum())
 
 
-def _members(trainings: list[Surrogate], stack: Stack, yields: Tensor) -> list[Surrogate]:
+def _members(trainings: list[SurrogateModel], stack: Stack, yields: Tensor) -> list[SurrogateModel]:
     """The members with what was trained, and the yields of each."""
     members = [copy.deepcopy(trainings[m % len(trainings)]) for m in range(yields.shape[1])]
     for m, member in enumerate(members):
@@ -224,7 +224,7 @@ def sample_surrogate(
     seed: int,
     record: Record,
     output: str | Path,
-    weigh: Callable[[list[Surrogate], list[dict[str, Any]]], dict[str, Any]] | None = None,
+    weigh: Callable[[list[SurrogateModel], list[dict[str, Any]]], dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Draw `events` events from a trained ensemble into an event table with the column `member`.
 

@@ -171,10 +171,10 @@ class Ibu(Unfolder):
         extra = {"inner_edges": edges, "inner_edges_reco": reco_edges, "binning": binning, "stopping": stopping}
         return Result(inputs.rows(columns), history, max(iterations.values()), extra)
 
-    def binning(self, inputs: Inputs, column: int) -> Bins:
+    def binning(self, inputs: Inputs, column: int) -> IbuBins:
         """Inner edges of one observable's bins at both levels, by the rule of the class; the outer bins are open."""
         fine = np.asarray(inputs.observables[column].edges, dtype=float)[1:-1]
-        response = _Counts.fill([inputs], column, Bins(fine, fine), self.share).response[0]
+        response = _Counts.fill([inputs], column, IbuBins(fine, fine), self.share).response[0]
         size = len(fine) + 1
         # sorted_[i, j]: matched events on the same side of the truth edge i and of the reco edge j.
         below = response.cumsum(axis=0).cumsum(axis=1)
@@ -202,7 +202,7 @@ class Ibu(Unfolder):
                 ends.append(end)
         # The last edge is dropped where what follows it does not fulfil the rule by itself.
         chosen = np.array(ends[:-1], dtype=int) - 1
-        return Bins(fine[chosen], fine[partner[chosen] - 1])
+        return IbuBins(fine[chosen], fine[partner[chosen] - 1])
 
     def _converge(self, counts: _Counts) -> list[float]:
         """Changes of the nominal result in units of its uncertainty, one for each iteration that is to be made."""
@@ -226,7 +226,7 @@ class Ibu(Unfolder):
 
 
 @dataclass(frozen=True)
-class Bins:
+class IbuBins:
     """Inner edges (B - 1,) at truth and at reco level; bin i of one level belongs to bin i of the other."""
 
     truth: np.ndarray
@@ -247,7 +247,7 @@ class _Counts:
     data_variance: np.ndarray
 
     @classmethod
-    def fill(cls, varied: Sequence[Inputs], column: int, bins: Bins, share: bool) -> _Counts:
+    def fill(cls, varied: Sequence[Inputs], column: int, bins: IbuBins, share: bool) -> _Counts:
         """Fill them; with `share` the data are those without background and fakes, and nothing else is expected."""
         size, first = len(bins.truth) + 1, varied[0]
         fiducial = first.fiducial

@@ -34,7 +34,7 @@ TIE = 0.005
 
 
 @dataclass(frozen=True)
-class Sample:
+class SurrogateSample:
     """Events of a table, of which there are `total`: all, or as many as `Thinned` leaves, with weights of the same sum.
 
     values: level -> (n, D) float32, passed: level -> (n,) bool, weights, process, member: (n,).
@@ -51,7 +51,7 @@ class Sample:
     @classmethod
     def of(
         cls, table: EventTable, names: list[str], *, held_out: bool | None = None, limit: int, key: int
-    ) -> Sample | None:
+    ) -> SurrogateSample | None:
         """Events of the split "test" (`held_out`), of the others, or (None) of all; None where there is none.
 
         Those of a table without a column `member` are one member's.
@@ -117,8 +117,8 @@ def validate_surrogate(
     names = [o.name for o in observables]
     table = EventTable(simulation)
     thin: dict[str, Any] = {"limit": events, "key": seed_for(seed, "validate", "events")}
-    test, rest = (Sample.of(table, names, held_out=which, **thin) for which in (True, False))
-    drawn = Sample.of(EventTable(samples), names, **thin)
+    test, rest = (SurrogateSample.of(table, names, held_out=which, **thin) for which in (True, False))
+    drawn = SurrogateSample.of(EventTable(samples), names, **thin)
     for sample, where, what in (
         (test, simulation, "in the test split; nothing was held out to judge the surrogate by"),
         (rest, simulation, "outside of the test split; the floor is of those"),
@@ -152,7 +152,9 @@ def validate_surrogate(
     return content
 
 
-def _marginal(observable: Observable, level: str, drawn: Sample, test: Sample, seed: int) -> dict[str, Any]:
+def _marginal(
+    observable: Observable, level: str, drawn: SurrogateSample, test: SurrogateSample, seed: int
+) -> dict[str, Any]:
     edges, column = np.asarray(observable.edges), drawn.names.index(observable.name)
     x, t = (s.values[level][s.passed[level], column] for s in (drawn, test))
     w, w_t = (s.weights[s.passed[level]] for s in (drawn, test))
@@ -197,7 +199,7 @@ def _atoms(
     ]
 
 
-def _categories(drawn: Sample, test: Sample) -> dict[str, dict[str, Any]]:
+def _categories(drawn: SurrogateSample, test: SurrogateSample) -> dict[str, dict[str, Any]]:
     """Fraction of each (process, pattern of levels passed) among the events that pass at any level."""
     labels = []
     for sample in (drawn, test):

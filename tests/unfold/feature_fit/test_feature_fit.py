@@ -12,7 +12,7 @@ from truthward.errors import ConfigError, StaleError
 from truthward.learn import fit as fit_module
 from truthward.learn.resume import Interrupted
 from truthward.unfold.feature_fit import method as module
-from truthward.unfold.feature_fit.chi2 import Sums, solve, spread
+from truthward.unfold.feature_fit.chi2 import Chi2Sums, solve, spread
 from truthward.unfold.feature_fit.method import FeatureFit
 from truthward.unfold.inputs.arrays import NOMINAL, Replica
 from truthward.unfold.stage import unfold_all
@@ -137,7 +137,7 @@ def linear(slope, seed=3, events=20000):
     x = torch.randn(events, generator=torch.Generator().manual_seed(seed))
     features = torch.stack([torch.ones(events), x], dim=1)
     wanted = (features * torch.exp(slope * x)[:, None]).sum(dim=0).double()
-    return Sums(features, features, torch.ones(events), wanted, torch.zeros(2, 2).double(), 1.0)
+    return Chi2Sums(features, features, torch.ones(events), wanted, torch.zeros(2, 2).double(), 1.0)
 
 
 def test_fit_finds_the_exact_answer_and_the_evidence_its_penalty():

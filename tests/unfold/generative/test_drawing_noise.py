@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from truthward.unfold.generative.drawing_noise import Sums
+from truthward.unfold.generative.drawing_noise import DrawSums
 from truthward.unfold.generative.draws import Scaled
 from truthward.unfold.stop.rules import Bins
 
@@ -25,7 +25,7 @@ def contents(scaled: Scaled, *, even: bool, offset: int) -> tuple[np.ndarray, di
     bins, ids = Bins(rng.normal(0.0, 1.0, (5000, 2))), np.arange(EVENTS, dtype=np.uint64) + offset * EVENTS
     draws = [measured + 0.6 * scaled.noise(ids, k, even=even).numpy() for k in range(COUNT)]
     truth, weights = np.concatenate(draws), np.tile(weight / COUNT, COUNT)
-    sums, half = Sums(bins, COUNT), COUNT * 300
+    sums, half = DrawSums(bins, COUNT), COUNT * 300
     rows = np.arange(COUNT * EVENTS).reshape(COUNT, EVENTS)
     for part in (rows[:, :300].ravel(), rows[:, 300:].ravel()):
         assert len(part) in (half, COUNT * 500)
@@ -62,7 +62,7 @@ def test_each_even_draw_is_standard_normal(scaled: Scaled) -> None:
 
 
 def test_an_odd_number_of_draws_states_nothing() -> None:
-    sums = Sums(Bins(np.random.default_rng(1).normal(size=(100, 1))), 3)
+    sums = DrawSums(Bins(np.random.default_rng(1).normal(size=(100, 1))), 3)
     sums.add(np.zeros((6, 1)), np.full(6, 0.5))
     assert sums.entry() == {
         "events_drawn": 6,

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from truthward.unfold.omnifold.sample import Block, Refold, scaling_of
+from truthward.unfold.omnifold.sample import OmnifoldBlock, Refold, scaling_of
 
 
 @pytest.mark.parametrize("part", [2, 3])
@@ -16,7 +16,7 @@ def test_a_part_of_the_simulation_stands_for_all_of_it(toy, part):
     inputs, _ = toy(events=300, simulated=900, background=0.1)
     train = np.arange(900) % part > 0
     scaling = scaling_of(inputs, constituents=False)
-    block = Block([inputs], train=train, hold_out=False, scaling=scaling)
+    block = OmnifoldBlock([inputs], train=train, hold_out=False, scaling=scaling)
     n = np.count_nonzero(train)
     assert n == 900 - 900 // part
     for mask, found in (

@@ -11,7 +11,7 @@ from truthward.errors import ConfigError
 from truthward.study.plugins import build
 from truthward.unfold.inputs.arrays import NOMINAL, Replica
 from truthward.unfold.stage import unfold_all
-from truthward.unfold.stop.rules import COARSE, Bins, Rule, Watch
+from truthward.unfold.stop.rules import COARSE, Bins, StopRule, Watch
 
 SMALL = {
     "omnifold": {"epochs": 2, "later_epochs": 1, "width": 8, "depth": 1},
@@ -32,16 +32,16 @@ SMALL = {
 
 
 def test_a_rule_ends_by_change_from_the_second_iteration_on_or_at_the_last():
-    rule = Rule(5, "change", 0.1)
+    rule = StopRule(5, "change", 0.1)
     changes = [0.01, 0.5, 0.1, 0.09, 0.0]
     assert [rule.ends(i, c) for i, c in enumerate(changes)] == [False, False, False, True, True]
     assert rule.ends(4, 9.0)
     assert [rule.exactly(3).ends(i, 0.0) for i in range(3)] == [False, False, True]
-    assert [Rule(2, "fixed", 0.1).ends(i, 0.0) for i in range(2)] == [False, True]
+    assert [StopRule(2, "fixed", 0.1).ends(i, 0.0) for i in range(2)] == [False, True]
 
 
 def test_a_rule_states_what_it_was_and_what_it_cannot_see():
-    stated = Rule(5, "change", 0.1).stated(3)
+    stated = StopRule(5, "change", 0.1).stated(3)
     assert {k: stated[k] for k in ("rule", "tolerance", "largest", "chosen")} == {
         "rule": "change",
         "tolerance": 0.1,
@@ -49,13 +49,13 @@ def test_a_rule_states_what_it_was_and_what_it_cannot_see():
         "chosen": 3,
     }
     assert "unseen" in stated["limits"]
-    assert Rule(5, "fixed", 0.1).stated(5)["tolerance"] is None
+    assert StopRule(5, "fixed", 0.1).stated(5)["tolerance"] is None
 
 
 @pytest.mark.parametrize("bad", [(0, "fixed", 0.1), (3, "change", 0.0), (3, "change", float("nan"))])
 def test_impossible_rules_are_refused(bad):
     with pytest.raises(ConfigError, match=f"iterations is {bad[0]}"):
-        Rule(*bad)
+        StopRule(*bad)
 
 
 def test_bins_hold_all_events_and_members_may_have_their_own():

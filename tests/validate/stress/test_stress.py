@@ -23,7 +23,7 @@ from truthward.validate.section import Stress, StressReplicas
 from truthward.validate.stress import scenarios as made
 from truthward.validate.stress.stage import run, stress, without_pseudo_data
 from truthward.validate.stress.table import summarise
-from truthward.validate.stress.verdict import SIGMAS, Sums, edges_of, judge, significance
+from truthward.validate.stress.verdict import SIGMAS, StressSums, edges_of, judge, significance
 
 OBSERVABLES = [Observable(name="x0", range=(6.0, 14.0), bins=40)]
 OPTIONS = Stress(scale=1.03).model_dump(exclude={"replicas", "events"})
@@ -213,7 +213,7 @@ def test_sums_are_those_of_every_replica_block_by_block_or_not(joint: bool) -> N
         if joint
         else [{"truth_x0": x, "event_id": ids, **columns}]
     )
-    sums = Sums(Result(rows, []), {"x0": np.array([6.0, 10.0, 14.0])}, families, joint=joint)
+    sums = StressSums(Result(rows, []), {"x0": np.array([6.0, 10.0, 14.0])}, families, joint=joint)
     histogram = sums.histograms["x0"]
     assert histogram.nominal.tolist() == [0, 4, 4, 0]
     assert histogram.replicas["initialisation"][1].tolist() == [0, 20, 20, 0]

@@ -21,7 +21,7 @@ STEPS, SMALL = 100, 1e-3
 
 
 @dataclass
-class Sums:
+class Chi2Sums:
     """What is to be described, for n matched events with F features at reco and P at truth level, constants first.
 
     phi: (n, F), psi: (n, P) float32; weight: (n,); wanted: (F,), sum of the data's features less those of all other
@@ -78,7 +78,7 @@ def spread(phi: Tensor, weight: Tensor, data_weight: float) -> Tensor:
     return (phi.T @ (phi * variance[:, None])).double()
 
 
-def solve(sums: Sums, whitening: Tensor, theta: Tensor, penalty: float, *, adapt: bool, label: str) -> Solution:
+def solve(sums: Chi2Sums, whitening: Tensor, theta: Tensor, penalty: float, *, adapt: bool, label: str) -> Solution:
     """Minimise |whitening^T (wanted - sum w nu phi)|^2 + penalty |theta|^2, less the constant, by Gauss-Newton steps.
 
     Args:

@@ -18,7 +18,7 @@ from truthward.ratio.classifier import SATURATED, logits, stack_of, train_ratio
 from truthward.ratio.reweight import auc, normalise, train_mean
 from truthward.study.seeds import seed_for
 from truthward.unfold.contract import Result, Unfolder
-from truthward.unfold.feature_fit.chi2 import Solution, Sums, solve, spread
+from truthward.unfold.feature_fit.chi2 import Chi2Sums, Solution, solve, spread
 from truthward.unfold.feature_fit.networks import Features
 from truthward.unfold.inputs.arrays import Inputs, Replica
 
@@ -211,7 +211,7 @@ class FeatureFit(Unfolder):
             "saturated_reco": float((np.abs(found) > SATURATED).sum()),
         }
 
-    def _sums(self, features: Features, varied: Inputs) -> Sums:
+    def _sums(self, features: Features, varied: Inputs) -> Chi2Sums:
         """The fit's problem for one replica."""
         levels = [varied.matched, varied.fakes, varied.background]
         matched, fakes, background = (torch.from_numpy(varied.weight[mask]).float() for mask in levels)
@@ -233,9 +233,9 @@ class FeatureFit(Unfolder):
         fixed = spread(others, rest, mean) if len(rest) else torch.zeros(len(phi[0].T), len(phi[0].T)).double()
         wanted = (features.reco(varied.data_reco).T @ data - others.T @ rest).double()
         psi = features.truth(varied.truth[levels[0]])
-        return Sums(phi[0], psi, matched, wanted, fixed, mean)
+        return Chi2Sums(phi[0], psi, matched, wanted, fixed, mean)
 
-    def _fit(self, features: Features, sums: Sums, name: str, factor: float) -> list[Solution]:
+    def _fit(self, features: Features, sums: Chi2Sums, name: str, factor: float) -> list[Solution]:
         """Fit theta: with covariance and penalty found in `passes` fits, or with those that the features came with,
         the latter times a factor."""
         arrays, label = features.arrays, f"feature_fit {name}"
@@ -261,7 +261,7 @@ class FeatureFit(Unfolder):
 
 
 def _entries(
-    replica: Replica, features: Features, sums: Sums, varied: Inputs, solutions: Sequence[Solution]
+    replica: Replica, features: Features, sums: Chi2Sums, varied: Inputs, solutions: Sequence[Solution]
 ) -> tuple[list[dict[str, Any]], np.ndarray]:
     """History of one replica, one entry a fit, and the weights of its result.
 

@@ -10,7 +10,7 @@ from truthward.events.bins import cell_of
 from truthward.unfold.stop.rules import Bins
 
 
-class Sums:
+class DrawSums:
     """Sums over the draws of one replica, in the coarse bins of each observable, filled piece by piece.
 
     The draws of a measured event come in two independent halves, of even and of odd number. With contents h and h' that

@@ -131,7 +131,7 @@ class Scaled:
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredEvents:
     """What is unfolded for E members: the data, or the data and the background to be taken off.
 
     event_id, held: (n,), held out in trainings; reco: (n, K), or (n, E, K) where members have their own, as networks
@@ -147,10 +147,10 @@ class Measured:
         """Reco values (n, K) of a member."""
         return self.reco if self.reco.ndim == 2 else self.reco[:, e]
 
-    def member(self, e: int) -> Measured:
+    def member(self, e: int) -> MeasuredEvents:
         """What one member unfolds, less what it leaves out: events of no weight."""
         chosen = np.flatnonzero(self.weight[:, e])
-        return Measured(
+        return MeasuredEvents(
             self.event_id[chosen],
             self.held[chosen],
             self.of(e)[torch.from_numpy(chosen)],

@@ -12,12 +12,12 @@ from truthward.errors import InputError
 from truthward.events.hashing import uniform
 from truthward.events.split import TEST
 from truthward.study.seeds import seed_for
-from truthward.unfold.generative.posterior import Members, Recipe
+from truthward.unfold.generative.posterior import GenerativeRecipe, Members
 from truthward.unfold.inputs.arrays import NOMINAL, Inputs
 
 
 def held_out_draws(
-    recipe: Recipe, inputs: Inputs, *, events: int, draws: int, seed: int, state: Path | None, key: str
+    recipe: GenerativeRecipe, inputs: Inputs, *, events: int, draws: int, seed: int, state: Path | None, key: str
 ) -> dict[str, np.ndarray]:
     """Train as the first step of an unfolding does, on simulated events that are not in the split "test", and draw for
     matched events that are.

@@ -19,14 +19,14 @@ from truthward.study.plugins import check
 from truthward.study.seeds import seed_for
 from truthward.unfold.contract import Result, Unfolder
 from truthward.unfold.generative.conditions import beside
-from truthward.unfold.generative.drawing_noise import Sums
+from truthward.unfold.generative.drawing_noise import DrawSums
 from truthward.unfold.generative.draws import Scaled
 from truthward.unfold.generative.held_out import held_out_draws
-from truthward.unfold.generative.posterior import Members, Networks, Recipe
+from truthward.unfold.generative.posterior import GenerativeRecipe, Members, Networks
 from truthward.unfold.generative.prior_removal import remove_prior
 from truthward.unfold.inputs.arrays import NOMINAL, Inputs, Replica
 from truthward.unfold.stop.balance import BOOTSTRAPS, Balance, balance, by_iteration, pseudo_replica
-from truthward.unfold.stop.rules import Bins, Rule, varied_count, watched
+from truthward.unfold.stop.rules import Bins, StopRule, varied_count, watched
 
 log = logging.getLogger("truthward.unfold")
 
@@ -69,9 +69,9 @@ class Generative(Unfolder):
     a bootstrap leaves out. The draws of an event are spread evenly (`draws.Scaled.noise`): they are right as a sample
     of all events, and no independent draws from p(t | r).
 
-    Noise of sampling: what K draws add to the variance of coarse bins is measured (`sampling.Sums`) and stands in the
-    history, for nominal and replicas: it is a part of the bootstraps' variance, and as `replica_draws` are fewer they
-    overstate it a little. What the draws of the classifier add is no part of it.
+    Noise of drawing: what K draws add to the variance of coarse bins is measured (`drawing_noise.DrawSums`) and stands
+    in the history, for nominal and replicas: it is a part of the bootstraps' variance, and as `replica_draws` are fewer
+    they overstate it a little. What the draws of the classifier add is no part of it.
 
     Bootstraps share initial weights and batches with the nominal trainings. What a family leaves as it is, it does not
     train again: the first networks of a data bootstrap are the nominal ones. A replica of `initialisation` or
@@ -175,9 +175,9 @@ class Generative(Unfolder):
             raise ConfigError("generative: condition takes a median of the data alone; set background: positive")
         check("models", model, "generative.model", given=("dimensions", "conditions"))
         self.fakes, self.features = fakes, dict(features)
-        self.model, self.rule, self.stack = dict(model), Rule(iterations, stop, tolerance), stack
+        self.model, self.rule, self.stack = dict(model), StopRule(iterations, stop, tolerance), stack
         self.draws, self.replica_draws = draws, min(draws, replica_draws)
-        self.recipe = Recipe(
+        self.recipe = GenerativeRecipe(
             model=self.model,
             network={"width": width, "depth": depth},
             first=Settings(epochs, batch_size, learning_rate, patience=patience, precision=precision),
@@ -315,7 +315,7 @@ class Generative(Unfolder):
             state, fraction, efficiency, group, e, given = learned[replica]
             generator = self.recipe.build(scaled.size, scaled.given, state)
             measured, count = group.member(e), self._count(replica)
-            sums, beyond = Sums(bins, count), 0
+            sums, beyond = DrawSums(bins, count), 0
             for start in range(0, len(measured.event_id), max(ROWS // count, 1)):
                 part = slice(start, start + max(ROWS // count, 1))
                 ids, reco = measured.event_id[part], measured.reco[part]

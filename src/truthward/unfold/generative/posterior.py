@@ -18,7 +18,7 @@ from truthward.models.base import GenerativeModel
 from truthward.ratio.probability import Probability
 from truthward.study.seeds import seed_for
 from truthward.unfold.generative.conditions import beside
-from truthward.unfold.generative.draws import Measured, Scaled, model_of
+from truthward.unfold.generative.draws import MeasuredEvents, Scaled, model_of
 from truthward.unfold.inputs.arrays import Inputs, Replica
 from truthward.unfold.inputs.background import without_background
 
@@ -26,7 +26,7 @@ PROBABILITIES = ("signal", "rest", "efficiency")
 
 
 @dataclass(frozen=True)
-class Recipe:
+class GenerativeRecipe:
     """Options of the trainings: model, classifiers, settings of each, draws of a data event for the ratio; what else
     than the signal is in the data, see `generative.Generative`; and the number of features at reco level."""
 
@@ -85,7 +85,7 @@ class Networks:
         return found
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray], recipe: Recipe, scaled: Scaled) -> Networks:
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], recipe: GenerativeRecipe, scaled: Scaled) -> Networks:
         """Back from `arrays`."""
 
         def of(name: str) -> dict[str, np.ndarray]:
@@ -106,7 +106,7 @@ class Members:
 
     def __init__(
         self,
-        recipe: Recipe,
+        recipe: GenerativeRecipe,
         scaled: Scaled,
         inputs: Inputs,
         replicas: Sequence[Replica],
@@ -255,10 +255,10 @@ class Members:
             **self.common(what, step),
         )
 
-    def _measured(self, data: np.ndarray) -> Measured:
+    def _measured(self, data: np.ndarray) -> MeasuredEvents:
         """The data with weights (M, E), with what is done about the background."""
         inputs, recipe, away = self.inputs, self.recipe, self.inputs.background
-        both = Measured(inputs.data_id, inputs.data_validation, self.scaled.data, data)
+        both = MeasuredEvents(inputs.data_id, inputs.data_validation, self.scaled.data, data)
         if recipe.background == "expected" or not away.any():
             return both
         background = self.reconstructed[away[inputs.pass_reco]]
@@ -269,7 +269,7 @@ class Members:
         )
         x = torch.cat([first, reco])
         if recipe.background == "subtract":
-            return Measured(ids, held, x, np.concatenate([data, -background]))
+            return MeasuredEvents(ids, held, x, np.concatenate([data, -background]))
         common = self.common("background", 0)
         weight, self.checks = without_background(
             x,

@@ -14,10 +14,10 @@ from truthward.ratio.probability import Probability
 from truthward.ratio.reweight import auc, normalise
 from truthward.unfold.generative.draws import drawn
 from truthward.unfold.generative.posterior import Members, Networks
-from truthward.unfold.stop.rules import COARSE, Rule, Watch
+from truthward.unfold.stop.rules import COARSE, StopRule, Watch
 
 
-def remove_prior(group: Members, before: Networks, rule: Rule) -> tuple[Networks, int]:
+def remove_prior(group: Members, before: Networks, rule: StopRule) -> tuple[Networks, int]:
     """Iterate from the networks of the first training until the rule ends it, by what the first member did: draw,
     give the simulation the truth spectrum that was found, train on. Also the number of iterations, with the first.
     """

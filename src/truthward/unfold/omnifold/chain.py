@@ -12,9 +12,9 @@ from truthward.ratio.classifier import SATURATED, balance
 from truthward.ratio.reliability import class_reliability, reliability
 from truthward.ratio.reweight import Area, finite_ratio, mean_of, norm
 from truthward.unfold.inputs.streamed import Store
-from truthward.unfold.omnifold.sample import Block, Refold, Sample
-from truthward.unfold.omnifold.steps import Events, Found, Steps
-from truthward.unfold.stop.rules import Rule, Watch
+from truthward.unfold.omnifold.sample import OmnifoldBlock, OmnifoldSample, Refold
+from truthward.unfold.omnifold.steps import Logits, StepEvents, Steps
+from truthward.unfold.stop.rules import StopRule, Watch
 
 CURVE = 1_000_000
 """Events of which a reliability curve is made, at most."""
@@ -25,7 +25,7 @@ class Rules:
     """When to stop, and what else than the signal is in the data; see `omnifold.Omnifold`. curves: whether reliability
     curves of the first member are made."""
 
-    stop: Rule
+    stop: StopRule
     fakes: Literal["absolute", "share"]
     background: Literal["expected", "subtract", "positive"]
     curves: bool = False
@@ -68,7 +68,7 @@ class Chain:
     the matched events and fakes in the running iteration, likewise; "fakes", theirs as the first iteration found it.
     """
 
-    def __init__(self, sample: Sample, steps: Steps, rules: Rules, store: Store) -> None:
+    def __init__(self, sample: OmnifoldSample, steps: Steps, rules: Rules, store: Store) -> None:
         self.sample, self.steps, self.rules, self.store = sample, steps, rules, store
         self.history: list[dict[str, Any]] = []
         # What normalises nu and the fakes in the store: a logarithm and a factor, (E,) each.
@@ -91,7 +91,7 @@ class Chain:
             if self.rules.stop.ends(iteration, entry["change"][0]):
                 break
 
-    def nu(self, number: int, block: Block) -> np.ndarray:
+    def nu(self, number: int, block: OmnifoldBlock) -> np.ndarray:
         """Factors (n, E) on the weights of a block's fiducial events."""
         if self._off is None:
             return np.ones_like(block.weight)
@@ -136,7 +136,7 @@ class Chain:
         }
         return found, standing
 
-    def _expected(self, number: int, block: Block) -> np.ndarray:
+    def _expected(self, number: int, block: OmnifoldBlock) -> np.ndarray:
         """Weights (rows, E) of the matched events and the fakes."""
         fakes = block.fake_weight * (1.0 if self._share is None else self.store["fakes", number] * self._share)
         return np.concatenate([block.matched_weight * self.nu(number, block)[block.matched], fakes])
@@ -157,7 +157,7 @@ class Chain:
         for h in np.flatnonzero(counts.any(axis=1)):
             factors[:, h] = balance(sums[:, h], counts[h])
 
-        def rows(block: Block, number: int) -> tuple[np.ndarray, np.ndarray]:
+        def rows(block: OmnifoldBlock, number: int) -> tuple[np.ndarray, np.ndarray]:
             """Which reco rows of a block are in the numerator (rows,), and their weights (rows, E)."""
             parts = block.data_weight, self._expected(number, block), block.background_weight * (-1) ** subtract
             sizes = [len(w) for w in parts]
@@ -169,7 +169,7 @@ class Chain:
             weights *= factors[numerator.astype(int), block.reco_held.astype(int)]
             return block.reco, numerator, weights, block.reco_held
 
-        found = self.steps.reco(Events(read, standing.events.sum(axis=2), self.sample.buffer), iteration)
+        found = self.steps.reco(StepEvents(read, standing.events.sum(axis=2), self.sample.buffer), iteration)
         (simulated, total), area, curve = sums.sum(axis=1), Area(self.sample.members), Curve(counts.sum())
         reached, saturated, products = 0.0, 0, 0.0
         for number, block in enumerate(self.sample):
@@ -200,7 +200,7 @@ class Chain:
         counts = standing.matched_events
         unit, offset = counts[:, 0].sum() / standing.matched[0], np.log(mean)
 
-        def ratios(block: Block, number: int) -> np.ndarray:
+        def ratios(block: OmnifoldBlock, number: int) -> np.ndarray:
             """nu omega of the matched events, over its mean."""
             return self.nu(number, block)[block.matched] * (self.store["omega", number] * omega.norm) / mean
 
@@ -208,7 +208,7 @@ class Chain:
             block = self.sample[number]
             return block.truth[block.matched], ratios(block, number), block.matched_weight * unit, block.truth_held
 
-        found = self.steps.truth(Events(read, counts, self.sample.buffer), iteration)
+        found = self.steps.truth(StepEvents(read, counts, self.sample.buffer), iteration)
         reached, saturated, curve = 0.0, 0, Curve(counts.sum())
         for number, block in enumerate(self.sample):
             logits, far = _corrected(found, block.truth)
@@ -243,7 +243,7 @@ class Curve:
         return [np.concatenate(c) for c in zip(*self._kept, strict=True)]
 
 
-def _corrected(found: Found, x: Tensor) -> tuple[np.ndarray, np.ndarray]:
+def _corrected(found: Logits, x: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Logits (n, E) at x, and how many each member has that are saturated."""
     raw = found.logits(x)
     return found.correct(raw), (np.abs(raw) > SATURATED).sum(axis=0)

@@ -19,8 +19,8 @@ from truthward.unfold.inputs.arrays import NOMINAL, Replica
 from truthward.unfold.inputs.background import without_background
 from truthward.unfold.inputs.streamed import Blocks, Store
 from truthward.unfold.omnifold.chain import Chain
-from truthward.unfold.omnifold.sample import Block, Sample, Scaling
-from truthward.unfold.omnifold.steps import Response, Training
+from truthward.unfold.omnifold.sample import OmnifoldBlock, OmnifoldSample, Scaling
+from truthward.unfold.omnifold.steps import ResponseSteps, TrainingSteps
 from truthward.unfold.stop.rules import varied_count
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Groups:
         seed = seed_for(self.seed, *((group[0].family, group[0].index) if group[0].anew else ("nominal",)))
         history, trained, chosen = [], {}, []
         for f, (fold, train) in enumerate(self._folds()):
-            sample = Sample(self.blocks, members, self.scaling, train=train, hold_out=options.recipe.holds_out)
+            sample = OmnifoldSample(self.blocks, members, self.scaling, train=train, hold_out=options.recipe.holds_out)
             name = f"omnifold {group[0]}" + (f" and {len(group) - 1} more" if len(group) > 1 else "")
             name += f", fold {f + 1} of {options.folds}" if options.folds else ""
             state = None if self.state is None else self.state / f"{_tag(group)}.{f}"
@@ -72,9 +72,9 @@ class Groups:
                 made = int(self.nominal["iterations"][f])
                 rules = replace(rules, stop=rules.stop.exactly(varied_count(group[0].index, made) if other else made))
             if responds:
-                steps = Response(options.recipe, self.scaling, arrays)
+                steps = ResponseSteps(options.recipe, self.scaling, arrays)
             else:
-                steps = Training(
+                steps = TrainingSteps(
                     options.recipe,
                     self.scaling,
                     len(group),
@@ -124,7 +124,9 @@ class Groups:
                 weights = np.where(fold[block.inputs.fiducial, None], weights, self.store[_tag(group), number])
             self.store[_tag(group), number] = weights
 
-    def _take_off_background(self, block: Block, seed: int, name: str, state: Path | None) -> dict[str, np.ndarray]:
+    def _take_off_background(
+        self, block: OmnifoldBlock, seed: int, name: str, state: Path | None
+    ) -> dict[str, np.ndarray]:
         """Weights of the data that stand for the data without background, which is then nowhere else; diagnostics."""
         data, background, recipe = len(block.data_weight), len(block.background_weight), self.options.recipe
         if not background:

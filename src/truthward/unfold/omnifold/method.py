@@ -20,9 +20,9 @@ from truthward.unfold.inputs.streamed import Blocks
 from truthward.unfold.omnifold.chain import Rules
 from truthward.unfold.omnifold.groups import Groups
 from truthward.unfold.omnifold.sample import Scaling, scaling_of
-from truthward.unfold.omnifold.steps import STEPS, Recipe
+from truthward.unfold.omnifold.steps import STEPS, OmnifoldRecipe
 from truthward.unfold.stop.balance import BOOTSTRAPS, Balance, balance, by_iteration, pseudo_replica
-from truthward.unfold.stop.rules import Rule, watched
+from truthward.unfold.stop.rules import StopRule, watched
 
 log = logging.getLogger("truthward.unfold")
 
@@ -149,8 +149,8 @@ class Omnifold(Unfolder):
             raise ConfigError("omnifold: features stand beside observables; `inputs: constituents` takes none")
         self.fakes, self.features = fakes, dict(features)
         self.observables, self.constituents = tuple(observables), constituents if self.sets else 0
-        self.rules = Rules(Rule(iterations, stop, tolerance), fakes, background)
-        self.recipe = Recipe(
+        self.rules = Rules(StopRule(iterations, stop, tolerance), fakes, background)
+        self.recipe = OmnifoldRecipe(
             epochs=epochs,
             later_epochs=later_epochs,
             batch_size=batch_size,

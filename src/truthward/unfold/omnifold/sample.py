@@ -17,7 +17,7 @@ Scaling = tuple[RankScaling, RankScaling] | tuple[JetScaling, JetScaling]
 """What scales the networks' inputs, at reco and at truth level."""
 
 
-class Block:
+class OmnifoldBlock:
     """The arrays of E replicas that differ by their weights alone; n fiducial events, M of data.
 
     Rows of reco: M data, matched, fakes, background, in this order, scaled with the features (rows, K), or for
@@ -59,12 +59,12 @@ class Block:
         self.truth_held = held[levels[0]]
 
 
-class Sample:
+class OmnifoldSample:
     """Blocks of both samples for E replicas; a single block is kept, others are made each time.
 
     Args:
         replicas: the members. scaling: see `scaling_of`.
-        train: of the single block, see `Block`; None for all.
+        train: of the single block, see `OmnifoldBlock`; None for all.
         hold_out: whether the validation events are held out in trainings.
     """
 
@@ -84,17 +84,17 @@ class Sample:
     def __len__(self) -> int:
         return len(self._blocks)
 
-    def __getitem__(self, block: int) -> Block:
+    def __getitem__(self, block: int) -> OmnifoldBlock:
         return self._kept or self._made(block)
 
-    def __iter__(self) -> Iterator[Block]:
+    def __iter__(self) -> Iterator[OmnifoldBlock]:
         return map(self.__getitem__, range(len(self)))
 
-    def _made(self, block: int) -> Block:
+    def _made(self, block: int) -> OmnifoldBlock:
         inputs = self._blocks[block]
         train = np.ones(len(inputs.weight), dtype=bool) if self.train is None else self.train
         varied = [inputs.varied(r) for r in self._replicas]
-        return Block(varied, train=train, hold_out=self.hold_out, scaling=self._scaling)
+        return OmnifoldBlock(varied, train=train, hold_out=self.hold_out, scaling=self._scaling)
 
 
 class Refold:
@@ -113,7 +113,7 @@ class Refold:
         """Empty the contents, for the next iteration."""
         self._contents = np.zeros_like(self._contents)
 
-    def add(self, block: Block, simulated: np.ndarray) -> None:
+    def add(self, block: OmnifoldBlock, simulated: np.ndarray) -> None:
         """Fill a block, with weights (rows, E) of its matched events, fakes and background."""
         values = np.concatenate([block.inputs.reco[mask] for mask in block.levels])
         for k, (x, w) in enumerate(((values, simulated), (block.inputs.data_reco, block.data_weight))):

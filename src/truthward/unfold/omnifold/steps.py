@@ -28,7 +28,7 @@ BATCHES = 32
 
 
 @dataclass(frozen=True)
-class Recipe:
+class OmnifoldRecipe:
     """Options of all trainings; `network` are those of the classifier."""
 
     epochs: int
@@ -59,7 +59,7 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Events:
+class StepEvents:
     """What a step learns from, block by block.
 
     read: number -> x (n, ...), what is learned there, (n,) bool for classes and (n, E) for a ratio, over its mean;
@@ -117,7 +117,7 @@ class Events:
 
 
 @dataclass
-class Found:
+class Logits:
     """The logits of a step: at any x (n, ...) -> (n, E), and what corrects them; diagnostics name -> (E,)."""
 
     logits: Callable[[Tensor], np.ndarray]
@@ -128,14 +128,14 @@ class Found:
 class Steps(Protocol):
     """Finds the logits of both steps in any iteration."""
 
-    def reco(self, events: Events, iteration: int) -> Found:
+    def reco(self, events: StepEvents, iteration: int) -> Logits:
         """Of the ratio of the classes, balanced."""
 
-    def truth(self, events: Events, iteration: int) -> Found:
+    def truth(self, events: StepEvents, iteration: int) -> Logits:
         """Of E[ratio | truth] less the logarithm of the mean ratio."""
 
 
-class Training:
+class TrainingSteps:
     """E classifiers a step, trained together; `arrays` keeps what those of the first member have learned.
 
     known: such arrays of a single member with the same seed. The iterations that they have are not trained again.
@@ -143,7 +143,7 @@ class Training:
 
     def __init__(
         self,
-        recipe: Recipe,
+        recipe: OmnifoldRecipe,
         scaling: Scaling,
         members: int,
         *,
@@ -158,22 +158,22 @@ class Training:
         self.arrays: dict[str, np.ndarray] = {}
         self.stacks = [self._fresh(step) for step in range(2)]
 
-    def reco(self, events: Events, iteration: int) -> Found:
+    def reco(self, events: StepEvents, iteration: int) -> Logits:
         """See `Steps`."""
         return self._trained(0, iteration, events)
 
-    def truth(self, events: Events, iteration: int) -> Found:
+    def truth(self, events: StepEvents, iteration: int) -> Logits:
         """See `Steps`."""
         return self._trained(1, iteration, events)
 
-    def _trained(self, step: int, iteration: int, events: Events) -> Found:
+    def _trained(self, step: int, iteration: int, events: StepEvents) -> Logits:
         if iteration and self.recipe.start == "cold":
             self.stacks[step] = self._fresh(step)
         stack, name = self.stacks[step], STEPS[step]
         label = f"{self.name}, iteration {iteration + 1}, {name}"
         if known := _of_step(self.known, iteration, name):
             stack.load_member(0, {n: torch.from_numpy(a) for n, a in known.items() if not n.startswith("isotonic.")})
-            return Found(partial(logits, stack, label=self.name), correct=_correction(self.recipe, known))
+            return Logits(partial(logits, stack, label=self.name), correct=_correction(self.recipe, known))
         fitted = fit_source(
             stack,
             (ratio_loss, mean_loss)[step](stack),
@@ -185,7 +185,7 @@ class Training:
             state_key=self.key,
         )
         kept = {n: t.numpy() for n, t in stack.state_of(0).items()}
-        found = Found(partial(logits, stack, label=self.name), self._losses(fitted, step))
+        found = Logits(partial(logits, stack, label=self.name), self._losses(fitted, step))
         if self.recipe.isotonic:
             calibration = self._calibration(step, events)
             kept |= {f"isotonic.{n}": a[:1] for n, a in calibration.arrays().items()}
@@ -193,7 +193,7 @@ class Training:
         self.arrays |= {f"{iteration}.{name}.{n}": a for n, a in kept.items()}
         return found
 
-    def _calibration(self, step: int, events: Events) -> Isotonic:
+    def _calibration(self, step: int, events: StepEvents) -> Isotonic:
         """From the events that were held out, all in one block."""
         x, target, weights, held = events.read(0)
         x, target, weights = x[torch.from_numpy(held)], target[held], weights[held]
@@ -213,27 +213,27 @@ class Training:
         return found | {f"epochs_{name}": np.array([epoch + 1 for epoch, _ in best])}
 
 
-class Response:
+class ResponseSteps:
     """Members whose weights alone differ from those of the nominal, which is the first: nothing is trained.
 
     Their logits are those of the nominal's networks with last layers that answer to the weights; see `ratio.response`.
     """
 
-    def __init__(self, recipe: Recipe, scaling: Scaling, arrays: Mapping[str, np.ndarray]) -> None:
+    def __init__(self, recipe: OmnifoldRecipe, scaling: Scaling, arrays: Mapping[str, np.ndarray]) -> None:
         self.recipe, self.scaling, self.arrays = recipe, scaling, arrays
 
-    def reco(self, events: Events, iteration: int) -> Found:
+    def reco(self, events: StepEvents, iteration: int) -> Logits:
         """See `Steps`."""
         network, correct = self._trained(0, iteration)
-        return Found(
+        return Logits(
             ratio_response(network, events.trained(), events.used, self._longest(iteration, events.rows)),
             correct=correct,
         )
 
-    def truth(self, events: Events, iteration: int) -> Found:
+    def truth(self, events: StepEvents, iteration: int) -> Logits:
         """See `Steps`."""
         network, correct = self._trained(1, iteration)
-        return Found(
+        return Logits(
             mean_response(network, events.trained(), events.used, self._longest(iteration, events.rows)),
             correct=correct,
         )
@@ -254,7 +254,7 @@ def _of_step(arrays: Mapping[str, np.ndarray], iteration: int, name: str) -> dic
     return {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
 
 
-def _correction(recipe: Recipe, arrays: Mapping[str, np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+def _correction(recipe: OmnifoldRecipe, arrays: Mapping[str, np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
     """What a step's logits are corrected by."""
     if not recipe.isotonic:
         return lambda found: found

@@ -23,7 +23,7 @@ LIMITS = (
 
 
 @dataclass(frozen=True)
-class Rule:
+class StopRule:
     """How many iterations are made, settled beforehand and without any look at the truth of the data.
 
     iterations: at most. stop: "fixed" makes them all; "change" ends after the first, from the second on, that moves
@@ -46,7 +46,7 @@ class Rule:
         settled = self.stop == "change" and iteration > 0 and change < self.tolerance
         return settled or iteration + 1 == self.iterations
 
-    def exactly(self, iterations: int) -> Rule:
+    def exactly(self, iterations: int) -> StopRule:
         """That many, whatever they change: what a replica makes where the nominal has chosen."""
         return replace(self, iterations=iterations, stop="fixed")
 

@@ -24,8 +24,8 @@ from truthward.validate.events import Events
 from truthward.validate.flags import flags_of_method
 from truthward.validate.method import against_truth
 from truthward.validate.method.curves import curves
-from truthward.validate.method.drawing_noise import sampling
 from truthward.validate.method.folded import exact_ratio, folded_events
+from truthward.validate.method.noise_of_draws import sampling
 from truthward.validate.method.progress import progress
 from truthward.validate.method.refold import Response, compare_refolded
 from truthward.validate.method.verdict import Given, judge

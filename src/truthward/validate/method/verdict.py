@@ -45,7 +45,7 @@ class Given:
 
 
 @dataclass(frozen=True)
-class Rule:
+class VerdictRule:
     """One line of the table.
 
     warns, fails: limits of what is measured, None for never. truth: whether the rule needs the truth behind the data.
@@ -285,25 +285,25 @@ def _covered(given: Given) -> bool:
 
 RULES = (
     # name, limit of a warning, limit of a failure
-    Rule("refolded shape", 0.0, 0.10, _refold),
-    Rule("refolded chi2 left", 0.25, 0.5, _gain),
-    Rule("refolded yield", 0.01, 0.05, _reco_yield),
-    Rule("reco-level classifier", 0.0, 0.05, _reco_test),
-    Rule("truth without response", 0.001, 0.01, _without_response),
-    Rule("norm of the density ratios", 0.05, 0.3, _norms),
-    Rule("effective size lost", 0.9, 0.99, _effective_size),
-    Rule("share of the largest weight", 0.01, 0.1, _largest_weight),
-    Rule("change at the last iteration", 1.0, None, _cap),
-    Rule("posteriors", 0.0, 0.25, _posterior),
-    Rule("flags at ingest", 0.5, None, _ingest),
-    Rule("model uncertainty", 0.5, None, _model),
-    Rule("replicas", 1.0, None, _replicas),
-    Rule("classifier against the truth", 0.0, 0.05, _truth_test, truth=True, excused=_covered),
-    Rule("gain over the simulation", 0.5, 0.9, _truth_gain, truth=True),
-    Rule("coverage", COVERED, 2.5, _coverage, truth=True),
-    Rule("bands too wide", 0.7, None, _too_wide, truth=True),
-    Rule("true yield", 0.0, 0.05, _truth_yield, truth=True),
-    Rule("distance to the truth", 0.5, None, _truth_distance, truth=True),
+    VerdictRule("refolded shape", 0.0, 0.10, _refold),
+    VerdictRule("refolded chi2 left", 0.25, 0.5, _gain),
+    VerdictRule("refolded yield", 0.01, 0.05, _reco_yield),
+    VerdictRule("reco-level classifier", 0.0, 0.05, _reco_test),
+    VerdictRule("truth without response", 0.001, 0.01, _without_response),
+    VerdictRule("norm of the density ratios", 0.05, 0.3, _norms),
+    VerdictRule("effective size lost", 0.9, 0.99, _effective_size),
+    VerdictRule("share of the largest weight", 0.01, 0.1, _largest_weight),
+    VerdictRule("change at the last iteration", 1.0, None, _cap),
+    VerdictRule("posteriors", 0.0, 0.25, _posterior),
+    VerdictRule("flags at ingest", 0.5, None, _ingest),
+    VerdictRule("model uncertainty", 0.5, None, _model),
+    VerdictRule("replicas", 1.0, None, _replicas),
+    VerdictRule("classifier against the truth", 0.0, 0.05, _truth_test, truth=True, excused=_covered),
+    VerdictRule("gain over the simulation", 0.5, 0.9, _truth_gain, truth=True),
+    VerdictRule("coverage", COVERED, 2.5, _coverage, truth=True),
+    VerdictRule("bands too wide", 0.7, None, _too_wide, truth=True),
+    VerdictRule("true yield", 0.0, 0.05, _truth_yield, truth=True),
+    VerdictRule("distance to the truth", 0.5, None, _truth_distance, truth=True),
 )
 """All rules. Limits are relative sizes: of yields, AUC above 1/2, shares; `coverage` is the rms pull."""
 

@@ -32,7 +32,7 @@ from truthward.validate.stress.scenarios import (
     fiducial_of,
     scenarios,
 )
-from truthward.validate.stress.verdict import Sums, compare, edges_of, judge, response_of
+from truthward.validate.stress.verdict import StressSums, compare, edges_of, judge, response_of
 from truthward.validate.two_sample import log_ratio
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def _each(
     members = [Replica(name, i) for name, f in families.items() for i in range(f.count)]
     result = unfold_all(unfolder, inputs, members, seed=seed)
     edges = {o.name: np.asarray(o.edges) for o in inputs.observables}
-    sums = Sums(result, edges, families, joint=unfolder.joint)
+    sums = StressSums(result, edges, families, joint=unfolder.joint)
     ratio = None
     if unfolder.joint:
         prior = inputs.weight[inputs.fiducial]

@@ -52,7 +52,7 @@ def significance(tests: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
     return {"p": p, "sigma": float(stats.norm.isf(max(p, 1e-300) / 2))}
 
 
-class Sums:
+class StressSums:
     """Histograms, with under- and overflow, of a result and all its replicas; and its nominal events.
 
     Args:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from truthward.events.families import Histogram, family
-from truthward.validate.method.drawing_noise import sampling
+from truthward.validate.method.noise_of_draws import sampling
 
 ENTRY = {
     "replica": "nominal:0",
