@@ -210,7 +210,7 @@ def test_a_cross_fit_has_the_yield_of_a_plain_unfolding(toy, fakes):
 
 def test_a_ratio_that_is_wrong_by_a_factor_changes_nothing(toy, monkeypatch):
     """The networks' normalisation is not trusted: ln 2 on all logits of the reco step comes out again."""
-    reco = module.Training.reco
+    reco = module.TrainingSteps.reco
 
     def doubled(self, events, iteration):
         found = reco(self, events, iteration)
@@ -222,7 +222,7 @@ def test_a_ratio_that_is_wrong_by_a_factor_changes_nothing(toy, monkeypatch):
     for options in ({"fakes": "share", "background": "subtract"}, {"fakes": "share"}, {"fakes": "absolute"}):
         with monkeypatch.context() as changed:
             right = moments(inputs, **small | options)
-            changed.setattr(module.Training, "reco", doubled)
+            changed.setattr(module.TrainingSteps, "reco", doubled)
             np.testing.assert_allclose(moments(inputs, **small | options), right, rtol=1e-5, err_msg=str(options))
 
 
