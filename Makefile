@@ -30,6 +30,7 @@ lint: .venv/.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/mypy
 
 check: .venv/.stamp
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/truthward check $(CONFIG)
