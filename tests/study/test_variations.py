@@ -2,7 +2,7 @@
 
 import pytest
 
-from truthward.study.variations import column_of, missing, reco_flag, variation_of
+from truthward.study.variations import Variation, column_of, missing, reco_flag, variation_of
 
 PAIR = {"kind": "shifted", "replicas": 2}
 
@@ -55,11 +55,11 @@ def test_a_systematic_whose_name_begins_another_is_another():
     branches = ["reco_m__jes__0", "reco_m__jes_eta__0", "reco_m_jes__jes__1", "weight__jes_eta__1"]
     columns = [column_of(b) for b in branches]
     assert columns == ["reco_m:jes:0", "reco_m:jes_eta:0", "reco_m_jes:jes:1", "weight:jes_eta:1"]
-    assert [tuple(variation_of(c)) for c in columns] == [
-        ("reco_m", "jes", 0),
-        ("reco_m", "jes_eta", 0),
-        ("reco_m_jes", "jes", 1),
-        ("weight", "jes_eta", 1),
+    assert [variation_of(c) for c in columns] == [
+        Variation("reco_m", "jes", 0),
+        Variation("reco_m", "jes_eta", 0),
+        Variation("reco_m_jes", "jes", 1),
+        Variation("weight", "jes_eta", 1),
     ]
     single = {"kind": "shifted", "replicas": 1}
     both = {"jes": single, "jes_eta": single}

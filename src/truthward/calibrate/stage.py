@@ -216,7 +216,8 @@ def _shifted(calibrator: Calibrator, batch: Batch) -> dict[str, np.ndarray]:
     """The calibrated columns of the variations that shift a feature or what scales."""
     columns: dict[str, np.ndarray] = {}
     wanted = {f"reco_{name}" for name in [*calibrator.features, *calibrator.scales]}
-    for systematic, index in sorted({v[1:] for name in batch if (v := variation_of(name)) and v.base in wanted}):
+    varied = [v for name in batch if (v := variation_of(name)) and v.base in wanted]
+    for systematic, index in sorted({(v.systematic, v.index) for v in varied}):
         end = f":{systematic}:{index}"
         flag = reco_flag(f"reco_{calibrator.target}{end}", batch)
         passed = batch[flag].astype(bool)

@@ -53,7 +53,9 @@ class Started:
 
 def parse(text: str) -> tuple[Counter[str], dict[str, Started]]:
     """From the log of a call: jobs that it planned, by rule, and those that it started, each in its last attempt."""
-    planned, started, table = Counter(), {}, PLANNED.search(text)
+    planned: Counter[str] = Counter()
+    started: dict[str, Started] = {}
+    table = PLANNED.search(text)
     for rule, count in (line.split() for line in (table[1].splitlines() if table else [])):
         if not rule.endswith(("all", "total")):
             planned[rule] = int(count)
@@ -118,7 +120,7 @@ def view(results: Path) -> Group:
     """How much is done, by rule what is being done, and what each running job said last."""
     (planned, started), slurm = parse(last_call(results)), queue()
     waiting = {job for job, s in started.items() if slurm.get(s.slurm, "").startswith("PENDING")}
-    states = {rule: Counter() for rule in planned}
+    states: dict[str, Counter[str]] = {rule: Counter() for rule in planned}
     for job, s in started.items():
         states.setdefault(s.rule, Counter())["queued" if job in waiting else s.state] += 1
     columns = ("done", "running", "queued", "failed")

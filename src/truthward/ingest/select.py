@@ -60,7 +60,8 @@ class AppliedSelection:
         """Flags of the variations that the condition concerns, and the columns that come with them."""
         columns: dict[str, np.ndarray] = {}
         plain = [c for c in batch if level_of(c) == "reco" and not is_jagged(c) and not variation_of(c)]
-        for systematic, index in sorted({v[1:] for c in batch if (v := variation_of(c)) and v.base != "weight"}):
+        varied = [v for c in batch if (v := variation_of(c)) and v.base != "weight"]
+        for systematic, index in sorted({(v.systematic, v.index) for v in varied}):
             end = f":{systematic}:{index}"
             shifted = {name: name + end for name in condition.names if name + end in batch}
             flag = f"pass_reco{end}"

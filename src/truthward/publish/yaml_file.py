@@ -12,5 +12,6 @@ from truthward.run.artefact import write_text
 
 def write_yaml(path: str | Path, *documents: Any, compact: bool = False) -> None:
     """Write YAML documents atomically, keys in their order; `compact`: innermost lists and mappings on one line."""
-    layout = {"sort_keys": False, "allow_unicode": True, "default_flow_style": None if compact else False}
-    write_text(path, yaml.safe_dump_all(documents, width=1000, **layout))
+    flow = None if compact else False
+    text = yaml.safe_dump_all(documents, width=1000, sort_keys=False, allow_unicode=True, default_flow_style=flow)
+    write_text(path, text)

@@ -56,9 +56,9 @@ def forget(paths: Iterable[str | Path]) -> None:
 
 def record(paths: Iterable[str | Path], rule: str) -> None:
     """Write the record of each artefact that a rule has made, reading each once."""
-    paths = list(map(Path, paths))
-    listed = [path.parent for path in paths if path.name == SUMS]
-    for path in paths:
+    made = list(map(Path, paths))
+    listed = [path.parent for path in made if path.name == SUMS]
+    for path in made:
         # One that is missing is for Snakemake to tell.
         if path.is_file() and not any(folder in path.parents for folder in listed):
             write_text(beside(path), f"# {path.stat().st_size} bytes, rule {rule}\n{sha256(path)}  {path.name}\n")
@@ -74,17 +74,17 @@ def verify(paths: Iterable[str | Path]) -> list[Path]:
         CorruptError: naming the first that is not what its rule wrote, that rule, and the way out.
     """
     unknown, total, started = [], 0, time.perf_counter()
-    paths = list(map(Path, paths))
-    for path in paths:
+    given = list(map(Path, paths))
+    for path in given:
         size = _verified(path)
         if size is None:
             unknown.append(path)
         else:
             total += size
-    if len(paths) > len(unknown):
+    if len(given) > len(unknown):
         log.info(
             "%d inputs are what their rules wrote, by SHA-256: %.1f MB, %.2f s",
-            len(paths) - len(unknown),
+            len(given) - len(unknown),
             total / 1e6,
             time.perf_counter() - started,
         )

@@ -36,10 +36,9 @@ def strip(source: str) -> str:
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            is_text = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
-            if is_text and isinstance(first.value.value, str):
-                node.body = node.body[1:] or [ast.Pass()]
+            match node.body:
+                case [ast.Expr(value=ast.Constant(value=str())), *rest]:
+                    node.body = rest or [ast.Pass()]
     return ast.unparse(tree)
 
 
@@ -82,7 +81,7 @@ def foreign(paths: tuple[Path, ...]) -> dict[str, str]:
 
     This package, the standard library, and modules that lie beside the file are left out.
     """
-    found = {}
+    found: dict[str, str] = {}
     for path in paths:
         for top in sorted({name.split(".")[0] for name in _named(path)}):
             if top not in sys.stdlib_module_names and top != "truthward" and not path.with_name(f"{top}.py").is_file():
@@ -101,12 +100,12 @@ def closure(start: Iterable[Path]) -> list[Path]:
         seen.add(path)
         for module in imports(path):
             found = _file_of(module)
-            if module.removeprefix("truthward.") not in LEFT_OUT and found != PACKAGE / "__init__.py":
+            if found and module.removeprefix("truthward.") not in LEFT_OUT and found != PACKAGE / "__init__.py":
                 todo.append(found)
     return sorted(seen)
 
 
-def code(adapter: Path, kinds: Iterable[tuple[str, str]] = ()) -> dict[str, object]:
+def code(adapter: Path, kinds: Iterable[Iterable[str]] = ()) -> dict[str, object]:
     """The `code` param of a rule.
 
     Args:
@@ -120,11 +119,11 @@ def code(adapter: Path, kinds: Iterable[tuple[str, str]] = ()) -> dict[str, obje
     Raises:
         ConfigError: the source imports a package that the lock does not pin.
     """
-    kinds = [list(kind) for kind in kinds]
-    files = reached(adapter, kinds)
+    chosen = [list(kind) for kind in kinds]
+    files = reached(adapter, chosen)
     text = "".join(f"{name}\0{digest}\n" for name, digest in sorted(_digests(files).items()))
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return {"digest": digest, "environment": environment.digest(foreign(files)), "kinds": kinds}
+    return {"digest": digest, "environment": environment.digest(foreign(files)), "kinds": chosen}
 
 
 def _digests(files: Iterable[Path]) -> dict[str, str]:

@@ -121,24 +121,24 @@ class Job:
         if self._rank:
             shutil.rmtree(self._discarded, ignore_errors=True)
         with self._held:
-            return self._end(kind, error, trace)
+            return self._end(error)
 
-    def _end(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+    def _end(self, error: BaseException | None) -> bool:
         if error is None and self._rank:
             return False
         if error is None:
             try:
                 checksums.record(self.output, self.rule)
             except TruthwardError as trouble:
-                return self._end(type(trouble), trouble, None)
+                return self._end(trouble)
             shutil.rmtree(self._states, ignore_errors=True)
             kept.keep(self._outputs, self.state)
             log.info("rule %s is done", self.rule)
             return False
         if isinstance(error, TruthwardError):
             # Expected trouble: its message says it all, a traceback would bury it.
-            log.error("%s: %s", kind.__name__, error)
-            print(f"{kind.__name__}: {error}", file=sys.stderr)
+            log.error("%s: %s", type(error).__name__, error)
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
             sys.exit(1)
-        log.error("rule %s failed", self.rule, exc_info=(kind, error, trace))
+        log.error("rule %s failed", self.rule, exc_info=error)
         return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -36,6 +36,14 @@ class Sample(Strict):
     closure: bool = False
     closure_read: Plugin | None = None
     checksums: str | None = Field(None, min_length=1)
+
+    @property
+    def source(self) -> tuple[str, dict[str, Any]]:
+        """Folder of the plug-in that the events come from, and its entry."""
+        if self.read is not None:
+            return "events.readers", self.read
+        assert self.generate is not None, "a sample has one of both"
+        return "physics.generators", self.generate
 
     @model_validator(mode="after")
     def _one_source(self) -> Sample:

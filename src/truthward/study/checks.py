@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ def _unfolding(waiting: list[tuple[str, Any, int]]) -> Iterator[tuple[str, Any, 
             waiting += [(key, v, depth + 1) for v in value]
 
 
-def _one_line(error: dict[str, Any]) -> str:
+def _one_line(error: Mapping[str, Any]) -> str:
     """One pydantic error as `key: what was given; what is valid`."""
     location = [part for part in error["loc"] if not isinstance(part, int)]
     key = ".".join(str(part) for part in location)
@@ -198,7 +198,7 @@ def _check_samples(config: Config) -> None:
     check_sources(config)
     if config.calibrate is not None:
         plugins.check("calibrate", config.calibrate, "calibrate")
-        _check_calibrated(config)
+        _check_calibrated(config, config.calibrate)
 
 
 def _check_models(config: Config) -> None:
@@ -238,9 +238,9 @@ def _check_methods(config: Config) -> None:
         )
 
 
-def _check_calibrated(config: Config) -> None:
-    scaled = plugins.schema("calibrate", config.calibrate["kind"]).options.get("scales", ("", []))[1]
-    scaled = config.calibrate.get("scales", scaled)
+def _check_calibrated(config: Config, entry: Mapping[str, Any]) -> None:
+    scaled = plugins.schema("calibrate", entry["kind"]).options.get("scales", ("", []))[1]
+    scaled = entry.get("scales", scaled)
     if not set(scaled) & (set(config.observables) | reco_features(config)):
         raise ConfigError(
             f"calibrate.scales: none of {', '.join(scaled)} is an observable or a feature, so the calibration would "
@@ -283,12 +283,13 @@ def _check_sample(where: str, sample: Sample, observables: list[str]) -> None:
         found = plugins.check("physics.generators", sample.generate, f"{where}.generate")
         provided = {level: set(found.provides) for level in ("truth", "reco")}
     else:
-        found, mapped = _check_reader(f"{where}.read", sample.read)
+        _, entry = sample.source
+        found, mapped = _check_reader(f"{where}.read", entry)
         if sample.closure_read is not None:
             _check_reader(f"{where}.closure_read", sample.closure_read)
         provided = {level: set(found.provides) for level in ("truth", "reco")}
         if found.provides_from:
-            if sample.read.get("same_names"):  # What its files have is known only when they are opened.
+            if entry.get("same_names"):  # What its files have is known only when they are opened.
                 return
             provided = {
                 level: {c.removeprefix(f"{level}_") for c in mapped if c.startswith(f"{level}_")}

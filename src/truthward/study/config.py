@@ -94,7 +94,7 @@ class Config(Strict):
 
     def alternatives(self) -> dict[str, str]:
         """Systematics that are another simulation, name -> sample."""
-        return {name: s.sample for name, s in self.systematics.items() if s.kind == "alternative"}
+        return {name: s.sample for name, s in self.systematics.items() if s.kind == "alternative" and s.sample}
 
     def variations(self) -> dict[str, dict[str, Any]]:
         """Systematics that are columns of the simulation's own files, name -> {"kind", "replicas"}."""

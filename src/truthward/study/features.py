@@ -20,7 +20,7 @@ def check_features(config: Config) -> None:
             or not among the columns of a sample.
     """
     for method, entry in config.unfold.methods.items():
-        kind = entry.get("kind") if isinstance(entry, dict) else None
+        kind = str(entry.get("kind")) if isinstance(entry, dict) else ""
         given = entry.get("features") if kind in plugins.kinds("unfold") else None
         where = f"unfold.methods.{method}.features"
         if given is None:
@@ -82,7 +82,7 @@ def _check_level(config: Config, where: str, kind: str, level: str, names: Any, 
 def provided(config: Config, sample: Sample, level: str, *, calibrated: bool = True) -> set[str] | None:
     """Names of a level that a generator or a map provides, and for `calibrated` those that the calibration adds; None
     where only files know."""
-    package, entry = ("events.readers", sample.read) if sample.read else ("physics.generators", sample.generate)
+    package, entry = sample.source
     schema = plugins.check(package, entry, package)
     found = set(schema.provides) | (set(schema.provides_truth) if level == "truth" else set())
     if schema.provides_from:

@@ -75,6 +75,13 @@ def _class_node(package: str, kind: str) -> ast.ClassDef | None:
     return next((n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == wanted), None)
 
 
+def _class_of(package: str, kind: str) -> ast.ClassDef:
+    node = _class_node(package, kind)
+    if node is None:
+        raise ConfigError(f"kind: {source(package, kind).name} holds no class {class_name(kind)}")
+    return node
+
+
 @cache
 def schema(package: str, kind: str) -> Schema:
     """Read the schema of `truthward.<package>.<kind>` from its source.
@@ -87,7 +94,7 @@ def schema(package: str, kind: str) -> Schema:
         raise ConfigError(
             f"kind: {shown(kind)} is not one of {', '.join(kinds(package))}{nearest(kind, kinds(package))}"
         )
-    node = _class_node(package, kind)
+    node = _class_of(package, kind)
     options: dict[str, tuple[str, Any]] = {}
     required: list[str] = []
     for item in node.body:
@@ -162,15 +169,16 @@ def _hold_against_contract(package: str, kind: str, options: dict[str, Any]) -> 
 
 def attribute(package: str, kind: str, name: str) -> Any:
     """A literal that the class of a plug-in sets, such as `joint` of a method of unfolding; None where it sets none."""
-    return _literal(_class_node(package, kind), name)
+    return _literal(_class_of(package, kind), name)
 
 
 def _literal(node: ast.ClassDef, name: str) -> Any:
     """What a class sets an attribute to, None where it does not."""
     for item in node.body:
         targets = item.targets if isinstance(item, ast.Assign) else [getattr(item, "target", None)]
-        if any(isinstance(t, ast.Name) and t.id == name for t in targets) and getattr(item, "value", None) is not None:
-            return ast.literal_eval(item.value)
+        value = getattr(item, "value", None)
+        if any(isinstance(t, ast.Name) and t.id == name for t in targets) and value is not None:
+            return ast.literal_eval(value)
     return None
 
 

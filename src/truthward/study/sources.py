@@ -51,8 +51,9 @@ def check_sources(config: Config) -> None:
             )
     _check_hidden(config)
     name = config.sample("simulation")
-    entry, where = config.samples[name].generate, f"samples.{name}.generate"
-    if entry is not None:
+    package, entry = config.samples[name].source
+    if package == "physics.generators":
+        where = f"samples.{name}.generate"
         made = entry.get("systematics", {})
         if absent := [n for n in config.variations() if n not in made]:
             makes = "systematics" in plugins.schema("physics.generators", entry["kind"]).options
@@ -64,8 +65,7 @@ def check_sources(config: Config) -> None:
                 "makes two variations, up and down; set it to 2 at most"
             )
         return
-    read = config.samples[name].read
-    mapped = None if read.get("same_names") else read.get("branches")
+    mapped = None if entry.get("same_names") else entry.get("branches")
     if mapped and (lack := missing(config.variations(), mapped)):
         raise ConfigError(f"samples.{name}.read.branches: {lack}; map it, or ask for fewer replicas")
 
@@ -86,8 +86,8 @@ def _check_hidden(config: Config) -> None:
                 if entry.role == "alternative" and sample != systematic.sample:
                     continue
                 provided = _provided(entry)
-                lacking = [lv for lv in asked if provided is not None and bare not in provided[lv]]
-                if lacking:
+                lacking = [lv for lv in asked if bare not in provided[lv]] if provided is not None else []
+                if provided is not None and lacking:
                     other = f"; write truth_{bare} if it exists at truth level only" if lacking == ["reco"] else ""
                     raise ConfigError(
                         f"systematics.{name}.columns: samples.{sample} does not provide {lacking[0]}_{bare}{other}; it "
@@ -97,11 +97,12 @@ def _check_hidden(config: Config) -> None:
 
 def _provided(sample: Sample) -> dict[str, set[str]] | None:
     """Level -> names of the columns that a map names; None where only the file, or the generator, knows."""
+    package, entry = sample.source
+    schema = plugins.schema(package, entry["kind"])
     if sample.read is None:
-        made = plugins.schema("physics.generators", sample.generate["kind"])
-        return {"truth": {*made.provides, *made.provides_truth}, "reco": set(made.provides)} if made.provides else None
-    schema = plugins.schema("events.readers", sample.read["kind"])
-    mapped = sample.read.get(schema.provides_from) if schema.provides_from else None
-    if not mapped or sample.read.get("same_names"):
+        both = set(schema.provides)
+        return {"truth": both | set(schema.provides_truth), "reco": both} if both else None
+    mapped = entry.get(schema.provides_from) if schema.provides_from else None
+    if not mapped or entry.get("same_names"):
         return None
     return {lv: {c.removeprefix(f"{lv}_") for c in mapped if c.startswith(f"{lv}_")} for lv in ("truth", "reco")}

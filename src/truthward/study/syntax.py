@@ -100,10 +100,12 @@ class Syntax:
         """Branch that a node names, dots included (`Jet.PT` of Delphes), else nothing."""
         if isinstance(node, ast.Name):
             return self._quoted.get(node.id, node.id)
-        owner = self.name_of(node.value) if isinstance(node, ast.Attribute) else ""
+        if not isinstance(node, ast.Attribute):
+            return ""
+        owner = self.name_of(node.value)
         return f"{owner}.{self._quoted.get(node.attr, node.attr)}" if owner else ""
 
-    def refuse(self, reason: str, node: ast.AST | None = None) -> ConfigError:
+    def refuse(self, reason: str, node: ast.expr | None = None) -> ConfigError:
         """The error to raise, with the place of the node at fault."""
         where = "" if node is None else self._place(node.lineno, self._column(node))
         return ConfigError(
@@ -129,7 +131,7 @@ class Syntax:
             raise self.refuse(f"a backtick is not closed, at character {plain.index('`') + 1}")
         return plain
 
-    def _column(self, node: ast.AST) -> int:
+    def _column(self, node: ast.expr) -> int:
         # Python counts bytes of UTF-8 here.
         line = self._plain.split("\n")[node.lineno - 1]
         return len(line.encode("utf-8", "replace")[: node.col_offset].decode("utf-8", "replace")) + 1
@@ -151,17 +153,18 @@ class Syntax:
                 return CONDITION
         return CONDITION if function_of(node) == "isfinite" else NUMBER
 
-    def _conditions(self, *nodes: ast.AST) -> None:
+    def _conditions(self, *nodes: ast.expr) -> None:
         for node in nodes:
             if self._kind(node) == NUMBER:
                 raise self.refuse("a number where a condition is needed (join conditions as (a > 1) & (b < 2)),", node)
 
-    def _check(self, node: ast.AST, depth: int) -> None:
+    def _check(self, node: ast.expr, depth: int) -> None:
         if depth > DEEPEST:
             raise self.refuse(f"nested more than {DEEPEST} deep")
+        children: list[ast.expr]
         match node:
-            case ast.Constant(value=bool() | int() | float()):
-                if abs(node.value) > 2**63:
+            case ast.Constant(value=bool() | int() | float() as value):
+                if abs(value) > 2**63:
                     raise self.refuse("a number beyond 2^63", node)
                 children = []
             case ast.Name() | ast.Attribute() if name := self.name_of(node):
@@ -181,8 +184,8 @@ class Syntax:
                 self._conditions(*(children if isinstance(node.op, ast.Invert) else ()))
             case ast.Compare() if all(type(op) in _COMPARE for op in node.ops):
                 children = [node.left, *node.comparators]
-            case ast.Subscript(slice=ast.Constant(value=int())) if self.name_of(node.value):
-                if isinstance(node.slice.value, bool) or not 0 <= node.slice.value < 1000:
+            case ast.Subscript(slice=ast.Constant(value=int() as place)) if self.name_of(node.value):
+                if isinstance(place, bool) or not 0 <= place < 1000:
                     raise self.refuse("the index of a list must be a number from 0 to 999,", node.slice)
                 children = [node.value]
             case ast.Call(func=ast.Name(), keywords=[]) if function_of(node) in ARGUMENTS:
@@ -214,10 +217,10 @@ class Syntax:
 def number_of(node: ast.AST) -> float | None:
     """Value of a number, signed or not, else None."""
     match node:
-        case ast.Constant(value=int() | float()) if not isinstance(node.value, bool):
-            return float(node.value)
-        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float())):
-            return -float(node.operand.value)
+        case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
+            return float(value)
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
+            return -float(value)
     return None
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 
-class Variation(NamedTuple):
+@dataclass(frozen=True)
+class Variation:
     """What a column `<base>:<systematic>:<index>` replaces in the index-th variation of a systematic."""
 
     base: str
@@ -75,7 +77,7 @@ def tilt_of(systematic: str, column: str) -> str:
     return f"{systematic}_{column}"
 
 
-def missing(systematics: Mapping[str, Mapping[str, object]], columns: Iterable[str]) -> str | None:
+def missing(systematics: Mapping[str, Mapping[str, Any]], columns: Iterable[str]) -> str | None:
     """What the columns of a simulation lack of the config's systematics, as the rest of a message; None if nothing.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich import box
@@ -17,7 +18,7 @@ from truthward.study.config import Config
 from truthward.study.notes import notes
 
 
-def show(console: Console, title: str, columns: list[str], rows: list[tuple[str, ...]]) -> None:
+def show(console: Console, title: str, columns: list[str], rows: Sequence[tuple[str, ...]]) -> None:
     """Print a table without vertical lines; the last column alone is broken into lines."""
     made = Table(box=box.SIMPLE_HEAD, show_header=any(columns))
     for column in columns:

@@ -119,8 +119,10 @@ def _changed(text: str) -> list[str]:
     """Which params differ, from the literal `before: {...} now: {...}` that Snakemake prints."""
     match = re.search(r"before: (.*) now: (.*?)(?:; Software environment.*)?$", text.strip())
     try:
-        sides = [ast.literal_eval(f"[{side}]") for side in match.groups()]
-    except (AttributeError, SyntaxError, ValueError):
+        sides = [ast.literal_eval(f"[{side}]") for side in (match.groups() if match else ())]
+    except (SyntaxError, ValueError):
+        sides = []
+    if not sides:
         return ["other parameters"]
     # Snakemake prints sets: `spec` and `code` come in any order, and what did not change is left out.
     code, spec = ([[p for p in side if ("digest" in p) is is_code] for side in sides] for is_code in (True, False))
