@@ -19,8 +19,8 @@ with all families 0.7 to 1.3 in the mean over pairs, none above 1.7, and the rat
 Of the quoted pair whose bands cover least, remedies are tried (`_model_study.REMEDIES`), each on top of the default
 options; their sizes were chosen before they were run.
 
-`PAIRS=development`, `PAIRS=quoted` or `PAIRS=remedies` runs these alone, `METHODS=omnifold,ibu` those. `STORED=1` makes
-the table of the pieces that are there, `KEEP=1` keeps the rows of the result file that are not made anew, each with its
+`PAIRS=development`, `PAIRS=quoted` or `PAIRS=remedies` runs these alone, `ONLY=monash>hadronisation` one of them, and
+`METHODS=omnifold,ibu` those. `STORED=1` makes the table of the pieces that are there, `KEEP=1` keeps the rows of the result file that are not made anew, each with its
 commit. Samples are made first where they are missing: `_model_samples.py` goes on where it was stopped.
 """
 
@@ -180,6 +180,8 @@ def main() -> dict[str, Any]:
         rows = dict(earlier.get(group, {}).get("rows", {}))
         pairs = {(shift,): "" for shift in GAUSSIAN} if common.QUICK else groups[group]
         for pair, remedy in pairs.items():
+            if os.environ.get("ONLY", "") not in ">".join(map(str, pair[:2])):
+                continue
             if not common.QUICK and not stored:
                 for sample in {*pair[:3], "tune26_strings"} if remedy else pair:
                     samples.make(sample)
