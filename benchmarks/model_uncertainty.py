@@ -19,9 +19,10 @@ with all families 0.7 to 1.3 in the mean over pairs, none above 1.7, and the rat
 Of the quoted pair whose bands cover least, remedies are tried (`_model_study.REMEDIES`), each on top of the default
 options; their sizes were chosen before they were run.
 
-`PAIRS=development`, `PAIRS=quoted` or `PAIRS=remedies` runs these alone, `ONLY=monash>hadronisation` one of them, and
-`METHODS=omnifold,ibu` those. `STORED=1` makes the table of the pieces that are there, `KEEP=1` keeps the rows of the result file that are not made anew, each with its
-commit. Samples are made first where they are missing: `_model_samples.py` goes on where it was stopped.
+`PAIRS=development`, `PAIRS=quoted` or `PAIRS=remedies` runs these alone, `ONLY="monash>hadronisation"` one of them, and
+`METHODS=omnifold,ibu` those. `STORED=1` makes the table of the pieces that are there, `KEEP=1` keeps the rows of the
+result file that are not made anew, each with its commit. Samples are made first where they are missing:
+`_model_samples.py` goes on where it was stopped.
 """
 
 from __future__ import annotations
