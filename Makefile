@@ -1,6 +1,8 @@
 # make run    the default study, from nothing installed to the report (CONFIG=file for another)
 # make watch  how the run of a study goes, here or on a cluster, until q (CONFIG as above)
 # make test   lint, the docs site and every test
+# make fast   the tests that run neither the workflow nor SLURM
+# make lint   layout, lint and types
 # make check  whether a study can run here: devices, packages, methods, and what would run and why (CONFIG=file)
 # make audit  known vulnerabilities of the locked packages; fails on one, and where they could not be looked up
 # make lock   resolve envs/requirements.in and envs/dev.in anew
@@ -13,7 +15,7 @@ TESTS ?=
 CONFIG ?= config.yaml
 STUDY = $(shell sed -n 's/^study: *//p' $(CONFIG))
 
-.PHONY: run watch test lint check audit lock bench tables docs clean
+.PHONY: run watch test fast lint check audit lock bench tables docs clean
 
 run: .venv/.stamp
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) --configfile $(CONFIG)
@@ -25,6 +27,9 @@ watch: .venv/.stamp
 
 test: lint docs
 	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup $(TESTS)
+
+fast: .venv/.stamp
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not workflow and not cluster" $(TESTS)
 
 lint: .venv/.stamp
 	$(BIN)/ruff check .
