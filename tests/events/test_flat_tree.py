@@ -138,7 +138,7 @@ def test_missing_branch_offers_the_nearest(write_root, events):
     reader = FlatTree(files=[str(path)], branches={"truth_m": "truth_mas / 1000"})
     with pytest.raises(InputError, match=r"in.root: no branch truth_mas, needed for truth_m.*nearest names: truth_m"):
         read(reader)
-    with pytest.raises(ConfigError, match=r"branches\.truthm: not a column"):
+    with pytest.raises(ConfigError, match=r"branches\.truthm: no such column"):
         FlatTree(files=[str(path)], branches={"truthm": "x"})
 
 
@@ -198,7 +198,7 @@ def test_nan_in_a_branch_behind_a_flag_or_weight(write_root, events):
     path = str(write_root(columns))
     for name in ("pass_reco", "weight"):
         text = "pt > 150" if name == "pass_reco" else "pt / 100"
-        with pytest.raises(InputError, match=rf"pt: 1 of 200 values .* {name} is computed .* first at entry 17"):
+        with pytest.raises(InputError, match=rf"pt: 1 of 200 values .* and {name} uses them .* first at entry 17"):
             read(FlatTree(files=[path], branches={"reco_m": "reco_m", name: text}), ("reco",))
     guarded = {"reco_m": "reco_m", "pass_reco": "isfinite(pt) & (pt > 150)"}
     assert not read(FlatTree(files=[path], branches=guarded), ("reco",))["pass_reco"][17]
@@ -219,7 +219,7 @@ def test_tree_with_branches_of_different_lengths(write_root, events, monkeypatch
     monkeypatch.setattr(
         uproot.TBranch, "num_entries", property(lambda self: stated(self) - 5 * (self.name == "reco_m")), raising=True
     )
-    with pytest.raises(InputError, match=r"branch reco_m has 195 entries where the tree has 200"):
+    with pytest.raises(InputError, match=r"branch reco_m has 195 entries, but the tree has 200"):
         read(FlatTree(files=[str(path)], same_names=True))
 
 
@@ -242,9 +242,9 @@ def test_schema_is_read_without_importing():
 
 
 LISTS = {
-    "text as a flag": ({"pass_reco": "name == 1"}, "name holds text, and pass_reco is computed from it"),
+    "text as a flag": ({"pass_reco": "name == 1"}, "name holds text, but pass_reco is computed from it"),
     "a letter as a number": ({"reco_m": "name[0]"}, "text where a number is needed"),
-    "lists as processes": ({"process": "lists"}, "process: a list per event"),
+    "lists as processes": ({"process": "lists"}, "process: the branch has a list per event"),
 }
 
 

@@ -132,7 +132,7 @@ def test_mismatched_lengths(write, events, nothing_left):
 def test_duplicated_ids_within_and_across_batches(write, events, far, nothing_left):
     first, second = events(100), events(100, first=100)
     (second if far else first)["event_id"][99] = 42
-    with pytest.raises(InputError, match="1 of 200 rows repeat the id of another, such as 42"):
+    with pytest.raises(InputError, match="1 of 200 rows have the id of another row, such as 42"):
         write([first, second])
 
 
@@ -161,9 +161,9 @@ def test_roles_keep_truth_and_data_apart(write, events, nothing_left):
     given = events()
     with pytest.raises(InputError, match="role data cannot have the columns pass_truth, truth_m"):
         write([given], role="data")
-    with pytest.raises(InputError, match="role simulation lacks pass_truth"):
+    with pytest.raises(InputError, match="role simulation needs the columns pass_truth"):
         write([{name: values for name, values in given.items() if level_of(name) != "truth" and name != "pass_truth"}])
-    with pytest.raises(InputError, match="role 'dta'; it is one of simulation, data, closure_truth"):
+    with pytest.raises(InputError, match="role 'dta' given; valid: simulation, data, closure_truth"):
         write([given], role="dta")
     with pytest.raises(InputError, match="cannot have the columns surprise"):
         write([given | {"surprise": given["weight"]}])
@@ -174,7 +174,7 @@ def test_empty_and_uneven_streams(write, events, nothing_left):
         write([])
     with pytest.raises(InputError, match="no event is left"):
         write([{name: values[:0] for name, values in events().items()}])
-    with pytest.raises(InputError, match="columns differ from those of earlier batches: reco_x"):
+    with pytest.raises(InputError, match="some batches have these columns and others do not: reco_x"):
         write([events(10), events(10, first=10) | {"reco_x": np.ones(10)}])
 
 

@@ -206,7 +206,7 @@ def test_nan_and_duplicates_of_a_file(run, write_root, events, nothing_left):
 
 def test_jagged_branch_as_an_observable(run, write_root, events, nothing_left):
     given = events(10) | {"jets": ak.unflatten(np.ones(30, np.float32), np.full(10, 3))}
-    with pytest.raises(InputError, match=r"reco_m: not one number per event.*index it"):
+    with pytest.raises(InputError, match=r"reco_m: not one number per event.*take one element"):
         run(write_root(given), branches={"truth_m": "truth_m", "reco_m": "jets"})
 
 

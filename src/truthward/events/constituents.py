@@ -39,7 +39,7 @@ def hardest(table: EventTable, level: str, limit: int = 30) -> np.ndarray:
         ConfigError: `limit` below 1. InputError: the table has no constituents at that level.
     """
     if limit < 1:
-        raise ConfigError(f"constituents: {limit} asked for; at least 1 is needed")
+        raise ConfigError(f"constituents: {limit} given; at least 1 is needed")
     prefix = f"{level}_constituents_"
     columns = [f"{prefix}{name}" for name in ("pt", "eta", "phi")]
     columns += [c for c in (f"{prefix}pid",) if c in table.columns]

@@ -73,10 +73,13 @@ def _numbers(values: Any, batch: Batch, column: str) -> np.ndarray:
     try:
         array = np.asarray(ak.to_numpy(values) if isinstance(values, ak.Array) else values)
     except (ValueError, TypeError) as error:
-        raise InputError(f"{batch.source}: {column}: not one number per event (a jagged branch?); index it") from error
+        raise InputError(
+            f"{batch.source}: {column}: not one number per event (a jagged branch?); take one element, such as name[0]"
+        ) from error
     if array.ndim != 1 or array.dtype.kind not in "fiub":
         raise InputError(
-            f"{batch.source}: {column}: not one number per event ({array.dtype} {array.shape[1:]}); index it"
+            f"{batch.source}: {column}: not one number per event ({array.dtype} {array.shape[1:]}); take one element, "
+            "such as name[0]"
         )
     return array
 
@@ -105,7 +108,7 @@ def identities(values: Any, batch: Batch) -> np.ndarray:
         bad = np.flatnonzero(array < 0)
     if bad.size:
         raise InputError(
-            f"{batch.source}: event_id: {bad.size} values are not whole numbers from 0 (to 2^53 where computed), "
+            f"{batch.source}: event_id: {bad.size} values are no integers of 0 or more (up to 2^53 if computed), "
             f"{_at(bad, batch)}; map an integer branch"
         )
     return array.astype(np.uint64)
@@ -116,10 +119,13 @@ def _lists(
 ) -> pa.Array:
     kept = ak.Array(values)[mask]
     if kept.ndim != 2 and len(kept):
-        raise InputError(f"{batch.source}: {column}: needs a list of numbers per event, has {kept.type}")
+        raise InputError(f"{batch.source}: {column}: {kept.type} found; map a branch with a list of numbers per event")
     lacking = np.flatnonzero(ak.to_numpy(ak.is_none(kept)))
     if lacking.size:
-        raise InputError(f"{batch.source}: {column}: {lacking.size} passing events have no list")
+        raise InputError(
+            f"{batch.source}: {column}: {lacking.size} accepted events have no list; write an empty list there, or "
+            "select these events away with a pass flag"
+        )
     length = np.zeros(len(mask), dtype=np.int64)
     if len(kept):
         length[mask] = ak.to_numpy(ak.num(kept, axis=1))
@@ -134,7 +140,10 @@ def _lists(
         flat = ak.to_numpy(ak.flatten(kept, axis=1)).astype(np.float32) if len(kept) else np.empty(0, np.float32)
     if not np.isfinite(flat).all():
         rows = np.unique(np.repeat(np.arange(len(mask)), length)[~np.isfinite(flat)])
-        raise InputError(f"{batch.source}: {column}: NaN or infinite in {rows.size} passing events, {_at(rows, batch)}")
+        raise InputError(
+            f"{batch.source}: {column}: NaN or infinite in {rows.size} accepted events, {_at(rows, batch)}; correct "
+            "the file, or select these events away with a pass flag"
+        )
     offsets = np.concatenate([[0], np.cumsum(length)]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat), mask=pa.array(~mask))
 
@@ -158,7 +167,8 @@ def to_arrow(batch: Batch, *, role: str) -> pa.Table:
     missing = _required(role) - set(batch)
     if missing:
         raise InputError(
-            f"{batch.source}: a table of role {role} lacks {', '.join(sorted(missing))}; {nearest(min(missing), batch)}"
+            f"{batch.source}: a table of role {role} needs the columns {', '.join(sorted(missing))}, which are "
+            f"missing; {nearest(min(missing), batch)}"
         )
     allowed = _required(role) | {"process", "split", "member"}
     varied = {name for name in batch if variation_of(name)}
@@ -166,7 +176,9 @@ def to_arrow(batch: Batch, *, role: str) -> pa.Table:
         allowed |= varied
     foreign = [name for name in batch if name not in allowed and (level_of(name) not in levels or name in varied)]
     if foreign:
-        raise InputError(f"{batch.source}: a table of role {role} cannot have the columns {', '.join(foreign)}")
+        raise InputError(
+            f"{batch.source}: a table of role {role} cannot have the columns {', '.join(foreign)}; remove them"
+        )
     size = len(batch["event_id"])
     for name, values in batch.items():
         if len(values) != size:

@@ -37,7 +37,7 @@ class Family:
 
     def __post_init__(self) -> None:
         if self.count <= self.ddof:
-            raise ConfigError(f"family {self.name}: {self.count} replicas given, at least {self.ddof + 1} are needed")
+            raise ConfigError(f"family {self.name}: {self.count} replicas given; at least {self.ddof + 1} are needed")
 
     def covariance(self, replicas: np.ndarray, nominal: np.ndarray) -> np.ndarray:
         """Covariance (B, B) from the histograms of the replicas (R, B) and the nominal one (B,)."""
@@ -121,8 +121,8 @@ class Histogram:
         rank = sum(member.count - member.ddof for member in chosen)
         if chosen and rank < bins:
             warnings.warn(
-                f"{', '.join(f'{m.name} ({m.count} replicas)' for m in chosen)}: a covariance of rank {rank} at most "
-                f"for {bins} bins; do not invert it: merge bins to at most a third of the replicas",
+                f"{', '.join(f'{m.name} ({m.count} replicas)' for m in chosen)}: the covariance of {bins} bins has "
+                f"rank {rank} at most, so it has no inverse; merge bins to at most a third of the replicas",
                 RankWarning,
                 stacklevel=2,
             )
@@ -166,7 +166,10 @@ class Histogram:
         """
         for name, contents in {"nominal": self.nominal[None], **self.replicas}.items():
             if not (contents.sum(axis=1) > 0).all():
-                raise InputError(f"{name}: the weights within [{self.edges[0]}, {self.edges[-1]}] have no positive sum")
+                raise InputError(
+                    f"{name}: the sum of the weights within [{self.edges[0]}, {self.edges[-1]}] is not positive; "
+                    "check the weights and the edges"
+                )
         return self._map(lambda c: c / c.sum(axis=-1, keepdims=True) / np.diff(self.edges))
 
     def merged(self, edges: np.ndarray) -> Histogram:
@@ -224,7 +227,7 @@ def end_to_end(histograms: Sequence[Histogram]) -> Histogram:
     """
     first = histograms[0]
     if any(h.families != first.families for h in histograms):
-        raise InputError("histograms of different results have no covariance with one another")
+        raise InputError("the histograms have different families of replicas; take histograms of one result")
     nominal = np.concatenate([h.nominal for h in histograms])
     replicas = {name: np.concatenate([h.replicas[name] for h in histograms], axis=1) for name in first.families}
     return Histogram(np.arange(nominal.size + 1.0), nominal, replicas, first.families)

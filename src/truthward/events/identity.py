@@ -91,8 +91,9 @@ class Ids:
         if repeats:
             which = ", ".join(str(value) for value in shown)
             raise InputError(
-                f"{source}: event_id: {repeats} of {total} rows repeat the id of another, such as {which}; is "
-                "a file given twice? Map event_id, or run, lumi and event, to branches that tell the events apart"
+                f"{source}: event_id: {repeats} of {total} rows have the id of another row, such as {which}; "
+                "check that no file is given twice, or map event_id (or run, lumi and event) to branches that differ "
+                "from event to event"
             )
 
     def _spill(self) -> None:

@@ -61,7 +61,7 @@ class Parquet:
                 raise ValueError(f"row groups of {sum(self.groups)} rows for {self.num_rows}")
             self.stored: dict[str, Any] = dict(json.loads(text))
         if absent := [key for key in keys if key not in self.stored]:
-            raise InputError(f"{self.path}: a Parquet file, but no {what}: its metadata have no {absent[0]}; {way}")
+            raise InputError(f"{self.path}: this Parquet file is no {what}: its metadata have no {absent[0]}; {way}")
 
     def __enter__(self) -> Parquet:
         return self
@@ -121,7 +121,7 @@ class Parquet:
             yield
         except _DAMAGE as error:
             if isinstance(error, OSError) and error.errno is not None:
-                raise InputError(f"{self.path}: cannot be read ({error.strerror}); is its disk in order?") from error
+                raise InputError(f"{self.path}: cannot be read ({error.strerror}); check the disk") from error
             raise self._corrupt(error) from error
 
 

@@ -48,8 +48,8 @@ def opened(path: Path, tree: str | None) -> Iterator[Tree]:
         begin = raw.read(4)
     if not b"root".startswith(begin):
         raise InputError(
-            f"{path}: cannot be read as a ROOT file: it begins with {begin!r}, such a file with b'root'; it is of "
-            "another kind, or its first bytes are damaged: correct `files`"
+            f"{path}: cannot be read as a ROOT file: it begins with {begin!r}, a ROOT file begins with b'root'; the "
+            "file has another format, or its first bytes are damaged: correct `files`"
         )
     with reading(path):
         # No caches: what was read is used once, and would only fill memory.
@@ -59,11 +59,15 @@ def opened(path: Path, tree: str | None) -> Iterator[Tree]:
             end, size = int(file.file.fEND), path.stat().st_size
             kinds = {key.rpartition(";")[0]: kind for key, kind in file.classnames().items()}
         if end > size:
-            raise InputError(f"{path}: truncated: {size} bytes where its header says {end}; copy it again")
+            raise InputError(f"{path}: truncated: it has {size} bytes, but its header says {end}; copy it again")
         trees = [name for name, kind in kinds.items() if kind == "TTree" or kind.endswith("RNTuple")]
         if tree is None:
             if len(trees) != 1:
-                found = f"has {len(trees)} trees: {', '.join(trees)}; say which in `tree`" if trees else "has no tree"
+                found = (
+                    f"has {len(trees)} trees: {', '.join(trees)}; say which in `tree`"
+                    if trees
+                    else "has no tree; correct `files`"
+                )
                 raise InputError(f"{path}: {found}")
             tree = trees[0]
         if tree not in trees:

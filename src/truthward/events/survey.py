@@ -68,8 +68,9 @@ class Survey:
         if having and lacks:
             lacking = lacks[0]
             raise InputError(
-                f"{lacking.path}: no branch {name}, which {having[0].path} has ({why}); {len(having)} of "
-                f"{len(self.filled)} files have it: give files that all have it or all lack it, or make two samples"
+                f"{lacking.path}: no branch {name}, but {having[0].path} has it ({why}); {len(having)} of "
+                f"{len(self.filled)} files have it: give only files with it, or only files without it, or make two "
+                "samples"
             )
         return bool(having)
 

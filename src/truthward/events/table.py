@@ -174,7 +174,9 @@ class _RowGroups:
             self.names, self._sink = schema.names, writer(self.path, schema)
         elif piece.column_names != self.names:
             odd = ", ".join(sorted(set(piece.column_names) ^ set(self.names)))
-            raise InputError(f"{source}: columns differ from those of earlier batches: {odd}")
+            raise InputError(
+                f"{source}: some batches have these columns and others do not: {odd}; give files with the same branches"
+            )
         weight = piece.column("weight").to_numpy()
         self.rows += piece.num_rows
         self.sum_w += float(weight.sum())
@@ -233,7 +235,7 @@ def write_table(
         InputError: a breach of the contract (see `contract.to_arrow`), no rows at all, or duplicated event ids.
     """
     if role not in ROLES:
-        raise InputError(f"{path}: role {role!r}; it is one of {', '.join(ROLES)}")
+        raise InputError(f"{path}: role {role!r} given; valid: {', '.join(ROLES)}")
     source = source or str(path)
     with atomic(path) as temporary, Ids(temporary.parent) as seen, _RowGroups(temporary) as sink:
         for given in batches:

@@ -71,13 +71,13 @@ def reading(path: Path) -> Iterator[None]:
 
 def _damaged(path: Path, error: Exception) -> InputError:
     if isinstance(error, ImportError):
-        return InputError(f"{path}: reading it needs a package that is not installed ({_reason(error)})")
+        return InputError(f"{path}: reading it needs a package that is not installed ({_reason(error)}); install it")
     if isinstance(error, OSError) and error.errno in _DISK:
-        return InputError(f"{path}: cannot be read ({_reason(error)}); see to permissions and the disk")
+        return InputError(f"{path}: cannot be read ({_reason(error)}); check its permissions and the disk")
     if isinstance(error, MemoryError):
         return InputError(
-            f"{path}: a piece of it does not fit into memory ({_reason(error)}); give the job more, or, if the file is "
-            "damaged, copy it again"
+            f"{path}: a part of it does not fit into memory ({_reason(error)}); give the job more memory, or copy the "
+            "file again if it is damaged"
         )
     return InputError(
         f"{path}: cannot be read as a ROOT file ({_reason(error)}); it is truncated or damaged: "
@@ -146,8 +146,8 @@ class Tree:
             for name, values in whole.items():
                 if len(values) != stop - start:
                     raise InputError(
-                        f"{self.path}: {name} gives {len(values)} of the entries {start} to {stop}; it is truncated or "
-                        "damaged: copy it again"
+                        f"{self.path}: branch {name} has {len(values)} values for the entries {start} to {stop}; the "
+                        "file is truncated or damaged: copy it again"
                     )
             for first in range(start, stop, rows):
                 last = min(first + rows, stop)
@@ -175,8 +175,8 @@ class Tree:
         found = self._paths[places[0]]
         if len(found) > 1:
             raise InputError(
-                f"{self.path}: {len(found)} branches have the path {places[0]}, and nothing tells them apart; write "
-                "the file again with different names"
+                f"{self.path}: {len(found)} branches have the same path {places[0]}; write the file again with "
+                "different names"
             )
         return places[0]
 
@@ -187,7 +187,9 @@ class Tree:
             start = path + ("/" if self._is_ttree else ".")
             inside = [f"`{each}`" for each in self._paths if each.startswith(start) and each not in self._groups]
             shown = ", ".join(inside[:6]) + (", ..." if len(inside) > 6 else "")
-            raise InputError(f"{self.path}: branch {name} holds other branches and no numbers; name one: {shown}")
+            raise InputError(
+                f"{self.path}: branch {name} is a group of branches without numbers; name one of them: {shown}"
+            )
         if self._is_ttree:
             branch = self._branch(name)
             with reading(self.path):
@@ -198,7 +200,7 @@ class Tree:
     def _type_error(self, name: str, branch: Any, error: Exception) -> InputError:
         return InputError(
             f"{self.path}: branch {name} has the type {_type_of(branch)}, which cannot be read "
-            f"({_reason(error)}); write what is needed of it as branches of numbers or of lists of numbers"
+            f"({_reason(error)}); write the values that you need as branches of numbers or of lists of numbers"
         )
 
     def _blame(self, branches: Mapping[str, Any], error: Exception, start: int, stop: int) -> InputError:
@@ -261,8 +263,8 @@ class Tree:
             entries = int(branch.num_entries)
             if entries != self.num_entries:
                 raise InputError(
-                    f"{self.path}: branch {name} has {entries} entries where the tree has {self.num_entries}; the "
-                    "levels are not of the same events: write the file again"
+                    f"{self.path}: branch {name} has {entries} entries, but the tree has {self.num_entries}, so they "
+                    "do not belong to the same events; write the file again"
                 )
 
 

@@ -59,9 +59,11 @@ class Unfolded:
         self.columns: list[str] = self._file.schema_arrow.names
         self.num_rows: int = self._file.num_rows
         if self.metadata.get("part") is not None:
-            raise IncompleteError(f"{self.path}: one part of a result; gather the parts first")
+            raise IncompleteError(f"{self.path}: this is one part of a result; gather the parts first")
         if missing := [c for o in self._sets() for c in weight_columns(self.families, o) if c not in self.columns]:
-            raise IncompleteError(f"{self.path}: no column {missing[0]}")
+            raise IncompleteError(
+                f"{self.path}: no column {missing[0]}, but its metadata name it; run the unfolding that makes it again"
+            )
 
     @property
     def truth_observables(self) -> list[str]:
@@ -114,7 +116,10 @@ class Unfolded:
         if edges.ndim != 1 or edges.size < 2 or not (single(edges[1:]) > single(edges[:-1])).all():
             raise InputError("the edges of a histogram must be at least two increasing numbers (in float32)")
         if isinstance(values, np.ndarray) and values.shape != (self.num_rows,):
-            raise InputError(f"{self.path}: values of shape {values.shape} for {self.num_rows} events")
+            raise InputError(
+                f"{self.path}: values of shape {values.shape} given for {self.num_rows} events; give one value per "
+                "event"
+            )
         named = values if isinstance(values, str) else None
         names = weight_columns(self.families, self._weighted(weights_of or named))
         sums = np.zeros((len(names), edges.size - 1))
@@ -139,7 +144,10 @@ class Unfolded:
         else:
             x = self._group(number, [self._truth_column(values)])[f"truth_{values}"]
         if not np.isfinite(x).all():
-            raise InputError(f"{self.path}: {(~np.isfinite(x)).sum()} values to be histogrammed are not finite")
+            raise InputError(
+                f"{self.path}: {(~np.isfinite(x)).sum()} of {x.size} values are not finite; a histogram needs finite "
+                "values"
+            )
         return x
 
     def _sets(self) -> Sequence[str | None]:

@@ -37,7 +37,9 @@ def gather(parts: Sequence[str | Path], path: str | Path, *, record: Record) -> 
         for name, other in zip(paths, metadata, strict=True):
             for key in ("method", "kind", "observables", "joint", "families"):
                 if other[key] != first[key]:
-                    raise InputError(f"{name}: its {key} differs from that of the other parts; unfold all parts anew")
+                    raise InputError(
+                        f"{name}: its {key} differs from the {key} of the other parts; unfold all parts again"
+                    )
         families = {name: Family(**f) for name, f in first["families"].items()}
         sets = None if first["joint"] else first["observables"]
         owner = _owners(files, paths, expected_columns(families, sets, None, True), metadata)
@@ -85,7 +87,10 @@ def _owners(
     for number, file in enumerate(files):
         for name in file.schema_arrow.names:
             if name in expected and owner.setdefault(name, number) != number:
-                raise InputError(f"{paths[number]}: {name} is in {paths[owner[name]]} as well")
+                raise InputError(
+                    f"{paths[number]}: {name} is in {paths[owner[name]]} also, but a column belongs to one part; "
+                    "unfold all parts again"
+                )
     if missing := [name for name in expected if name not in owner]:
         have = len(expected) - len(missing)
         raise IncompleteError(
@@ -104,7 +109,7 @@ def _appended(files: Sequence[Parquet]) -> Iterable[dict[str, np.ndarray]]:
 
 def _side_by_side(files: Sequence[Parquet], owner: Mapping[str, int], path: Any) -> Iterable[dict[str, np.ndarray]]:
     if len({file.num_rows for file in files}) > 1:
-        raise InputError(f"{path}: the parts have unequal numbers of events; unfold all parts anew")
+        raise InputError(f"{path}: the parts have different numbers of events; unfold all parts again")
     common = [n for n in files[0].schema_arrow.names if n not in owner]
     wanted = [
         [*(common if number == 0 else ["event_id"]), *(n for n, o in owner.items() if o == number)]
@@ -115,6 +120,8 @@ def _side_by_side(files: Sequence[Parquet], owner: Mapping[str, int], path: Any)
         merged = {n: batches[0].column(n).to_numpy() for n in common}
         for batch in batches:
             if not np.array_equal(batch.column("event_id").to_numpy(), merged["event_id"]):
-                raise InputError(f"{path}: the parts hold different events or another order; unfold all parts anew")
+                raise InputError(
+                    f"{path}: the parts have different events, or another order of events; unfold all parts again"
+                )
             merged.update((n, batch.column(n).to_numpy()) for n in batch.schema.names if n in owner)
         yield merged

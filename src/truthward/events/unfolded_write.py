@@ -124,13 +124,13 @@ def _schema(batch: Mapping[str, Any], expected: Sequence[str], observables: Sequ
     truth = [name for name in batch if name.startswith("truth_")]
     fixed = [name for name in _TYPES if name in batch]
     if missing := [n for n in (*(f"truth_{o}" for o in observables), "event_id") if n not in batch]:
-        raise InputError(f"{path}: the rows have no column {missing[0]}")
+        raise InputError(f"{path}: the rows have no column {missing[0]}, but every unfolded sample needs it")
     absent = [name for name in expected if name not in batch]
     if absent and "block" not in batch:
-        raise IncompleteError(f"{path}: no column {absent[0]} in the rows")
+        raise IncompleteError(f"{path}: the rows have no column {absent[0]}, but the families of replicas need it")
     if extra := [n for n in batch if n not in (*truth, *fixed, *expected)]:
         raise InputError(
-            f"{path}: column {extra[0]} does not belong to an unfolded sample or is not a declared replica"
+            f"{path}: column {extra[0]} is neither a column of an unfolded sample nor a declared replica; remove it"
         )
     weights = [(n, pa.float64() if n.startswith("weight") else pa.float32()) for n in expected]
     return pa.schema([*((n, pa.float32()) for n in sorted(truth)), *((n, _TYPES[n]) for n in fixed), *weights])
@@ -148,7 +148,7 @@ def _columns(batch: Mapping[str, np.ndarray], schema: pa.Schema, path: Any) -> d
         if columns[field.name].shape != (rows,):
             raise InputError(f"{path}: column {field.name} has shape {columns[field.name].shape} for {rows} events")
         if field.name.startswith("truth_") and not np.isfinite(columns[field.name]).all():
-            raise InputError(f"{path}: column {field.name} holds values that are not finite; NaN is never legal")
+            raise InputError(f"{path}: column {field.name} has values that are not finite; write finite values only")
     return columns
 
 
@@ -168,7 +168,9 @@ def _check_weights(
         name, number = next(iter(diverged.items()))
         raise DivergedError(
             f"{path}: {number} of {count} weights of {name} are not finite ({sum(diverged.values())} over "
-            f"{len(diverged)} columns); look at the history of the training"
+            f"{len(diverged)} columns); check the history of the training"
         )
     if low := [name for name in expected if not totals[name] > 0]:
-        raise DivergedError(f"{path}: {low[0]} sums to {totals[low[0]]:g}, which is no yield")
+        raise DivergedError(
+            f"{path}: {low[0]} sums to {totals[low[0]]:g}, but a yield is positive; check the history of the training"
+        )

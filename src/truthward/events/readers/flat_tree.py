@@ -99,7 +99,8 @@ class FlatTree(Reader):
         lines = [f'"{c}": {name}' if ":" in c else f"{c}: {name}" for c, name in free if c and c not in texts]
         if lines:
             log.warning(
-                "%s: the map does not name these, so they are not used; what they look like, as in `branches`: %s",
+                "%s: the map does not use these branches, although their names look like columns; to use one, add its "
+                "line to `branches`: %s",
                 self.survey.all[0].path,
                 ", ".join(lines),
             )
@@ -201,7 +202,9 @@ class FlatTree(Reader):
         if isinstance(given, ak.Array) and given.ndim == 1:
             return np.asarray(ak.to_list(given), dtype=str)
         if np.ndim(given) != 1:
-            raise InputError(f"{arrays.source}: process: a list per event; map one label or number per event, name[0]")
+            raise InputError(
+                f"{arrays.source}: process: the branch has a list per event; map one element, such as name[0]"
+            )
         if np.asarray(given).dtype.kind not in "fiub":
             return np.asarray(given).astype(str)
         number = np.asarray(given)
@@ -231,12 +234,12 @@ def _finite(arrays: Batch, name: str, column: str) -> None:
     if isinstance(values, ak.Array):
         if "string" in str(values.type):
             raise InputError(
-                f"{arrays.source}: {name} holds text, and {column} is computed from it; name a branch of numbers"
+                f"{arrays.source}: {name} holds text, but {column} is computed from it; name a branch of numbers"
             )
         values = ak.to_numpy(ak.all(np.isfinite(values), axis=-1)).astype(float)
         values[values == 0] = np.nan
     if np.asarray(values).dtype.kind == "f":
-        refuse_nonfinite(values, arrays, name, f"and {column} is computed from it (or ask isfinite({name}) there)")
+        refuse_nonfinite(values, arrays, name, f"and {column} uses them (isfinite({name}) there allows them)")
 
 
 def _ids(columns: Mapping[str, Any], arrays: Batch, seed: int | None) -> np.ndarray:

@@ -201,7 +201,8 @@ def _collection(arrays: dict[str, Any], name: str, source: str, first: int) -> d
         if (other != counts).any():
             raise InputError(
                 f"{source}: {branch} and {name}_pt have different numbers of jets in {(other != counts).sum()} events, "
-                f"first in entry {first + np.flatnonzero(other != counts)[0]}; the file is not sound: write it again"
+                f"first in entry {first + np.flatnonzero(other != counts)[0]}; the file is inconsistent: produce it "
+                "again"
             )
         flat[quantity] = ak.to_numpy(ak.flatten(arrays[branch]))
         refuse_nonfinite(flat[quantity], Batch({}, source=source, entries=first + event), branch, "in jets")
