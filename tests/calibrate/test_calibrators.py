@@ -55,6 +55,15 @@ def test_schema_is_what_the_class_takes(kind):
     assert {"features", "log_features", "target", "scales"} <= set(declared)
 
 
+def test_members_are_put_together_by_hand(monkeypatch):
+    """Three members of one event: a mixture of equal parts has the mean of variances, not that of widths."""
+    calibrator = plugins.build("calibrate", {"kind": "repulsive", **FEATURES, "members": 3})
+    mean, sigma = torch.tensor([[1.0], [1.1], [1.5]]), torch.tensor([[0.1], [0.2], [0.6]])
+    monkeypatch.setattr(calibrator, "_outputs", lambda x: (mean, sigma))
+    found = calibrator.predict(torch.ones(1, 2))
+    assert [float(f) for f in found] == pytest.approx([1.2, np.sqrt((0.01 + 0.04 + 0.36) / 3), float(mean.std())])
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_mean_and_width_are_recovered(kind):
     calibrator = trained(kind)

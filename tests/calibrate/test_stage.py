@@ -81,6 +81,23 @@ def done(tmp_path_factory):
     return folder, simulation, data, *run(folder / "out", simulation, {"simulation": simulation, "data": data})
 
 
+def test_events_that_judge_were_not_trained_upon(done, tmp_path, monkeypatch):
+    _, simulation, _, summary, _ = done
+    seen = {}
+
+    def train_on(self, x, response, weights, validation, **options):
+        seen.update(size=len(x), held=int(validation.sum()))
+        raise Interrupted([signal.SIGTERM], None)
+
+    monkeypatch.setattr(repulsive.Repulsive, "train_on", train_on)
+    with pytest.raises(Interrupted):
+        run(tmp_path / "out", simulation, {})
+    events = summary["events"]
+    assert min(events.values()) > 500
+    assert seen == {"size": events["train"] + events["validation"], "held": events["validation"]}
+    assert events["train"] + events["validation"] != events["test"]
+
+
 def test_tables(done):
     _, simulation, data, _, tables = done
     for before, after in ((simulation, tables["simulation"]), (data, tables["data"])):

@@ -140,6 +140,21 @@ def test_each_of_a_stack_has_its_own_patience(patience):
     assert together.best == alone.best + too.best == [0 if patience == 2 else 3, 2]
 
 
+def test_each_epoch_has_an_order_of_its_own():
+    module, seen = net(), []
+
+    def loss(x: Tensor, y: Tensor) -> Tensor:
+        seen.append(y)
+        return squares(module)(x, y)
+
+    fit(module, loss, (X, Y), ONES, Settings(epochs=3, batch_size=100), seed=1)
+    first, second, third = (torch.cat(seen[2 * e : 2 * e + 2]) for e in range(3))
+    for other in (second, third):
+        assert not torch.equal(first, other)
+        assert torch.equal(first.sort().values, other.sort().values)
+    assert not torch.equal(second, third)
+
+
 def test_the_rate_warms_up_and_falls_as_a_cosine():
     """Where the slope is constant each step of Adam is the rate: of 200 steps the sixth ends the warm-up of 3%."""
     module, numbers = Counter(), []

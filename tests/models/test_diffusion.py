@@ -50,6 +50,21 @@ def test_a_gaussian_comes_out_of_its_best_denoiser(schedule, width, monkeypatch)
     torch.testing.assert_close(model.log_prob(width * noise, condition), expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_the_loss_is_least_where_the_network_is_the_best_denoiser(schedule, monkeypatch):
+    """Of a single point mu all is known at any level: F = (z cos(phi) - mu) / sin(phi), and no loss is left."""
+    mu = torch.tensor([0.7, -1.2]).double()
+
+    def best(z: Tensor, phi: Tensor, condition: Tensor) -> Tensor:
+        noise = (z - phi.cos() * mu) / phi.sin()
+        return phi.sin() * mu - phi.cos() * noise
+
+    model = diffusion(schedule=schedule)
+    monkeypatch.setattr(model, "_f", best)
+    x = mu.expand(500, 2)
+    assert float(model.loss(x, x[:, :1]).max()) < 1e-12
+
+
 def test_equal_times_are_the_steps_of_edm():
     """Eq. 5 of 2206.00364, but for the stretch of the angle to [0, pi / 2]."""
     model, steps = diffusion(sigma_min=1e-6, sigma_max=1e6), 18

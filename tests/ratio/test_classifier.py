@@ -85,6 +85,7 @@ def test_balanced_equalises_both_parts():
     found = balanced(w, numerator, held)
     for part in (held, ~held):
         assert found[part & numerator].sum() == pytest.approx(found[part & ~numerator].sum())
+        assert found[part].sum() == pytest.approx(part.sum()), "weights of one in the mean"
     with pytest.raises(DivergedError, match="positive sum"):
         balanced(-w, numerator, held)
 

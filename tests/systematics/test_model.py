@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from tests.systematics.conftest import RESPONSE, SLOPE
 from truthward.errors import InputError
 from truthward.events.table import EventTable, write_table
 from truthward.run.provenance import Record
 from truthward.study.observable import Observable
+from truthward.systematics.hidden import _at_fixed_truth, _scores
 from truthward.systematics.sample import shared_columns
 from truthward.systematics.stage import vary
 
@@ -105,6 +109,22 @@ def test_a_tilt_has_the_size_it_was_given(other):
 def test_a_tilt_takes_its_size_from_another_sample(other):
     """Its h is smaller by a quarter at each truth."""
     assert other[1]["like_truth_h"]["size"] == pytest.approx(0.25, abs=0.03)
+
+
+def test_equal_values_share_the_middle_of_their_ranks():
+    found = _scores(np.array([[1.0], [0.0], [1.0], [3.0]]), np.array([1.0, 2.0, 1.0, -4.0]))[:, 0]
+    assert norm.cdf(found) == pytest.approx([3 / 8, 1 / 8, 3 / 8, 6 / 8])
+
+
+def test_a_factor_that_goes_with_the_truth_is_taken_back():
+    """Over its mean at fixed truth nothing is left of it."""
+    rng = np.random.default_rng(1)
+    truth = rng.normal(size=(EVENTS, 1))
+    fiducial = np.ones(EVENTS, dtype=bool)
+    simulation = SimpleNamespace(truth=truth, weight=np.ones(EVENTS), fiducial=fiducial)
+    found = _at_fixed_truth(simulation, np.exp(0.5 * truth[:, 0]), 3, "toy")
+    assert found.mean() == pytest.approx(1.0)
+    assert np.std(found[np.abs(truth[:, 0]) < 2]) < 0.05
 
 
 def test_a_function_of_the_observables_is_not_hidden(tmp_path, table):
