@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from truthward.study import options
+from truthward.study import options, plugins
 
 HEAD = """# All options
 
@@ -33,15 +33,24 @@ def _group(group: options.Group, title: str) -> str:
     """One section or plug-in: its heading, what it is, and a row for each option."""
     said = group.summary[:1].upper() + group.summary[1:]
     anchor = group.name.replace(".", "-").replace("_", "-")
-    return f"### {title} {{ #{anchor} }}\n\n{_cell(said)}\n\n{_table(group.options)}\n"
+    return f"### {title} {{ #{anchor} }}\n\n{_text(said)}{_papers(group)}\n\n{_table(group.options)}\n"
+
+
+def _papers(group: options.Group) -> str:
+    """The papers that the source of a plug-in names, in their order."""
+    if not group.folder:
+        return ""
+    source = plugins.source(group.folder, group.name.rpartition(".")[2]).read_text(encoding="utf-8")
+    found = ", ".join(dict.fromkeys(_PAPER.findall(source)))
+    return f" Papers: {_text(found)}." if found else ""
 
 
 def _table(rows: Iterable[options.Option]) -> str:
     lines = ["| option | type | default | bounds | meaning |", "|---|---|---|---|---|"]
     for row in rows:
-        key = f"{row.where}.{row.name}" if row.where and "<name>.kind" not in row.where else row.name
-        default = "*needed*" if row.default == options.NEEDED else f"`{_cell(row.default)}`" if row.default else ""
-        cells = (f"`{_short(key)}`", _cell(row.type), default, _cell(row.bounds), _cell(row.meaning))
+        default = "*needed*" if row.default == options.NEEDED else _code(row.default)
+        name = _short(f"{row.where}.{row.name}" if row.where else row.name)
+        cells = (_code(name), _code(row.type), default, _code(row.bounds), _cell(row.meaning))
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -55,7 +64,22 @@ def _short(key: str) -> str:
     return rest.removeprefix("<name>.") if rest else first
 
 
+def _code(text: str) -> str:
+    """A text as code, in which strokes and angles stand as they are."""
+    return f"`{text}`" if text else ""
+
+
+def _text(text: str) -> str:
+    """A text of a docstring: outside of code angles are escaped, and papers are links."""
+    parts = re.split(r"(`[^`]*`)", text.replace("None", "null"))
+    return "".join(part if part.startswith("`") else _plain(part) for part in parts)
+
+
+def _plain(text: str) -> str:
+    return _PAPER.sub(r"[\1](https://arxiv.org/abs/\1)", text.replace("<", "&lt;"))
+
+
 def _cell(text: str) -> str:
-    """A text as the cell of a table: strokes and angles are escaped, `None` is YAML's null."""
-    plain = text.replace("|", "\\|").replace("<", "&lt;").replace("None", "null")
-    return _PAPER.sub(r"[\1](https://arxiv.org/abs/\1)", plain)
+    """The same as the cell of a table, in which a stroke outside of code is escaped."""
+    parts = re.split(r"(`[^`]*`)", _text(text))
+    return "".join(part if part.startswith("`") else part.replace("|", "\\|") for part in parts)
