@@ -1,0 +1,85 @@
+"""Tables of the benchmarks of OmniFold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Rows = list[dict[str, Any]]
+
+
+def omnifold_speed(figures: dict[str, Any]) -> tuple[str, Rows]:
+    """OmniFold against the peer, its replicas against itself, and training against bare matrix products."""
+    rows: Rows = []
+
+    def row(what: str, ours: str, other: str, ratio: str) -> None:
+        rows.append({"what": what, "truthward": ours, "compared with": other, "ratio": ratio})
+
+    for name, case in figures["cases"].items():
+        work, quality = case["same_work"], case["time_to_quality"]
+        if "omnifold" not in work:
+            continue
+        own, peer = work["truthward"], work["omnifold"]
+        values = ["; ".join(f"{q:.2f}" for q in w["quality"]) for w in (own, peer)]
+        ratio = f"{work['cpu_ratio']:.1f}"
+        row(f"{name}, same work: CPU time", f"{own['cpu']:.0f} s", f"peer {peer['cpu']:.0f} s", ratio)
+        row(f"{name}, same work: triangular discriminator, by seed", values[0], f"peer {values[1]}", "")
+        if quality["reached"]:
+            reached = f"{quality['reached']['wall']:.1f} s"
+            ratio = f"{quality['peer_over_reached']:.0f}"
+            row(f"{name}: wall time to the peer's quality", reached, f"peer {peer['wall']:.0f} s", ratio)
+        final = f"{quality['quality']:.3f} in {quality['wall']:.0f} s"
+        row(f"{name}: recommended recipe", final, f"floor {quality['floor']:.3f}", "")
+    replicas = figures["replicas"]
+    count = sum(replicas["replicas"].values())
+    row(f"{count} replicas", f"{replicas['all']:.0f} s", f"one {replicas['one']:.0f} s", f"{replicas['over_one']:.1f}")
+    if "peer_over_all" in replicas:
+        ratio = f"{replicas['peer_over_all']:.0f}"
+        row(f"{count} replicas", f"{replicas['all']:.0f} s", f"{count} runs of the peer", ratio)
+    for t in figures["training"]:
+        what = f"training of {t['shape']}, {t['precision']}, {t['threads']} thread" + ("s" if t["threads"] > 1 else "")
+        bare = f"bare products {t['bare_gflops']:.0f} GFLOP/s"
+        row(what, f"{t['training_gflops']:.0f} GFLOP/s", bare, f"{t['share']:.0%}")
+    for s in figures["scaling"]:
+        row(f"{s['events']:,} events", f"{s['cpu']:.0f} s, {s['peak_mb']:.0f} MB", f"table {s['table_mb']:.0f} MB", "")
+    events = next(iter(figures["cases"].values()))["events"]
+    return f"OmniFold on {events:,} + {events:,} events, against the package `omnifold` 0.1.36 on one thread.", rows
+
+
+def omnifold_quality(figures: dict[str, Any]) -> tuple[str, Rows]:
+    """Triangular discriminators of all methods, beside what was there before and the floor."""
+    rows: Rows = []
+    names = ("m", "M", "w", "ln_rho", "tau21", "zg")
+    for case, found in sorted(figures["cases"].items(), reverse=True):
+        for method, f in found["methods"].items():
+            cells = {n: f"{f['mean'][n]:.2f} ± {f['spread'][n]:.2f} ({f['excess'][n]:+.2f})" for n in names}
+            more = {"seeds": f["seeds"], "CPU": f"{f['seconds']:.0f} s"}
+            rows.append({"sample": case, "method": method, **cells, **more})
+        for what, name in (("simulation", "simulation before"), ("data", "data before"), ("floor", "floor")):
+            cells = {n: f"{found['before'][n][what]:.2f}" for n in names}
+            rows.append({"sample": case, "method": name, **cells, "seeds": "", "CPU": ""})
+    text = "Triangular discriminator x 10^3 of Z+jets against the truth: mean ± spread over seeds, in brackets the"
+    return (
+        f"{text} excess over the floor at the row's own effective size; for IBU the spread is that of the data.",
+        rows,
+    )
+
+
+def replica_spread(figures: dict[str, Any]) -> tuple[str, Rows]:
+    """Bootstraps that respond against bootstraps that are trained."""
+    rows = [
+        {
+            "sample": sample,
+            "family": family,
+            "variance, response / training": f"{f['variance_ratio']:.2f} " + "[{:.2f}, {:.2f}]".format(*f["interval"]),
+            "by data set": " ".join(f"{v:.2f}" for v in f["by_set"]),
+            "bins": sum(f["bins"]),
+            "paired correlation": f"{f['paired_correlation']:.2f}",
+            "distance of correlations": f"{f['correlation_distance']:.2f}",
+            "of two sets of trainings": f"{f['correlation_distance_of_trainings']:.2f}",
+        }
+        for sample, families in figures["spread"].items()
+        for family, f in families.items()
+    ]
+    cost = figures["cost"]
+    text = f"Bootstraps as responses of the nominal's networks against trainings; {cost['replicas']} of them take"
+    return f"{text} {cost['over_nominal']:.1f} times a nominal unfolding of {cost['events']:,} events.", rows

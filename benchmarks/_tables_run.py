@@ -1,0 +1,103 @@
+"""Tables of the benchmarks of what surrounds the stages: faults, damaged files, sizes, costs, planted mistakes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Rows = list[dict[str, Any]]
+
+
+def faults(figures: dict[str, Any]) -> tuple[str, Rows]:
+    """What was done to a study, what it said, what it lost, and how long the call after that took."""
+    rows = [
+        {
+            "fault": row["fault"],
+            "injected": row["injected"],
+            "on": row["where"],
+            "seen": row["seen"],
+            "lost": row["lost"],
+            "recovered in": f"{row['seconds']:.0f} s",
+        }
+        for row in figures["rows"]
+    ]
+    caption = f"A study of one short training, {figures['undisturbed_seconds']:.0f} s where nothing happens to it; lost"
+    return f"{caption} are columns of the unfolded sample that differ in any bit from the undisturbed one.", rows
+
+
+def fuzz(figures: dict[str, Any]) -> tuple[str, Rows]:
+    """What became of damaged files, reader by reader."""
+    rows = [
+        {
+            "reader": name,
+            "cases": f["cases"],
+            "typed errors": f["typed error"],
+            "right results": f["right result"],
+            "altered (reader alone)": f["altered"],
+            "altered (behind the checksum)": f["altered behind"] if f["checksum"] else "–",
+            "other": f["other"] or "none",
+        }
+        for name, f in figures["readers"].items()
+    ]
+    caption = (
+        f"{figures['cases']:,} files with a flipped bit or byte, a block zeroed, repeated or exchanged, cut short, "
+        "added to or emptied. Altered: another result without an error, which ROOT files and plain text cannot exclude "
+        "by themselves; for those a checksum stands before the reader (–: none, or the reader has its own). Other: any "
+        "other exception, a crash, a hang, memory without bound."
+    )
+    return caption, rows
+
+
+def scale(figures: dict[str, Any]) -> tuple[str, Rows]:
+    """Time and memory of each stage on more and more events."""
+    sizes = sorted(figures["sizes"], key=int)
+    rows: Rows = []
+    for stage in figures["sizes"][sizes[0]]:
+        found = [figures["sizes"][size][stage] for size in sizes]
+        row: dict[str, Any] = {"stage": stage}
+        for size, f in zip(sizes, found, strict=True):
+            cpu = f["cpu"] / int(size) * 1e6
+            row[f"{int(size):.0e}".replace("e+0", "e") + " events"] = (
+                f"{f['seconds']:.0f} s, {cpu:.1f} µs/event, {f['peak_mb']:.0f} MB"
+            )
+        last, before = found[-1], found[-2]
+        row["time, largest / one before"] = f"{last['cpu'] / before['cpu']:.1f}"
+        row["memory"] = f"{last['peak_mb'] / before['peak_mb']:.2f}"
+        rows.append(row)
+    text = (
+        "Each stage in a process of its own on one thread: wall time, CPU time an event, peak memory. As many events "
+        f"of simulation as of data; OmniFold of {figures['iterations']} iterations of one epoch, streamed through a "
+        f"buffer of {figures['buffer']:,} rows; validation with as many events of each sample for its classifiers."
+    )
+    return text, rows
+
+
+def overhead(figures: dict[str, Any]) -> tuple[str, Rows]:
+    """What the workflow costs beside the work."""
+    no_op, plan, slurm = figures["no_op"], figures["plan"], figures["slurm"]
+    costs = [
+        (f"a call that finds all {no_op['jobs']} jobs done", no_op["seconds"]),
+        (f"plan of {plan['jobs']:,} jobs, none done", plan["seconds"]),
+        ("a job on a laptop", figures["local"]["seconds_per_job"]),
+        *((f"a job on SLURM, {name}", f["seconds_per_job"]) for name, f in slurm.items() if name != "absent"),
+    ]
+    text = "What Snakemake, Python's start and SLURM cost, in seconds of wall time; jobs of the measurement do next to"
+    where = f"; no SLURM here: {slurm['absent']}" if "absent" in slurm else ""
+    return f"{text} nothing{where}.", [{"what": what, "seconds": f"{value:.1f}"} for what, value in costs]
+
+
+def mutants(figures: dict[str, Any]) -> tuple[str, Rows]:
+    """How many planted mistakes the tests notice, stage by stage."""
+    missed = {stage: f["planted"] - f["killed"] for stage, f in figures["stages"].items()}
+    rows: Rows = [
+        {"stage": stage, "planted": f["planted"], "noticed": f["killed"], "not noticed": missed[stage]}
+        for stage, f in figures["stages"].items()
+    ]
+    listed = "; ".join(
+        f"`{s['file'].removeprefix('src/truthward/')}`: {s['reason'] or 'no test notices it yet'}"
+        for s in figures["survivors"]
+    )
+    caption = (
+        f"{figures['planted']} plausible mistakes in the package, one at a time (a factor, a sign, a mask), each "
+        f"with the tests that should fail: {figures['killed']} are noticed ({figures['score']:.0%}). Not: {listed}."
+    )
+    return caption, rows
