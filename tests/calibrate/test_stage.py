@@ -235,7 +235,7 @@ def test_a_missing_feature_is_named(done, tmp_path):
 
 def test_too_few_matched_events_are_refused(tmp_path):
     few = sample(tmp_path / "few.parquet", role="simulation", size=60)
-    with pytest.raises(InputError, match="matched events of split"):
+    with pytest.raises(InputError, match="matched events in the split"):
         run(tmp_path / "out", few, {})
 
 

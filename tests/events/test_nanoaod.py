@@ -49,7 +49,7 @@ def test_real_file_becomes_a_table(shared_data, tmp_path, record):
     ingest(reader, output=tmp_path / "t.parquet", observables=[], role="simulation", record=record)
     table = EventTable(tmp_path / "t.parquet")
     assert table.observables == list(Nanoaod.PROVIDES) == list(schema("events.readers", "nanoaod").provides)
-    with pytest.raises(InputError, match=r"a data sample that carries truth \(GenJet_"):
+    with pytest.raises(InputError, match=r"a data sample must not have truth columns, but has GenJet_"):
         ingest(reader, output=tmp_path / "d.parquet", observables=[], role="data", record=record)
 
 

@@ -109,10 +109,10 @@ def test_selection_of_unknown_column(run, write_root, events, nothing_left):
 
 def test_data_with_undeclared_truth(run, write_root, events, nothing_left):
     given = events()
-    with pytest.raises(InputError, match=r"carries truth \(pass_truth, truth_m\).*closure: true"):
+    with pytest.raises(InputError, match=r"must not have truth columns \(pass_truth, truth_m\).*closure: true"):
         run(write_root(given), role="data")
     # Not mapped, but there for all to see.
-    with pytest.raises(InputError, match="carries truth"):
+    with pytest.raises(InputError, match="must not have truth columns"):
         run(write_root(given), role="data", branches={"reco_m": "reco_m"})
 
 
@@ -184,7 +184,7 @@ def test_observable_must_be_there_at_both_levels(run, write_root, events, mass, 
     given = events() | {"truth_z": np.ones(200)}
     path = write_root(given)
     wanted = [*mass, Observable(name="z", range=(0, 1), bins=2)]
-    with pytest.raises(InputError, match=r"in.root: gives no reco_z, which is to be unfolded"):
+    with pytest.raises(InputError, match=r"in.root: has no column reco_z, but the observable z needs it"):
         run(path, observables=wanted)
     assert not (tmp_path / "t.parquet").exists()
     # Not unfolded, it is carried at the level that has it.

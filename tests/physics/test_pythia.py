@@ -182,10 +182,10 @@ def test_settings_reach_the_generator():
     ("settings", "words"),
     [
         ({"StringZ:aLundd": 0.3}, "no such setting"),
-        ({"StringZ:aLund": 77.0}, "out of range"),
-        ({"StringZ:aLund": "much"}, "another type"),
-        ({"random:seed": 3}, "the generator decides"),
-        ({"ParticleDecays:limitTau0": False}, "the generator decides"),
+        ({"StringZ:aLund": 77.0}, "its range or type is wrong"),
+        ({"StringZ:aLund": "much"}, "its range or type is wrong"),
+        ({"random:seed": 3}, "the generator sets this itself"),
+        ({"ParticleDecays:limitTau0": False}, "the generator sets this itself"),
     ],
 )
 def test_settings_are_refused_by_name(settings, words):

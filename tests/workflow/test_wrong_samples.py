@@ -23,7 +23,7 @@ CASES = {
         [
             "InputError: observables.x0: pseudodata: 0 of ",
             "accepted events have reco_x0 in the range [6, 14] (found quantiles 5%, 50%, 95%: ",
-            "MeV against GeV?",
+            "one may be in MeV, the other in GeV",
             "(`reco_x0: <branch> / 1000` for pseudodata)",
         ],
     ),

@@ -88,6 +88,9 @@ class Calibrator(nn.Module, ABC):
             bad = int((~torch.isfinite(column) | ((column <= 0) if use_log else False)).sum())
             if bad:
                 why = "not finite or not positive (it is in `log_features`)" if use_log else "not finite"
-                raise InputError(f"calibrate: feature {name}: {bad} of {len(column)} values are {why}")
+                raise InputError(
+                    f"calibrate: feature {name}: {bad} of {len(column)} values are {why}; select these events away, or "
+                    "remove the feature"
+                )
             columns.append(column.log() if use_log else column)
         return torch.stack(columns, 1)

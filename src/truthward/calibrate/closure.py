@@ -81,8 +81,8 @@ def pulls(response: np.ndarray, mean: np.ndarray, sigma: np.ndarray, weights: np
         **found,
         "good": not faults,
         "gaussian": gaussian,
-        "verdict": "; ".join(faults or ["mean and width as stated"])
-        + ("" if gaussian else f"; not Gaussian: {shape}, so that sigma is a root mean square and no 68% interval"),
+        "verdict": "; ".join(faults or ["mean and width agree with the stated uncertainty"])
+        + ("" if gaussian else f"; not Gaussian: {shape}, so sigma is a root mean square and not a 68% interval"),
     }
 
 

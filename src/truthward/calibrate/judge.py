@@ -36,7 +36,10 @@ def evaluate(calibrator: Calibrator, x: np.ndarray) -> tuple[np.ndarray, np.ndar
     for name, value in (("mean", mean), ("member", members)):
         bad = int((~(np.isfinite(value) & (value > 0))).sum())
         if bad:
-            raise DivergedError(f"calibrate: {name}: {bad} of {value.size} responses are not finite and positive")
+            raise DivergedError(
+                f"calibrate: {name}: {bad} of {value.size} responses are not finite and positive; check the history of "
+                "the training"
+            )
     return mean, systematic, statistical, members
 
 

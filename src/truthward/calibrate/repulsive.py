@@ -102,7 +102,10 @@ class Repulsive(Calibrator):
         if members < 2:
             raise ConfigError(f"calibrate.members: {members} given; a spread needs at least 2")
         if not features or len(set(features)) != len(features) or set(log_features) - set(features):
-            raise ConfigError("calibrate.features: name each feature once; `log_features` must be among them")
+            raise ConfigError(
+                f"calibrate.features: {features} given, log_features {log_features}; name each feature once, and only "
+                "features in log_features"
+            )
         if target not in scales:
             raise ConfigError(f"calibrate.scales: {scales} given; the target {target!r} must be among them")
         if repulsion < 0 or reach < 0:

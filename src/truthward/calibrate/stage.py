@@ -128,12 +128,14 @@ def _matched(table: EventTable, calibrator: Calibrator) -> dict[str, np.ndarray]
     for name, part in _SPLITS.items():
         if (count := int((columns["split"] == part).sum())) < 20:
             raise InputError(
-                f"{table.path}: {count} matched events of split {name}; calibration needs 20, simulate more"
+                f"{table.path}: only {count} matched events in the split {name}; the calibration needs 20 at least: "
+                "simulate more events"
             )
     bad = int(((columns[f"truth_{target}"] <= 0) | (columns[f"reco_{target}"] <= 0)).sum())
     if bad:
         raise InputError(
-            f"{table.path}: {target}: {bad} matched events have a value of zero or less; no response exists"
+            f"{table.path}: {target}: {bad} matched events have a value of zero or less; the response needs positive "
+            "values: select these events away"
         )
     response = columns[f"reco_{target}"] / columns[f"truth_{target}"]
     return columns | {"response": response, "x": features_of(columns, calibrator)}
@@ -156,7 +158,10 @@ def apply(
     known |= {observable.name: observable.model_dump(mode="json") for observable in observables or ()}
     for name in calibrator.scales:
         if f"reco_{name}" not in table.columns:
-            raise InputError(f"{table.path}: `scales` names {name}, but there is no column reco_{name}")
+            raise InputError(
+                f"{table.path}: calibrate.scales names {name}, but there is no column reco_{name}; map it, or remove "
+                f"{name} from `scales`"
+            )
         label = known.get(name, {"label": name, "unit": ""})
         known[f"{name}_raw"] = {**label, "label": f"{label['label']}, uncalibrated"}
     unit = known.get(calibrator.target, {}).get("unit", "")

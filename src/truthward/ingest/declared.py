@@ -21,7 +21,7 @@ def odd(c: Column) -> str:
     if not c.odd:
         return ""
     shown = ", ".join(f"{v:.6g}" for v in c.odd)
-    return f"{c.name} is declared `integer: true`, and has values such as {shown}; take `integer` away"
+    return f"{c.name} is declared `integer: true`, but has values such as {shown}; remove `integer`"
 
 
 def coarse(c: Column) -> Iterator[str]:
@@ -35,8 +35,8 @@ def coarse(c: Column) -> Iterator[str]:
     crowded = known.size < CROWDED and np.diff(known).min(initial=np.inf) <= 1.01 * step
     if crowded or (high > low and step > 0.02 * (high - low)):
         yield (
-            f"{c.name} ({quantiles(c.values)}) is held in single precision, in steps of {step:.3g} there: subtract a "
-            f"constant in the map (`{c.name}: <branch> - {np.median(c.values):.6g}`)"
+            f"{c.name} ({quantiles(c.values)}) is stored in single precision, with steps of {step:.3g} at such values; "
+            f"subtract a constant in the map (`{c.name}: <branch> - {np.median(c.values):.6g}`)"
         )
     edges = np.array(c.observable.edges)
     counts = binned(c.values, c.observable.edges)
@@ -44,8 +44,8 @@ def coarse(c: Column) -> Iterator[str]:
         at = int(counts.argmax())
         yield (
             f"{counts[at] / c.values.size:.1%} of the events have {c.name} in one of {len(counts)} bins, "
-            f"[{edges[at]:g}, {edges[at + 1]:g}]: what is binned shows nothing of it; narrow `range` (is the unit "
-            "right?), or take `scale: log`"
+            f"[{edges[at]:g}, {edges[at + 1]:g}], so histograms show almost no shape; check the unit, narrow `range`, "
+            "or set `scale: log`"
         )
 
 
@@ -54,8 +54,8 @@ def unused_atoms(columns: Sequence[Column]) -> Iterator[str]:
     for value in columns[0].observable.atoms:
         if sum(c.count + c.atomic for c in columns) >= 1000 and not any(c.at_atoms.get(value) for c in columns):
             yield (
-                f"observables.{columns[0].observable.name}: no event of any sample is at the declared atom {value:g}; "
-                "is it another value in the files, or changed by an expression of the map?"
+                f"observables.{columns[0].observable.name}: no event of any sample has the declared atom {value:g}; "
+                "check its value in the files, and whether an expression of the map changes it"
             )
 
 
@@ -67,6 +67,6 @@ def empty_atoms(measured: Column, simulated: Column) -> Iterator[str]:
         expected = count / total * (simulated.count + simulated.atomic)
         if count >= 10 and expected >= 10 and not simulated.at_atoms.get(value):
             yield (
-                f"{count} of {total} events have {measured.name} at the atom {value:g}, where {simulated.sample} has "
-                "none: the result is extrapolated there"
+                f"{count} of {total} events have {measured.name} at the atom {value:g}, but no event of "
+                f"{simulated.sample} is there: the result is extrapolated there"
             )

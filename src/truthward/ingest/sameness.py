@@ -84,17 +84,17 @@ def of_levels(name: str, truth: np.ndarray, reco: np.ndarray) -> Iterator[str]:
         return
     if (same := int((truth == reco).sum())) >= 0.999 * truth.size:
         yield (
-            f"truth_{name} and reco_{name} are the same number in {same} of {truth.size} events: a detector that "
-            "measures without error? Look at the map of branches"
+            f"truth_{name} and reco_{name} are the same number in {same} of {truth.size} events, as if the detector "
+            "measured without error; check the map of branches"
         )
         return
     ranks = [np.unique(x, return_inverse=True)[1].astype(float) for x in (truth, reco)]
     rho = float(np.corrcoef(*ranks)[0, 1])
     if rho < max(0.05, 4 / truth.size**0.5):
         yield (
-            f"reco_{name} hardly knows truth_{name}: their rank correlation is {rho:.2g} in {truth.size} events; such "
-            "data say little of the truth, and the result is the simulation's. Are both branches of one quantity, and "
-            "of the same event?"
+            f"reco_{name} hardly depends on truth_{name}: their rank correlation is {rho:.2g} in {truth.size} events, "
+            "so the result is mostly the prediction of the simulation; check that both branches are the same quantity "
+            "of the same event"
         )
 
 
@@ -118,15 +118,15 @@ def of_variations(table: EventTable) -> Iterator[str]:
         ratio = sums[name] / sums[variation.base] if variation.base == "weight" and sums["weight"] else 1.0
         if not 1 / FACTOR < ratio < FACTOR:
             yield (
-                f"{name} sums to {ratio:.4g} times the nominal weights: a factor? A varied weight is given in full "
-                f"(`{name}: weight * factor`)"
+                f"{name} sums to {ratio:.4g} times the nominal weights, so it may be a factor; map the full varied "
+                f"weight (`{name}: weight * factor`)"
             )
     for (systematic, index), columns in changed.items():
         if all(digest == digests[base] for base, digest in columns.items()):
             yield (
-                f"variation {systematic}:{index} is the nominal sample in all of {', '.join(sorted(columns))}: its "
-                "uncertainty is zero; map the shifted branches"
+                f"variation {systematic}:{index} is equal to the nominal sample in {', '.join(sorted(columns))}, so "
+                "its uncertainty is zero; map the shifted branches"
             )
     for one, two in combinations(sorted(changed), 2):
         if one[0] == two[0] and changed[one] == changed[two]:
-            yield f"variations {one[0]}:{one[1]} and {two[0]}:{two[1]} are the same: one branch mapped twice?"
+            yield f"variations {one[0]}:{one[1]} and {two[0]}:{two[1]} are the same; check that no branch stands twice"

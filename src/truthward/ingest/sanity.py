@@ -78,7 +78,8 @@ def examine(
     for profile in (nominal, measured, *others):
         if "," in (trees := profile.table.metadata.get("origin", {}).get("tree", "")):
             found.flag(
-                profile.name, f"its files have different trees: {trees}; is one of them a systematic? See `tree`"
+                profile.name,
+                f"its files have different trees: {trees}; if one is a systematic, name the nominal one in `tree`",
             )
         _flags_and_padding(profile, found)
         _weights(profile, found)
@@ -115,7 +116,10 @@ def examine(
 def _flags_and_padding(profile: Profile, found: Findings) -> None:
     for level in profile.unflagged:
         n = profile.accepted[level]
-        found.flag(profile.name, f"pass_{level} is not mapped: all {n} events count as accepted at {level} level")
+        found.flag(
+            profile.name,
+            f"pass_{level} is not mapped: all {n} events count as accepted at {level} level; map it if some are not",
+        )
         counts = {c.name: c.padding for c in profile.columns.values() if c.level == level and c.padding}
         for name, padding in counts.items():
             value, events = max(padding.items(), key=lambda item: item[1])
@@ -129,7 +133,9 @@ def _flags_and_padding(profile: Profile, found: Findings) -> None:
             # Not unfolded: no error, but whoever uses the column must know.
             if level_of(name) == level and padding:
                 value, events = max(padding.items(), key=lambda item: item[1])
-                found.flag(profile.name, f"{name} is {value:g} in {events} events, and pass_{level} is not mapped")
+                found.flag(
+                    profile.name, f"{name} is {value:g} in {events} events, but pass_{level} is not mapped; map it"
+                )
 
 
 def _weights(profile: Profile, found: Findings) -> None:
@@ -137,21 +143,21 @@ def _weights(profile: Profile, found: Findings) -> None:
     if profile.accepted["reco"] >= 100 and profile.largest > 0.05 * profile.absolute:
         found.flag(
             profile.name,
-            f"one event has {profile.largest / profile.absolute:.0%} of all weight at reco level, "
-            f"{profile.largest:.4g}: it decides the result in its neighbourhood",
+            f"one event has {profile.largest / profile.absolute:.0%} of the sum of weights at reco level "
+            f"(weight {profile.largest:.4g}), so it dominates the result near its values; check `weight`",
         )
     events, effective = profile.accepted["reco"], profile.absolute**2 / profile.squares if profile.squares else 0.0
     if events >= 100 and effective < FEW_EFFECTIVE * events:
         found.flag(
             profile.name,
-            f"the weights of {events} events at reco level range up to {profile.largest:.4g}, and are worth "
-            f"{effective:.4g} events of one weight: few of them decide the result",
+            f"the weights of {events} events at reco level go up to {profile.largest:.4g}, and the effective number of "
+            f"events is {effective:.4g}: few events dominate the result; check `weight`",
         )
     low, high = profile.weights
     if profile.table.role == "data" and events and not low == high == 1:
         # Counted events have the weight 1; pre-scales and negative weights change what their errors are.
         span = f"all {low:.4g}" if low == high else f"from {low:.4g} to {high:.4g}"
-        found.flag(profile.name, f"its weights are {span}, and not 1 as of counted events: is that meant?")
+        found.flag(profile.name, f"its weights are {span}, but counted events have the weight 1; check `weight`")
 
 
 def _sameness(nominal: Profile, measured: Profile, others: Sequence[Profile], found: Findings) -> None:
@@ -164,15 +170,15 @@ def _sameness(nominal: Profile, measured: Profile, others: Sequence[Profile], fo
         if count := repeated(rows[profile.name], rows[other.name]):
             found.flag(
                 profile.name,
-                f"{count / rows[profile.name].size:.1%} of the events at reco level have all observables as another "
-                "one has: are events there twice, so that all errors are too small, or values rounded?",
+                f"{count / rows[profile.name].size:.1%} of the events at reco level have the same observables as "
+                "another event; check for duplicate events (all errors are too small then) and for rounded values",
             )
     for simulation in simulated:
         if count := shared(rows[measured.name], rows[simulation.name]):
             found.flag(
                 measured.name,
-                f"{count / rows[measured.name].size:.1%} of the events are events of {simulation.name}, by all "
-                "observables at reco level: closures with them are perfect, and say nothing",
+                f"{count / rows[measured.name].size:.1%} of the events have the same observables at reco level "
+                f"as an event of {simulation.name}: a closure test needs independent events",
             )
     for other in others:
         count = shared(rows[other.name], rows[nominal.name])
@@ -182,10 +188,11 @@ def _sameness(nominal: Profile, measured: Profile, others: Sequence[Profile], fo
         if count >= 0.99 * rows[other.name].size and (other.total, other.squares) == (nominal.total, nominal.squares):
             # A model uncertainty that is zero by construction, in a study that claims to have one.
             found.errors.append(
-                f"{other.name}: {text}, with the same weights: as an alternative it says nothing; name other files"
+                f"{other.name}: {text}, with the same weights, so this alternative gives no uncertainty; name other "
+                "files"
             )
         else:
-            found.flag(other.name, f"{text}: as an alternative it differs in little but its weights")
+            found.flag(other.name, f"{text}: this alternative differs in little but its weights; check `files`")
     for text in of_variations(nominal.table):
         found.flag(nominal.name, text)
 
@@ -198,16 +205,19 @@ def _column(c: Column, found: Findings) -> None:
     if not c.values.size:
         # Atoms alone: no density, and in no bin anything but them.
         if total >= FEW:
-            found.errors.append(f"{where}: all {total} accepted events have {c.name} at a declared atom; map another")
+            found.errors.append(
+                f"{where}: all {total} accepted events have {c.name} at a declared atom; map another branch, or "
+                "correct `atoms`"
+            )
         return
     value, count = share_of_commonest(c.values)
     if count >= CONSTANT * c.values.size and not c.atomic:
         text = f"{c.name} is {value:g} in {c.of_all(count)} of {total} accepted events"
         if c.values.size >= FEW:
             # Nothing can be unfolded from it, and everything would look as if it had been.
-            found.errors.append(f"{where}: {text}: a constant; map another branch, or take the observable away")
+            found.errors.append(f"{where}: {text}; it is a constant: map another branch, or remove the observable")
         else:
-            found.flag(c.sample, f"{text}: a constant, or too few events")
+            found.flag(c.sample, f"{text}; it is a constant, or the sample has too few events")
         return
     low, high = c.observable.range
     text = (
@@ -217,18 +227,18 @@ def _column(c: Column, found: Findings) -> None:
     if c.inside < 0.5 * c.count:
         # Bins, figures and IBU would be of a tail, or of nothing: most often of another unit.
         found.errors.append(
-            f"{where}: {text}; is the unit right (`{c.name}: <branch> / 1000`)? If it is, widen `range`, or restrict "
-            "the events with `selection`"
+            f"{where}: {text}; check the unit (`{c.name}: <branch> / 1000`); if it is right, widen `range`, or "
+            "restrict the events with `selection`"
         )
     elif c.inside < 0.9 * c.count:
         # A tail may be left out by choice; what is unfolded without bins holds it nevertheless.
-        found.flag(c.sample, f"{text}; tables and figures leave the others out")
+        found.flag(c.sample, f"{text}; tables and figures do not show the others")
     for text in coarse(c):
         found.flag(c.sample, text)
     for value, count in outliers(c.values, c.least, c.most):
         # One event decides nothing where inputs are scaled by ranks; it may be a mistake of the file.
         text = f"{c.name} is {value:.6g} in {count} of {c.count} events, far from all others ({quantiles(c.values)})"
-        found.flag(c.sample, f"{text}; select it away if it is no measurement")
+        found.flag(c.sample, f"{text}; if this is no measurement, remove it with `selection`")
 
 
 def _sentinels(columns: Sequence[Column], found: Findings) -> None:
@@ -242,15 +252,15 @@ def _sentinels(columns: Sequence[Column], found: Findings) -> None:
             bulk = c.values[~np.isin(c.values, [s.value for s in spikes])]
             for value, count in edge_spikes(bulk):
                 # A physical boundary has such spikes too; undeclared it is smeared, not lost.
-                text = f"{c.name} is {value:.7g} in {count / c.values.size:.2%} of the events, and others end there"
-                found.flag(c.sample, f"{text}; if that is a value of its own, declare it with `{_atoms(c, value)}`")
+                text = f"{c.name} is {value:.7g} in {count / c.values.size:.2%} of the events, at the end of the others"
+                found.flag(c.sample, f"{text}; if it is a special value, declare it with `{_atoms(c, value)}`")
     for value, places in far.items():
         c = columns[0]
         # A value that means "none" is taken for a measurement, far away: means, scales and bins are wrong.
         found.errors.append(
-            f"observables.{c.observable.name}: {value:.7g} is the value of {', '.join(places)}, far from all others: a "
-            f"sentinel? Declare it with `{_atoms(c, value)}` under observables.{c.observable.name}, or select these "
-            "events away with a pass flag"
+            f"observables.{c.observable.name}: {value:.7g} is the value of {', '.join(places)}, far from all others; "
+            f"it may be a sentinel: declare it with `{_atoms(c, value)}` under observables.{c.observable.name}, or "
+            "select these events away with a pass flag"
         )
 
 
@@ -263,8 +273,8 @@ def _yields(simulated: Profile, measured: Profile, limit: float | None, found: F
     for profile in (simulated, measured):
         if not profile.total > 0:
             found.errors.append(
-                f"{profile.name}: its weights sum to {profile.total:.6g} at reco level; a sample has a positive yield: "
-                "look at `weight`, and at the share of negative ones"
+                f"{profile.name}: its weights sum to {profile.total:.6g} at reco level, but a yield is positive; "
+                "check `weight` and the fraction of negative weights"
             )
             return
     # With few events a difference may be chance: three sigma of both.
@@ -273,8 +283,9 @@ def _yields(simulated: Profile, measured: Profile, limit: float | None, found: F
     # The absolute fakes and background, and the unfolded yield, would be wrong by this factor.
     found.errors.append(
         f"{simulated.name}: its weights sum to {s:.6g} at reco level, {s / d:.3g} times the {d:.6g} of "
-        f"{measured.name}; scale its weights by {d / s:.4g} (luminosity, cross section), or, if it is right, say so by "
-        f"`ingest: {{yield_difference: {math.ceil(10 * abs(s / d - 1)) / 10:g}}}` (now {limit:g}; null: any)"
+        f"{measured.name}; scale its weights by {d / s:.4g} (luminosity, cross section), or, if the difference is "
+        f"right, allow it with `ingest: {{yield_difference: {math.ceil(10 * abs(s / d - 1)) / 10:g}}}` (now "
+        f"{limit:g}; null: any)"
     )
 
 
@@ -292,11 +303,12 @@ def _scales(simulated: Column, measured: Column, found: Findings) -> None:
     if 300 < max(ratio, 1 / ratio) < 3000:
         # No prior is that wrong; MeV against GeV is.
         found.errors.append(
-            f"observables.{measured.observable.name}: {measured.sample}: {text}: MeV against GeV? Bring both to one "
-            f"unit in their maps (`{measured.name}: <branch> {'/' if ratio > 1 else '*'} 1000` for {measured.sample})"
+            f"observables.{measured.observable.name}: {measured.sample}: {text}; one may be in MeV, the other in GeV: "
+            f"use one unit in both maps (`{measured.name}: <branch> {'/' if ratio > 1 else '*'} 1000` for "
+            f"{measured.sample})"
         )
     elif max(ratio, 1 / ratio) > 5:
-        found.flag(measured.sample, f"{text}: are the units the same?")
+        found.flag(measured.sample, f"{text}; check that the units are the same")
 
 
 def _efficiency(truth: Column, found: Findings) -> None:
@@ -305,7 +317,8 @@ def _efficiency(truth: Column, found: Findings) -> None:
         found.flag(
             truth.sample,
             f"none of {truth.of_all(region.count)} events with {truth.name} {region} is reconstructed: the efficiency "
-            "is zero there, and the result is the simulation's; restrict the fiducial region with selection.truth",
+            "is zero there, and the result is the prediction of the simulation; restrict the fiducial region with "
+            "selection.truth",
         )
 
 
@@ -316,12 +329,12 @@ def _support(measured: Column, simulated: Column, found: Findings) -> None:
         found.errors.append(
             f"observables.{measured.observable.name}: more than half of the events of {measured.sample} "
             f"({measured.name}, {quantiles(measured.values)}) lie where {simulated.sample} has none "
-            f"({quantiles(simulated.values)}); are unit and definition the same?"
+            f"({quantiles(simulated.values)}); check that the unit and the definition are the same"
         )
         return
     for region in regions:
         found.flag(
             measured.sample,
-            f"{measured.of_all(region.count)} of {measured.count} events have {measured.name} {region}, where "
-            f"{simulated.sample} has none: the result is extrapolated there",
+            f"{measured.of_all(region.count)} of {measured.count} events have {measured.name} {region}, but "
+            f"{simulated.sample} has no event there: the result is extrapolated there",
         )

@@ -71,8 +71,8 @@ class AppliedSelection:
                 columns |= {c + end: batch[c] for c in plain if c + end not in batch}
             elif unshifted := sorted(condition.names - set(shifted)):
                 raise InputError(
-                    f"{batch.source}: selection.reco: no column {unshifted[0]}{end}, which the events that "
-                    f"{flag} lets in need; map it (to the nominal branch where it does not change)"
+                    f"{batch.source}: selection.reco: no column {unshifted[0]}{end}, but the events that pass "
+                    f"{flag} need it; map it (to the nominal branch if the variation does not change it)"
                 )
             columns[flag] = self._passing(batch, "reco", flag if flag in batch else "pass_reco", shifted)
         return columns

@@ -83,12 +83,13 @@ def ingest(
     if truth and closure_output is None:
         shown = ", ".join(truth[:4]) + (", ..." if len(truth) > 4 else "")
         raise InputError(
-            f"{reader.paths[0]}: a data sample that carries truth ({shown}); if it is pseudo-data, say `closure: true` "
-            "and its truth goes to a table that only validation reads; if not, write the file without these branches"
+            f"{reader.paths[0]}: a data sample must not have truth columns, but has {shown}; if it is pseudo-data, set "
+            "`closure: true`: only the validation reads its truth then; if not, write the file without these branches"
         )
     if closure_output is not None and not any(level_of(name) == "truth" for name in reader.columns()):
         raise InputError(
-            f"{reader.paths[0]}: `closure: true`, but it gives no truth_* column; map some, or take `closure` away"
+            f"{reader.paths[0]}: the sample has `closure: true`, but no truth_* column; map the truth, or remove "
+            "`closure`"
         )
     if role == "simulation":
         _check_variations(reader, observables, systematics or {})
@@ -104,12 +105,12 @@ def _check_variations(
     given = reader.columns()
     if lack := missing(systematics, given):
         raise InputError(
-            f"{reader.paths[0]}: gives {lack}; map it under `branches` (or, without a map, name a branch so with __ in "
-            "place of each colon), or ask for fewer"
+            f"{reader.paths[0]}: {lack}; map it under `branches` (without a map: name a branch so, with __ in place of "
+            "each colon), or set fewer replicas"
         )
     if unused := sorted({v.systematic for name in given if (v := variation_of(name))} - set(systematics)):
         log.warning(
-            "%s: gives variations of %s, which `systematics` does not name: they are not used",
+            "%s: has variations of %s, but `systematics` does not name them, so they are not used",
             reader.paths[0],
             ", ".join(unused),
         )
@@ -118,8 +119,8 @@ def _check_variations(
         for observable in observables:
             if f"reco_{observable.name}{end}" not in given:
                 raise InputError(
-                    f"{reader.paths[0]}: gives {flag} but no reco_{observable.name}{end}: events that it lets in "
-                    "would have no value; map it (to the nominal branch where the shift does not change it)"
+                    f"{reader.paths[0]}: has {flag} but no reco_{observable.name}{end}, so some accepted events would "
+                    "have no value; map it (to the nominal branch if the shift does not change it)"
                 )
 
 
@@ -138,8 +139,9 @@ def _write(
         for level in levels:
             if f"{level}_{observable.name}" not in given:
                 raise InputError(
-                    f"{reader.paths[0]}: gives no {level}_{observable.name}, which is to be unfolded; "
-                    f"{nearest(f'{level}_{observable.name}', given)}; add it to `branches`"
+                    f"{reader.paths[0]}: has no column {level}_{observable.name}, but the observable {observable.name} "
+                    f"needs it; {nearest(f'{level}_{observable.name}', given)}; add it to `branches`, or remove "
+                    f"{observable.name} from `observables`"
                 )
     tally = Tally(given=dict.fromkeys(levels, 0), passed=dict.fromkeys(levels, 0))
     unflagged = reader.unflagged(levels)

@@ -37,8 +37,8 @@ def check(digests: Mapping[Path, str], listing: str | Path) -> None:
         found = digest if kind == "sha256" else _adler32(path)
         if found != wanted:
             raise CorruptError(
-                f"{path}: its {kind} is {found}, where {listing} says {wanted}: truncated, damaged or another version; "
-                "copy it again, or correct the list"
+                f"{path}: its {kind} is {found}, but {listing} says {wanted}; the file is truncated, damaged or "
+                "another version: copy it again, or correct the list"
             )
     log.info("%d files match their checksums in %s", len(digests), listing)
 
@@ -60,7 +60,8 @@ def _lines(listing: Path) -> list[tuple[str, str, str]]:
             name, match = words[0], _DIGEST.fullmatch(words[-1].lower())
         if match is None or not name.isprintable() or not name:
             raise InputError(
-                f"{listing}:{number}: {line[:80]!r} is no line of `sha256sum`, and none with adler32:<8 digits>"
+                f"{listing}:{number}: {line[:80]!r} is not a valid line; write `<sha256> <file>`, as `sha256sum` "
+                "does, or `<file> adler32:<8 digits>`"
             )
         found.append((match.lastgroup or "", match[match.lastgroup or 0], name))
     return found
@@ -72,8 +73,8 @@ def _entry(path: Path, listed: list[tuple[str, str, str]], listing: Path) -> tup
     entries = {line[:2] for line in exact or named}
     if not entries:
         raise InputError(
-            f"{path}: not in {listing}; add it (`sha256sum {quote(str(path))} >> {quote(str(listing))}`, once you know "
-            "that it is whole) or leave it out of `files`"
+            f"{path}: not in {listing}; check that it is complete and add it (`sha256sum {quote(str(path))} >> "
+            f"{quote(str(listing))}`), or remove it from `files`"
         )
     # A file may be listed by digests of both kinds: the stronger counts.
     kind = "sha256" if "sha256" in dict(entries) else "adler32"

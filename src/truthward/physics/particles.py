@@ -42,13 +42,15 @@ def lines_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
     for name, value in settings.items():
         # Pythia does not tell capitals from small letters.
         if name.lower().startswith(tuple(own.lower() for own in OWN)):
-            raise ConfigError(f"settings.{name}: the generator decides this; use its options, or leave it away")
+            raise ConfigError(f"settings.{name}: the generator sets this itself; use its options, or remove it")
         text = {True: "on", False: "off"}[value] if isinstance(value, bool) else value
         line = f"{name} = {text}"
         if not _known(pythia, name):
             raise ConfigError(f"settings.{name}: Pythia {_version(pythia)} has no such setting; see its manual")
         if not pythia.readString(line):
-            raise ConfigError(f"settings.{name}: {value!r} given; Pythia refuses it: out of range, or of another type")
+            raise ConfigError(
+                f"settings.{name}: {value!r} given; Pythia refuses it: its range or type is wrong; see its manual"
+            )
         lines.append(line)
     return tuple(lines)
 
@@ -82,11 +84,11 @@ def started(
     own = ("Random:setSeed = on", f"Random:seed = {1 + seed % 899_999_999}")
     for line in ("Print:quiet = on", *STABLE, *settings, *own):
         if not pythia.readString(line):
-            raise TruthwardError(f"Pythia refuses the setting {line!r}")
+            raise TruthwardError(f"Pythia refuses the setting {line!r}; correct `settings`")
     if hook is not None:
         pythia.setUserHooksPtr(hook)
     if not pythia.init():
-        raise TruthwardError("Pythia does not initialise; the settings are: " + "; ".join(settings))
+        raise TruthwardError("Pythia does not initialise; check the settings: " + "; ".join(settings))
     for name, value in (keep or {}).items():
         if (found := _value(pythia, name)) != value:
             raise TruthwardError(f"Pythia replaced the setting {name} = {value} by {found}; leave it out of `settings`")
@@ -126,7 +128,7 @@ def accepted(
         size = min(BATCH, 2 * (events - found) + 10)
         batch = pythia.nextBatch(size)
         if len(batch) == 0:
-            raise TruthwardError(f"Pythia made none of {size} events; the settings are: {'; '.join(settings)}")
+            raise TruthwardError(f"Pythia made no event, {size} were wanted; check the settings: {'; '.join(settings)}")
         columns, rows = accept(batch.prt)
         wanted = events - found
         if len(rows) > wanted:

@@ -50,13 +50,14 @@ class Sample(Strict):
         if (self.generate is None) == (self.read is None):
             raise ValueError("give exactly one of `generate` and `read`")
         if self.role != "data" and (self.closure or self.closure_read):
-            raise ValueError("`closure` is for a data sample whose truth is set apart; simulation carries its truth")
+            raise ValueError("`closure` and `closure_read` are for a sample with role data only; remove them")
         if self.generate is None and {"events", "chunks"} & self.model_fields_set:
-            raise ValueError("`events` and `chunks` are for generated samples")
+            raise ValueError("`events` and `chunks` are for generated samples only; remove them")
         if self.generate is not None and self.checksums is not None:
-            raise ValueError("`checksums` is for samples that are read; generated ones are recorded by themselves")
+            raise ValueError("`checksums` is for samples that are read, not for generated ones; remove it")
         if self.chunks > (most := math.ceil(self.events / BLOCK)):
             raise ValueError(
-                f"{self.chunks} chunks for {self.events} events; events are made in blocks of {BLOCK}: at most {most}"
+                f"{self.chunks} chunks given for {self.events} events; a chunk needs a block of {BLOCK} events: set "
+                f"`chunks` to {most} at most"
             )
         return self

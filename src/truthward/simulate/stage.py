@@ -36,7 +36,10 @@ def blocks_of(events: int, *, chunk: int, chunks: int, block: int = BLOCK) -> li
         ConfigError: where there are more chunks than blocks, or chunk is not in 0 ... chunks - 1.
     """
     if events < 1 or not 0 <= chunk < chunks:
-        raise ConfigError(f"simulate: {events} events, chunk {chunk} of {chunks}: give at least one event and a chunk")
+        raise ConfigError(
+            f"simulate: {events} events, chunk {chunk} of {chunks} given; at least one event, and a chunk from 0 to "
+            "chunks - 1, are needed"
+        )
     count = -(-events // block)
     if chunks > count:
         raise ConfigError(

@@ -92,17 +92,20 @@ class Gaussian(Generator):
         self.bias = self._each("bias", bias)
         self.resolution = self._each("resolution", resolution)
         if np.any(self.width <= 0.0) or np.any(self.resolution < 0.0) or background_width <= 0.0:
-            raise ConfigError("width and background_width must be above 0, resolution must not be below")
+            raise ConfigError(
+                f"width {width}, background_width {background_width} and resolution {resolution} given; the widths "
+                "must be above 0, resolution 0 or more"
+            )
         for name, pair, top in (("efficiency", efficiency, 1.0), ("fakes", fakes, 0.499)):
             if len(pair) != 2 or min(pair) < 0.0 or max(pair) > top:
                 raise ConfigError(f"{name}: {pair} given, two numbers in [0, {top}] expected")
         if max(efficiency) == 0.0:
-            raise ConfigError("efficiency: [0, 0] leaves nothing to unfold")
+            raise ConfigError("efficiency: [0, 0] leaves no event to unfold; give a number above 0")
         for name, share, top in (("background", background, 0.99), ("negative_weights", negative_weights, 0.49)):
             if not 0.0 <= share <= top:
                 raise ConfigError(f"{name}: {share} given, a number in [0, {top}] expected")
         if leak and dimensions < 2:
-            raise ConfigError("leak: it comes from the last of at least 2 dimensions")
+            raise ConfigError(f"leak: {leak} given with dimensions {dimensions}; a leak needs at least 2 dimensions")
         self.leak = leak
         self.efficiency = tuple(efficiency)
         self.fakes = tuple(fakes)
@@ -113,16 +116,24 @@ class Gaussian(Generator):
         self.expected = expected
         for name, sizes in systematics.items():
             if not sizes or not set(sizes) <= set(VARIED):
-                raise ConfigError(f"systematics.{name}: {sizes} given, sizes of {', '.join(VARIED)} expected")
+                raise ConfigError(
+                    f"systematics.{name}: {sizes} given; a mapping of {', '.join(VARIED)} to sizes is expected"
+                )
             if not 0.0 <= sizes.get("resolution", 0.0) < 1.0:
-                raise ConfigError(f"systematics.{name}: a relative change of resolution lies in [0, 1)")
+                raise ConfigError(
+                    f"systematics.{name}.resolution: {sizes['resolution']} given; a relative change in [0, 1) is "
+                    "expected"
+                )
         self.systematics = dict(systematics)
 
     def _each(self, name: str, value: float | list[float]) -> np.ndarray:
         """One number for each dimension, (D,)."""
         array = np.atleast_1d(np.asarray(value, dtype=np.float64))
         if len(array) not in (1, self.dimensions):
-            raise ConfigError(f"{name}: {len(array)} numbers given for {self.dimensions} dimensions")
+            raise ConfigError(
+                f"{name}: {len(array)} numbers given for {self.dimensions} dimensions; give one, or one for each "
+                "dimension"
+            )
         return np.broadcast_to(array, (self.dimensions,))
 
     @property

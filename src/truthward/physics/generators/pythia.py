@@ -121,7 +121,10 @@ class Pythia(Generator):
                 "into the acceptance; lower pt_hat_min or z_pt_margin"
             )
         if alpha_s < 0.0 or (alpha_s and shower == "vincia"):
-            raise ConfigError(f"alpha_s: {alpha_s} given; it is 0 or positive, and set for the simple shower alone")
+            raise ConfigError(
+                f"alpha_s: {alpha_s} given with `shower: {shower}`; 0 or a positive number is expected, and 0 with "
+                "vincia"
+            )
         self.settings = (
             f"Beams:eCM = {energy}",
             f"Tune:pp = {tune}",

@@ -108,7 +108,7 @@ class Top(Generator):
         if not self.masses or min(self.masses) <= 0.0:
             raise ConfigError(f"top_mass: {top_mass} given; a mass in GeV, or a list of them, is needed")
         if len(mass_window) != 2 or not 0.0 <= mass_window[0] < mass_window[1]:
-            raise ConfigError(f"mass_window: {mass_window} given; two numbers that rise are needed, GeV")
+            raise ConfigError(f"mass_window: {mass_window} given; two increasing numbers in GeV are needed")
         self.settings = (
             f"Beams:eCM = {energy}",
             f"Tune:pp = {tune}",
