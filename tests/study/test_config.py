@@ -272,7 +272,7 @@ def test_what_covers_a_wrong_simulation_is_known_from_the_config() -> None:
         ({"read": READ}, {"c": {"kind": "closure", "replicas": 2}}, {}, ["systematics.c", "no `replicas`"]),
         ({"read": READ}, {"c": {"kind": "closure"}, "d": {"kind": "closure"}}, {}, ["systematics.d", "c has the kind"]),
         ({"read": READ}, {"h": {"kind": "hidden"}}, {}, ["systematics.h", "needs `columns`"]),
-        ({"read": READ}, {"h": {"kind": "hidden", "columns": ["reco_pt"]}}, {}, ["reco_pt is of the reco level"]),
+        ({"read": READ}, {"h": {"kind": "hidden", "columns": ["reco_pt"]}}, {}, ["reco_pt exists at reco level only"]),
         ({"read": READ}, {"h": {"kind": "hidden", "columns": ["x0"]}}, {}, ["'x0' is unfolded"]),
         ({"read": HIDDEN}, {"h": {"kind": "hidden", "columns": ["soft"]}}, {}, ["write truth_soft"]),
         ({"read": HIDDEN}, {"h": {"kind": "hidden", "columns": ["truth_hard"]}}, {}, ["provide truth_hard"]),

@@ -92,7 +92,7 @@ def test_events_and_yields_of_categories_are_unchanged_and_weights_finite(both):
 def test_without_test_events_nothing_is_corrected(tmp_path):
     write_simulation(tmp_path / "all.parquet", 2000)
     table = EventTable(tmp_path / "all.parquet")
-    with pytest.raises(InputError, match="no event in its test part"):
+    with pytest.raises(InputError, match="is in the test part"):
         stage(tmp_path / "a", without_test(table, tmp_path / "s.parquet"), Correction(epochs=1))
 
 

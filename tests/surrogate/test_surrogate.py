@@ -261,5 +261,5 @@ def test_density_is_normalised_and_has_the_spread_of_the_members():
     assert float(found.sum() * 0.1 * 0.1) == pytest.approx(1.0, abs=0.05)
     each = torch.stack([m.log_prob(grid[:5000], torch.zeros(5000, dtype=torch.long)).exp() for m in members]).detach()
     torch.testing.assert_close(sigma[:5000].float(), each.std(0) * (4 / 3) ** 0.5, rtol=1e-3, atol=1e-7)
-    with pytest.raises(InputError, match="events of both levels"):
+    with pytest.raises(InputError, match="only events with truth and reco level"):
         density(members, grid[:1], torch.ones(1, dtype=torch.long))

@@ -125,7 +125,7 @@ def test_what_does_not_close_is_flagged(done, tmp_path):
     far = sample(tmp_path / "far.parquet", 6000, 3, **NOMINAL | {"mean": 3.0, "width": 0.3})
     _, summary = run(tmp_path, simulation, far, epochs=6)
     assert not summary["closes"]
-    assert any("matched: the re-weighted simulation is told from far" in text for text in summary["warnings"])
+    assert any("separates the re-weighted simulation from far" in text for text in summary["warnings"])
     assert summary["largest_over_mean"] > 20
 
 

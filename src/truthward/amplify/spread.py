@@ -44,13 +44,15 @@ def member_covariance(
         RankWarning: more bins than members less one.
     """
     if "member" not in table.columns:
-        raise InputError(f"{table.path}: no column member; only samples of an ensemble have errors from its spread")
+        raise InputError(
+            f"{table.path}: no column member, from which the errors come; draw the sample from an ensemble"
+        )
     if calibration is None:
         calibration = float(table.metadata.get("amplification", {}).get("calibration", 1.0))
     edges = np.asarray(edges, dtype=np.float64)
     members = int(table.metadata["members"])
     if members < 2:
-        raise InputError(f"{table.path}: {members} member; a spread needs two")
+        raise InputError(f"{table.path}: {members} member given; a spread needs two at least")
     histograms = np.zeros((members, len(edges) - 1))
     for batch in table.batches([f"{level}_{observable}", "weight", "member"]):
         values = batch[f"{level}_{observable}"]
@@ -59,8 +61,8 @@ def member_covariance(
             histograms[m] += binned(values[own], edges, batch["weight"][own])
     if members - 1 < len(edges) - 1:
         warnings.warn(
-            f"{table.path}: {observable}: a covariance from {members} members has rank {members - 1}, fewer than "
-            f"{len(edges) - 1} bins: use its diagonal, or wider bins",
+            f"{table.path}: {observable}: a covariance from {members} members has rank {members - 1}, less than the "
+            f"number of bins, {len(edges) - 1}; use its diagonal, or fewer bins",
             RankWarning,
             stacklevel=2,
         )

@@ -54,7 +54,9 @@ class Cells:
             there = np.isfinite(read[column])
             values = read[column][there & train]
             if not (there & held).any() or not values.size:
-                raise InputError(f"{table.path}: {column}: no event in the test or training part to hold against")
+                raise InputError(
+                    f"{table.path}: {column}: no event in the test part or in the training part; simulate more events"
+                )
             inner = np.unique(np.quantile(values, np.arange(1, cells) / cells).astype(np.float32))
             self.edges[column] = inner[inner > values.min()]
             w = weight[there & held]

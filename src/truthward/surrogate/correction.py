@@ -60,7 +60,10 @@ def correct(
         InputError: there is no event in the test part. DivergedError: a ratio is not finite.
     """
     if not len(test.weight):
-        raise InputError("surrogate.correction: the simulation has no event in its test part to judge it by")
+        raise InputError(
+            "surrogate.correction: no event of the simulation is in the test part, so nothing can test the correction; "
+            "simulate more events"
+        )
     size = len(training.weight)
     simulated = torch.stack([m.shown(training.values, training.category) for m in members], 1)
     fresh = [_joined(m, list(draws([m], size, seed=seed_for(seed, "fresh", i)))) for i, m in enumerate(members)]

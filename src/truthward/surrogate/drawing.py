@@ -108,7 +108,7 @@ class SurrogateModel(nn.Module):
             InputError: a category lacks a level; a value is an integer or an atom, which has no density.
         """
         if not self.present(category).all():
-            raise InputError("surrogate: a density is stated for events of both levels; select their category")
+            raise InputError("surrogate: only events with truth and reco level have a density; select their category")
         slope = self.transform.log_slope(x).sum(1)
         truth, reco = self.transform(x, torch.zeros_like(x)).chunk(2, 1)
         z = torch.cat([truth, self.residual(truth, reco)], 1)
@@ -165,7 +165,10 @@ def draws(
     sizes = [events // len(members) + (m < events % len(members)) for m in range(len(members))]
     blocks = [(m, start) for m, size in enumerate(sizes) for start in range(0, size, rows)]
     if len(blocks) < chunks:
-        raise InputError(f"chunks: {events} events make {len(blocks)} batches for {chunks} chunks; set `chunks` lower")
+        raise InputError(
+            f"chunks: {chunks} given, but {events} events make {len(blocks)} batches; set `chunks` to {len(blocks)} "
+            "at most"
+        )
     offset = np.uint64(seed_for(seed, "draws", "id"))
     own = blocks[len(blocks) * chunk // chunks : len(blocks) * (chunk + 1) // chunks]
     for m, each in groupby(own, key=lambda block: block[0]):

@@ -138,7 +138,10 @@ def train_surrogate(
     sample = TrainingSample.read(table, [o.name for o in observables])
     train = ~sample.held
     if not train.any():
-        raise InputError(f"{simulation}: no event of the training part passes at any level")
+        raise InputError(
+            f"{simulation}: no event of the training part passes at any level; simulate more events, or loosen the "
+            "selection"
+        )
     arguments = {
         "model": model,
         "observables": [o.model_dump(mode="json") for o in observables],
@@ -203,7 +206,7 @@ def _yields(sample: TrainingSample, weights: Tensor, where: str) -> Tensor:
         odd, m = divmod(int(yields.argmin()), yields.shape[1])
         raise InputError(
             f"{where}: the weights of {'/'.join(sample.categories[odd])} events sum to {float(yields[odd, m]):.3g} in "
-            "the training part; a surrogate draws events of positive weight"
+            "the training part; a positive sum is needed: simulate more events, or check `weight`"
         )
     return yields * (sample.total * yields.shape[1] / yields.sum())
 

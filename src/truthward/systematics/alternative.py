@@ -56,9 +56,9 @@ def as_alternative(
             continue
         if w.sum() <= 0 or v.sum() <= 0:
             raise InputError(
-                f"{table.path}: systematics.{name}: {category}: weights of {len(v)} events sum to {v.sum():.4g} here, "
-                f"those of the {len(w)} simulated ones to {w.sum():.4g}; both must be positive: give the alternative "
-                "the selection and the processes of the simulation"
+                f"{table.path}: systematics.{name}: {category}: the weights of {len(v)} events sum to {v.sum():.4g} "
+                f"here, and the weights of {len(w)} events of the simulation to {w.sum():.4g}; both must be positive: "
+                "give the alternative the selection and the processes of the simulation"
             )
         if min(len(w), len(v)) < FEWEST:
             weight[ours] = w * (v.sum() / w.sum())
@@ -73,9 +73,10 @@ def as_alternative(
         categories[category] = entry | {"taken": "density"} | found
         if not found["closes"]:
             warnings.append(
-                f"{category}: the re-weighted simulation is told from {table.path.stem} with an AUC of "
-                f"{found['auc_after']:.4f} +- {found['auc_error']:.4f} ({found['auc_before']:.4f} before): the "
-                "variation is not all of the difference; simulate more events, or look for what one sample lacks"
+                f"{category}: a classifier separates the re-weighted simulation from {table.path.stem} with an AUC of "
+                f"{found['auc_after']:.4f} +- {found['auc_error']:.4f} ({found['auc_before']:.4f} before), so the "
+                "variation is only a part of the difference; simulate more events, or look for events that one sample "
+                "lacks"
             )
     used = np.any([nominal.masks[category] for category in CATEGORIES], axis=0)
     return weight, {

@@ -75,7 +75,7 @@ def pseudo_data(
     target = np.concatenate([data.weight, -simulation.weight[background]])
     if not target.sum() > 0:
         raise InputError(
-            f"{data.table.path}: {key}: the data are {data.weight.sum():.4g} events, and the simulated background "
+            f"{data.table.path}: {key}: the data are {data.weight.sum():.4g} events, but the simulated background is "
             f"{simulation.weight[background].sum():.4g}; compare the yields of the samples"
         )
     x = simulation.values("reco", columns, signal, key)
@@ -98,9 +98,10 @@ def pseudo_data(
     warnings = []
     if not found["closes"]:
         warnings.append(
-            f"the pseudo-data are told from the data at reco level with an AUC of {found['auc_after']:.4f} +- "
-            f"{found['auc_error']:.4f} ({found['auc_before']:.4f} before the ratio): what is left of the difference is "
-            "not in this uncertainty; simulate more events, or look for data outside of the simulation's support"
+            "a classifier separates the pseudo-data from the data at reco level with an AUC of "
+            f"{found['auc_after']:.4f} +- {found['auc_error']:.4f} ({found['auc_before']:.4f} before the ratio), and "
+            "this uncertainty does not cover that difference; simulate more events, or look for data where the "
+            "simulation has no events"
         )
     used = simulation.fiducial | fakes
     return weight, {

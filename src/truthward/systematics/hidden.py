@@ -64,7 +64,7 @@ def as_in_data(
     if fixed_by := [column for column, score, (_, sigma) in given if not _is_free(simulation, score, sigma)]:
         text = (
             f"{simulation.table.path}: {key}: {', '.join(f'truth_{c}' for c in fixed_by)}: a function of the unfolded "
-            "observables, or of a single value: nothing of it is hidden; leave it out"
+            "observables, or a single value, so nothing is hidden; remove it from `columns`"
         )
         if len(fixed_by) == len(columns):
             raise InputError(text)
@@ -121,7 +121,7 @@ def tilted(
     if not _is_free(simulation, score, sigma):
         raise InputError(
             f"{simulation.table.path}: {key}: {column} is a function of the unfolded observables, or has a single "
-            "value: nothing of it is hidden; leave it out"
+            "value, so nothing is hidden; remove it from `columns`"
         )
     if other is not None:
         size = _difference(simulation, other, hidden, values[:, 0], score, key) / sigma

@@ -105,6 +105,6 @@ def _finite(table: EventTable, level: str, names: Sequence[str], where: np.ndarr
         name = names[int(np.flatnonzero(bad.any(axis=0))[0])]
         raise InputError(
             f"{table.path}: {key}: {level}_{name} is not finite in {bad.any(axis=1).sum()} of {len(values)} events "
-            "that it is asked of; give these a value that is declared, or leave the column out"
+            "that need it; give these events a finite value, or remove the column"
         )
     return values

@@ -61,13 +61,15 @@ class Systematic(Strict):
             raise ValueError("kind hidden needs `columns`, each once: names such as jet_pt, or truth_<name>")
         if odd := [c for c in self.columns if c.startswith("reco_")]:
             raise ValueError(
-                f"columns: {odd[0]} is of the reco level alone, where kind closure follows the data; give "
-                f"{odd[0].removeprefix('reco_')} if there is a truth column as well"
+                f"columns: {odd[0]} exists at reco level only, and kind closure takes that from the data; give "
+                f"{odd[0].removeprefix('reco_')} if there is also a truth column"
             )
         if not self.tilted and {"size", "sample"} & self.model_fields_set:
-            raise ValueError("`size` and `sample` are for truth_<name> columns; others are sized by the data")
+            raise ValueError(
+                "`size` and `sample` are for truth_<name> columns only; the data set the size of the others"
+            )
         if {"size", "sample"} <= self.model_fields_set:
-            raise ValueError("give `size`, or a `sample` that it comes from, not both")
+            raise ValueError("give either `size` or `sample`, not both")
 
     @property
     def seen(self) -> list[str]:
