@@ -145,5 +145,5 @@ def test_refusals():
         ConstituentClassifier(network="attention", width=10, heads=4)
     bad = jets(5)
     bad[2] = torch.nan
-    with pytest.raises(InputError, match="48 values not finite in 5 events"):
+    with pytest.raises(InputError, match="48 values are not finite in 5 events"):
         JetScaling().fit(bad)

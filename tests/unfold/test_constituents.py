@@ -50,7 +50,7 @@ def test_they_are_loaded_where_asked_for(tables):
 def test_a_shift_that_constituents_do_not_follow_is_refused(tables):
     observables = [Observable(name="m", range=(-4.0, 4.0), bins=4)]
     shift = Replica("systematic:scale", 0)
-    with pytest.raises(InputError, match="constituents that are unfolded stay"):
+    with pytest.raises(InputError, match="constituents, which do not shift"):
         Inputs.load(*tables, observables, seed=1, constituents=5).varied(shift)
     plain = Inputs.load(*tables, observables, seed=1)
     column = tables[1].read(["reco_m:scale:0"])["reco_m:scale:0"]

@@ -177,7 +177,11 @@ TROUBLES = {
         SCALE,
         ["systematic:scale:0", "weights of fakes sum to -", "weight:scale:0"],
     ),
-    "runaway weight": (runaway, SCALE, ["systematic:scale:0", "matched events", "runs away", "weight:scale:0"]),
+    "runaway weight": (
+        runaway,
+        SCALE,
+        ["systematic:scale:0", "matched events", "few weights dominate", "weight:scale:0"],
+    ),
 }
 
 

@@ -245,7 +245,7 @@ def test_what_cannot_be_a_feature_is_refused(tmp_path):
         Inputs.load(data, simulation, OBSERVABLES, seed=1, features={"truth": ["x"]})
     with pytest.raises(InputError, match=r"no column reco_nois; nearest names: reco_noise"):
         Inputs.load(data, simulation, OBSERVABLES, seed=1, features={"reco": ["nois"]})
-    with pytest.raises(ConfigError, match=r"bridge as configured maps distributions"):
+    with pytest.raises(ConfigError, match=r"bridge with these options maps distributions"):
         build(
             "unfold",
             {
@@ -255,7 +255,7 @@ def test_what_cannot_be_a_feature_is_refused(tmp_path):
                 "model": {"kind": "bridge", "pairing": "unpaired"},
             },
         )
-    with pytest.raises(ConfigError, match=r"`inputs: constituents` takes none"):
+    with pytest.raises(ConfigError, match=r"`inputs: constituents` takes no features"):
         build(
             "unfold",
             {"kind": "omnifold", "features": {"reco": ["f"]}, "inputs": "constituents", "network": "deep_sets"},

@@ -46,5 +46,5 @@ def test_a_response_that_is_not_finite_says_how_it_is_trained(toy, monkeypatch):
 def test_a_bootstrap_that_draws_no_event_asks_for_more_of_them(toy):
     inputs = replace(toy(events=400, simulated=400)[0], data_weight=np.ones(1), data_id=np.arange(1, dtype=np.uint64))
     drawn = [inputs._counts(inputs.data_id, Replica("data_bootstrap", i))[0] for i in range(20)]
-    with pytest.raises(InputError, match=r"data sum to 0; too few events to be drawn anew.*unfold\.replicas"):
+    with pytest.raises(InputError, match=r"data sum to 0; there are too few events for bootstraps.*unfold\.replicas"):
         inputs.varied(Replica("data_bootstrap", drawn.index(0)))

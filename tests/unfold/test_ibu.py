@@ -272,7 +272,7 @@ def test_of_ten_data_events_the_options_that_are_named_work() -> None:
     # By the rule of the bins they are one, and of fewer bins an option is named.
     declared = np.linspace(8.8, 11.2, 4)
     counts = _Counts.fill([inputs], 0, IbuBins(declared, declared), False)
-    with pytest.raises(DivergedError, match=r"few data events.*`max_iterations: (\d+)`.*larger `events`") as caught:
+    with pytest.raises(DivergedError, match=r"the data are few.*`max_iterations: (\d+)`.*raise `events`") as caught:
         Ibu(tolerance=0.05)._converge(counts)
     named = int(re.search(r"max_iterations: (\d+)", str(caught.value))[1])
     assert len(Ibu(tolerance=0.05, max_iterations=named)._converge(counts)) == named

@@ -253,7 +253,9 @@ def cross_fit(
         D of the events of p (N_p,) and of q (N_q,), float64; and the networks, one a fold, for events of neither.
     """
     if folds < 2:
-        raise InputError(f"{label}: folds is {folds}; at least 2 are needed to judge events that were not trained upon")
+        raise InputError(
+            f"{label}: folds {folds} given; at least 2 are needed, so that each event is left out of a training"
+        )
     fold = [
         (uniform(np.arange(n, dtype=np.uint64), seed_for(seed, "fold", c)) * folds).astype(int)
         for c, n in (("p", len(x_p)), ("q", len(x_q)))

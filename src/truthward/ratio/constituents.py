@@ -49,7 +49,8 @@ class JetScaling(nn.Module):
         if not torch.isfinite(x).all() or mask.sum() < 2:
             bad = int((~torch.isfinite(x)).sum())
             raise InputError(
-                f"constituents: {bad} values not finite in {len(x)} events, {int(mask.sum())} constituents"
+                f"constituents: {bad} values are not finite in {len(x)} events with {int(mask.sum())} constituents; "
+                "finite values and at least 2 constituents are needed"
             )
         own = elements[mask][:, : FEATURES - KINDS]
         self.elements.fit((own, None if w is None else w[:, None].expand_as(mask)[mask]))

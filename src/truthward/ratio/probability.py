@@ -161,7 +161,9 @@ class Probability:
             return (weights * _sigmoid(found + shift)).sum(axis=0) - yes
 
         if not ((excess(low) < 0) & (excess(high) > 0)).all():
-            raise DivergedError(f"{name}: no shift of the logits gives the labelled events their yield")
+            raise DivergedError(
+                f"{name}: no shift of the logits gives the labelled events their yield; check the weights"
+            )
         for _ in range(50):
             middle = 0.5 * (low + high)
             above = excess(middle) > 0
@@ -172,7 +174,9 @@ class Probability:
         """Shift the offsets so that 1 / P = 1 + exp(-logit), over the labelled events, makes up for the others."""
         odds = (weights * np.exp(-found)).sum(axis=0)
         if not (odds > 0).all():
-            raise DivergedError(f"{name}: no shift of the logits gives 1 / P of the labelled events the yield of all")
+            raise DivergedError(
+                f"{name}: no shift of the logits gives 1 / P of the labelled events the yield of all; check the weights"
+            )
         self.shift, self.offset = np.log(odds / no) - self.offset, np.log(odds / no)
         self.lowest = _sigmoid(np.where(weights != 0, found, np.inf).min(axis=0) + self.offset)
 

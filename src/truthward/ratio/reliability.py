@@ -36,7 +36,7 @@ def reliability(predicted: np.ndarray, target: np.ndarray, weights: np.ndarray, 
         if values.shape != (len(predicted),) or len(values) == 0 or not np.isfinite(values).all():
             raise InputError(
                 f"reliability: {name} of shape {values.shape}, {int((~np.isfinite(values)).sum())} of them not finite; "
-                f"one finite number an event is expected"
+                f"one finite number per event is expected"
             )
     if not weights.sum() > 0:
         raise DivergedError(f"reliability: the weights sum to {float(weights.sum()):.3g}; a mean needs a positive sum")

@@ -159,8 +159,8 @@ def _length(settings: Settings, events: int, label: str) -> float:
     found = settings.learning_rate * settings.epochs * math.ceil(events / settings.batch_size)
     if found < SHORTEST:
         log.warning(
-            "%s: learning rate times steps of the nominal training is %.2g only: its response overstates what "
-            "trainings would spread; set `replicas: training`, or train it longer",
+            "%s: learning rate times number of steps of the nominal training is only %.2g, so its response "
+            "overestimates the spread of trainings; set `replicas: training`, or train longer",
             label,
             found,
         )

@@ -120,7 +120,7 @@ def norm(found: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     the logarithm of its inverse; see `normalise`."""
     if not ((found > 0) & (total > 0)).all():
         raise DivergedError(
-            f"weighted sums {float(np.min(found)):.3g} and {float(np.min(total)):.3g}: must be positive"
+            f"the weighted sums are {float(np.min(found)):.3g} and {float(np.min(total)):.3g}; both must be positive"
         )
     return total / found, np.log(found / total)
 

@@ -95,4 +95,4 @@ class Unfolder(ABC):
         Raises:
             ConfigError: the method draws no truth events.
         """
-        raise ConfigError(f"{type(self).__name__} draws no truth events; no posterior of it can be judged")
+        raise ConfigError(f"{type(self).__name__} draws no truth events, so it has no posterior to judge")

@@ -87,7 +87,10 @@ class Ibu(Unfolder):
         fakes: Literal["absolute", "share"] = "absolute",
     ) -> None:
         if not 0 < purity < 1 or min(events, tolerance) <= 0 or max_iterations < 1:
-            raise ConfigError("ibu: purity lies in (0, 1); events, tolerance and max_iterations are positive")
+            raise ConfigError(
+                f"ibu: purity {purity}, events {events}, tolerance {tolerance}, max_iterations {max_iterations} given; "
+                "purity must be in (0, 1), the others positive"
+            )
         self.purity, self.events, self.tolerance, self.max_iterations = purity, events, tolerance, max_iterations
         self.fakes, self.share = fakes, fakes == "share"
 
@@ -129,7 +132,10 @@ class Ibu(Unfolder):
                     f"ibu: {bad} of {unfolded.size} bins of {observable.name} are not finite; raise `events`"
                 )
             if not (unfolded.sum(axis=1) > 0).all():
-                raise DivergedError(f"ibu: {observable.name}: a yield of {unfolded.sum(axis=1).min():.3g} was unfolded")
+                raise DivergedError(
+                    f"ibu: {observable.name}: the unfolded yield is {unfolded.sum(axis=1).min():.3g}, but must be "
+                    "positive; check the weights of data and background"
+                )
             factor = unfolded / counts.truth
             edges[observable.name], iterations[observable.name] = inner.tolist(), len(changes)
             reco_edges[observable.name] = bins.reco.tolist()
@@ -149,8 +155,8 @@ class Ibu(Unfolder):
             log.info("ibu: %s, %d bins, %d iterations", observable.name, len(inner) + 1, len(changes))
             if not len(inner):
                 log.warning(
-                    "ibu: %s: one bin, its shape stays as simulated; a bin takes %g events (`events`) and a "
-                    "purity of %g (`purity`)",
+                    "ibu: %s: there is only one bin, so the shape stays as simulated; a bin needs %g events (`events`) "
+                    "and a purity of %g (`purity`): lower one of them",
                     observable.name,
                     self.events,
                     self.purity,
@@ -214,8 +220,8 @@ class Ibu(Unfolder):
             sigma = np.sqrt(jacobian**2 @ variance)
             if not (np.isfinite(new).all() and (sigma > 0).all()):
                 raise DivergedError(
-                    f"ibu: iteration {len(changes)} has bins without content or uncertainty, as few data events leave "
-                    f"them; take `max_iterations: {max(1, len(changes))}`, or fewer bins by a larger `events`"
+                    f"ibu: iteration {len(changes)} has bins without content or uncertainty, because the data are few; "
+                    f"set `max_iterations: {max(1, len(changes))}`, or raise `events` to get fewer bins"
                 )
             changes.append(float(np.sqrt(np.mean(((new - unfolded)[0] / sigma) ** 2))))
             unfolded = new

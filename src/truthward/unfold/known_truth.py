@@ -40,7 +40,7 @@ def _beside(rows: Rows, nominal: Rows, blocks: Iterable[Inputs], replicas: Seque
         before, truth = given.take(count), known.take(count)
         for other in (before, truth):
             if not np.array_equal(other["event_id"], batch["event_id"]):
-                raise InputError("closure: the nominal result has other events, or another order; unfold it anew")
+                raise InputError("closure: the nominal result has other events, or another order; unfold it again")
         changed = dict(batch)
         for replica in replicas:
             for name in [c for c in batch if c.startswith("replica:") and c.endswith(str(replica))]:
@@ -99,7 +99,7 @@ class _Feed:
             if self._held is None or self._at == len(self._held["event_id"]):
                 self._held, self._at = next(self._batches, None), 0
                 if self._held is None:
-                    raise InputError("closure: the nominal result has fewer events; unfold it anew")
+                    raise InputError("closure: the nominal result has fewer events; unfold it again")
                 continue
             part = {c: v[self._at : self._at + count] for c, v in self._held.items()}
             rows = len(part["event_id"])

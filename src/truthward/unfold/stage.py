@@ -68,7 +68,9 @@ def replicas_of(job: int, jobs: int, families: Mapping[str, int]) -> list[Replic
     """
     every = [Replica(name, i) for name, count in families.items() for i in range(count)]
     if not 0 <= job < jobs <= len(every):
-        raise ConfigError(f"jobs: job {job} of {jobs} asked for, {len(every)} replicas to share; set `jobs` lower")
+        raise ConfigError(
+            f"jobs: job {job} of {jobs} given for {len(every)} replicas; set `jobs` to {len(every)} at most"
+        )
     return every[job::jobs]
 
 
@@ -222,7 +224,7 @@ class _Task:
         installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         if 2 * held > installed:
             log.warning(
-                "%s: holds all events in memory, %.1f GB of %.1f; a method that streams is omnifold",
+                "%s: holds all events in memory, %.1f GB of %.1f GB; omnifold is a method that reads them in blocks",
                 self.method,
                 held / 1e9,
                 installed / 1e9,

@@ -197,7 +197,7 @@ def test_systematics_move_the_medians() -> None:
     [
         ({"median": "y", "by": "mean"}, "'y' is not one of x"),
         ({"median": "x", "by": "mass"}, "x, mean"),
-        ({"median": "x", "by": "x2"}, "two finite ones"),
+        ({"median": "x", "by": "x2"}, "two different, finite values"),
     ],
 )
 def test_a_condition_without_a_parameter_is_refused(option: dict[str, str], words: str) -> None:

@@ -405,7 +405,10 @@ def test_bridges_unfold_the_distribution_where_prior_and_data_agree(pairing) -> 
         ({"draws": 0}, r"unfold\.draws: 0 given, int >= 1 expected"),
         ({"replica_draws": 0}, r"unfold\.replica_draws: 0 given, int >= 1 expected"),
         ({"iterations": 0}, r"unfold\.iterations: 0 given, int >= 1 expected"),
-        ({"model": {"kind": "bridge", "pairing": "unpaired"}}, "bridge pairs the events anew"),
+        (
+            {"model": {"kind": "bridge", "pairing": "unpaired"}},
+            "bridge with these options pairs truth and reco events by itself",
+        ),
     ],
 )
 def test_bad_options_are_refused(option: dict, message: str) -> None:

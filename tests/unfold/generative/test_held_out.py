@@ -87,5 +87,5 @@ def test_what_cannot_be_checked_is_refused(toy) -> None:
     inputs, _ = toy(simulated=500)
     with pytest.raises(ConfigError, match="Ibu draws no truth events"):
         drawn(inputs, entry={"kind": "ibu"})
-    with pytest.raises(InputError, match="nothing was held out"):
+    with pytest.raises(InputError, match="nothing can test the posterior"):
         drawn(replace(inputs, split=np.full_like(inputs.split, TRAIN)))

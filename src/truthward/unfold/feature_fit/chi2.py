@@ -112,7 +112,7 @@ def solve(sums: Chi2Sums, whitening: Tensor, theta: Tensor, penalty: float, *, a
             length /= 2
             weight, residual, objective = value(theta + length * step)
         if not np.isfinite(objective):
-            raise DivergedError(f"{label}: the chi2 is not finite; raise `epochs`, or look at the inputs")
+            raise DivergedError(f"{label}: the chi2 is not finite; raise `epochs`, or check the inputs")
         theta = theta + length * step
         if settled and before - objective < SMALL:
             break

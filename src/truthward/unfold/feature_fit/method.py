@@ -104,9 +104,12 @@ class FeatureFit(Unfolder):
         precision: Literal["fp32", "bf16"] = "fp32",
     ) -> None:
         if min(epochs, batch_size, width, depth, passes) < 1:
-            raise ConfigError("feature_fit: epochs, batch_size, width, depth and passes must be at least 1")
+            raise ConfigError(
+                f"feature_fit: epochs {epochs}, batch_size {batch_size}, width {width}, depth {depth}, passes {passes} "
+                "given; each must be at least 1"
+            )
         if not penalty > 0:
-            raise ConfigError("feature_fit: penalty is a positive factor")
+            raise ConfigError(f"feature_fit: penalty {penalty} given; a positive factor is needed")
         self.observables = tuple(observables)
         self.settings = Settings(epochs, batch_size, learning_rate, precision=precision)
         self.network = {"width": width, "depth": depth, "activation": activation}

@@ -67,7 +67,7 @@ class Medians:
         if len(values) < 2 or not np.isfinite(values).all():
             raise ConfigError(
                 f"condition: truth_{option['by']} has the values {', '.join(f'{v:g}' for v in values[:5])} in the "
-                "simulation; there is something to learn from two finite ones on"
+                "simulation; at least two different, finite values are needed"
             )
         self.seed, self.weight = seed, inputs.weight[passed]
         self.size = float(effective_size(inputs.data_weight))

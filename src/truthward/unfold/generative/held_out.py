@@ -37,7 +37,10 @@ def held_out_draws(
     rest = replace(inputs, weight=np.where(test, 0.0, inputs.weight))
     chosen = np.flatnonzero(test & inputs.matched & (inputs.weight != 0))
     if not len(chosen):
-        raise InputError("posterior: no reconstructed signal event in the test split; nothing was held out to judge by")
+        raise InputError(
+            "posterior: no reconstructed signal event is in the test split, so nothing can test the posterior; "
+            "simulate more events"
+        )
     scaled = recipe.scaled(rest, seed)
     members = Members(recipe, scaled, rest, [NOMINAL], seed=seed, state=state, key=key)
     model = recipe.build(scaled.size, scaled.given, members.first().flows.state_of(0))

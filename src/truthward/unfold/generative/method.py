@@ -169,10 +169,13 @@ class Generative(Unfolder):
             raise ConfigError(f"generative: {low[0]} is {positive[low[0]]}; at least 1 is needed")
         if condition and set(condition) != {"median", "by"}:
             raise ConfigError(
-                f"generative: condition has {', '.join(map(str, condition))}; `median` and `by` are needed"
+                f"generative: condition has the keys {', '.join(map(str, condition))}; `median` and `by` are needed"
             )
         if condition and background == "subtract":
-            raise ConfigError("generative: condition takes a median of the data alone; set background: positive")
+            raise ConfigError(
+                "generative: condition takes a median of the data, which cannot be subtracted from; set `background: "
+                "positive`"
+            )
         check("models", model, "generative.model", given=("dimensions", "conditions"))
         self.fakes, self.features = fakes, dict(features)
         self.model, self.rule, self.stack = dict(model), StopRule(iterations, stop, tolerance), stack
@@ -193,13 +196,13 @@ class Generative(Unfolder):
         built = seeded(0, self.recipe.build, 1, 1)
         if self.recipe.features and not built.CONDITIONAL:
             raise ConfigError(
-                f"generative: {model['kind']} as configured maps distributions and would not look at features; take "
-                "them out, or choose a model of p(truth | reco)"
+                f"generative: {model['kind']} with these options maps distributions and ignores features; remove "
+                "`features`, or choose a model of p(truth | reco)"
             )
         if iterations > 1 and not built.PAIRED:
             raise ConfigError(
-                f"generative: {model['kind']} pairs the events anew: the weights that remove the prior would reach the "
-                "truth alone, and overshoot; set iterations: 1"
+                f"generative: {model['kind']} with these options pairs truth and reco events by itself, so the weights "
+                "that remove the prior would act on truth only, and overshoot; set `iterations: 1`"
             )
 
     def unfold(

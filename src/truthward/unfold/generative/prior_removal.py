@@ -39,7 +39,10 @@ def remove_prior(group: Members, before: Networks, rule: StopRule) -> tuple[Netw
         # Each observable's bins hold all events.
         yields = [c[:COARSE].sum(axis=0) for c in (previous, watch.contents)]
         if not (yields[1] > 0).all():
-            raise DivergedError(f"generative: iteration {iteration + 1}: a yield of {yields[1].min():.3g} was unfolded")
+            raise DivergedError(
+                f"generative: iteration {iteration + 1}: the unfolded yield is {yields[1].min():.3g}, but must be "
+                "positive; check the weights of data and background"
+            )
         change = watch.change(previous)
         group.note(
             iteration, {"yield_before": yields[0], "yield": yields[1], "change": change, "contents": watch.contents}

@@ -205,7 +205,7 @@ class Inputs:
         accepted = data["pass_reco"]
         beside = {prefix: list(features.get(prefix, ())) for prefix in ("truth", "reco")}
         if twice := [f"features.{prefix}: {n!r}" for prefix, own in beside.items() for n in own if n in names]:
-            raise ConfigError(f"{twice[0]} is unfolded, so the networks see it already; take it out")
+            raise ConfigError(f"{twice[0]} is unfolded, so the networks see it already; remove it here")
 
         def level(columns: Mapping[str, np.ndarray], prefix: str, names: Sequence[str] = names) -> np.ndarray:
             if not names:
@@ -281,8 +281,8 @@ class Inputs:
             change = dict(self.variations[name](replica.index))
             if self.constituents and {"reco", "pass_reco"} & set(change):
                 raise InputError(
-                    f"{replica}: moves observables at reco level, while the constituents that are unfolded stay; take "
-                    "this systematic with `inputs: observables`, or vary weights alone"
+                    f"{replica}: shifts observables at reco level, but the method sees constituents, which do not "
+                    "shift; use `inputs: observables` with this systematic, or vary weights only"
                 )
             if "features" in change:
                 change["features"] = {**self.features, "reco": change["features"]}
@@ -295,7 +295,7 @@ class Inputs:
                     f"reco_<observable>:{name}:{replica.index} for each of {', '.join(columns)}"
                 )
             if self.matched.any() and not changed.matched.any():
-                raise InputError(f"{replica}: no signal event passes at both levels; is the shift in the right unit?")
+                raise InputError(f"{replica}: no signal event passes at both levels; check the unit of the shift")
             return changed
         known = ", ".join(
             [
@@ -306,7 +306,7 @@ class Inputs:
                 *(f"systematic:{v}" for v in self.variations),
             ]
         )
-        raise ConfigError(f"family {replica.family!r}: the inputs offer {known}")
+        raise ConfigError(f"family {replica.family!r} is not known; valid: {known}")
 
     def kind_of(self, replica: Replica) -> str:
         """ "closure" or "regularisation" where a replica is of such a systematic, else an empty string."""
@@ -321,7 +321,9 @@ class Inputs:
         """
         name = replica.family.partition(":")[2]
         if name not in self.variations:
-            raise ConfigError(f"family {replica.family!r}: the simulation has no column weight:{name}:{replica.index}")
+            raise ConfigError(
+                f"family {replica.family!r}: the simulation has no column weight:{name}:{replica.index}; map it"
+            )
         return self.variations[name](replica.index)["weight"]
 
     def _pseudo_data(self, replica: Replica) -> Inputs:

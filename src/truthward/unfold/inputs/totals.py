@@ -90,8 +90,8 @@ def refuse(found: Mapping[str, Total], nominal: Mapping[str, Total], replica: Re
     background = sum(t.sum for name, t in found.items() if name.startswith("background"))
     if not bootstrap and background >= found["data"].sum:
         raise InputError(
-            f"{replica}: background of {background:.6g} is expected in data of {found['data'].sum:.6g}: nothing is "
-            "left to unfold; look at the weights of both (luminosity, cross section)"
+            f"{replica}: the expected background is {background:.6g}, but the data are {found['data'].sum:.6g} "
+            "events, so nothing is left to unfold; check the weights of both (luminosity, cross section)"
         )
     if not replica.family.startswith("systematic:"):
         return
@@ -102,9 +102,9 @@ def refuse(found: Mapping[str, Total], nominal: Mapping[str, Total], replica: Re
         share, usual = mine.largest / mine.absolute, theirs.largest / theirs.absolute
         if mine.effective < SHRUNK * theirs.effective or share > max(RUNAWAY, 5 * usual):
             raise InputError(
-                f"{replica}: of the {mine.count} weights of {_words(name)} the largest is "
-                f"{mine.largest / mine.absolute * mine.count:.4g} times the mean, and their effective size is "
-                f"{mine.effective:.4g} where the nominal one is {theirs.effective:.4g}: a weight that runs away; "
+                f"{replica}: the largest of the {mine.count} weights of {_words(name)} is "
+                f"{mine.largest / mine.absolute * mine.count:.4g} times the mean, and the effective number of events "
+                f"is {mine.effective:.4g} (nominal: {theirs.effective:.4g}), so few weights dominate; "
                 f"{_way_out(name, replica)}"
             )
 
@@ -117,11 +117,11 @@ def _words(name: str) -> str:
 def _way_out(name: str, replica: Replica) -> str:
     kind, _, systematic = replica.family.partition(":")
     if kind == "systematic":
-        return f"correct the column weight:{systematic}:{replica.index}, or take {systematic} out of `systematics`"
+        return f"correct the column weight:{systematic}:{replica.index}, or remove {systematic} from `systematics`"
     if kind in ("data_bootstrap", "mc_bootstrap", "combined"):
-        return "too few events to be drawn anew; take more of them, or `unfold.replicas` without such replicas"
+        return "there are too few events for bootstraps; use more events, or set these `unfold.replicas` to 0"
     if name == "data":
-        return "correct the weights of the data; background is taken off by its simulation, not by weights of the data"
+        return "correct the weights of the data; the simulated background is subtracted, not weights of the data"
     if name.startswith("background"):
         return "correct its weights, or label it in `processes` as a part of another one (as interference is)"
-    return "correct the weights of the simulation, or take more events where negative ones nearly cancel them"
+    return "correct the weights of the simulation, or use more events if negative weights nearly cancel them"

@@ -38,7 +38,7 @@ def variations_of(
             others = [name for name in ("pass_reco", "weight") if own(name) != name]
             if not any(c.endswith(f":{systematic}:{index}") for c in simulation.columns):
                 raise ConfigError(
-                    f"{simulation.path}: no replica {index} of the systematic {systematic!r}; ask for fewer"
+                    f"{simulation.path}: no replica {index} of the systematic {systematic!r}; set fewer `replicas`"
                 )
             changed = {name: simulation.between(first, end, [own(name)])[own(name)] for name in others}
             for field, each in (("reco", names), ("features", features)):

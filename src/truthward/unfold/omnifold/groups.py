@@ -154,19 +154,21 @@ def _run_response(chain: Chain, group: list[Replica]) -> None:
         DivergedError: the effective size of one has run away from the nominal's, to numbers that are finite or not.
     """
     way_out = (
-        "bootstraps of so few events are too far from the nominal for a response; set `replicas: training`, which "
-        "trains each of them"
+        "bootstraps of so few events are too far from the nominal for this approximation; set `replicas: training`, "
+        "which trains each of them"
     )
     try:
         chain.run()
     except DivergedError as error:
-        raise DivergedError(f"omnifold: one of {len(group)} responses runs away ({error}): {way_out}") from error
+        raise DivergedError(
+            f"omnifold: one of {len(group)} replicas by response diverges ({error}): {way_out}"
+        ) from error
     sizes = chain.history[-1]["effective_size"]
     far = np.flatnonzero(sizes[1:] < LOST * sizes[0])
     if far.size:
         raise DivergedError(
-            f"omnifold: {far.size} of {len(group)} responses are worth less than {LOST:.0%} of the nominal's events, "
-            f"the first {group[far[0]]} with {sizes[1 + far[0]]:.0f} of {sizes[0]:.0f}: {way_out}"
+            f"omnifold: {far.size} of {len(group)} replicas by response have an effective size below {LOST:.0%} of the "
+            f"nominal one, such as {group[far[0]]} with {sizes[1 + far[0]]:.0f} of {sizes[0]:.0f} events: {way_out}"
         )
 
 

@@ -135,10 +135,11 @@ class Omnifold(Unfolder):
     ) -> None:
         if min(epochs, later_epochs, batch_size, stack, buffer, constituents) < 1:
             raise ConfigError(
-                "omnifold: epochs, later_epochs, batch_size, constituents, stack and buffer must be at least 1"
+                f"omnifold: epochs {epochs}, later_epochs {later_epochs}, batch_size {batch_size}, stack {stack}, "
+                f"buffer {buffer}, constituents {constituents} given; each must be at least 1"
             )
         if folds == 1 or folds < 0:
-            raise ConfigError("omnifold: folds is 0 or at least 2")
+            raise ConfigError(f"omnifold: folds {folds} given; 0 or at least 2 is expected")
         self.sets = inputs == "constituents"
         if self.sets != (network != "dense"):
             raise ConfigError(
@@ -146,7 +147,7 @@ class Omnifold(Unfolder):
                 "constituents, dense takes observables"
             )
         if self.sets and any(features.values()):
-            raise ConfigError("omnifold: features stand beside observables; `inputs: constituents` takes none")
+            raise ConfigError("omnifold: `inputs: constituents` takes no features; remove `features`")
         self.fakes, self.features = fakes, dict(features)
         self.observables, self.constituents = tuple(observables), constituents if self.sets else 0
         self.rules = Rules(StopRule(iterations, stop, tolerance), fakes, background)
@@ -181,8 +182,8 @@ class Omnifold(Unfolder):
         }
         if asked := [name for name, needed in whole.items() if needed]:
             raise ConfigError(
-                f"omnifold: {asked[0]} needs all events in memory, and the tables have {rows} rows where `buffer` "
-                f"allows {self.buffer}; raise `buffer` to {rows}, or leave that option out"
+                f"omnifold: {asked[0]} needs all events in memory, but the tables have {rows} rows and `buffer` allows "
+                f"{self.buffer}; raise `buffer` to {rows}, or remove that option"
             )
         return True
 
