@@ -127,7 +127,7 @@ def test_what_is_no_network_of_this_package_is_refused(tmp_path, foreign):
     arguments = {"path": str(victim), "content": 1}
     recipe = {"class": foreign, "arguments": arguments}
     checkpoint.save(path, {"n": net(0)}, recipe=recipe, provenance={})
-    with pytest.raises(CorruptError, match="not loaded"):
+    with pytest.raises(CorruptError, match="no network of this package"):
         checkpoint.load(path)
     assert not victim.exists()
 

@@ -81,7 +81,7 @@ def test_gpus_that_torch_does_not_see_are_told_once(monkeypatch, caplog, given, 
     with caplog.at_level(logging.WARNING, "truthward"):
         assert training_device() == training_device() == CPU
     assert [r.getMessage() for r in caplog.records] == (
-        [f"{text}, torch sees none: training on the CPU"] if text else []
+        [f"{text}, but torch sees none: training on the CPU"] if text else []
     )
 
 
@@ -95,5 +95,5 @@ def test_each_process_has_a_gpu_of_its_own(monkeypatch):
     assert chosen == [1]
     training_device.cache_clear()
     monkeypatch.setenv("LOCAL_RANK", "2")
-    with pytest.raises(ConfigError, match="torch sees 2; ask for as many"):
+    with pytest.raises(ConfigError, match="but torch sees 2; set it to 2"):
         training_device()

@@ -147,9 +147,9 @@ def test_a_checkpoint_gives_the_same_transform(fitted, tmp_path):
 @pytest.mark.parametrize(
     ("x", "options", "message"),
     [
-        (torch.tensor([[1.0], [torch.nan]]), {}, "1 values not finite"),
+        (torch.tensor([[1.0], [torch.nan]]), {}, "1 values are not finite"),
         (torch.empty(0, 1), {}, "0 events"),
-        (torch.tensor([[1.5]]), {"integer": [True]}, "column 0 is declared integer and holds 1.5"),
+        (torch.tensor([[1.5]]), {"integer": [True]}, "column 0 is declared integer, but has the value 1.5"),
     ],
 )
 def test_bad_samples_are_refused(x, options, message):
@@ -160,7 +160,7 @@ def test_bad_samples_are_refused(x, options, message):
 def test_bad_options_and_values_are_refused(fitted):
     with pytest.raises(InputError, match="1 lists of atoms"):
         QuantileTransform(2, atoms=[[0.0]])
-    with pytest.raises(InputError, match="1 of 4 values not finite"):
+    with pytest.raises(InputError, match="1 of 4 values are not finite"):
         fitted(torch.tensor([[0.0, 1.0, torch.inf, 0.0]]), torch.zeros(1, 4))
 
 

@@ -202,7 +202,7 @@ def test_a_damaged_state_is_reported_and_trained_anew(whole, tmp_path, caplog, d
     assert same(again, whole)
     assert again[2] == EPOCHS * STEPS
     assert "s.pt: resume state is truncated or damaged" in caplog.text
-    assert "starts anew" in caplog.text
+    assert "this training starts again" in caplog.text
 
 
 class Trap:

@@ -133,7 +133,7 @@ def test_missing_values_have_an_input_where_they_are_allowed():
     torch.testing.assert_close(z[~gone, 1:2], scaled(x[~gone, 1:2]), rtol=0, atol=1e-6)
     unseen = x[:1].clone()
     unseen[0, 0] = torch.nan
-    with pytest.raises(InputError, match="1 of 2 values not finite"):
+    with pytest.raises(InputError, match="1 of 2 values are not finite"):
         scaling(unseen)
 
 
@@ -172,5 +172,5 @@ def test_refusals(bad, message):
         RankScaling(3).fit((bad, None))
     with pytest.raises(InputError, match="1 lists of atoms"):
         RankScaling(2, atoms=[(0.0,)])
-    with pytest.raises(InputError, match="1 of 2 values not finite"):
+    with pytest.raises(InputError, match="1 of 2 values are not finite"):
         RankScaling(2).fit((normals(columns=2), None))(torch.tensor([[1.0, torch.inf]]))

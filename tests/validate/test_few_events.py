@@ -21,7 +21,7 @@ def events(size: int, seed: int = 1) -> Events:
 def test_too_few_data_events_for_a_classifier_leave_out_its_test(size, caplog) -> None:
     assert stage._reco_test(events(200, 2), events(size), SETTINGS) is None
     assert f"reco: {size} data events; a classifier needs {FEWEST}" in caplog.text
-    with pytest.raises(InputError, match=f"{size} and 200 events; at least {FEWEST} of each"):
+    with pytest.raises(InputError, match=f"{size} and 200 events given; a classifier needs at least {FEWEST}"):
         two_sample_test(np.ones((size, 1)), np.ones(size), np.ones((200, 1)), np.ones(200), label="reco", **SETTINGS)
 
 

@@ -107,7 +107,8 @@ def load(path: str | Path) -> tuple[dict[str, nn.Module], dict[str, Tensor], dic
             module.load_state_dict(state)
         except (TypeError, KeyError, RuntimeError, TruthwardError) as error:
             raise CorruptError(
-                f"{path}: {name} does not fit {recipe['class']} ({error}); written by another version? Rerun its stage"
+                f"{path}: {name} does not fit {recipe['class']} ({error}); another version may have written it: rerun "
+                "its stage"
             ) from error
         modules[name] = module.eval()
     extra = {k.split("|", 1)[1]: t for k, t in tensors.items() if k.startswith("extra|")}
@@ -126,7 +127,9 @@ def _network(path: Path, module_name: str, class_name: str) -> type[nn.Module]:
             ) from error
     ours = isinstance(found, type) and issubclass(found, nn.Module) and found.__module__.startswith("truthward.")
     if not ours:
-        raise CorruptError(f"{path}: names {module_name}:{class_name}, no network of this package; not loaded")
+        raise CorruptError(
+            f"{path}: names {module_name}:{class_name}, which is no network of this package; rerun its stage"
+        )
     return found
 
 

@@ -29,11 +29,12 @@ def training_device() -> torch.device:
     if not torch.cuda.is_available():
         if given:
             log.warning(
-                "%d GPU%s given, torch sees none: training on the CPU", given, " was" if given == 1 else "s were"
+                "%d GPU%s given, but torch sees none: training on the CPU", given, " was" if given == 1 else "s were"
             )
         return torch.device("cpu")
     if own >= torch.cuda.device_count():
-        raise ConfigError(f"resources.gpus: {given} given, torch sees {torch.cuda.device_count()}; ask for as many")
+        seen = torch.cuda.device_count()
+        raise ConfigError(f"resources.gpus: {given} given, but torch sees {seen}; set it to {seen} at most")
     torch.cuda.set_device(own)
     return torch.device("cuda", own)
 

@@ -245,7 +245,7 @@ def _refuse_nonfinite(value: Tensor, per_event: Tensor, where: str) -> None:
         sum_over_processes([counts])
         bad, every = counts.tolist()
         raise DivergedError(
-            f"{where}: {bad} of {every} losses are not finite; lower `learning_rate` or look at the inputs"
+            f"{where}: {bad} of {every} losses are not finite; lower `learning_rate`, or check the inputs"
         )
 
 

@@ -60,7 +60,9 @@ def knots_of(
     column, w = x[seen].float().double(), weights[seen].double().abs()
     bad = int((~torch.isfinite(column)).sum() + (~torch.isfinite(w)).sum())
     if len(column) == 0 or bad:
-        raise InputError(f"{name}: {len(column)} events of non-zero weight, {bad} values not finite")
+        raise InputError(
+            f"{name}: {len(column)} events have a non-zero weight, {bad} values are not finite; check the inputs"
+        )
     values, place, counts = torch.unique(column, return_inverse=True, return_counts=True)
     share = torch.zeros(len(values), dtype=torch.float64).index_add_(0, place, w)
     share /= share.sum()
@@ -70,7 +72,7 @@ def knots_of(
     if integer:
         if (values != values.round()).any():
             odd = float(column[column != column.round()][0])
-            raise InputError(f"{name} is declared integer and holds {odd}")
+            raise InputError(f"{name} is declared integer, but has the value {odd}; remove `integer`")
         atomic = torch.ones(len(values), dtype=torch.bool)
     else:
         atomic = declared | ((share >= TIE) & (counts >= TIE_COUNT)) | (len(values) == 1)

@@ -44,7 +44,9 @@ def integrate(
 
         value = velocity(x, start)
         if torch.func.debug_unwrap(value) is not value:
-            raise ConfigError("solver: dopri5 chooses its steps and cannot be stacked; take midpoint, heun or rk4")
+            raise ConfigError(
+                "solver: dopri5 has adaptive steps, so networks cannot be stacked; use midpoint, heun or rk4"
+            )
         times = x.new_tensor([start, end])
         return odeint(lambda t, x: velocity(x, t), x, times, rtol=tolerance, atol=tolerance, method="dopri5")[-1]
     h = (end - start) / steps

@@ -57,7 +57,7 @@ class QuantileTransform(nn.Module):
         if len(self.atoms) != columns or len(self.integer) != columns or knots < 2:
             raise InputError(
                 f"quantile transform of {columns} columns: {len(self.atoms)} lists of atoms, {len(self.integer)} "
-                f"integer flags, {knots} knots; one of each a column and at least 2 knots are needed"
+                f"integer flags, {knots} knots given; one of each per column, and at least 2 knots, are needed"
             )
         # Until it is fitted: the identity on [-1, 1], continued linearly.
         self.register_buffer("x_knots", torch.tensor([-1.0, 1.0]).repeat(columns, 1))
@@ -94,7 +94,9 @@ class QuantileTransform(nn.Module):
             InputError: a value is not finite.
         """
         if not torch.isfinite(x).all():
-            raise InputError(f"quantile transform: {int((~torch.isfinite(x)).sum())} of {x.numel()} values not finite")
+            raise InputError(
+                f"quantile transform: {int((~torch.isfinite(x)).sum())} of {x.numel()} values are not finite"
+            )
         xk, zk, slopes = self.x_knots.double(), self.z_knots.double(), self.slopes.double()
         lowest, highest = xk[:, :1], xk[:, -1:]
         v = x.float().double().T.contiguous()
@@ -139,7 +141,7 @@ class QuantileTransform(nn.Module):
             column = int(odd.any(1).nonzero()[0])
             raise InputError(
                 f"quantile transform: column {column}: {int(odd[column].sum())} of {len(x)} values are integers or "
-                "atoms, which have a probability and no density; histogram a sample"
+                "atoms, which have a probability but no density; use a histogram of a sample"
             )
         return torch.where(beyond, -end.log(), dz.log() - dx.log()).float().T.contiguous()
 

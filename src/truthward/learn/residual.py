@@ -44,7 +44,8 @@ class Residual(nn.Module):
         bad = int((~torch.isfinite(z)).sum() + (~torch.isfinite(given)).sum())
         if bad or not w.sum() > 0:
             raise InputError(
-                f"linear residual: {len(z)} events, {bad} values not finite, sum of weights {float(w.sum())}"
+                f"linear residual: {len(z)} events, {bad} values not finite, sum of weights {float(w.sum())}; finite "
+                "values and a positive sum are needed"
             )
         w = (w / w.sum())[:, None]
         mean_given, mean = (w * given.double()).sum(0), (w * z.double()).sum(0)

@@ -90,10 +90,13 @@ def load_state(path: Path, key: str, module: nn.Module, optimiser: torch.optim.O
     device = next(module.parameters()).device
     try:
         if content["key"] != key:
-            raise StaleError(f"{path}: resume state of another spec or other code; delete it to train anew")
+            raise StaleError(
+                f"{path}: this resume state belongs to another spec or other code; delete it to train again"
+            )
         if len(content["rng"]) != world():
             raise StaleError(
-                f"{path}: resume state of {len(content['rng'])} processes; delete it to train with {world()}"
+                f"{path}: this resume state belongs to {len(content['rng'])} processes; delete it to train with "
+                f"{world()}"
             )
         module.load_state_dict(content["module"])
         optimiser.load_state_dict(content["optimiser"])
@@ -105,7 +108,7 @@ def load_state(path: Path, key: str, module: nn.Module, optimiser: torch.optim.O
             setattr(run.history, name, value)
         return content["done"]
     except _DAMAGE as error:
-        raise CorruptError(f"{path}: no resume state of this training ({error}); delete it to train anew") from error
+        raise CorruptError(f"{path}: no resume state of this training ({error}); delete it to train again") from error
 
 
 def _read(path: Path) -> Any:
@@ -118,7 +121,7 @@ def _read(path: Path) -> Any:
         return torch.load(path, weights_only=True, map_location="cpu")
     except _DAMAGE as error:
         reason = " ".join(str(error).split())[:160]
-        log.warning("%s: resume state is truncated or damaged (%s); not used, this training starts anew", path, reason)
+        log.warning("%s: resume state is truncated or damaged (%s), so this training starts again", path, reason)
         return None
 
 

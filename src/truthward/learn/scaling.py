@@ -62,7 +62,9 @@ class RankScaling(nn.Module):
         self.size, self.spikes, self.missing = size, spikes, missing
         self.atoms = [tuple(a) for a in atoms] or [()] * size
         if len(self.atoms) != size:
-            raise InputError(f"scaling of {size} columns: {len(self.atoms)} lists of atoms; one a column is needed")
+            raise InputError(
+                f"scaling of {size} columns: {len(self.atoms)} lists of atoms given; one per column is needed"
+            )
         self.register_buffer("x_knots", torch.tensor([-1.0, 1.0]).repeat(size, 1))
         self.register_buffer("scores", torch.tensor([-1.0, 1.0]).repeat(size, 1))
         self.register_buffer("widths", torch.ones(size, 2))
@@ -97,7 +99,10 @@ class RankScaling(nn.Module):
         w = torch.where(absent, 0.0, w)
         bad = int((~torch.isfinite(x) & (w != 0)).sum())
         if bad or not (w != 0).any():
-            raise InputError(f"scaling: {len(x)} events, {bad} values not finite, {int((w != 0).any(1).sum())} weigh")
+            raise InputError(
+                f"scaling: {len(x)} events, {bad} values not finite, {int((w != 0).any(1).sum())} events of non-zero "
+                "weight; finite values and at least one such event are needed"
+            )
         spikes: list[tuple[int, float]] = []
         tables = []
         for c in range(self.size):
@@ -124,7 +129,7 @@ class RankScaling(nn.Module):
         known = torch.isin(torch.arange(self.size), self.missing_columns)
         bad = ~torch.isfinite(x) & ~(absent & known)
         if bad.any():
-            raise InputError(f"scaling: {int(bad.sum())} of {x.numel()} values not finite")
+            raise InputError(f"scaling: {int(bad.sum())} of {x.numel()} values are not finite")
         flat = x.reshape(-1, self.size)
         found = flat.new_empty((len(flat), self.inputs), dtype=torch.float32)
         for part, rows in zip(found.split(ROWS), flat.split(ROWS), strict=True):

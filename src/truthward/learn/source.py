@@ -115,7 +115,7 @@ class Stream(Source):
         if self.rows == 0:
             raise InputError(f"{label}: no training event is left after the split")
         if buffer < 1:
-            raise InputError(f"{label}: a buffer of {buffer} rows holds nothing; give at least 1")
+            raise InputError(f"{label}: a buffer of {buffer} rows given; at least 1 is needed")
 
     def batches(self, size: int, *, seed: int, skip: int = 0) -> Iterator[tuple[Tensor, ...]]:
         """See Source. Skipped batches are read, as later ones hold what they left over, but not gathered."""
@@ -164,8 +164,8 @@ class Stream(Source):
         piece = read(table, block)
         if any(len(p) != rows for p in piece):
             raise InputError(
-                f"{self._label}: block {block} of table {table} has {len(piece[0])} rows where {rows} were announced; "
-                "the table changed while it was read"
+                f"{self._label}: block {block} of table {table} has {len(piece[0])} rows, but {rows} were announced; "
+                "the table changed while it was read: run again"
             )
         return piece
 
@@ -205,5 +205,8 @@ def _unit_mean(weights: Tensor, rows: Tensor, label: str) -> Tensor:
         raise DivergedError(f"{label}: {bad} of {weights.numel()} weights are not finite")
     mean = weights[rows].double().mean(0)
     if (mean <= 0).any():
-        raise DivergedError(f"{label}: the weights of the training events sum to {float(mean.min()) * len(rows):.3g}")
+        raise DivergedError(
+            f"{label}: the weights of the training events sum to {float(mean.min()) * len(rows):.3g}; a positive sum "
+            "is needed"
+        )
     return (weights.double() / mean).float()

@@ -37,7 +37,8 @@ class GenerativeModel(nn.Module, ABC):
         super().__init__()
         if dimensions < 1 or conditions < 0:
             raise ConfigError(
-                f"{type(self).__name__}: dimensions = {dimensions}, conditions = {conditions} given; 1 and 0 at least"
+                f"{type(self).__name__}: dimensions = {dimensions}, conditions = {conditions} given; at least 1 and 0 "
+                "are needed"
             )
         self.dimensions = dimensions
         self.conditions = conditions

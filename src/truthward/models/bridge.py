@@ -88,8 +88,8 @@ class Bridge(Transport):
         self.PAIRED = pairing != "unpaired"
         if noise < 0 or (noise == 0 and self.CONDITIONAL):
             raise ConfigError(
-                f"bridge: noise is {noise}; 0 at least is needed, and above 0 for pairing: conditional, where one reco "
-                "event leads to many truth events"
+                f"bridge: noise {noise} given; at least 0 is needed, and more than 0 for `pairing: conditional`, where "
+                "one reco event leads to many truth events"
             )
         if min(width, depth) < 1 or frequencies < 0:
             raise ConfigError(
@@ -125,7 +125,7 @@ class Bridge(Transport):
     def log_prob(self, x: Tensor, condition: Tensor) -> Tensor:
         """See `Transport`; of pairing: conditional alone."""
         if not self.LIKELIHOOD:
-            raise ConfigError(f"bridge: pairing {self.pairing} has no tractable density; conditional has")
+            raise ConfigError(f"bridge: pairing {self.pairing} has no tractable density; set `pairing: conditional`")
         return super().log_prob(x, condition)
 
     def _start(self, condition: Tensor, noise: Tensor) -> Tensor:

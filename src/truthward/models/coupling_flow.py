@@ -62,7 +62,7 @@ class CouplingFlow(GenerativeModel):
         if transforms <= bits or bins < 2 or min(width, depth, batch) < 1:
             raise ConfigError(
                 f"coupling_flow: transforms {transforms}, bins {bins}, width {width}, depth {depth}, batch {batch} "
-                f"given; at least {bits + 1} (for {dimensions} dimensions), 2, 1, 1 and 1 are needed"
+                f"given; at least {bits + 1} (for {dimensions} dimensions), 2, 1, 1 and 1 are needed, in this order"
             )
         self.batch = batch
         networks = {"width": width, "depth": depth, "activation": activation}

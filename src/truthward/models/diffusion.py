@@ -93,7 +93,7 @@ class Diffusion(Transport):
         if not (0 < sigma_min < sigma_max and rho > 0 and level_width > 0):
             raise ConfigError(
                 f"diffusion: sigma_min {sigma_min}, sigma_max {sigma_max}, rho {rho}, level_width {level_width} given; "
-                "0 < sigma_min < sigma_max, and positive ones, are needed"
+                "0 < sigma_min < sigma_max, and positive rho and level_width, are needed"
             )
         self.frequencies, self.schedule, self.rho = frequencies, schedule, rho
         self.level_mean, self.level_width = level_mean, level_width

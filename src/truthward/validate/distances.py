@@ -185,7 +185,8 @@ def transport_floor(
     share, position = share[cells > 0], position[cells > 0] / cells[cells > 0]
     if (share < 0).any():
         raise InputError(
-            f"{int((share < 0).sum())} of {share.size} quantiles hold a negative weight: no floor can be drawn"
+            f"{int((share < 0).sum())} of {share.size} quantiles have a negative sum of weights, so the statistical "
+            "floor cannot be drawn; use fewer negative weights"
         )
     random = np.random.default_rng(seed)
     steps = [random.multinomial(max(1, round(n)), share / share.sum(), size=repeats) / max(1, round(n)) for n in sizes]

@@ -121,7 +121,9 @@ class Events:
 
         found = cls.of(pieces(), observables, limit=limit, key=key)
         if found is None:
-            raise InputError(f"{table.path}: no event passes at {level} level; there is nothing to compare with")
+            raise InputError(
+                f"{table.path}: no event passes at {level} level, so there is nothing to compare; loosen the selection"
+            )
         return found
 
     @classmethod
@@ -143,7 +145,9 @@ class Events:
 
         found = cls.of(pieces(), observables, limit=limit, key=key)
         if found is None:
-            raise InputError(f"{result.path}: all nominal weights are zero; there is nothing to compare")
+            raise InputError(
+                f"{result.path}: all nominal weights are zero, so there is nothing to compare; unfold again"
+            )
         return found
 
     @property

@@ -25,7 +25,11 @@ def flag_distance(test: str, observable: str, entry: dict[str, Any] | None) -> l
         return []
     floor = entry["floor"]
     return [
-        flag(test, observable, f"{entry['value']:.3g} where {floor['mean']:.3g} +- {floor['sd']:.2g} is statistical")
+        flag(
+            test,
+            observable,
+            f"{entry['value']:.3g} found, {floor['mean']:.3g} +- {floor['sd']:.2g} expected from statistics",
+        )
     ]
 
 
@@ -33,7 +37,9 @@ def flag_chi2(test: str, observable: str, entry: dict[str, Any] | None) -> list[
     """A chi2 {value, ndf, p} that is too large."""
     if not entry or entry["p"] is None or entry["p"] >= SMALL_P:
         return []
-    return [flag(test, observable, f"chi2 {entry['value']:.1f} for {entry['ndf']} bins, p = {entry['p']:.1g}")]
+    return [
+        flag(test, observable, f"chi2 {entry['value']:.1f} for {entry['ndf']} degrees of freedom, p = {entry['p']:.1g}")
+    ]
 
 
 def flag_two_sample(test: str, entry: dict[str, Any] | None) -> list[dict[str, str | None]]:
@@ -58,5 +64,7 @@ def flags_of_method(content: dict[str, Any]) -> list[dict[str, str | None]]:
         found += flag_chi2("refold", name, figures["refold"]["unfolded"]["chi2"])
         pull = figures["yield"].get("pull")
         if pull is not None and abs(pull) > LARGE_PULL:
-            found.append(flag("yield", name, f"{figures['yield']['ratio']:.3f} of the truth, a pull of {pull:.1f}"))
+            found.append(
+                flag("yield", name, f"{figures['yield']['ratio']:.3f} times the true yield, a pull of {pull:.1f}")
+            )
     return found + flag_two_sample("two_sample", content["two_sample"]["unfolded"])

@@ -129,7 +129,7 @@ def hartlap(replicas: float, bins: int) -> float:
         InputError: for R <= B + 2, where the inverse has no mean.
     """
     if replicas <= bins + 2:
-        raise InputError(f"{replicas:.4g} replicas cannot state an inverse covariance of {bins} bins; merge bins")
+        raise InputError(f"{replicas:.4g} replicas are too few for an inverse covariance of {bins} bins; merge bins")
     return (replicas - bins - 2) / (replicas - 1)
 
 
@@ -264,7 +264,7 @@ class WeightSums:
             InputError: where the weights do not sum to something positive.
         """
         if not self.total > 0:
-            raise InputError(f"{self.count} weights sum to {self.total:g}: no distribution to speak of")
+            raise InputError(f"{self.count} weights sum to {self.total:g}; a distribution needs a positive sum")
         return {
             "sum": self.total,
             "effective_sample_size": self.total**2 / self.squares,
@@ -291,7 +291,8 @@ def pulls(estimate: np.ndarray, truth: np.ndarray, sigma: np.ndarray) -> np.ndar
     """
     if not (np.asarray(sigma) > 0).all():
         raise InputError(
-            f"{int((~(np.asarray(sigma) > 0)).sum())} of {np.size(sigma)} errors are not positive: no pulls"
+            f"{int((~(np.asarray(sigma) > 0)).sum())} of {np.size(sigma)} errors are not positive; pulls need "
+            "positive errors"
         )
     return (np.asarray(estimate, dtype=float) - truth) / sigma
 
@@ -300,7 +301,9 @@ def pull_summary(values: np.ndarray) -> PullSummary:
     """Mean and width of pulls (N,), taken as independent; N >= 2. The width's error is that of a Gaussian sample."""
     z = np.asarray(values, dtype=float).ravel()
     if z.size < 2 or not np.isfinite(z).all():
-        raise InputError(f"{z.size} pulls, {int((~np.isfinite(z)).sum())} of them not finite: nothing to summarise")
+        raise InputError(
+            f"{z.size} pulls, {int((~np.isfinite(z)).sum())} of them not finite; at least 2 finite ones are needed"
+        )
     width = float(z.std(ddof=1))
     return PullSummary(float(z.mean()), width / z.size**0.5, width, width / (2 * (z.size - 1)) ** 0.5, z.size)
 
@@ -358,23 +361,24 @@ def ratio_histogram(logits: np.ndarray, weights: np.ndarray | None = None) -> di
 def _contents(counts: np.ndarray, bins: int) -> np.ndarray:
     c = np.asarray(counts, dtype=float)
     if c.shape != (bins,):
-        raise InputError(f"contents of shape {c.shape} for {bins} bins")
+        raise InputError(f"contents of shape {c.shape} given for {bins} bins; one number per bin is needed")
     if not (c >= 0).all():
         raise InputError(
             f"{int((~(c >= 0)).sum())} of {bins} bins are negative or not finite: a discriminator of densities has no "
             "meaning there; use wider bins, or the chi2, which allows them"
         )
     if not c.sum() > 0:
-        raise InputError("an empty histogram has no density")
+        raise InputError("the histogram is empty, so it has no density; check its range")
     return c
 
 
 def _weights(weights: np.ndarray | None, like: np.ndarray) -> np.ndarray:
     w = np.ones(len(like)) if weights is None else np.asarray(weights, dtype=float)
     if w.shape != np.shape(like):
-        raise InputError(f"weights of shape {w.shape} for {len(like)} events")
+        raise InputError(f"weights of shape {w.shape} given for {len(like)} events; one weight per event is needed")
     if not np.isfinite(w).all() or not np.isfinite(like).all():
-        raise InputError("values or weights are not finite")
+        bad = int((~np.isfinite(w)).sum()), int((~np.isfinite(like)).sum())
+        raise InputError(f"{bad[0]} weights and {bad[1]} values are not finite; finite ones are needed")
     if not w.sum() > 0:
-        raise InputError(f"{w.size} weights sum to {w.sum():g}: no distribution to speak of")
+        raise InputError(f"{w.size} weights sum to {w.sum():g}; a distribution needs a positive sum")
     return w

@@ -73,9 +73,9 @@ def uniformity(found: np.ndarray, draws: int, weights: np.ndarray, *, seed: int)
     """
     levels, total = draws + 1, float(weights.sum())
     if not total > 0:
-        raise InputError(f"posterior: {len(weights)} held-out weights sum to {total:g}: nothing to judge by")
+        raise InputError(f"posterior: {len(weights)} held-out weights sum to {total:g}; a positive sum is needed")
     if levels % BINS:
-        raise InputError(f"posterior: {draws} draws an event; {BINS} bins need a multiple of {BINS}, less one")
+        raise InputError(f"posterior: {draws} draws per event given; {BINS} bins need a multiple of {BINS}, minus one")
     sums, squares = (np.bincount(found, weights=weights**p, minlength=levels) for p in (1, 2))
     expected = np.arange(1, levels + 1) / levels
     random = np.random.default_rng(seed).standard_normal((SIMULATIONS, levels)) * np.sqrt(squares)

@@ -70,7 +70,7 @@ class Fit(Strict):
     @classmethod
     def _rising(cls, value: tuple[float, ...]) -> tuple[float, ...]:
         if len(value) < 4 or any(a >= b for a, b in pairwise(value)):
-            raise ValueError(f"{list(value)} given; at least three bins are needed, with edges that rise")
+            raise ValueError(f"{list(value)} given; at least three bins are needed, with increasing edges")
         return value
 
 

@@ -259,7 +259,7 @@ def _flags(content: dict[str, Any]) -> list[dict[str, Any]]:
                     )
                     found.append(flag("atoms", place, message))
             if figures["non_integer"]:
-                found.append(flag("integers", place, f"{figures['non_integer']:.2%} of the values are fractions"))
+                found.append(flag("integers", place, f"{figures['non_integer']:.2%} of the values are no integers"))
     for name, figures in content["categories"].items():
         if abs(figures["pull"]) > LARGE_PULL:
             message = f"{name}: fraction {figures['surrogate']:.4f}, {figures['simulation']:.4f} expected"

@@ -232,9 +232,7 @@ def _logits(
     file: Path | None,
 ) -> tuple[tuple[np.ndarray, np.ndarray], int]:
     if min(len(p), len(q)) < FEWEST:
-        raise InputError(
-            f"{label}: {len(p)} and {len(q)} events; at least {FEWEST} of each are needed to train a classifier"
-        )
+        raise InputError(f"{label}: {len(p)} and {len(q)} events given; a classifier needs at least {FEWEST} of each")
     scores = None if file is None or not file.is_file() else saved_scores(file)
     if scores is None:
         scores = two_sample_scores(p, w_p, q, w_q, seed=seed, epochs=epochs, label=label)
@@ -251,7 +249,7 @@ def saved_scores(file: Path) -> tuple[np.ndarray, np.ndarray] | None:
         saved = load_arrays(file)
         return saved["p"], saved["q"]
     except (CorruptError, KeyError) as error:
-        log.warning("%s; not used, this classifier is trained anew", error)
+        log.warning("%s; the file is not used, and this classifier is trained again", error)
         return None
 
 

@@ -281,4 +281,4 @@ def test_the_worst_of_several_sets_of_weights_decides():
     given.content["weights"]["per_observable"] = {"m": one, "w": one | {"effective_sample_size": 50.0}}
     found = judge(given)
     assert found["verdict"] == "failed"
-    assert found["reasons"] == ["weights of w: 10000 events have the effective size of 50"]
+    assert found["reasons"] == ["weights of w: 10000 events have an effective size of 50 events"]

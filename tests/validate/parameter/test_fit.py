@@ -122,7 +122,7 @@ def test_what_is_no_template_or_beyond_them_is_flagged(tmp_path: Path) -> None:
     assert any("chi2" in f["message"] for f in wide["flags"])
     (tmp_path / "far").mkdir()
     far = Toy(tmp_path / "far", 0.9).fit()
-    assert any("beyond what was simulated" in f["message"] for f in far["flags"])
+    assert any("outside of the simulated values" in f["message"] for f in far["flags"])
 
 
 def test_templates_vary_with_the_weights_of_the_methods_own_replicas(tmp_path: Path) -> None:
@@ -145,5 +145,5 @@ def test_an_unknown_column_or_observable_is_named(tmp_path: Path) -> None:
     toy = Toy(tmp_path, 0.0, simulated=3000, events=300)
     with pytest.raises(InputError, match=r"no column truth_mass for validate\.fit; there are truth_mean, truth_x"):
         toy.fit(parameter="mass")
-    with pytest.raises(InputError, match="y was not unfolded, but x"):
+    with pytest.raises(InputError, match="y was not unfolded; unfolded: x"):
         toy.fit(observable="y")

@@ -33,7 +33,7 @@ def chi2_closure(histogram: Histogram, truth: Counts) -> dict[str, Any]:
     """
     counts = {n: f.count for n, f in histogram.families.items() if n.endswith("_bootstrap")}
     if not counts or min(counts.values()) < SMALLEST:
-        return _none(f"bootstrap replicas: {counts or 'none'}; at least {SMALLEST} of a family state a covariance")
+        return _none(f"bootstrap replicas: {counts or 'none'}; a covariance needs at least {SMALLEST} of each family")
     behind = metrics.replicas_behind(histogram, histogram.parts, truth.inner_variance)
     replicas = min([*counts.values(), *([] if behind is None else [behind])])
     try:

@@ -92,7 +92,9 @@ def validate_method(
     result, simulated, measured = Unfolded(unfolded), EventTable(simulation), EventTable(data)
     chosen = [o for o in observables if o.name in result.observables]
     if not chosen:
-        raise InputError(f"{unfolded}: unfolds {', '.join(result.observables)}, none of the study's observables")
+        raise InputError(
+            f"{unfolded}: unfolds {', '.join(result.observables)}, but the study has none of them; unfold again"
+        )
     names, edges = [o.name for o in chosen], {o.name: np.asarray(o.edges) for o in chosen}
     thin: dict[str, Any] = {"limit": events, "key": seed_for(seed, "validate", "events")}
     prior, reco = (
@@ -282,7 +284,7 @@ def _reco_test(folded: Events | None, reco: Events, settings: dict[str, Any]) ->
         return None
     if len(reco.values) < FEWEST:
         # A result of ten events is one; only this judge has nothing to say of it.
-        log.warning("reco: %d data events; a classifier needs %d, so there is no such test", len(reco.values), FEWEST)
+        log.warning("reco: %d data events; a classifier needs %d, so this test is left out", len(reco.values), FEWEST)
         return None
     return two_sample_test(reco.values, reco.weights, folded.values, folded.weights, label="reco", **settings)
 
@@ -294,6 +296,6 @@ def _ratio_test(
     test at reco level is no finer than this."""
     singles = joint.singles()
     if (fewest := min(len(singles[0]), len(values))) < FEWEST:
-        log.warning("ratio: %d events; a classifier needs %d, so there is no such test", fewest, FEWEST)
+        log.warning("ratio: %d events; a classifier needs %d, so this test is left out", fewest, FEWEST)
         return None
     return two_sample_test(*singles, values, weights, label="ratio", **settings)

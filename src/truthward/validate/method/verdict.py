@@ -121,7 +121,7 @@ def _reco_yield(given: Given) -> Iterator[Found]:
         sigma = np.sqrt(np.sum(np.square(refold["data_sigma"])) + np.sum(np.square(refold["folded_sigma"])))
         off = abs(folded / data - 1)
         if abs(folded - data) > 3 * sigma and (worst is None or off > worst[0]):
-            worst = off, f"folded back, {name} holds {folded / data:.3f} times the events of the data"
+            worst = off, f"folded back, {name} has {folded / data:.3f} times the events of the data"
     if worst:
         yield worst
 
@@ -132,14 +132,16 @@ def _reco_test(given: Given) -> Iterator[Found]:
         # A ratio that had to be learned for the test may be what is wrong, and not the result.
         floor = max(0.5, ratio["auc"]["mean"]) if ratio else 0.5
         auc, sigmas = test["auc"]["mean"], test["significance"]
-        words = f"a classifier tells the refolded simulation from the data: AUC {auc:.3f}, {sigmas:.1f} sigma from 1/2"
+        words = (
+            f"a classifier separates the refolded simulation from the data: AUC {auc:.3f}, {sigmas:.1f} sigma from 1/2"
+        )
         yield auc - floor, words
 
 
 def _without_response(given: Given) -> Iterator[Found]:
     for name, figures in given.observables.items():
         lost = abs(figures["refold"]["unfolded"]["without_response"])
-        yield lost, f"{lost:.1%} of the unfolded {name} is where the simulation has no events"
+        yield lost, f"{lost:.1%} of the unfolded {name} lies where the simulation has no events"
 
 
 def _norms(given: Given) -> Iterator[Found]:
@@ -154,7 +156,7 @@ def _norms(given: Given) -> Iterator[Found]:
 def _effective_size(given: Given) -> Iterator[Found]:
     for name, weights in _weights(given.content):
         size, events = weights["effective_sample_size"], weights["events"]
-        words = f"weights{name}: {events:.0f} events have the effective size of {size:.0f}"
+        words = f"weights{name}: {events:.0f} events have an effective size of {size:.0f} events"
         yield 1 - size / events / given.content["prior_share"], words
 
 
@@ -172,7 +174,7 @@ def _cap(given: Given) -> Iterator[Found]:
         words = (
             f"pseudo-data of known truth are best unfolded with the largest number of iterations, {stopping['largest']}"
         )
-        yield bias / variance, f"{words}: their squared bias is {bias:.2g} there, where the variance is {variance:.2g}"
+        yield bias / variance, f"{words}: the squared bias is {bias:.2g} there, and the variance {variance:.2g}"
     if not stopping.get("tolerance"):
         return
     tolerance, largest = stopping["tolerance"], stopping["largest"]
@@ -182,7 +184,7 @@ def _cap(given: Given) -> Iterator[Found]:
             continue
         of = f" of {entry['observable']}" if entry.get("observable") else ""
         words = f"the iterations{of} ended at the largest number allowed, {largest}, with a change of {change:.2g}"
-        yield change / tolerance, f"{words}, where {tolerance:g} was to be reached"
+        yield change / tolerance, f"{words}, above the tolerance of {tolerance:g}"
 
 
 def _posterior(given: Given) -> Iterator[Found]:
@@ -191,8 +193,8 @@ def _posterior(given: Given) -> Iterator[Found]:
     for name, figures in {**given.posterior["ranks"], "all observables jointly": given.posterior["tarp"]}.items():
         p, spread = min(figures["chi2"]["p"], figures["ks"]["p"]), figures["spread"]["value"]
         if p < SMALL_P:
-            words = f"posteriors of {name} on held-out simulation do not cover: p = {p:.1g}, spread {spread:.2f} for 1"
-            yield abs(np.log(max(spread, 1e-3))), words
+            words = f"posteriors of {name} on held-out simulation do not cover: p = {p:.1g}, spread {spread:.2f}"
+            yield abs(np.log(max(spread, 1e-3))), f"{words} (1 expected)"
 
 
 def _ingest(given: Given) -> Iterator[Found]:
@@ -213,7 +215,7 @@ def _replicas(given: Given) -> Iterator[Found]:
         bins, replicas = figures["published"]["bins"], figures["published"]["replicas"]
         if replicas is not None:
             need = PER_BIN * bins
-            words = f"{bins} published bins of {name} need {need} replicas of each bootstrap, {replicas} were made"
+            words = f"{bins} published bins of {name} need {need} replicas of each bootstrap, but there are {replicas}"
             yield need / max(replicas, 1), f"{words}: do not invert their covariance"
 
 
@@ -224,7 +226,7 @@ def _truth_test(given: Given) -> Iterator[Found]:
         yield (
             off,
             (
-                f"a classifier tells the result from the truth: AUC {test['auc']['mean']:.3f}, "
+                f"a classifier separates the result from the truth: AUC {test['auc']['mean']:.3f}, "
                 f"{test['significance']:.1f} sigma from 1/2"
             ),
         )
@@ -257,7 +259,10 @@ def _too_wide(given: Given) -> Iterator[Found]:
 def _truth_yield(given: Given) -> Iterator[Found]:
     found = given.content["yield"]
     if found.get("pull") is not None and abs(found["pull"]) > LARGE_PULL:
-        yield abs(found["ratio"] - 1), f"the yield is {found['ratio']:.3f} of the truth, a pull of {found['pull']:.1f}"
+        yield (
+            abs(found["ratio"] - 1),
+            f"the yield is {found['ratio']:.3f} times the true yield, a pull of {found['pull']:.1f}",
+        )
 
 
 def _truth_distance(given: Given) -> Iterator[Found]:

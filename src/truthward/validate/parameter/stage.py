@@ -57,9 +57,9 @@ def validate_fit(
     column, bins = f"truth_{parameter}", np.asarray(edges, dtype=float)
     if column not in table.columns:
         have = ", ".join(c for c in table.columns if c.startswith("truth_"))
-        raise InputError(f"{simulation}: no column {column} for validate.fit; there are {have}")
+        raise InputError(f"{simulation}: no column {column}, but validate.fit needs it; there are {have}")
     if observable not in result.observables:
-        raise InputError(f"{unfolded}: {observable} was not unfolded, but {', '.join(result.observables)}")
+        raise InputError(f"{unfolded}: {observable} was not unfolded; unfolded: {', '.join(result.observables)}")
     events = table.read([column, f"truth_{observable}", "pass_truth", "weight", "process", "event_id"])
     inside = events["pass_truth"] & (events["process"] == SIGNAL)
     values, x, weight, ids = (events[c][inside] for c in (column, f"truth_{observable}", "weight", "event_id"))
@@ -77,12 +77,14 @@ def validate_fit(
     flags = []
     if pull is not None and abs(pull) > LARGE_PULL:
         flags.append(
-            flag("fit", observable, f"{parameter} {fit.value:.5g} +- {fit.sigma:.2g} where {truth:.5g} is true")
+            flag("fit", observable, f"{parameter} {fit.value:.5g} +- {fit.sigma:.2g}, the true value is {truth:.5g}")
         )
     if fit.probability < SMALL_P:
-        flags.append(flag("fit", observable, f"chi2 {fit.chi2:.1f} for {fit.ndf}, p = {fit.probability:.1g}"))
+        flags.append(
+            flag("fit", observable, f"chi2 {fit.chi2:.1f} for {fit.ndf} degrees of freedom, p = {fit.probability:.1g}")
+        )
     if not ends[0] <= fit.value <= ends[1]:
-        flags.append(flag("fit", observable, f"{parameter} {fit.value:.5g} is beyond what was simulated"))
+        flags.append(flag("fit", observable, f"{parameter} {fit.value:.5g} is outside of the simulated values"))
     content = {
         "method": result.metadata["method"],
         "parameter": parameter,

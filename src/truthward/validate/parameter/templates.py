@@ -47,7 +47,7 @@ class Templates:
         points, group = np.unique(parameter, return_inverse=True)
         if len(points) <= degree or not np.isfinite(points).all():
             raise InputError(
-                f"templates: {len(points)} values of the parameter; a polynomial of degree {degree} needs "
+                f"templates: {len(points)} values of the parameter given; a polynomial of degree {degree} needs "
                 f"{degree + 1} finite ones"
             )
         shares, sizes = np.empty((len(points), len(edges) - 1)), np.empty(len(points))
@@ -55,7 +55,8 @@ class Templates:
             found = binned(values[group == k], edges, weights[group == k])
             if not found.sum() > 0.0:
                 raise InputError(
-                    f"templates: the events of {points[k]:g} have weights of no positive sum within the bins"
+                    f"templates: the weights of the events with parameter {points[k]:g} have no positive sum within "
+                    "the bins; simulate more events, or widen the bins"
                 )
             shares[k] = found / found.sum()
             sizes[k] = found.sum() ** 2 / (weights[group == k] ** 2).sum()
@@ -124,12 +125,12 @@ def fit_parameter(
     """
     h, bins = histogram.nominal, histogram.nominal.size
     if bins <= FITTED:
-        raise InputError(f"fit: {bins} bins for {FITTED} fitted numbers; take more bins")
+        raise InputError(f"fit: {bins} bins for {FITTED} fitted numbers; give more bins")
     covariances = {n: histogram.families[n].covariance(histogram.replicas[n], h) for n in histogram.parts}
     traces = {n: np.trace(c) for n, c in covariances.items()}
     freedom = {n: histogram.families[n].count - histogram.families[n].ddof for n in covariances}
     if not sum(traces.values()) > 0.0:
-        raise InputError("fit: the histogram has no replicas that vary; there is no covariance to fit with")
+        raise InputError("fit: the histogram has no replicas that vary, so it has no covariance; set `unfold.replicas`")
     nu = sum(traces.values()) ** 2 / sum(t**2 / freedom[n] for n, t in traces.items())
     if nu < bins + 3:
         raise InputError(
@@ -171,4 +172,6 @@ def _minimum(h: np.ndarray, templates: Templates, metric: np.ndarray, start: flo
         # Where the templates are curved the steps become small slowly, long after chi2 has settled.
         if abs(step[0]) <= small or 0.0 <= before - now < 1e-9 * (1.0 + now):
             return float(at[0]), now
-    raise DivergedError(f"fit: no minimum after {STEPS} steps, last at {at[0]:.4g}; are the bins sensitive to it?")
+    raise DivergedError(
+        f"fit: no minimum after {STEPS} steps, last at {at[0]:.4g}; check that the bins depend on the parameter"
+    )

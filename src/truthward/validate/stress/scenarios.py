@@ -222,12 +222,18 @@ def _hidden(name: str | None, simulation: Columns, unfolded: Sequence[str]) -> s
     others = [c.removeprefix("truth_") for c in simulation if c.startswith("truth_")]
     others = [o for o in others if o not in unfolded]
     if name is not None and name not in others:
-        raise ConfigError(f"validate.stress.hidden: {name!r} given; truth variables that are not unfolded: {others}")
+        raise ConfigError(
+            f"validate.stress.hidden: {name!r} given; a truth variable that is not unfolded is expected; valid: "
+            f"{others}"
+        )
     return name or next(iter(others), None)
 
 
 def _scaled(name: str | None, observables: Sequence[Observable]) -> str | None:
     smooth = [o.name for o in observables if not (o.integer or o.atoms)]
     if name is not None and name not in smooth:
-        raise ConfigError(f"validate.stress.scaled: {name!r} given; unfolded, continuous and without atoms: {smooth}")
+        raise ConfigError(
+            f"validate.stress.scaled: {name!r} given; an observable that is continuous and has no atoms is expected; "
+            f"valid: {smooth}"
+        )
     return name or next(iter(smooth), None)

@@ -104,7 +104,7 @@ def without_pseudo_data(entry: Mapping[str, Any], method: str) -> dict[str, Any]
     """The entry of a method where none of its replicas is of kind closure: it makes all iterations, and says so."""
     if entry.get("stop") != "closure":
         return dict(entry)
-    log.warning("%s: scenarios have no pseudo-data that agree with them: all iterations are made", method)
+    log.warning("%s: stress tests have no pseudo-data of kind closure, so all iterations are made", method)
     return {**entry, "stop": "fixed"}
 
 
