@@ -70,9 +70,9 @@ def test_version_is_that_of_the_package(capsys) -> None:
     [
         (["options", "omnifolt"], "ConfigError: 'omnifolt' is neither a section of a config nor a plug-in"),
         (["verify", "nowhere"], "InputError: nowhere: no publication here"),
-        (["watch"], "InputError: results/: holds no study"),
+        (["watch"], "InputError: results/: there is no study here"),
         (["watch", "results/none"], "InputError: results/none: no such folder"),
-        (["new-study", "1st"], "ConfigError: NAME: '1st' is not a name of a study"),
+        (["new-study", "1st"], "ConfigError: NAME: '1st' is not a valid name"),
     ],
 )
 def test_what_is_wrong_is_said_without_a_traceback(tmp_path, words, said) -> None:
@@ -122,7 +122,7 @@ def test_a_publication_is_verified(tmp_path, monkeypatch, capsys) -> None:
 
 
 def test_the_study_that_ran_last_is_watched(tmp_path) -> None:
-    with pytest.raises(InputError, match="holds no study"):
+    with pytest.raises(InputError, match="there is no study here"):
         watch.last_changed(tmp_path)
     for age, name in enumerate(("new", "old")):
         (tmp_path / name / "logs" / "ingest").mkdir(parents=True)

@@ -59,10 +59,10 @@ def test_it_says_what_comes_next(here, capsys) -> None:
 @pytest.mark.parametrize(
     ("name", "template", "output", "said"),
     [
-        ("a/b", "tiny", None, "NAME: 'a/b' is not a name"),
-        ("x" * 65, "tiny", None, "64 at most"),
+        ("a/b", "tiny", None, "NAME: 'a/b' is not a valid name"),
+        ("x" * 65, "tiny", None, "64 characters at most"),
         ("mine", "tinny", None, r"--template: 'tinny' is not one of complete, .*\(did you mean 'tiny'\?\)"),
-        ("mine", "tiny", Path("there.yaml"), "there.yaml: is there already, and nothing was written"),
+        ("mine", "tiny", Path("there.yaml"), "there.yaml: exists already, so nothing was written"),
         ("mine", "tiny", Path("no/x.yaml"), "there is no folder no"),
     ],
 )
@@ -76,7 +76,7 @@ def test_what_cannot_be_written_is_refused(here, name, template, output, said) -
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("Snakefile", "the Snakefile of another workflow"), ("config.yaml", "the workflow has a part of this name")],
+    [("Snakefile", "the Snakefile of another workflow"), ("config.yaml", "the workflow needs this name")],
 )
 def test_files_of_something_else_are_left_alone(here, name, said) -> None:
     (here / name).write_text("rule all:\n")

@@ -15,12 +15,12 @@ def test_a_node_with_another_python_makes_nothing(clone) -> None:
     done = clone.call(MADE, *SUBMIT, "--retries", "0", "--configfile", "study.yaml", timeout=1500)
     assert done.returncode != 0
     log = clone.path("results/tiny/logs/simulate/pseudodata.0.log").read_text(encoding="utf-8")
-    assert "StaleError: rule simulate: not what the scheduler planned with: python (9.3." in log
+    assert "StaleError: rule simulate: this job has other versions than the scheduler planned with: python (9.3." in log
     assert not clone.path(MADE).exists()
 
 
 def test_a_node_that_is_as_the_scheduler_has_its_plan(clone) -> None:
     clone.submit(MADE)
     log = clone.path("results/tiny/logs/simulate/pseudodata.0.log").read_text(encoding="utf-8")
-    assert "nothing that the scheduler planned with" not in log
+    assert "the scheduler planned with did not reach" not in log
     assert "is done" in log

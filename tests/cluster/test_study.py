@@ -83,7 +83,7 @@ def test_trainings_had_a_gpu_each(submitted) -> None:
     alone = [job["id"] for job in submitted.jobs if rule(job) in ("calibrate", "unfold_nominal", "validate")]
     assert {submitted.gpus[job] for job in alone} <= {"0", "1"}
     log = submitted.path("results/tiny/logs/unfold_nominal/omnifold.log").read_text(encoding="utf-8")
-    assert "1 GPU was given, torch sees none: training on the CPU" in log
+    assert "1 GPU was given, but torch sees none: training on the CPU" in log
 
 
 def test_every_job_has_a_log(submitted) -> None:

@@ -259,7 +259,9 @@ def stale_worker(study: Study) -> Iterator[str]:
         until(lambda: "rule ingest starts" in study.text(f"{RESULTS}/logs/ingest/simulation.log"), "the job before")
         source.write_text(before + "\nOTHER = 1\n", encoding="utf-8")
     assert running.returncode == 1
-    assert "StaleError: rule unfold_nominal: not what the scheduler planned with" in study.text(LOG), study.text(LOG)
+    assert "StaleError: rule unfold_nominal: this job has other versions than the scheduler planned with" in study.text(
+        LOG
+    ), study.text(LOG)
     assert not study.trained()
     assert not study.path(TRAINED).exists()
     source.write_text(before, encoding="utf-8")
@@ -301,7 +303,7 @@ def state_of_another_spec(study: Study) -> Iterator[str]:
     shutil.copy(foreign, own)
     refused = study.call(TARGET, *OPTIONS)
     assert refused.returncode == 1
-    assert f"StaleError: {own.relative_to(study.folder)}: resume state of another spec" in study.text(LOG)
+    assert f"StaleError: {own.relative_to(study.folder)}: this resume state belongs to another spec" in study.text(LOG)
     assert study.unfinished()
     own.unlink()
     yield "not taken up; by force, `StaleError` with the file to delete"

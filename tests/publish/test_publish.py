@@ -106,7 +106,9 @@ def test_a_verdict_that_does_not_reach_what_is_required_is_not_published(unfolde
     order = ["none", "warnings", "good"]
     if order.index(require) > {"failed": 0, "warnings": 1, "good": 2}[verdict]:
         run(unfolded, folder, require="none", study="before")
-        with pytest.raises(VerdictError, match=f"omnifold: not published, its verdict is {verdict} .* one . thing; "):
+        with pytest.raises(
+            VerdictError, match=f"omnifold: not published, because its verdict is {verdict} .* one . thing; "
+        ):
             run(unfolded, folder, verdict=found, require=require)
         assert verify(folder)["study"] == "before"
     else:

@@ -44,7 +44,7 @@ def test_truncated_and_grown_files_are_found(artefact) -> None:
     with pytest.raises(CorruptError, match="truncated to 100 of 12800 bytes"):
         checksums.verify([artefact])
     artefact.write_bytes(content + b"x")
-    with pytest.raises(CorruptError, match="12801 bytes, of which rule ingest wrote 12800"):
+    with pytest.raises(CorruptError, match="it has 12801 bytes, but rule ingest wrote 12800"):
         checksums.verify([artefact])
 
 
@@ -53,7 +53,7 @@ def test_the_message_says_how_to_accept_and_how_to_make_anew(artefact) -> None:
     with pytest.raises(CorruptError) as caught:
         checksums.verify([artefact])
     said = str(caught.value)
-    assert f"rm '{checksums.beside(artefact)}' takes it as it is" in said
+    assert f"remove its record: rm '{checksums.beside(artefact)}'" in said
     assert f"rm '{artefact}' '{checksums.beside(artefact)}', then the same snakemake call again" in said
     checksums.beside(artefact).unlink()
     assert checksums.verify([artefact]) == [artefact]
@@ -62,7 +62,7 @@ def test_the_message_says_how_to_accept_and_how_to_make_anew(artefact) -> None:
 @pytest.mark.parametrize("damage", [b"", b"# 12800 bytes, rule ingest\n", b"\xff\xfe", b"x" * 90])
 def test_damaged_record_is_no_silent_pass(artefact, damage) -> None:
     checksums.beside(artefact).write_bytes(damage)
-    with pytest.raises(CorruptError, match=r"\.sha256: not the record of a checksum"):
+    with pytest.raises(CorruptError, match=r"\.sha256: this is no record of a checksum"):
         checksums.verify([artefact])
 
 
@@ -70,7 +70,7 @@ def test_record_of_another_file_is_refused(artefact, tmp_path) -> None:
     other = tmp_path / "other.parquet"
     shutil.copy(artefact, other)
     shutil.copy(checksums.beside(artefact), checksums.beside(other))
-    with pytest.raises(CorruptError, match="not the record"):
+    with pytest.raises(CorruptError, match="this is no record"):
         checksums.verify([other])
 
 

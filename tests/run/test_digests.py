@@ -229,4 +229,4 @@ def test_a_job_that_was_handed_nothing_says_so(root, monkeypatch, caplog) -> Non
     monkeypatch.delenv(digests.PLAN, raising=False)
     adapter = root / "workflow" / "scripts" / "ingest.py"
     digests.check(adapter, digests.code(adapter))
-    assert "nothing that the scheduler planned with reached this job" in caplog.text
+    assert "the scheduler planned with did not reach this job" in caplog.text

@@ -205,7 +205,7 @@ def test_unpinned_import_is_refused(lock) -> None:
 def test_broken_lock_is_refused(lock, tmp_path) -> None:
     with pytest.raises(ConfigError, match=r"one.lock:2: 'numpy>=2' is not `name==version"):
         environment.pins(lock("torch==3.0\nnumpy>=2\n"))
-    with pytest.raises(ConfigError, match=r"install truthward anew, in a checkout: `pip install \.`"):
+    with pytest.raises(ConfigError, match=r"install truthward again; in a checkout: `pip install \.`"):
         environment.pins(tmp_path / "none.lock")
 
 

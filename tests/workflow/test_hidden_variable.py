@@ -58,7 +58,7 @@ def test_a_study_without_model_uncertainty_says_so_and_may_be_held_to_it(empty) 
     done = empty.call("results/tiny/publication/metadata.json", "--cores", "2", "--configfile", "study.yaml")
     text = " ".join((done.stdout + done.stderr).split())
     assert done.returncode == 1
-    assert "VerdictError: ibu: not published, its verdict is warnings and publish.require is good: " in text
+    assert "VerdictError: ibu: not published, because its verdict is warnings and publish.require is good: " in text
     assert MISSING in text
 
 

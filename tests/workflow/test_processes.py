@@ -52,7 +52,7 @@ def test_two_processes_write_one_artefact_with_the_loss_of_the_doubled_batch(emp
     ]
     assert log.count("rule unfold_nominal is done") == log.count("iteration 1, reco: epoch 5/5") == 1
     if not torch.cuda.is_available():
-        assert log.count("WARNING 2 GPUs were given, torch sees none: training on the CPU") == 1
+        assert log.count("WARNING 2 GPUs were given, but torch sees none: training on the CPU") == 1
     assert two["provenance"]["device"].startswith("2 x ")
     one, expected = nominal(empty, 64)
     assert "torchrun" not in empty.path(LOG).read_text(encoding="utf-8")

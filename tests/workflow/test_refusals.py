@@ -59,5 +59,5 @@ def test_a_job_on_a_machine_with_other_source_exits(empty) -> None:
     found = empty.call(*words, environment={"TRUTHWARD_PLAN": '{"study/seeds.py": "0123abcd"}'})
     assert found.returncode != 0
     log = empty.path("results/tiny/logs/simulate/pseudodata.0.log").read_text()
-    assert "StaleError: rule simulate: not what the scheduler planned with: truthward (" in log
+    assert "StaleError: rule simulate: this job has other versions than the scheduler planned with: truthward (" in log
     assert not empty.path("results/tiny/simulate/pseudodata/0.root").exists()

@@ -25,8 +25,8 @@ def run(name: str, template: str, output: Path | None) -> int:
     """
     if not checks.NAME.fullmatch(name):
         raise ConfigError(
-            f"NAME: {plugins.shown(name)} is not a name of a study; give letters, digits and _, first a letter, "
-            "64 at most"
+            f"NAME: {plugins.shown(name)} is not a valid name; use letters, digits and _ only, begin with a letter, "
+            "and take 64 characters at most"
         )
     known = templates()
     if template not in known:
@@ -35,9 +35,9 @@ def run(name: str, template: str, output: Path | None) -> int:
         )
     config = output or Path(f"{name}.yaml")
     if config.exists():
-        raise ConfigError(f"{config}: is there already, and nothing was written; give another --output, or remove it")
+        raise ConfigError(f"{config}: exists already, so nothing was written; give another --output, or remove it")
     if not config.parent.is_dir():
-        raise ConfigError(f"{config}: there is no folder {config.parent}; make it first")
+        raise ConfigError(f"{config}: there is no folder {config.parent}; create it first")
     laid_down = workflow.lay_down(Path())
     config.write_text(filled(known[template], name, config), encoding="utf-8")
     print(f"{config} is a copy of the study {template}, with comments.")

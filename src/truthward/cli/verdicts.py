@@ -21,7 +21,7 @@ def lines(results: Path, methods: Iterable[str]) -> list[str]:
             found.append(f"{method}: no verdict yet")
             continue
         if not unfolded.is_file() or unfolded.stat().st_mtime > path.stat().st_mtime:
-            found.append(f"{method}: no verdict on the present result, {path} is that of an earlier one")
+            found.append(f"{method}: no verdict on the present result; {path} belongs to an earlier one")
             continue
         try:
             verdict = read_json(path)["verdict"]

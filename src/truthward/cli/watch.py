@@ -157,7 +157,7 @@ def last_changed(folder: Path = Path("results")) -> Path:
     """
     studies = [path for path in folder.glob("*/") if path.is_dir()]
     if not studies:
-        raise InputError(f"{folder}/: holds no study; give the folder of one, such as {folder}/zjets")
+        raise InputError(f"{folder}/: there is no study here; give the folder of a study, such as {folder}/zjets")
     return max(studies, key=lambda path: max(p.stat().st_mtime for p in (path, *path.glob("logs/*"))))
 
 
@@ -169,7 +169,7 @@ def run(results: Path | None, *, once: bool = False, seconds: float = 3.0) -> in
     """
     results = results or last_changed()
     if not results.is_dir():
-        raise InputError(f"{results}: no such folder; give results/<study> of a study that was started")
+        raise InputError(f"{results}: no such folder; give the folder results/<study> of a study that was started")
     results = results.resolve()
     if once:
         Console().print(view(results))

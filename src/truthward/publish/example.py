@@ -96,7 +96,7 @@ def _canonical(expression: str) -> str:
     except ConfigError as error:
         raise ConfigError(f"publish.example: {error}") from error
     if "`" in checked.text:
-        raise ConfigError(f"publish.example: {checked.text!r} has backticks; observables are named without")
+        raise ConfigError(f"publish.example: {checked.text!r} has backticks; write names of observables without them")
     return ast.unparse(ast.parse(checked.text, mode="eval"))
 
 
@@ -108,7 +108,9 @@ def _range(sample: Unfolded, expression: Expression, weight: str) -> tuple[float
     x = expression.evaluate({name: first[f"truth_{name}"] for name in expression.names}).astype(float)
     x = x[first[weight] != 0]
     if bad := int((~np.isfinite(x)).sum()):
-        raise InputError(f"{sample.path}: publish.example is not finite for {bad} of {x.size} events")
+        raise InputError(
+            f"{sample.path}: publish.example is not finite for {bad} of {x.size} events; use another expression"
+        )
     low, high = np.quantile(x, [0.005, 0.98])
     if not high > low:
         return float(low) - 0.5, float(low) + 0.5

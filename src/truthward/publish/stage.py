@@ -114,8 +114,8 @@ def _admit(method: str, verdict: Mapping[str, Any], require: str) -> None:
     allowed = {"good": ("good",), "warnings": ("good", "warnings"), "none": ("good", "warnings", "failed")}[require]
     if verdict["verdict"] not in allowed:
         raise VerdictError(
-            f"{method}: not published, its verdict is {verdict['verdict']} and publish.require is {require}: "
-            f"{'; '.join(verdict['reasons'])}. Mend what these say, publish another method, or lower `publish.require`"
+            f"{method}: not published, because its verdict is {verdict['verdict']} and publish.require is {require}: "
+            f"{'; '.join(verdict['reasons'])}. Correct this, publish another method, or lower `publish.require`"
         )
 
 
@@ -141,7 +141,7 @@ def verify(directory: str | Path) -> dict[str, Any]:
     except (AttributeError, KeyError, TypeError) as error:
         raise CorruptError(f"{folder / 'metadata.json'}: has no checksums under `files`; publish again") from error
     if wrong := sorted(dict(stated.items() ^ listed.items()).keys() - {"metadata.json"}):
-        raise CorruptError(f"{folder / 'metadata.json'}: states another checksum for {wrong[0]}; publish again")
+        raise CorruptError(f"{folder / 'metadata.json'}: has another checksum of {wrong[0]} than {SUMS}; publish again")
     return metadata
 
 
@@ -150,7 +150,7 @@ def _listed(path: Path) -> dict[str, str]:
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     found = [_LINE.fullmatch(line) for line in lines]
     if not all(found):
-        raise CorruptError(f"{path}: line {found.index(None) + 1} is no checksum of a file; publish again")
+        raise CorruptError(f"{path}: line {found.index(None) + 1} is not `<SHA-256>  <file>`; publish again")
     return {line["name"]: line["digest"] for line in found if line}
 
 

@@ -42,8 +42,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
     except Exception as error:
         if _is_full(path.parent, error):
             raise SpaceError(
-                f"{path}: no space left on its disk (or within a quota); the file was not written, what is finished "
-                "stays: free some space and start snakemake again"
+                f"{path}: no space left on its disk (or within a quota); this file was not written, finished files "
+                "stay: free some space and start snakemake again"
             ) from error
         raise
     finally:

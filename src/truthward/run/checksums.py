@@ -98,20 +98,20 @@ def _verified(path: Path) -> int | None:
         text = side.read_bytes().decode("utf-8", errors="replace")
     except FileNotFoundError:
         return None
-    anew = f"to make it anew: rm {quote(str(path))} {quote(str(side))}, then the same snakemake call again"
+    anew = f"to make it again: rm {quote(str(path))} {quote(str(side))}, then the same snakemake call again"
     found = _RECORD.fullmatch(text)
     if found is None or found["name"] != path.name:
-        raise CorruptError(f"{side}: not the record of a checksum; {anew}")
+        raise CorruptError(f"{side}: this is no record of a checksum; {anew}")
     size, wanted = path.stat().st_size, int(found["size"])
     if size == wanted and sha256(path) == found["digest"]:
         return size
     if size < wanted:
         what = f"truncated to {size} of {wanted} bytes"
     elif size > wanted:
-        what = f"{size} bytes, of which rule {found['rule']} wrote {wanted}"
+        what = f"it has {size} bytes, but rule {found['rule']} wrote {wanted}"
     else:
         what = f"its content is not what rule {found['rule']} wrote"
     raise CorruptError(
         f"{path}: {what}; {anew} (that reruns rule {found['rule']}); if you replaced it on purpose, "
-        f"rm {quote(str(side))} takes it as it is"
+        f"remove its record: rm {quote(str(side))}"
     )

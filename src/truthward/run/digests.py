@@ -179,9 +179,15 @@ def check(adapter: Path, planned: dict[str, Any]) -> None:
     differing = [f"{n} ({v} here, {handed.get(n, 'none')} there)" for n, v in own.items() if handed.get(n) != v]
     if handed and differing:
         listed = ", ".join(differing[:5]) + (f" and {len(differing) - 5} more" if len(differing) > 5 else "")
-        raise StaleError(f"rule {adapter.stem}: not what the scheduler planned with: {listed}; {again}")
+        raise StaleError(
+            f"rule {adapter.stem}: this job has other versions than the scheduler planned with: {listed}; {again}"
+        )
     if not handed:
-        log.warning("nothing that the scheduler planned with reached this job (%s is not in its environment)", PLAN)
+        log.warning(
+            "the versions that the scheduler planned with did not reach this job, so they are not compared (%s is not "
+            "in its environment)",
+            PLAN,
+        )
     given = code(adapter, planned["kinds"])
     for key, what in (("digest", "source"), ("environment", "envs/requirements.lock")):
         if given[key] != planned[key]:

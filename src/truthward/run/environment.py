@@ -43,7 +43,7 @@ def pins(path: Path = LOCK) -> dict[str, Pin]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise ConfigError(
-            f"{path}: {error.strerror}; install truthward anew, in a checkout: `pip install .`, or with --editable"
+            f"{path}: {error.strerror}; install truthward again; in a checkout: `pip install .`, or with --editable"
         ) from error
     found = {}
     for number, line in enumerate(lines, 1):
@@ -137,7 +137,7 @@ def check_installed(modules: Mapping[str, str], path: Path = LOCK) -> None:
             for name, (installed, version) in wrong.items()
         )
         raise StaleError(
-            f"{listed}: build the environment anew (`make .venv/.stamp` in a checkout, the container from "
-            f"envs/container.def, or `pip install -r {path}`); to work with another version knowingly, put it into the "
-            "lock, which reruns what was made with the old one"
+            f"{listed}: build the environment again (`make .venv/.stamp` in a checkout, the container from "
+            f"envs/container.def, or `pip install -r {path}`); to use another version on purpose, put it into the "
+            "lock; this reruns what was made with the old version"
         )

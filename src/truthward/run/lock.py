@@ -53,7 +53,7 @@ def _acquire(path: Path, what: str) -> int | None:
             os.close(handle)
             if error.errno in _NO_LOCKS:
                 log.warning(
-                    "%s: the file system has no locks (%s): two jobs could make %s at once",
+                    "%s: the file system has no locks (%s), so two jobs could make %s at the same time",
                     path.parent,
                     error.strerror,
                     what,

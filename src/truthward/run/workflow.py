@@ -50,7 +50,7 @@ def lay_down(folder: Path) -> bool:
         raise ConfigError(f"{snakefile}: this is the Snakefile of another workflow; work in an empty folder")
     if taken := [part for part in LAID_DOWN if (folder / part).exists()]:
         raise ConfigError(
-            f"{folder / taken[0]}: is there already, and the workflow has a part of this name; work in an empty folder"
+            f"{folder / taken[0]}: exists already, but the workflow needs this name; work in an empty folder"
         )
     copy(home(), folder, LAID_DOWN)
     return True
