@@ -1,1 +1,1 @@
-"""What a config may say: its sections, plug-ins, checks and names. No heavy import happens here."""
+"""The schema of a config: its sections, plug-ins, checks and names. No heavy import happens here."""

@@ -1,4 +1,4 @@
-"""What sections of a config must agree on, as far as it can be known before the first job."""
+"""Checks between sections of a config, before the first job."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def check_agreement(config: Config) -> None:
-    """Check replicas against jobs, the fitted observable against the methods, and what the example histograms.
+    """Check the number of replicas and jobs, the observable of the fit, and the example of the publication.
 
     Raises:
         ConfigError: as `checks.check`.
@@ -55,7 +55,7 @@ def _example(config: Config) -> None:
     known = provided(config, config.samples[config.sample("simulation")], "truth")
     names = unfolded_by(config, method)
     if "model" in plugins.schema("unfold", kind).options:
-        # Drawn events have what was unfolded, and nothing else.
+        # Drawn events have only the unfolded observables.
         known = set(names)
     refuse_unfolded(text, names, sorted((known or set()) - set(names)))
     if known is not None:

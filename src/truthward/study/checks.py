@@ -1,4 +1,4 @@
-"""Reading a config: its form by the schema, then what the schema cannot know, each mistake in one line."""
+"""Read a config: check its form by the schema, then what the schema cannot check. Each mistake is one line."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ from truthward.study.sources import check_sources
 from truthward.study.variations import variation_of
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
-"""A name is part of paths: it cannot leave `results/`, and fits into a file name with all that is put around it."""
+"""Names are parts of paths: a name cannot leave `results/`, and it is short enough for file names."""
 _ENDS = re.compile(r"</script|<!--", re.IGNORECASE)
-"""Snakemake writes the params of rules into a script of its report as they are: this would end it, and be run."""
+"""Snakemake writes the params of rules unchanged into a script of its report: such text would end that script and run
+as code."""
 _TAKEN = ("methods", "calibrate", "stress")
 NEED_SAMPLES = {"calibrate", "systematics", "surrogate", "amplify", "unfold", "validate", "publish", "report"}
 """Stages that work on event tables."""
 DEEPEST, MOST = 20, 100_000
-"""Levels and values of a config, at most: aliases of aliases in YAML stand for more than any memory holds."""
+"""Largest depth and number of values of a config: nested YAML aliases can expand beyond any memory."""
 
 
 def load(path: str | Path) -> Config:
@@ -44,7 +45,7 @@ def load(path: str | Path) -> Config:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: {' '.join(str(error).split())}") from error
     except (ValueError, RecursionError) as error:
-        # Of dates such as 2024-13-01, and of brackets by the thousand.
+        # Raised for dates such as 2024-13-01, and for thousands of brackets.
         raise ConfigError(f"{path}: not readable as YAML ({error}); write dates in quotes") from error
     return parse(content, str(path))
 
@@ -65,7 +66,7 @@ def parse(content: Any, where: str = "config") -> Config:
 
 
 def _refuse_odd(content: dict[Any, Any]) -> None:
-    """Refuse what no key may hold, whatever its type: it would end a job hours later, in JSON or in a file's name."""
+    """Refuse values that no key may have: they would end a job hours later, in JSON or in a file name."""
     waiting: list[tuple[str, Any, int]] = [("", content, 0)]
     for seen, (key, value, depth) in enumerate(_unfolding(waiting)):
         if seen > MOST or depth > DEEPEST:
@@ -89,7 +90,7 @@ def _refuse_odd(content: dict[Any, Any]) -> None:
 
 
 def _unfolding(waiting: list[tuple[str, Any, int]]) -> Iterator[tuple[str, Any, int]]:
-    """Every value with its key and depth; children are added when their parent has been looked at."""
+    """Every value with its key and depth; the children of a value come after it."""
     while waiting:
         key, value, depth = waiting.pop()
         yield key, value, depth
@@ -129,7 +130,7 @@ def _fields_at(location: list[Any]) -> list[str]:
 
 
 def check(config: Config) -> None:
-    """Check a config that is right in form.
+    """Check a config whose form is valid.
 
     Raises:
         ConfigError: one line that names the key, what was given and what is valid.
@@ -264,7 +265,7 @@ def _check_reader(where: str, entry: dict[str, Any]) -> tuple[plugins.Schema, di
 
 
 def _check_selected(config: Config) -> None:
-    """A selection may ask for columns that each sample provides; those of generated ones are known to the generator."""
+    """Check that each sample that is read provides the columns of the selection; a generator checks its own."""
     for level, names in selected(config.selection.model_dump()).items():
         for name, sample in config.samples.items():
             if sample.read is None or sample.read.get("same_names") or (sample.role == "data" and level == "truth"):

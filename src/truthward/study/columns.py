@@ -1,4 +1,4 @@
-"""Names of the columns of an event table, and what a map of columns to expressions may say, before a file is open."""
+"""Names of the columns of an event table, and checks of a map of columns to expressions, before a file is open."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from truthward.study.syntax import NUMBER, Syntax
 from truthward.study.variations import variation_of
 
 NUMBERS = ("run", "lumi", "event")
-"""Columns that an event id is made of where no `event_id` is mapped."""
+"""The event id is made from these columns if no `event_id` is mapped."""
 OTHERS = ("pass_truth", "pass_reco", "weight", "event_id", *NUMBERS, "process", "is_background")
 """Columns that belong to no level."""
 
@@ -82,5 +82,5 @@ def check_selection(conditions: Mapping[str, str | None]) -> None:
 
 
 def selected(conditions: Mapping[str, str | None]) -> dict[str, frozenset[str]]:
-    """Level -> columns that its condition asks for."""
+    """Level -> columns in its condition."""
     return {level: Syntax(text).names for level, text in conditions.items() if text is not None}

@@ -1,4 +1,4 @@
-"""What `config.yaml` may say: the sections of the stages, together. Unknown keys are refused, with the valid ones."""
+"""The schema of `config.yaml`: the sections of all stages. Unknown keys are refused, with the valid ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from truthward.validate.section import Validate
 
 
 class Config(Strict):
-    """The whole study: any set of sections. A section that is there is a stage, see `stages`.
+    """The whole study: any set of sections. Each section that is given is a stage that runs, see `stages`.
 
     Attributes:
         study: name of the study; its results are in `results/<study>/`.
@@ -76,12 +76,12 @@ class Config(Strict):
         return [name for name, there in chain.items() if there] + others
 
     def sample(self, role: str) -> str:
-        """Name of the one sample of that role; empty in a study without samples."""
+        """Name of the sample with this role; empty in a study without samples."""
         return next((name for name, sample in self.samples.items() if sample.role == role), "")
 
     @property
     def has_closure(self) -> bool:
-        """Whether the truth behind the data is known, and set apart for `validate`."""
+        """Whether the data are pseudo-data with a known truth, which only `validate` reads."""
         data = self.samples.get(self.sample("data"))
         return data is not None and (data.closure or data.closure_read is not None)
 
@@ -102,11 +102,11 @@ class Config(Strict):
         return {name: {"kind": s.kind, "replicas": s.replicas} for name, s in columns.items()}
 
     def learned(self) -> dict[str, dict[str, Any]]:
-        """Systematics whose weights are found from the samples, name -> entry with the options that it uses."""
+        """Systematics whose weights are computed from the samples, name -> entry with its options."""
         return {n: s.used() for n, s in self.systematics.items() if s.kind in ("alternative", "closure", "hidden")}
 
     def features(self) -> dict[str, list[str]]:
-        """Level -> what the networks of any method see there beside the observables of the study."""
+        """Level -> features of all methods: columns that networks see in addition to the observables."""
         given = [method.get("features", {}) for method in self.unfold.methods.values()]
         return {
             lv: sorted({n for f in given for n in f.get(lv, ())} - set(self.observables)) for lv in ("truth", "reco")
@@ -114,7 +114,7 @@ class Config(Strict):
 
     @property
     def looks_at_data(self) -> bool:
-        """Whether a systematic is found from the data."""
+        """Whether the weights of a systematic are computed from the data."""
         return any(s.kind == "closure" or s.seen for s in self.systematics.values())
 
     def sources(self) -> dict[str, Systematic]:
@@ -122,7 +122,7 @@ class Config(Strict):
         return {source: s for name, s in self.systematics.items() for source in s.sources(name)}
 
     def model_families(self) -> list[str]:
-        """Families that cover what the simulation may have wrong; none: all bands are statistical."""
+        """Families of the model uncertainty, for mistakes of the simulation; without them all bands are statistical."""
         return [f"systematic:{source}" for source, s in self.sources().items() if s.kind in MODEL_KINDS]
 
     def families(self) -> dict[str, int]:
@@ -136,7 +136,7 @@ class Config(Strict):
         return {name: n for name, n in counts.items() if n}
 
     def kinds(self) -> dict[str, str]:
-        """Sources that methods treat in a way of their own, with their kind: pseudo-data, and other iterations."""
+        """Sources that a method treats specially, with their kind: pseudo-data, and other numbers of iterations."""
         return {n: s.kind for n, s in self.sources().items() if s.kind in ("closure", "regularisation")}
 
     def observable_list(self) -> list[dict[str, Any]]:
@@ -144,5 +144,5 @@ class Config(Strict):
         return [{**o.model_dump(mode="json"), "name": n} for n, o in self.observables.items()]
 
     def unfolded_list(self) -> list[dict[str, Any]]:
-        """The same without what figures and tables alone go by: to change that unfolds nothing anew."""
+        """The same without what only figures and tables use: a change of that reruns no unfolding."""
         return [{k: v for k, v in o.items() if k not in SHOWN} for o in self.observable_list()]

@@ -1,4 +1,4 @@
-"""What docstrings say of options, read from source: nothing is imported."""
+"""The meaning of options, from the docstrings in the source: nothing is imported."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def of_module(path: Path) -> str | None:
 def of_class(path: Path, name: str, names: Collection[str]) -> dict[str, str]:
     """Option -> meaning, for a class of a source file; see `meanings`.
 
-    Where a text is `see <Class>`, and the file imports or defines this class, the text there counts.
+    If a text is `see <Class>`, and the file imports or defines this class, the text of that class is used.
     """
     tree = _tree(path)
     node = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name)

@@ -1,4 +1,4 @@
-"""What the networks of an unfolding may see beside what is unfolded: `unfold.methods.<name>.features` of a config."""
+"""Features: columns that networks see but do not unfold, `unfold.methods.<name>.features` of a config."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def check_features(config: Config) -> None:
 
 
 def levels_of(kind: str) -> Sequence[str]:
-    """Levels at which a method takes features: those that the default of its option names."""
+    """Levels at which a method takes features: the keys of the default of its option `features`."""
     return list(plugins.schema("unfold", kind).options.get("features", ("", {}))[1])
 
 
@@ -80,8 +80,8 @@ def _check_level(config: Config, where: str, kind: str, level: str, names: Any, 
 
 
 def provided(config: Config, sample: Sample, level: str, *, calibrated: bool = True) -> set[str] | None:
-    """Names of a level that a generator or a map provides, and for `calibrated` those that the calibration adds; None
-    where only files know."""
+    """Names of a level that a generator or a map provides, and with `calibrated` those that the calibration adds; None
+    if only the files show them."""
     package, entry = sample.source
     schema = plugins.check(package, entry, package)
     found = set(schema.provides) | (set(schema.provides_truth) if level == "truth" else set())

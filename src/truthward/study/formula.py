@@ -1,4 +1,5 @@
-"""What a publication's example may histogram: checked before the first job, written into the example's script."""
+"""The expression that the example of a publication histograms: checked before the first job, then written into its
+script."""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ def parsed(expression: str) -> ast.Expression:
     """The syntax tree of an expression of observables.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: the text is no expression.
     """
     try:
         if len(expression) > LONGEST:
@@ -42,7 +43,7 @@ def parsed(expression: str) -> ast.Expression:
 
 
 def formula(expression: str, known: Iterable[str]) -> tuple[str, list[str]]:
-    """The expression over `t["truth_<name>"]` in Python's own words, and the observables in it.
+    """The expression as Python code over `t["truth_<name>"]`, and the observables in it.
 
     Raises:
         ConfigError: an unknown observable or function, no observable at all, or what an expression may not hold.
@@ -82,7 +83,7 @@ def formula(expression: str, known: Iterable[str]) -> tuple[str, list[str]]:
 
 
 def refuse_unfolded(expression: str, unfolded: Iterable[str], spare: Iterable[str]) -> None:
-    """Raise ConfigError where the expression is an unfolded observable by itself; `spare` are those that are not."""
+    """Raise ConfigError if the expression is an unfolded observable; `spare` are observables that are not unfolded."""
     unfolded = list(unfolded)
     name = ast.unparse(parsed(expression))
     if name in unfolded:

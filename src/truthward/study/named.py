@@ -1,4 +1,4 @@
-"""Columns that a config names outside of its observables: a dry run says where no sample provides them."""
+"""Columns that a config names outside of `observables`: a dry run refuses those that no sample provides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person must know before a run: no error, and what no job would say before the end."""
+"""Notes before a run: they are no errors, but otherwise they would appear only at the end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ BOOTSTRAPS = ("data_bootstrap", "mc_bootstrap")
 
 
 def notes(config: Config) -> list[str]:
-    """One sentence for each: published bins that the replicas are too few for, and bands without a model uncertainty.
+    """Notes on too few replicas for the published bins, and on bands without a model uncertainty; one text for each.
 
     Systematics and initialisations set no limit: they add directions to a covariance that the bootstraps made regular.
     """

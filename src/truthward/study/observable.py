@@ -1,4 +1,4 @@
-"""An observable as the config declares it, and as every stage takes it."""
+"""An observable, as the config declares it and as every stage uses it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PER_BIN = 3
 its inverse is too large by (R - 1) / (R - B - 2), for R = 3 B by 1.5, which is corrected for (astro-ph/0608064)."""
 
 SHOWN = ("label", "counts", "published")
-"""What figures and tables alone read of an observable."""
+"""Attributes of an observable that only figures and tables read."""
 
 
 @cache
@@ -36,7 +36,7 @@ def _edges(low: float, high: float, bins: int, scale: str) -> tuple[float, ...]:
 
 
 class Observable(Strict):
-    """One observable: how it is binned, shown and, where it is not continuous, what it may be.
+    """One observable: its binning, its display and, if it is not continuous, its special values.
 
     Attributes:
         name: given by its key in `observables`.
@@ -102,12 +102,12 @@ class Observable(Strict):
 
     @property
     def published_edges(self) -> list[float]:
-        """Edges of the published bins, to the last digit those of `edges`."""
+        """Edges of the published bins, exactly as in `edges`."""
         return [self._nearest(edge) for edge in self.published] or self.edges
 
     @property
     def edges(self) -> list[float]:
-        """Bin edges, (bins + 1,), in `unit`: the doubles nearest to the decimals that are meant.
+        """Bin edges, (bins + 1,), in `unit`, as the nearest doubles of the exact decimal numbers.
 
         Ten bins from 0 to 1 have the edge 0.3, not 0.30000000000000004.
         """
@@ -121,5 +121,5 @@ class Observable(Strict):
 
 
 def observables_from(entries: list[dict[str, Any]]) -> list[Observable]:
-    """Back from the plain form that travels in a job's spec."""
+    """Observables from the plain dictionaries of a job's spec."""
     return [Observable(**e) for e in entries]

@@ -28,15 +28,15 @@ CONTRACTS = {
     "events.readers": ("__init__.py", "Reader"),
     "physics.generators": ("base.py", "Generator"),
 }
-"""Folder of plug-ins -> file and name of their base class, where its demands stand: `OPTIONS` are options that each
-constructor has; `STATES` are attributes of which each class sets one at least, as a literal."""
+"""Folder of plug-ins -> file and name of their base class. The base class states its requirements: each constructor has
+the options in `OPTIONS`; each class sets at least one of the attributes in `STATES`, as a literal."""
 _COMPARED = {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt, "=": operator.eq}
 
 
 @dataclass(frozen=True)
 class Schema:
-    """What a plug-in's source says of itself: options with annotation and default, the observables it provides at both
-    levels or at truth alone, which particles are stable there, and bounds such as {"folds": "= 0 or >= 2"}.
+    """Schema of a plug-in, from its source: options with annotation and default, the observables that it provides (at
+    both levels, or at truth level only), which particles are stable, and bounds such as {"folds": "= 0 or >= 2"}.
     """
 
     kind: str
@@ -56,7 +56,7 @@ def class_name(kind: str) -> str:
 
 @cache
 def kinds(package: str) -> tuple[str, ...]:
-    """The plug-ins of a folder, by name: those files that define the class of their name."""
+    """Names of the plug-ins of a folder: a file is a plug-in if it defines the class with its name."""
     folder = ROOT / package.replace(".", "/")
     names = {p.stem for p in folder.glob("*.py")} | {p.parent.name for p in folder.glob("*/method.py")}
     return tuple(sorted(name for name in names - NOT_PLUGINS if _class_node(package, name)))
@@ -114,7 +114,7 @@ def schema(package: str, kind: str) -> Schema:
                         f"{package}.{kind}.{argument.arg}: the default of this option is not a literal; write a "
                         "number, text, True, False, None, or a list or mapping of them"
                     ) from error
-    # Written as pairs of a bound and of the options that have it, in one text.
+    # Pairs of a bound and of the names of its options, separated by spaces.
     pairs = attribute(package, kind, "BOUNDS") or ()
     bounds = {name: bound for bound, names in pairs for name in names.split()}
     if unknown := [name for name in bounds if name not in options]:
@@ -133,7 +133,7 @@ def schema(package: str, kind: str) -> Schema:
 
 
 def _refuse_other_name(package: str, kind: str) -> None:
-    """Name the class that a plug-in's file should hold, where the file is there."""
+    """Raise ConfigError with the expected name of the class, if the file of the plug-in exists."""
     path = source(package, kind) if kind.isidentifier() else None
     if path is None or not path.is_file() or kind in NOT_PLUGINS:
         return
@@ -148,7 +148,7 @@ def _refuse_other_name(package: str, kind: str) -> None:
 
 
 def _hold_against_contract(package: str, kind: str, options: dict[str, Any]) -> None:
-    """Refuse a plug-in that lacks what its base class demands; all others rely on it."""
+    """Refuse a plug-in that lacks what its base class requires."""
     file, base = CONTRACTS[package]
     tree = ast.parse((ROOT / package.replace(".", "/") / file).read_text(encoding="utf-8"))
     contract = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == base)
@@ -168,12 +168,12 @@ def _hold_against_contract(package: str, kind: str, options: dict[str, Any]) -> 
 
 
 def attribute(package: str, kind: str, name: str) -> Any:
-    """A literal that the class of a plug-in sets, such as `joint` of a method of unfolding; None where it sets none."""
+    """A literal that the class of a plug-in sets, such as `joint` of a method of unfolding; None if it sets none."""
     return _literal(_class_of(package, kind), name)
 
 
 def _literal(node: ast.ClassDef, name: str) -> Any:
-    """What a class sets an attribute to, None where it does not."""
+    """The literal value of a class attribute, None if the class does not set it."""
     for item in node.body:
         targets = item.targets if isinstance(item, ast.Assign) else [getattr(item, "target", None)]
         value = getattr(item, "value", None)
@@ -189,7 +189,7 @@ def nearest(name: str, valid: Any) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value as it is quoted in a message: one line, however long or nested it is."""
+    """A value for a message: in one short line."""
     short = reprlib.Repr()
     short.maxlevel, short.maxstring, short.maxother, short.maxlong = 3, 80, 80, 80
     return short.repr(value)
@@ -241,7 +241,7 @@ def _within(value: Any, bounds: str) -> bool:
 
 
 def check(package: str, entry: dict[str, Any], where: str, given: tuple[str, ...] = ()) -> Schema:
-    """Hold a `{kind: ..., option: ...}` entry against its schema.
+    """Check a `{kind: ..., option: ...}` entry by its schema.
 
     Args:
         package: folder of the plug-ins, such as `unfold` or `events.readers`.

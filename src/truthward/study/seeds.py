@@ -1,4 +1,4 @@
-"""Every random number comes from the study's one seed through a label: adding a job never shifts another's numbers."""
+"""Each random number comes from the seed of the study and a label: a new job does not change the numbers of others."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 
 
 def seed_for(seed: int, *labels: object) -> int:
-    """A stable 63-bit seed for the piece of work that `labels` name.
+    """A stable 63-bit seed for the task with these `labels`.
 
     >>> seed_for(1, "simulate", "data", 0) == seed_for(1, "simulate", "data", 0)
     True

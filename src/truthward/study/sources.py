@@ -1,4 +1,4 @@
-"""Sources of uncertainty: what they need of each other and of the samples."""
+"""Sources of uncertainty: checks between them, and with the samples."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def check_sources(config: Config) -> None:
-    """Check what one entry of `systematics` by itself does not show.
+    """Check `systematics` as a whole; each entry has been checked alone.
 
     Raises:
         ConfigError: as `checks.check`.
@@ -71,7 +71,7 @@ def check_sources(config: Config) -> None:
 
 
 def _check_hidden(config: Config) -> None:
-    """Columns that are not unfolded, and that the maps of the samples provide."""
+    """Check that hidden columns are not unfolded, and that the maps of the samples provide them."""
     for name, systematic in config.systematics.items():
         for column in systematic.columns:
             bare = column.removeprefix("truth_")
@@ -96,7 +96,7 @@ def _check_hidden(config: Config) -> None:
 
 
 def _provided(sample: Sample) -> dict[str, set[str]] | None:
-    """Level -> names of the columns that a map names; None where only the file, or the generator, knows."""
+    """Level -> names of the mapped columns; None if only the file, or the generator, shows them."""
     package, entry = sample.source
     schema = plugins.schema(package, entry["kind"])
     if sample.read is None:

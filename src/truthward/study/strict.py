@@ -12,4 +12,4 @@ class Strict(BaseModel):
 
 
 Plugin = dict[str, Any]
-"""An entry `{kind: ..., option: ...}`: a plug-in with options of its constructor; see `plugins.check`."""
+"""An entry `{kind: ..., option: ...}`: a plug-in with the options of its constructor; see `plugins.check`."""

@@ -1,9 +1,9 @@
-"""The grammar of expressions over branches and columns, parsed and checked without numpy, as a dry run must.
+"""The grammar of expressions over branches and columns. A dry run needs it, so it works without numpy.
 
-What may be written: numbers, names of branches (any characters between backticks), `pi`, `True`, `False`; `+ - * / **`
-(the exponent a number, 16 at most in size); comparisons, chained ones too; `& | ~` between conditions, with parentheses
-around comparisons; the functions of `ARGUMENTS`; `Jet_pt[0]`, the element of that place in a jagged branch;
-`count(Jet_pt)` and `sum(Jet_pt)` per event. The text is parsed, never executed.
+Valid: numbers, names of branches (any characters between backticks), `pi`, `True`, `False`; `+ - * / **` (the exponent
+is a number from -16 to 16); comparisons, also chained ones; `& | ~` between conditions, with parentheses around
+comparisons; the functions of `ARGUMENTS`; `Jet_pt[0]`, an element of a jagged branch; `count(Jet_pt)` and `sum(Jet_pt)`
+per event. The text is parsed, never executed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DEEPEST = 100
 """Nested operations, at most."""
 LARGEST_POWER = 16
 CONSTANTS = ("pi", "True", "False")
-"""What these stand for unless there is a branch of that name."""
+"""Values of these names, unless there is a branch with such a name."""
 ARGUMENTS = {
     **dict.fromkeys(("sqrt", "log", "log10", "exp", "sin", "cos", "tan", "arctan", "sinh", "cosh", "tanh"), 1),
     **dict.fromkeys(("abs", "floor", "isfinite", "count", "sum"), 1),
@@ -42,13 +42,13 @@ class Syntax:
     """One expression, checked when it is made.
 
     Args:
-        text: the expression; a bare number is one too.
+        text: the expression; a number is also an expression.
 
     Attributes:
-        tree: its syntax tree; ask `name_of` for the branch that a node names.
+        tree: its syntax tree; `name_of` gives the branch that a node names.
 
     Raises:
-        ConfigError: something that is not on the list, with its place and the list.
+        ConfigError: the text has something that is not valid; the message has its place and what is valid.
 
     >>> sorted(Syntax("`jet pt` * cosh(eta) > 20 + pi").names)
     ['eta', 'jet pt']
@@ -80,24 +80,24 @@ class Syntax:
 
     @cached_property
     def constants(self) -> frozenset[str]:
-        """Of `CONSTANTS` those that it uses: a branch of such a name stands in their place where there is one."""
+        """The names of `CONSTANTS` in the expression; if there is a branch with such a name, the branch is used."""
         bare = {node.id for node in ast.walk(self.tree) if isinstance(node, ast.Name)}
         bare |= {str(node.value) for node in ast.walk(self.tree) if isinstance(node, ast.Constant)}
         return frozenset(bare.intersection(CONSTANTS) - set(self._quoted.values()))
 
     @cached_property
     def guarded(self) -> frozenset[str]:
-        """Branches that the expression itself asks `isfinite` of: NaN is expected in them."""
+        """Branches that the expression tests with `isfinite`: they may have NaN."""
         calls = [node for node in ast.walk(self.tree) if isinstance(node, ast.Call)]
         return frozenset(name for call in calls if function_of(call) == "isfinite" for name in self._names(call))
 
     @cached_property
     def kind(self) -> str | None:
-        """`CONDITION` or `NUMBER` where that can be known from the text alone, else None."""
+        """`CONDITION` or `NUMBER` if the text alone shows it, else None."""
         return self._kind(self.tree)
 
     def name_of(self, node: ast.AST) -> str:
-        """Branch that a node names, dots included (`Jet.PT` of Delphes), else nothing."""
+        """Branch that a node names, with dots (`Jet.PT` of Delphes); empty if it names none."""
         if isinstance(node, ast.Name):
             return self._quoted.get(node.id, node.id)
         if not isinstance(node, ast.Attribute):
@@ -115,7 +115,7 @@ class Syntax:
         )
 
     def _unquoted(self) -> str:
-        """The text with a word of the same length, which occurs nowhere else, in place of each quoted name."""
+        """The text with a unique word of the same length in place of each quoted name."""
         free = (chr(code) for code in range(0x4E00, 0x9FFF) if chr(code) not in self.text)
 
         def word(found: re.Match[str]) -> str:

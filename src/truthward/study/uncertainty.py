@@ -1,4 +1,4 @@
-"""What the members of a generative model are, as the config says it and the training takes it."""
+"""The members of a generative model: the section of the config, which the training also uses."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from truthward.study.strict import Strict
 
 
 class Uncertainty(Strict):
-    """Where the members of a generative model come from, whose spread is its uncertainty.
+    """The members of a generative model; their spread is its uncertainty.
 
     Attributes:
-        kind: ensemble for trainings from initial weights of their own, variational for draws from one posterior of the
-            weights.
+        kind: ensemble for separate trainings, each with its own initial weights; variational for draws from one
+            posterior of the weights.
         members: number of trainings, or of draws.
-        bootstrap: of an ensemble: whether each member trains on a Poisson bootstrap of the events of its own; without
-            it all train on the same events, and the spread states no error of the events.
+        bootstrap: of an ensemble: whether each member trains on its own Poisson bootstrap of the events; if not, all
+            train on the same events, and the spread does not contain their statistical error.
         repulsion: of an ensemble: factor of the repulsion between members (2106.11642); 0 for none.
         layers: of kind variational: the layers whose weights have a posterior.
         prior: of kind variational: width of the prior, in units of 1 / sqrt(inputs of a layer).

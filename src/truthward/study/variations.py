@@ -1,8 +1,8 @@
 """Names of the columns that vary the simulation: `<base>:<systematic>:<index>`.
 
 `reco_<observable>:<systematic>:<index>` is the observable in the index-th variation (up, down, ...) of a systematic,
-`pass_reco:...` its acceptance where the shift moves events across it, `weight:...` the weight, in full and not as a
-factor. What a variation has no column of stays nominal.
+`pass_reco:...` its acceptance if the shift moves events into or out of it, `weight:...` the full weight, not a factor.
+Without such a column, the nominal column is used.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Variation:
-    """What a column `<base>:<systematic>:<index>` replaces in the index-th variation of a systematic."""
+    """A column `<base>:<systematic>:<index>` replaces `base` in the index-th variation of a systematic."""
 
     base: str
     systematic: str
@@ -39,7 +39,7 @@ def variation_of(column: str) -> Variation | None:
 
 
 def column_of(branch: str) -> str:
-    """Column that a branch of this name stands for where no map says otherwise: ROOT takes no colon in a name.
+    """Column of a branch with this name, without a map: names in ROOT files cannot have a colon.
 
     >>> column_of("reco_m__jes__1"), column_of("reco_m")
     ('reco_m:jes:1', 'reco_m')
@@ -48,7 +48,7 @@ def column_of(branch: str) -> str:
 
 
 def reco_flag(column: str, known: Iterable[str]) -> str:
-    """The flag that says where a reco column has a value: a variation may have an acceptance of its own.
+    """The flag that shows which events have a value of a reco column: a variation may have its own acceptance.
 
     >>> reco_flag("reco_m:jes:1", ["pass_reco", "pass_reco:jes:1"]), reco_flag("reco_m:jes:0", ["pass_reco"])
     ('pass_reco:jes:1', 'pass_reco')
@@ -59,7 +59,7 @@ def reco_flag(column: str, known: Iterable[str]) -> str:
 
 
 def seen_and_tilted(columns: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Columns of a hidden systematic that have both levels, and those of the truth level alone.
+    """Columns of a hidden systematic that exist at both levels, and columns at truth level only.
 
     >>> seen_and_tilted(["jet_pt", "truth_soft"])
     (['jet_pt'], ['truth_soft'])
@@ -69,7 +69,7 @@ def seen_and_tilted(columns: Iterable[str]) -> tuple[list[str], list[str]]:
 
 
 def tilt_of(systematic: str, column: str) -> str:
-    """Name of the source of uncertainty that a tilted column is.
+    """Name of the source of uncertainty of a tilted column.
 
     >>> tilt_of("composition", "truth_soft")
     'composition_truth_soft'
@@ -78,10 +78,10 @@ def tilt_of(systematic: str, column: str) -> str:
 
 
 def missing(systematics: Mapping[str, Mapping[str, Any]], columns: Iterable[str]) -> str | None:
-    """What the columns of a simulation lack of the config's systematics, as the rest of a message; None if nothing.
+    """The first column that the systematics of the config need and the simulation lacks, as a message; else None.
 
     Args:
-        systematics: name -> {"kind": "shifted" or "weight", "replicas": n}; other kinds are no matter of columns.
+        systematics: name -> {"kind": "shifted" or "weight", "replicas": n}; other kinds need no columns.
 
     A shifted systematic needs the same observables in each of its variations, and at least one.
 
