@@ -1,4 +1,4 @@
-"""Bins of what is published, and of the figures beside it: those that the user declared."""
+"""Bins of the published results and of their figures: the bins that the user declared."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BOOTSTRAPS = ("data_bootstrap", "mc_bootstrap")
 
 
 def own_edges(sample: Unfolded, o: Observable) -> np.ndarray | None:
-    """Edges (B + 1,) of the bins that a binned method unfolded one observable in, cut at its range; None for others."""
+    """Edges (B + 1,) of the bins in which a binned method unfolds one observable, within its range; None for others."""
     inner = sample.metadata.get("inner_edges", {}).get(o.name)
     return None if inner is None else np.array([o.edges[0], *inner, o.edges[-1]])
 
@@ -36,6 +36,7 @@ def published_histogram(sample: Unfolded, o: Observable) -> Histogram:
 
 
 def rank(histogram: Histogram) -> int:
-    """Rank that the covariance of a histogram's bootstraps can have: R - 1 of the smallest; its bins without any."""
+    """Largest possible rank of the covariance of the bootstraps: R - 1 of the smallest family; without any, the number
+    of bins."""
     counts = [f.count - 1 for name, f in histogram.families.items() if name in BOOTSTRAPS]
     return min(counts, default=histogram.nominal.size)

@@ -1,8 +1,8 @@
-"""Which bin a value is in: the one function for this, so that all figures, tables and methods agree on every edge.
+"""The bin of a value: the only place that decides it, so that all figures, tables and methods agree on every edge.
 
-Event tables hold float32. The decimal 0.7 is stored as a number below the double 0.7, and the decimal 0.1 as one above
-the double 0.1: held against edges in double precision, a value on an edge would fall to either side. Rounding is
-monotone, so that edges in float32 put a value of up to six significant digits where numpy.histogram puts the double.
+Event tables hold float32. As float32, 0.7 is below the double 0.7, and 0.1 is above the double 0.1. So a value on an
+edge could fall to either side of an edge in double precision. Edges in float32 avoid this: rounding is monotone, and a
+value with up to six significant digits is in the same bin as the double in numpy.histogram.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Edges = np.ndarray | Sequence[float]
 
 
 def single(values: Edges) -> np.ndarray:
-    """As float32, in the precision of the event table; beyond its range infinite."""
+    """Convert to float32, the precision of the event table; values beyond its range become infinite."""
     with np.errstate(over="ignore"):
         return np.asarray(values).astype(np.float32, copy=False)
 

@@ -1,4 +1,4 @@
-"""Constituents of an event table as one padded array: what networks of sets take."""
+"""Constituents of an event table as one padded array, the input of networks for sets."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def hardest(table: EventTable, level: str, limit: int = 30) -> np.ndarray:
     """The hardest constituents of each event, padded.
 
     Columns: pt (GeV), eta, phi, and a code: 1 charged particle, 2 photon, 3 any other, by `pid`, or 1 for all where the
-    table has none; 0 where padded. An event of more than `limit` constituents has the `limit` - 1 hardest, and the rest
-    as one: summed pt, pt-weighted direction, and minus their number as code, so that neither momentum nor
-    multiplicity is lost.
+    table has none; 0 where padded. If an event has more than `limit` constituents, the `limit` - 1 hardest are kept and
+    the others are merged into one: summed pt, pt-weighted direction, and minus their number as code. So neither
+    momentum nor multiplicity is lost.
 
     Args:
         level: "truth" or "reco". limit: P, at least 1.

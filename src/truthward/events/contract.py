@@ -1,4 +1,4 @@
-"""What a batch of events must be to enter an event table; every breach is named with its file, column and rows."""
+"""Checks of a batch of events before it enters an event table; each error names the file, the column and the rows."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ SIGNAL = "signal"
 
 
 class Batch(dict[str, Any]):
-    """Columns of some events, name -> (N,) array, and where they were read, for messages.
+    """Columns of some events, name -> (N,) array, with their file and entries, for messages.
 
     Attributes:
-        source: file that they come from.
+        source: file of the events.
         entries: (N,) entry in that file of each row; rows count from 0 where None.
     """
 
@@ -60,7 +60,7 @@ def _at(rows: np.ndarray, batch: Batch) -> str:
 
 
 def refuse_nonfinite(values: Any, batch: Batch, column: str, why: str) -> None:
-    """Raise InputError where `values` ((N,), numbers) is NaN or infinite, with the count and the first entries."""
+    """Raise InputError if `values` (N,) has NaN or infinities; the message has their number and the first entries."""
     bad = np.flatnonzero(~np.isfinite(values))
     if bad.size:
         raise InputError(

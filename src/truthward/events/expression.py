@@ -1,6 +1,6 @@
 """Values of expressions over branches: `truth_m: "mass / 1000"`, `pass_reco: "(pt > 150) & (nJet > 0)"`.
 
-What may be written stands in `truthward.study.syntax`. The syntax tree is walked; nothing is executed.
+The grammar is in `truthward.study.syntax`. The text is evaluated from its syntax tree; nothing is executed.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Expression(Syntax):
 
         Raises:
             InputError: an unknown branch (nearest names offered), lists of different lengths in one operation, or a
-                branch that is used as what it is not (a list as a number, a number as a condition).
+                branch of the wrong type (a list as a number, a number as a condition).
         """
         for name in sorted(self.names):
             if name not in arrays:
@@ -69,7 +69,7 @@ class Expression(Syntax):
             with np.errstate(all="ignore"):
                 return self._value(self.tree, arrays)
         except (ValueError, TypeError, IndexError) as error:
-            # awkward and numpy both answer so to lists that do not match; their messages span a screen.
+            # awkward and numpy raise these for lists of different lengths; their own messages are a screen long.
             reason = str(error).splitlines()[0]
             raise InputError(
                 f"expression {self.text!r}: its branches do not fit together ({reason}); lists need equal lengths "

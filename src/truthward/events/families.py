@@ -1,4 +1,4 @@
-"""Families of replicas: what each states about the uncertainty, and the histograms that carry them."""
+"""Families of replicas, their part of the uncertainty, and histograms with replicas."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Family:
 
     @property
     def adds(self) -> bool:
-        """Whether it is a part of the total. Replicas in which all fluctuates at once check the sum."""
+        """Whether it is a part of the total. Combined replicas, in which everything fluctuates, only check the sum."""
         return self.name != "combined"
 
     def to_json(self) -> dict[str, Any]:
@@ -67,10 +67,10 @@ class Family:
         return (self.count - self.ddof) * (self.count if self.statement == "error_of_mean" else 1)
 
 
-# A systematic variation is a statement about one direction: it is measured from the nominal, and one replica will do. A
-# pair (up, down) gives half the sum of squares of its two shifts: sigma^2 where they are plus and minus one sigma, and
-# where both go the same way their mean square about the nominal, not about each other. What is independent of it, as
-# another eigenvector is, has a name of its own: the mean over all of them in one family would be too small.
+# A systematic variation is one direction: its shift is taken from the nominal, so one replica is enough. A pair (up,
+# down) gives half the sum of squares of its two shifts: sigma^2 for plus and minus one sigma, and the mean square about
+# the nominal if both shift to the same side. Independent sources, such as eigenvectors, need families of their own: a
+# mean over all of them in one family would be too small.
 FAMILIES: dict[str, dict[str, Any]] = {
     "data_bootstrap": {"statement": "spread", "ddof": 1, "centre": "mean"},
     "mc_bootstrap": {"statement": "spread", "ddof": 1, "centre": "mean"},
@@ -81,7 +81,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
 
 
 def family(name: str, count: int) -> Family:
-    """The family that the house knows as `name`; all systematics, `systematic:<name>`, share one convention.
+    """The family with this name; all systematics, `systematic:<name>`, share one convention.
 
     >>> family("systematic:calibration", 4).centre
     'nominal'
@@ -113,8 +113,8 @@ class Histogram:
         """Covariance (B, B), summed over the named families, or over all that add.
 
         Warns:
-            RankWarning: where the replicas have fewer degrees of freedom, R - ddof summed over the families, than
-                there are bins: the matrix is singular.
+            RankWarning: the number of bins is larger than the degrees of freedom of the replicas (R - ddof, summed over
+                the families), so the matrix is singular.
         """
         bins = self.nominal.size
         chosen = [self.families[name] for name in self._chosen(families)]
@@ -140,9 +140,9 @@ class Histogram:
         return {n: self.families[n].variance(self.replicas[n], self.nominal) for n in self.parts}
 
     def residual(self) -> np.ndarray | None:
-        """Variance (B,) of the combined replicas less those of data, simulation, initialisation: what their sum misses.
+        """Variance (B,) of the combined replicas minus the sum of data, simulation and initialisation.
 
-        It has either sign: from few replicas it is mostly the noise of the variances. None where there are no such.
+        It can have both signs: with few replicas it is mostly noise. None if these families are missing.
         """
         if "combined" not in self.families:
             return None
@@ -151,7 +151,7 @@ class Histogram:
 
     @property
     def sigma(self) -> np.ndarray:
-        """Total standard deviation (B,). The diagonal does not suffer from a low rank: no warning."""
+        """Total standard deviation (B,). A low rank does not affect the diagonal, so there is no warning."""
         return np.sqrt(sum(self.breakdown().values(), start=np.zeros(self.nominal.size)))
 
     def density(self) -> Histogram:
@@ -173,7 +173,7 @@ class Histogram:
         return self._map(lambda c: c / c.sum(axis=-1, keepdims=True) / np.diff(self.edges))
 
     def merged(self, edges: np.ndarray) -> Histogram:
-        """The same counts in wider bins, whose edges are a subset of the present ones; not for densities.
+        """The same counts in wider bins; the new edges must be a subset of the present ones. Not for densities.
 
         Raises:
             InputError: where an edge is not among the present ones.
@@ -197,8 +197,8 @@ class Histogram:
 
 
 def stated_as(families: Iterable[str], model: Iterable[str]) -> str:
-    """What bands that hold these families may be called: "total uncertainty" where one is a model uncertainty, else
-    what is in them and no more.
+    """The name of a band with these families: "total uncertainty" if one of them is a model uncertainty, else a list of
+    its contents.
 
     >>> stated_as(["data_bootstrap", "initialisation"], [])
     'statistical and initialisation uncertainty only'
@@ -219,8 +219,9 @@ def stated_as(families: Iterable[str], model: Iterable[str]) -> str:
 
 
 def end_to_end(histograms: Sequence[Histogram]) -> Histogram:
-    """Histograms of one result laid end to end, (B_1 + B_2 + ...) bins numbered from 0: its covariance holds the
-    correlations between observables as well, since a replica is the same experiment in all of them.
+    """Histograms of one result as one histogram with (B_1 + B_2 + ...) bins, numbered from 0.
+
+    Its covariance also has the correlations between observables: a replica is the same experiment for all of them.
 
     Raises:
         InputError: where the histograms have different families.

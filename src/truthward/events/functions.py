@@ -31,12 +31,12 @@ def _sum(values: Values) -> Values:
 FUNCTIONS: dict[str, Callable[..., Values]] = {
     name: getattr(np, name) for name in ARGUMENTS if name not in ("where", "count", "sum")
 } | {"where": _where, "count": _count, "sum": _sum}
-"""Name -> function, of as many arguments as `syntax.ARGUMENTS` says."""
+"""Name -> function; `syntax.ARGUMENTS` has the number of its arguments."""
 
 
 def _dtype(values: Values) -> np.dtype:
     if isinstance(values, ak.Array):
-        # An empty slice tells the type of the numbers inside of the lists, at no cost.
+        # An empty slice is a cheap way to get the type of the numbers in the lists.
         return ak.to_numpy(ak.flatten(values[:0], axis=None)).dtype
     return np.asarray(values).dtype
 

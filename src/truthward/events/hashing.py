@@ -1,4 +1,4 @@
-"""Random numbers of events by hash of their ids: the same in any job, chunk or order of events."""
+"""Random numbers of events from a hash of their ids: the same in every job and chunk, and for every order of events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Event ids: made of numbers of the event or of the file's content, and found again where they repeat."""
+"""Event ids: computed from numbers of the event or from the content of the file; repeated ids are found."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def mix(values: np.ndarray) -> np.ndarray:
     >>> mix(np.array([0, 1, 2], dtype=np.uint64)).tolist()
     [16294208416658607535, 10451216379200822465, 10905525725756348110]
     """
-    # Multiplication modulo 2^64 is what is meant: arrays of uint64 wrap without a word.
+    # The multiplication is modulo 2^64 on purpose: arrays of uint64 wrap without a warning.
     z = np.atleast_1d(np.asarray(values)).astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -49,10 +49,10 @@ def combine(*parts: np.ndarray) -> np.ndarray:
 
 
 class Ids:
-    """All event ids seen so far; repeats are found exactly, in memory that does not grow with the events.
+    """All event ids so far; repeated ids are found exactly, and the memory does not grow with the number of events.
 
-    Past `bound` ids they go to an unnamed file, in runs that are sorted by classes of the hash of the id. Equal ids are
-    of one class: the classes are checked one by one.
+    More than `bound` ids go to an unnamed file, sorted by classes of the hash of the id. Equal ids are in the same
+    class, so the classes are checked one by one.
 
     Args:
         folder: where the unnamed file lies, 8 bytes an event; it is gone with the process, however that ends.
@@ -74,7 +74,7 @@ class Ids:
             self._file.close()
 
     def add(self, event_id: np.ndarray) -> None:
-        """Take note of (N,) uint64."""
+        """Add event ids, (N,) uint64."""
         self._waiting.append(event_id.astype(np.uint64))
         self._held += event_id.size
         if self._held > self._bound:
@@ -100,7 +100,7 @@ class Ids:
         if self._file is None:
             self._file = TemporaryFile(dir=self._folder)  # noqa: SIM115 (open until the last class is checked)
         ids = np.concatenate(self._waiting)
-        # By the hash, since ids themselves may be crowded in a corner of what 64 bits can be.
+        # By the hash, because the ids may fill only a small part of the range of 64 bits.
         of = (mix(ids) >> np.uint64(64 - BITS)).astype(np.uint8)
         self._runs.append(self._spilt + np.concatenate([[0], np.cumsum(np.bincount(of, minlength=1 << BITS))]))
         self._file.write(ids[np.argsort(of, kind="stable")].tobytes())

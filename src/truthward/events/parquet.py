@@ -1,7 +1,7 @@
-"""Parquet artefacts: the one place that opens and writes them, so that damage of any kind is a typed error.
+"""Parquet artefacts: only this module opens and writes them, so that any damage is a typed error.
 
-Pages carry checksums (CRC-32, part of the Parquet format), which are verified when they are read. What the footer says
-is guarded by a seal: the SHA-256 of the stored metadata, the number of rows, and the names and types of the columns.
+Pages have checksums (CRC-32, part of the Parquet format), which are verified when they are read. A seal protects the
+footer: the SHA-256 of the stored metadata, the number of rows, and the names and types of the columns.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from truthward.errors import CorruptError, InputError
 KEY = b"truthward"
 SEAL = b"truthward.sha256"
 
-# What Arrow raises on bytes that are not what they should be; its own exceptions derive from these.
+# Arrow raises these for damaged bytes; its own exceptions derive from them.
 _DAMAGE = (pa.ArrowException, OSError, ValueError, TypeError, LookupError, ArithmeticError, MemoryError, RuntimeError)
 
 
@@ -137,7 +137,7 @@ def finish(sink: pq.ParquetWriter, metadata: Mapping[str, Any], rows: int) -> No
 
 
 def _seal(metadata: bytes, rows: int, schema: pa.Schema) -> bytes:
-    # In words of our own: how Arrow prints a type may change with its version.
+    # Not as Arrow prints a type: that may change with its version.
     columns = [[field.name, _type(field.type), field.nullable] for field in schema]
     return hashlib.sha256(metadata + json.dumps([rows, columns]).encode()).hexdigest().encode()
 

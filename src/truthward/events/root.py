@@ -1,4 +1,4 @@
-"""Opening ROOT files: which are meant, and the tree in each; every failure names file and way out."""
+"""Open ROOT files: find the files and the tree in each; every error names the file and what to do."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def expand(files: Sequence[str]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for text in files:
-        # A file that is there may have [ or * in its name.
+        # The name of an existing file may contain [ or *.
         is_pattern = has_magic(str(text)) and not Path(text).is_file()
         matches = sorted(glob(str(text), recursive=True)) if is_pattern else [str(text)]
         if not matches:

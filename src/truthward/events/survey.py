@@ -1,4 +1,4 @@
-"""What a list of files has, found before any of them is read: a branch is in all files that have events, or in none."""
+"""The contents of a list of files, before any is read: a branch must be in all files that have events, or in none."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Contents:
 
 
 class Survey:
-    """The contents of all files; those without entries are not asked for branches.
+    """The contents of all files; branches matter only in files with entries.
 
     Args:
         paths: the files. tree: name of their tree; None: the only one of each.

@@ -17,8 +17,8 @@ from truthward.run.artefact import sha256
 class Reader(ABC):
     """Turns files into batches of event-table columns.
 
-    The constructor opens nothing: files may not exist yet when the config is checked. A class says which observables it
-    has at both levels, before any file is open: `PROVIDES` names them, or `PROVIDES_FROM` is the option whose keys do.
+    The constructor opens no file: files may not exist yet when the config is checked. A class declares its observables
+    at both levels before any file is open: `PROVIDES` names them, or `PROVIDES_FROM` names the option with these keys.
     """
 
     STATES = ("PROVIDES", "PROVIDES_FROM")
@@ -45,7 +45,7 @@ class Reader(ABC):
 
     @abstractmethod
     def truth(self) -> list[str]:
-        """What of the files is truth (branches or columns), used or not; empty for real data."""
+        """Truth branches or columns of the files, used or not; empty for real data."""
 
     @abstractmethod
     def batches(self, levels: Sequence[str], *, rows: int = CHUNK) -> Iterator[Batch]:
@@ -56,7 +56,7 @@ class Reader(ABC):
 
     @abstractmethod
     def describe(self, levels: Sequence[str]) -> dict[str, Any]:
-        """What the metadata of a table of these levels says of where it comes from; JSON-able."""
+        """The origin of a table of these levels, for its metadata; JSON-able."""
 
     def unflagged(self, levels: Sequence[str]) -> list[str]:
         """Flags `pass_<level>` that the files do not give, so that every event counts as accepted there."""

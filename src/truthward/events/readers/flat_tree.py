@@ -33,30 +33,30 @@ _ALIKE = {
     "genweight": "weight",
     "mcweight": "weight",
 }
-"""Names of branches, in small letters, that others give to columns."""
+"""Common names of branches, in small letters, for a column."""
 
 
 class FlatTree(Reader):
     """Reads flat trees; each column is an expression over branches (see `truthward.study.syntax`).
 
-    A branch is used where the map names it, and nowhere else; the log mentions those that have the name of a column and
-    are not used. Without a flag every event passes; without a weight it is 1; without any id it is made of the content
-    of the file and the entry. A file without entries changes nothing.
+    Only branches in the map are used; the log lists branches that have the name of a column and are not used. Without a
+    flag every event passes; without a weight it is 1; without an id it is computed from the content of the file and the
+    entry. A file without entries changes nothing.
 
     Variations of the simulation (see `truthward.study.variations`) are columns of their own in the map, such as
     "reco_m:jes:0", "pass_reco:jes:0" or "weight:scale:1"; with `same_names` they are taken from branches named
-    `reco_m__jes__0` and so on. Other tables than those of simulation have none of them.
+    `reco_m__jes__0` and so on. Only tables of simulation have them.
 
     Args:
         files: paths and globs.
         tree: name of the TTree or RNTuple; null: the only one of each file.
         branches: column -> expression, such as {"truth_m": "mass / 1000", "pass_reco": "reco_pt > 150"}.
-        same_names: also use every branch that has the name of a column, as the files of generators here have them; the
-            map goes before. Such a branch is in all files that have entries, or in none.
+        same_names: also use every branch that has the name of a column, unless the map has this column. Such a branch
+            must be in all files that have entries, or in none.
         processes: label of each number in a numeric `process` (or false and true of `is_background`).
 
-    A branch that a flag or weight is computed from must be finite in all events, unless the expression itself asks
-    `isfinite` of it: otherwise NaN > 150 would drop the event without a word.
+    The branches of a flag or weight must be finite in all events, unless the expression tests them with `isfinite`:
+    otherwise NaN > 150 would drop an event without a message.
     """
 
     PROVIDES: tuple[str, ...] = ()
@@ -87,7 +87,7 @@ class FlatTree(Reader):
 
     @cached_property
     def mapping(self) -> dict[str, Expression]:
-        """Column -> expression, as it stands for these files."""
+        """Column -> expression, for these files."""
         texts = {column: Expression(text) for column, text in self.branches.items()}
         if self.same_names:
             why = "it has the name of a column, and `same_names` is true"
@@ -150,10 +150,10 @@ class FlatTree(Reader):
     def _read(
         self, tree: Tree, wanted: Mapping[str, Expression], flags: Sequence[str], names: Sequence[str], rows: int
     ) -> Iterator[Batch]:
-        # 64 bits of the file's content: the same wherever it lies and whatever its name.
+        # 64 bits of the content of the file: independent of its folder and name.
         seed = None if {"event_id", "event"} & set(wanted) else int(self.digests[tree.path][:16], 16)
         whole = tree.num_entries
-        # Where the map has numbers alone, nothing is read.
+        # If the map has only numbers, nothing is read.
         pieces = tree.chunks(names, rows) if names else ((first, {}) for first in range(0, whole, rows))
         for first, arrays in pieces:
             size = len(next(iter(arrays.values()), range(first, min(first + rows, whole))))

@@ -24,9 +24,9 @@ _NUMBERS = ("run", "luminosityBlock", "event")
 class Nanoaod(Reader):
     """Reads `Jet` (reco) and `GenJet` (truth) of CMS NanoAOD, any version.
 
-    Matching comes first, one to one, over all jets; acceptance is applied after it at each level. A matched pair is one
-    row; a GenJet without partner, or whose partner is out of acceptance, is a miss; the other way round a fake. Real
-    data, which has no GenJet, gives the reco level alone.
+    First all jets are matched, one to one; then the acceptance is applied at each level. A matched pair is one row. A
+    GenJet without a partner within acceptance is a miss; a Jet without a partner within acceptance is a fake. Real data
+    have no GenJet, and give the reco level only.
 
     Args:
         files: paths and globs.
@@ -111,7 +111,7 @@ class Nanoaod(Reader):
 
     def batches(self, levels: Sequence[str], *, rows: int = CHUNK) -> Iterator[Batch]:
         """See `Reader.batches`; `rows` counts collisions, not jets."""
-        # Matching is done even where one level alone is asked for: ids must be the same in both tables.
+        # Jets are matched even if only one level is needed: the ids must be the same in both tables.
         paired = bool(self._generated)
         names = self._needed(paired or "truth" in levels)
         for file in self.survey.all:
@@ -126,7 +126,7 @@ class Nanoaod(Reader):
         if paired:
             names += [f"GenJet_{name}" for name in _QUANTITIES] + ["Jet_genJetIdx"] * (self.match == "index")
         self.survey.require(names, "NanoAOD jets")
-        # Real data has no generator weight; a name that was written by hand must be there.
+        # Real data have no generator weight, but a name that the user gave must exist.
         if self.weight != "genWeight" or (paired and self.survey.has("genWeight", "without it a weight is 1")):
             self.survey.require([self.weight], "weight")
             names.append(self.weight)
