@@ -109,7 +109,7 @@ def test_selection_of_unknown_column(run, write_root, events, nothing_left):
 
 def test_data_with_undeclared_truth(run, write_root, events, nothing_left):
     given = events()
-    with pytest.raises(InputError, match=r"must not have truth columns \(pass_truth, truth_m\).*closure: true"):
+    with pytest.raises(InputError, match=r"must not have truth columns, but has pass_truth, truth_m;.*closure: true"):
         run(write_root(given), role="data")
     # Not mapped, but there for all to see.
     with pytest.raises(InputError, match="must not have truth columns"):
@@ -200,7 +200,7 @@ def test_nan_and_duplicates_of_a_file(run, write_root, events, nothing_left):
         run(write_root(given), rows=16)
     given = events()
     given["event_id"][100:] = given["event_id"][:100]
-    with pytest.raises(InputError, match=r"in\.root: event_id: \d+ of \d+ rows repeat"):
+    with pytest.raises(InputError, match=r"in\.root: event_id: \d+ of \d+ rows have the id of another"):
         run(write_root(given), rows=16)
 
 
