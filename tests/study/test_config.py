@@ -145,7 +145,7 @@ FIT = {"parameter": "mass", "observable": "x0", "edges": [0, 1, 2, 3]}
         ("calibrate", {"kind": "repulsive", "membrs": 3}, ["calibrate.membrs", "did you mean 'members'"]),
         ("validate", {"fit": FIT | {"observable": "x"}}, ["validate.fit.observable", "'x' is not one of", "x0"]),
         ("validate", {"fit": FIT | {"edges": [0, 1, 2]}}, ["validate.fit.edges", "three bins"]),
-        ("validate", {"fit": FIT | {"edges": [0, 1, 1, 2]}}, ["validate.fit.edges", "rise"]),
+        ("validate", {"fit": FIT | {"edges": [0, 1, 1, 2]}}, ["validate.fit.edges", "increasing"]),
         ("validate", {"fit": FIT | {"edges": ["a", 1, 1, 2]}}, ["validate.fit.edges", "'a' given", "number"]),
         ("unfold.replicas", {"data_bootstrap": -1}, ["unfold.replicas.data_bootstrap", "-1 given"]),
     ],

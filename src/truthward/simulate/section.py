@@ -58,6 +58,6 @@ class Sample(Strict):
         if self.chunks > (most := math.ceil(self.events / BLOCK)):
             raise ValueError(
                 f"{self.chunks} chunks given for {self.events} events; a chunk needs a block of {BLOCK} events: set "
-                f"`chunks` to {most} at most"
+                f"`chunks` to at most {most}"
             )
         return self
