@@ -183,6 +183,6 @@ def test_a_name_that_could_leave_the_results_is_refused(where: str, name: str) -
         content["study"] = name
     else:
         at(content, tuple(where.split(".")))[name] = NAMED[where]
-    with pytest.raises(ConfigError, match=r"is not a name|control characters") as caught:
+    with pytest.raises(ConfigError, match=r"is not a valid name|control characters") as caught:
         parse(content)
     assert len(str(caught.value).splitlines()) == 1
