@@ -84,6 +84,21 @@ def test_yields_of_all_categories_are_exact(done):
         assert summary["categories"][name]["taken"] == "density"
 
 
+def test_of_few_events_the_yields_alone_are_taken(tmp_path):
+    simulation, other = (
+        sample(tmp_path / "s.parquet", 150, 1, **NOMINAL),
+        sample(tmp_path / "o.parquet", 150, 2, **OTHER),
+    )
+    table, summary = run(tmp_path, simulation, other)
+    c, theirs = table.read(["weight", "weight:shower:0"]), other.read(["weight"])["weight"]
+    ours, alternative = categories(table), categories(other)
+    for name, mask in ours.items():
+        assert summary["categories"][name]["taken"] == "yield"
+        assert c["weight:shower:0"][mask].sum() == pytest.approx(theirs[alternative[name]].sum(), rel=1e-9)
+        ratio = c["weight:shower:0"][mask] / c["weight"][mask]
+        assert ratio == pytest.approx(ratio[0], rel=1e-9)
+
+
 def test_the_density_becomes_that_of_the_other(done):
     """The truth in closed form, and the response, which no re-weighting of the truth alone would change."""
     _, _, table, summary = done

@@ -13,8 +13,9 @@ from truthward.errors import InputError
 from truthward.events.table import EventTable, write_table
 from truthward.run.provenance import Record
 from truthward.study.observable import Observable
+from truthward.systematics import closure
 from truthward.systematics.hidden import _at_fixed_truth, _scores
-from truthward.systematics.sample import shared_columns
+from truthward.systematics.sample import Measured, Simulated, shared_columns
 from truthward.systematics.stage import vary
 
 OBSERVABLES = [Observable(name="x0", range=(-4.0, 4.0), bins=16)]
@@ -109,6 +110,33 @@ def test_a_tilt_has_the_size_it_was_given(other):
 def test_a_tilt_takes_its_size_from_another_sample(other):
     """Its h is smaller by a quarter at each truth."""
     assert other[1]["like_truth_h"]["size"] == pytest.approx(0.25, abs=0.03)
+
+
+def test_pseudo_data_are_put_together_by_hand(tmp_path, table, monkeypatch):
+    """A ratio of two at reco level: misses follow it, background keeps its weight and is taken from the data."""
+    read = table(2000, 1)
+    columns = read.read(read.columns)
+    columns["process"] = np.where(np.arange(2000) < 200, "background", "signal")
+    path = tmp_path / "s.parquet"
+    write_table(path, [columns], observables={}, role="simulation", selection={}, record=Record.for_tests())
+    simulation = Simulated.load(EventTable(path), ["x0"])
+    data = Measured.load(table(1000, 2, role="data"))
+    events = len(data.weight)
+    seen = {}
+
+    def twice(x, w, y, v, **options):
+        seen.update(data=v.sum(), rows=(len(x), len(y)))
+        return 2 * w, {"closes": True, "auc_before": 0.5, "auc_after": 0.5, "auc_error": 0.01}
+
+    monkeypatch.setattr(closure, "weights_like", twice)
+    nu = np.full(simulation.fiducial.sum(), 1.5)
+    weight, _ = closure.pseudo_data(simulation, data, nu, name="closure", seed=1)
+    background = simulation.masks["background"].sum()
+    signal = simulation.masks["matched"].sum()
+    assert seen == {"data": events - background, "rows": (signal, events + background)}
+    np.testing.assert_allclose(weight[simulation.masks["matched"]], 3.0)
+    np.testing.assert_allclose(weight[simulation.masks["misses"]], 3.0, rtol=1e-3)
+    np.testing.assert_array_equal(weight[simulation.masks["background"]], 1.0)
 
 
 def test_equal_values_share_the_middle_of_their_ranks():

@@ -226,6 +226,14 @@ def test_a_ratio_that_is_wrong_by_a_factor_changes_nothing(toy, monkeypatch):
             np.testing.assert_allclose(moments(inputs, **small | options), right, rtol=1e-5, err_msg=str(options))
 
 
+def test_the_yields_are_in_the_ratio_before_any_normalisation(toy):
+    """Networks see balanced classes; three times the data are three times the ratio, without any normalisation."""
+    inputs, _ = toy(events=2000, simulated=4000)
+    inputs = replace(inputs, data_weight=3 * inputs.data_weight)
+    history = Omnifold(**FAST | {"iterations": 1}).unfold(inputs, [NOMINAL], seed=1).history
+    assert abs(history[0]["normalisation_reco"]) < 0.2
+
+
 def test_isotonic_calibration_leaves_the_normalisation_of_the_reco_step_right(toy):
     """Known Gaussians, and networks that are trained for too short a time to know their own normalisation."""
     inputs, _ = toy(events=6000, simulated=8000)
