@@ -98,6 +98,14 @@ def test_a_family_of_few_that_dominates_limits_the_bins(expected):
     assert found["ndf"] <= found["replicas"] / 3
 
 
+def test_pulls_have_the_errors_of_both_by_hand():
+    histogram, truth = unfolded(1), counts(7)
+    found = [np.nan if pull is None else pull for pull in against_truth.pulls(histogram, truth)["bins"]]
+    by_hand = (histogram.nominal - truth.inner) / np.sqrt(histogram.sigma**2 + truth.inner_variance)
+    np.testing.assert_allclose(found, by_hand)
+    assert np.nanmax(truth.inner_variance / histogram.sigma**2) > 0.5
+
+
 def test_empty_bins_have_no_pull(expected):
     histogram = unfolded(1)
     histogram.nominal[0] = 0
