@@ -1,1 +1,1 @@
-"""How well a result did, each figure beside its floor."""
+"""Validation of results: each figure of merit has its statistical floor beside it."""

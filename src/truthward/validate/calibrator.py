@@ -1,4 +1,4 @@
-"""The verdict on a calibration, from what its stage measured on held-out events."""
+"""The verdict on a calibration, from the figures of its stage on held-out events."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ WIDTH = (0.9, 1.1)
 """Range of the width of the pulls, and of half their central 68% interval."""
 
 CLOSURE = 0.02
-"""Largest deviation from one of the calibrated mean response in a bin of a reco-level quantity."""
+"""Largest deviation of the calibrated mean response from one, in a bin of a reco-level quantity."""
 
 SURE = 2.0
-"""A figure is out of tolerance only where it is so by this many of its statistical errors."""
+"""A figure is out of tolerance only if it exceeds the tolerance by this many of its statistical errors."""
 
 
 def validate_calibrate(summary: str | Path, *, output: str | Path, record: Record) -> dict[str, Any]:
-    """Check pulls (mean 0, width 1) and the closure in bins of reco-level quantities, each to its tolerance.
+    """Check pulls (mean 0, width 1) and the closure in bins of reco-level quantities, each with its tolerance.
 
-    Closure in bins of truth quantities is not asked for: a response learned from reco-level features need not have it.
+    Closure in bins of truth quantities is not required: a response that depends on reco-level features may not have it.
 
     Args:
         summary: `calibrate/summary.json`, whose `pull` has mean, width, central68 and their errors; `closure`: name ->

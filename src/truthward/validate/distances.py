@@ -1,4 +1,4 @@
-"""Distances between one-dimensional distributions, each beside what two samples of the same truth would give."""
+"""Distances between one-dimensional distributions, each with its floor: the distance of two samples of one truth."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ CELLS = 1000
 """Steps at which the floor of the Wasserstein-1 distance draws its distribution functions."""
 
 BOOTSTRAPS = 50
-"""Poisson bootstraps that state the spread of a figure of an event sample without replicas of its own."""
+"""Poisson bootstraps that give the spread of a figure, for an event sample without replicas."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """A histogram of an event sample. edges: (B + 1,); contents, variance: (B + 2,), with under- and overflow."""
+    """A histogram of an event sample. edges: (B + 1,); contents and variance: (B + 2,), with under- and overflow."""
 
     edges: np.ndarray
     contents: np.ndarray
@@ -31,7 +31,7 @@ class Counts:
 
     @classmethod
     def empty(cls, edges: Sequence[float]) -> Counts:
-        """No event yet."""
+        """An empty histogram."""
         return cls(np.asarray(edges, dtype=float), np.zeros(len(edges) + 1), np.zeros(len(edges) + 1))
 
     @classmethod
@@ -45,7 +45,7 @@ class Counts:
         return Counts(self.edges, self.contents + other.contents, self.variance + other.variance)
 
     def merged(self, step: int) -> Counts:
-        """`step` bins made one, `step` dividing their number; under- and overflow stay."""
+        """Merge each `step` bins into one; the number of bins is a multiple of `step`; under- and overflow stay."""
         contents, variance = (
             np.concatenate([c[:1], c[1:-1].reshape(-1, step).sum(axis=1), c[-1:]])
             for c in (self.contents, self.variance)
@@ -53,7 +53,7 @@ class Counts:
         return Counts(self.edges[::step], contents, variance)
 
     def onto(self, edges: np.ndarray) -> Counts:
-        """The same in wider bins, whose edges are some of the present ones; beyond them is under- and overflow."""
+        """The same in wider bins, whose edges are a subset of the present ones; the rest is under- and overflow."""
         start = np.concatenate([[0], np.searchsorted(self.edges, edges) + 1])
         return Counts(edges, *(np.add.reduceat(c, start) for c in (self.contents, self.variance)))
 
@@ -89,13 +89,13 @@ def unfolded_histogram(unfolded: Unfolded, name: str, edges: np.ndarray) -> tupl
 def discriminator(tested: np.ndarray, size: float, truth: Counts, *, seed: int) -> dict[str, Any]:
     """Triangular discriminator (2503.09720) of contents (B,) against the truth, with its floor.
 
-    The floor is that of two independent samples of the truth with as many events as the truth has and `size`, the
-    effective size of what is tested. Where the truth is that of the very events that were unfolded, both fluctuate
-    together, and a good method may lie below it.
+    The floor is the value for two independent samples of the truth: one has the size of the truth, the other `size`,
+    the effective size of the tested sample. If the truth has the same events that were unfolded, both fluctuate
+    together, and a good method may be below the floor.
 
     Returns:
-        value, floor (mean, sd), excess over the floor, and that in standard deviations of the floor; or value None and
-        the reason, where a bin is negative.
+        value, floor (mean, sd), excess over the floor, and the excess in standard deviations of the floor; if a bin is
+        negative, the value None and the reason.
     """
     return _with_floor(
         lambda: metrics.triangular_discriminator(tested, truth.inner, truth.edges),
@@ -112,8 +112,8 @@ def floor_of(truth: Counts, *sizes: float, seed: int) -> metrics.Spread:
 def replica_discriminators(histogram: Histogram, truth: Counts) -> dict[str, dict[str, Any]]:
     """Triangular discriminator of each replica against the truth: family -> mean, sd, values (None: a negative bin).
 
-    Bootstrapped replicas carry the fluctuation of the bootstrap on top of the sample's own: their mean lies above the
-    nominal value, and their sd is what is meant to be read.
+    Bootstrap replicas have the fluctuation of the bootstrap in addition to that in the sample, so their mean is above
+    the nominal value. Use their sd.
     """
     result = {}
     for name, contents in histogram.replicas.items():
@@ -134,10 +134,10 @@ def bootstrapped(values: np.ndarray, weights: np.ndarray, truth: Counts, *, seed
 
 
 def bootstrapped_counts(tested: Counts, truth: Counts, *, seed: int) -> dict[str, Any]:
-    """As `bootstrapped`, of a sample of which there is the histogram alone.
+    """As `bootstrapped`, if only the histogram of the sample is known.
 
-    Contents are drawn from Poisson distributions scaled to the mean and the variance of each bin: exact for equal
-    weights, and else right in both moments, which is all that counts where there are many events (1309.1287).
+    Contents are drawn from Poisson distributions, scaled to the mean and the variance of each bin (1309.1287). This is
+    exact for equal weights; for other weights both moments are right, which is enough for many events.
     """
     random = np.random.default_rng(seed)
     scale = np.divide(tested.inner_variance, tested.inner, out=np.zeros_like(tested.inner), where=tested.inner > 0)
@@ -168,13 +168,12 @@ def transport(
 def transport_floor(
     values: np.ndarray, weights: np.ndarray, *, sizes: tuple[float, float], seed: int, repeats: int = 200
 ) -> metrics.Spread:
-    """Wasserstein-1 distance of two samples of given sizes of one truth (values, weights) (N,): statistics alone.
+    """Wasserstein-1 distance of two samples, of given sizes, from one truth (values, weights) (N,): the floor.
 
-    Distribution functions are drawn at CELLS steps of equal probability, which is exact but for what happens within
-    one.
+    Distribution functions are drawn at CELLS steps of equal probability; only the shape within a step is lost.
 
     Raises:
-        InputError: where signed weights make a step negative.
+        InputError: signed weights make a step negative.
     """
     order = np.argsort(values)
     mass = np.cumsum(np.abs(weights[order]))
@@ -195,7 +194,7 @@ def transport_floor(
 
 
 def summary(values: list[float]) -> dict[str, float | None]:
-    """Mean and standard deviation (ddof 1) of figures under repetition; None where there are too few."""
+    """Mean and standard deviation (ddof 1) of repeated figures; None if there are too few."""
     return {
         "mean": float(np.mean(values)) if values else None,
         "sd": float(np.std(values, ddof=1)) if len(values) > 1 else None,
@@ -213,7 +212,7 @@ def _with_floor(value: Callable[[], float], floor: Callable[[], metrics.Spread])
 
 
 def _try(compute: Callable[[], Any]) -> tuple[Any, str | None]:
-    # Signed weights can leave a bin negative: a figure that does not exist then must not cost all the others.
+    # Signed weights can make a bin negative: then this figure does not exist, but all others still do.
     try:
         return compute(), None
     except InputError as error:

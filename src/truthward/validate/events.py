@@ -1,4 +1,4 @@
-"""Events as validation needs them: histograms of all, and the events themselves of at most so many."""
+"""Events for the validation: histograms of all events, and a limited number of the events themselves."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ Piece = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class Thinned:
-    """At most `limit` of many events: those of the smallest hash of (id, key), the same in whatever order they come.
+    """At most `limit` of many events: those with the smallest hash of (id, key), independent of their order.
 
-    Memory goes with `limit`, not with the number of events that are added.
+    The memory depends on `limit`, not on the number of added events.
 
     Attributes:
         total: events that were added.
@@ -49,7 +49,7 @@ class Thinned:
             self._trim()
 
     def columns(self) -> tuple[np.ndarray, ...]:
-        """Ids and columns: in the order they came in where all are kept, by their hash where not."""
+        """Ids and columns: in their original order if all are kept, else sorted by the hash."""
         if self.total > self.limit:
             self._trim()
         rank, *columns = self._joined()
@@ -72,10 +72,10 @@ class Thinned:
 
 @dataclass(frozen=True)
 class Events:
-    """Events of one level, of which there are `total`.
+    """Events of one level; `total` is their number.
 
-    ids (n,) uint64, values (n, D) float32 in the order of `names`, weights (n,) float64: all events, or as many as
-    `Thinned` leaves; histograms, by name, and `sums` of the weights are always of all.
+    ids (n,) uint64, values (n, D) float32 in the order of `names`, weights (n,) float64: all events, or the part that
+    `Thinned` keeps. Histograms, by name, and `sums` of the weights always have all events.
     """
 
     names: list[str]
@@ -88,7 +88,7 @@ class Events:
 
     @classmethod
     def of(cls, pieces: Iterable[Piece], observables: Sequence[Observable], *, limit: int, key: int) -> Events | None:
-        """From a stream of events with the values of `observables`, on their bins; None where there is no event."""
+        """From a stream of events with the values of `observables`, in their bins; None if there is no event."""
         thinned, sums = Thinned(limit, key), WeightSums()
         histograms = {o.name: Counts.empty(o.edges) for o in observables}
         for ids, values, weights in pieces:
@@ -130,9 +130,9 @@ class Events:
     def nominal(
         cls, result: Unfolded, observables: Sequence[Observable], *, limit: int, key: int, weights_of: str | None = None
     ) -> Events:
-        """The nominal result: the rows of non-zero nominal weight.
+        """The nominal result: the rows with a non-zero nominal weight.
 
-        Generative methods stack blocks of draws, of which the nominal is one: the others' rows are left out here.
+        Generative methods stack blocks of draws. Only the nominal block is used here.
         """
         weight = "weight" if result.joint else f"weight:{weights_of}"
         columns = [f"truth_{o.name}" for o in observables]
@@ -152,17 +152,17 @@ class Events:
 
     @property
     def whole(self) -> bool:
-        """Whether the events are all there are."""
+        """Whether these are all events."""
         return len(self.weights) == self.total
 
     @property
     def counted(self) -> dict[str, int]:
-        """Events there are, and those that unbinned figures use."""
+        """Number of all events, and of those that unbinned figures use."""
         return {"events": self.total, "used": len(self.weights)}
 
     @cached_property
     def rows_an_event(self) -> float:
-        """Rows that share an id: draws of an event say no more of the data than the event does, and count as one."""
+        """Rows per id: several draws of an event have no more information on the data than one, and count as one."""
         return len(self.ids) / len(np.unique(self.ids))
 
     def size(self, name: str) -> float:
@@ -170,13 +170,13 @@ class Events:
         return self.histograms[name].size / self.rows_an_event
 
     def singles(self) -> tuple[np.ndarray, np.ndarray]:
-        """Values (n, D) and weights (n,) of one row of each event: those of independent events."""
+        """Values (n, D) and weights (n,) of one row per event, so that the events are independent."""
         _, first = np.unique(self.ids, return_index=True)
         first = np.sort(first)
         return self.values[first], self.weights[first]
 
     def weight_summary(self) -> dict[str, float]:
-        """`WeightSums.summary`, the effective size being that of `events`, with `rows_an_event`."""
+        """`WeightSums.summary` with the effective size in `events`, and with `rows_an_event`."""
         found, rows = self.sums.summary(), self.rows_an_event
         return found | {
             "effective_sample_size": found["effective_sample_size"] / rows,

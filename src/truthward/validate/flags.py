@@ -1,4 +1,4 @@
-"""When a figure of merit counts as a failure: one place for all thresholds."""
+"""The thresholds beyond which a figure of merit is a failure, all in one place."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ LARGE_PULL = 4.0
 """|pull| of a yield, or significance of a classifier's AUC, beyond which it is flagged."""
 
 ABOVE_FLOOR = 5.0
-"""Standard deviations of the floor by which a distance may exceed it."""
+"""A distance may exceed its floor by this many standard deviations of the floor."""
 
 
 def flag(test: str, observable: str | None, message: str) -> dict[str, str | None]:
-    """One failure: which test, of which observable (None: of all), and what was found."""
+    """One failure: the test, the observable (None: all of them) and the result in words."""
     return {"test": test, "observable": observable, "message": message}
 
 
@@ -43,7 +43,7 @@ def flag_chi2(test: str, observable: str, entry: dict[str, Any] | None) -> list[
 
 
 def flag_two_sample(test: str, entry: dict[str, Any] | None) -> list[dict[str, str | None]]:
-    """A classifier that tells the samples apart."""
+    """A classifier that separates the samples."""
     if not entry or entry["significance"] <= LARGE_PULL:
         return []
     auc = entry["auc"]
@@ -55,7 +55,7 @@ def flag_two_sample(test: str, entry: dict[str, Any] | None) -> list[dict[str, s
 
 
 def flags_of_method(content: dict[str, Any]) -> list[dict[str, str | None]]:
-    """The failures among the figures of `validate.method`; those of the prior and of the data are not failures."""
+    """The failures among the figures of `validate.method`; the figures of the prior and of the data cannot fail."""
     found = []
     for name, figures in content["observables"].items():
         for test in ("triangular", "wasserstein1"):

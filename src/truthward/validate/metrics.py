@@ -1,7 +1,7 @@
-"""Measures of agreement between samples: pure functions of arrays; none trains anything, none reads a file.
+"""Measures of agreement between samples: pure functions of arrays, without training and without files.
 
-Weights may be negative where a function says so; where they may not, it refuses them with the reason. All results are
-floats or small frozen dataclasses, ready for JSON through `dataclasses.asdict`.
+A function says whether weights may be negative; if not, it refuses them with the reason. All results are floats or
+small frozen dataclasses, ready for JSON through `dataclasses.asdict`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ RATIO_EDGES = np.linspace(-4.0, 4.0, 81)
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean and standard deviation of a figure of merit under repetition."""
+    """Mean and standard deviation of a repeated figure of merit."""
 
     mean: float
     sd: float
@@ -41,7 +41,7 @@ class Chi2:
 
 @dataclass(frozen=True)
 class PullSummary:
-    """Mean and width of pulls with their standard errors; unit Gaussian where the errors are right."""
+    """Mean and width of pulls with their standard errors; a unit Gaussian if the errors are right."""
 
     mean: float
     mean_error: float
@@ -56,7 +56,7 @@ class PullSummary:
 def triangular_discriminator(p: np.ndarray, q: np.ndarray, edges: np.ndarray) -> float:
     """1e3 * sum over bins of width / 2 * (p - q)^2 / (p + q), for unit-area densities p and q (2503.09720).
 
-    Between 0 and 1000. Another package omits the 1/2: never compare with it.
+    Between 0 and 1000. Some packages omit the 1/2: do not compare with their values.
 
     Args:
         p, q: contents (B,) of the two histograms, each in any normalisation. Signed weights are fine as long as no
@@ -64,7 +64,7 @@ def triangular_discriminator(p: np.ndarray, q: np.ndarray, edges: np.ndarray) ->
         edges: (B + 1,).
 
     Raises:
-        InputError: for a negative content, where the measure has no bounds any more, or an empty histogram.
+        InputError: a negative content, for which the measure has no bounds, or an empty histogram.
     """
     width = np.diff(edges)
     a, b = (_contents(c, width.size) / np.sum(c) / width for c in (p, q))
@@ -82,7 +82,7 @@ def floor(
     seed: int,
     repeats: int = 400,
 ) -> Spread:
-    """What the triangular discriminator gives for two samples of the same distribution, through statistics alone.
+    """The triangular discriminator of two samples of the same distribution: its statistical floor.
 
     Pairs of unweighted samples of the given sizes are drawn with replacement from (values, weights). Two samples of N
     give about 500 * bins / N.
@@ -94,7 +94,7 @@ def floor(
     """
     counts = _contents(binned(values, edges, _weights(weights, values)), len(edges) - 1)
     random = np.random.default_rng(seed)
-    # Drawing events with replacement makes bin contents multinomial: no event has to be touched.
+    # Events drawn with replacement have multinomial bin contents, so no event has to be drawn.
     pairs = [random.multinomial(max(1, round(n)), counts / counts.sum(), size=repeats) for n in sizes]
     found = [triangular_discriminator(p, q, edges) for p, q in zip(*pairs, strict=True)]
     return Spread(float(np.mean(found)), float(np.std(found, ddof=1)))
@@ -106,8 +106,7 @@ def wasserstein1(
     """Integral of |F - G| over the two cumulative distributions: the Wasserstein-1 distance, in units of the
     observable.
 
-    With negative weights F and G are not monotone and nothing is transported any more, but the integral remains a
-    distance.
+    With negative weights F and G are not monotone, so it is no transport distance; the integral is still a distance.
 
     Args:
         x, y: (N,), (M,); weights alike, or None for ones.
@@ -136,12 +135,11 @@ def hartlap(replicas: float, bins: int) -> float:
 def merge_bins(edges: np.ndarray, contents: np.ndarray, most: int) -> np.ndarray:
     """Edges of at most `most` bins of about equal population, a subset of `edges`.
 
-    The rule: the k-th inner edge is the fine edge whose cumulative |content| is nearest to k / most; edges chosen
-        twice, and bins
-    of no content, are dropped. Go by a reference that the tested histogram had no part in.
+    The rule: the k-th inner edge is the fine edge whose cumulative |content| is nearest to k / most. Repeated edges and
+    bins without content are dropped. Use a reference that is independent of the tested histogram.
 
     Raises:
-        InputError: where there is nothing to merge by.
+        InputError: the histogram is empty.
     """
     population = np.concatenate([[0.0], np.cumsum(np.abs(contents))])
     if most < 1 or not population[-1] > 0:
@@ -155,10 +153,8 @@ def merge_bins(edges: np.ndarray, contents: np.ndarray, most: int) -> np.ndarray
 def chi2(found: np.ndarray, expected: np.ndarray, covariance: np.ndarray, *, replicas: float | None = None) -> Chi2:
     """Covariance-aware chi2 of two histograms.
 
-    The inverse of a covariance that was estimated from R replicas is biased: the Hartlap factor corrects the mean of
-        the chi2. Its
-    tail is still too long for a chi2 distribution, so that the p-value is taken from Hotelling's T^2 (1511.05969,
-    section 2).
+    The inverse of a covariance from R replicas is biased: the Hartlap factor corrects the mean of the chi2. Its tail is
+    still too long for a chi2 distribution, so the p-value comes from Hotelling's T^2 (1511.05969, section 2).
 
     Args:
         found, expected: (B,); contents may be negative.
@@ -166,7 +162,7 @@ def chi2(found: np.ndarray, expected: np.ndarray, covariance: np.ndarray, *, rep
         replicas: R; None for an exact covariance.
 
     Raises:
-        InputError: for more than R / 3 bins, or a covariance that is not positive definite.
+        InputError: more than R / 3 bins, or a covariance that is not positive definite.
     """
     difference = np.asarray(found, dtype=float) - expected
     bins = difference.size
@@ -185,11 +181,11 @@ def chi2(found: np.ndarray, expected: np.ndarray, covariance: np.ndarray, *, rep
 
 
 def replicas_behind(histogram: Histogram, families: Sequence[str], exact: np.ndarray) -> float | None:
-    """The number of replicas that one family would need to state the summed covariance as well as all of them do.
+    """The effective number of replicas behind the summed covariance.
 
-    Each sampled family (centre `mean`) knows its part with R - 1 degrees of freedom; those of the sum follow from the
-    parts' average shares of the variance (Satterthwaite 1946), limited to the replicas there are. A small family with
-    a small share does no harm, one that dominates does. None where no family is sampled.
+    Each sampled family (centre `mean`) has R - 1 degrees of freedom. The degrees of freedom of the sum follow from the
+    average share of each family in the variance (Satterthwaite 1946), at most the number of replicas. A family with few
+    replicas matters only if its share is large. None if no family is sampled.
 
     Args:
         exact: (B,) variance that is known without replicas.
@@ -249,7 +245,7 @@ class WeightSums:
         self.total = self.squares = self.largest = 0.0
 
     def add(self, weights: np.ndarray) -> None:
-        """Take note of (n,) finite weights."""
+        """Add (n,) finite weights."""
         w = np.asarray(weights, dtype=float)
         self.count += w.size
         self.negative += int((w < 0).sum())
@@ -261,7 +257,7 @@ class WeightSums:
         """`sum`, `effective_sample_size`, `largest_over_mean` (largest |w| over mean), `negative_fraction` (of events).
 
         Raises:
-            InputError: where the weights do not sum to something positive.
+            InputError: the sum of the weights is not positive.
         """
         if not self.total > 0:
             raise InputError(f"{self.count} weights sum to {self.total:g}; a distribution needs a positive sum")
@@ -287,7 +283,7 @@ def pulls(estimate: np.ndarray, truth: np.ndarray, sigma: np.ndarray) -> np.ndar
     """(estimate - truth) / sigma, any shape.
 
     Raises:
-        InputError: where a sigma is not positive.
+        InputError: a sigma is not positive.
     """
     if not (np.asarray(sigma) > 0).all():
         raise InputError(
@@ -298,7 +294,7 @@ def pulls(estimate: np.ndarray, truth: np.ndarray, sigma: np.ndarray) -> np.ndar
 
 
 def pull_summary(values: np.ndarray) -> PullSummary:
-    """Mean and width of pulls (N,), taken as independent; N >= 2. The width's error is that of a Gaussian sample."""
+    """Mean and width of pulls (N,), assumed independent; N >= 2. The error of the width assumes a Gaussian sample."""
     z = np.asarray(values, dtype=float).ravel()
     if z.size < 2 or not np.isfinite(z).all():
         raise InputError(
@@ -314,7 +310,7 @@ def pull_summary(values: np.ndarray) -> PullSummary:
 def auc(
     p_logits: np.ndarray, q_logits: np.ndarray, p_weights: np.ndarray | None = None, q_weights: np.ndarray | None = None
 ) -> float:
-    """Probability that an event of p scores above one of q, ties counting half: 0.5 where they cannot be told apart.
+    """Probability that an event of p has a higher score than one of q, ties count half: 0.5 for equal distributions.
 
     Signed weights give an unbiased estimate, which may leave [0, 1].
     """
@@ -344,7 +340,7 @@ def ratio_histogram(logits: np.ndarray, weights: np.ndarray | None = None) -> di
     """Distribution of w = D / (1 - D) over events, in bins of log10 w: its tails show where a sample fails
     (2305.16774).
 
-    Nothing is lost: `below` and `above` hold what lies beyond the bins. All are fractions of the sum of weights.
+    `below` and `above` have the parts outside of the bins. All are fractions of the sum of weights.
     """
     w = _weights(weights, logits)
     x = np.asarray(logits, dtype=float) / np.log(10.0)

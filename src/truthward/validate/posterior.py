@@ -1,4 +1,4 @@
-"""Whether p(truth | reco) of a generative unfolding is the posterior: ranks of the truth among its draws."""
+"""Test whether p(truth | reco) of a generative unfolding is the posterior: ranks of the truth among the draws."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BINS = 20
 """Bins of a rank histogram; the draws of an event and one more are a multiple of it."""
 
 SIMULATIONS = 9999
-"""Uniform samples that a p-value and a band come from: no p-value is below 1e-4."""
+"""Number of uniform samples for p-values and bands: no p-value is below 1e-4."""
 
 SHOWN = 50
 """Points of a coverage curve."""
@@ -52,11 +52,11 @@ def distance_ranks(truth: np.ndarray, draws: np.ndarray, reference: np.ndarray, 
 
 
 def uniformity(found: np.ndarray, draws: int, weights: np.ndarray, *, seed: int) -> dict[str, Any]:
-    """How far weighted ranks are from uniform.
+    """Test whether weighted ranks are uniform.
 
-    With weights w the sums of w by rank are uniform, their errors are not: w may depend on the truth, and so on the
-    rank. The tests' null distributions are therefore simulated, with a Gaussian of variance w^2 for each event about
-    the uniform expectation (multiplier bootstrap), which is exact for many events, of any sign of weight.
+    With weights w the sums of w by rank are uniform, but their errors are not: w may depend on the truth, and so on the
+    rank. So the null distributions of the tests are simulated, with a Gaussian of variance w^2 for each event about the
+    uniform expectation (multiplier bootstrap). This is exact for many events, also with negative weights.
 
     Args:
         found: (n,) ranks of 0 ... `draws`; weights: (n,), of positive sum.
@@ -79,7 +79,7 @@ def uniformity(found: np.ndarray, draws: int, weights: np.ndarray, *, seed: int)
     sums, squares = (np.bincount(found, weights=weights**p, minlength=levels) for p in (1, 2))
     expected = np.arange(1, levels + 1) / levels
     random = np.random.default_rng(seed).standard_normal((SIMULATIONS, levels)) * np.sqrt(squares)
-    # Each event's Gaussian counts at its own rank, less the share of it that every rank expects.
+    # The Gaussian of an event counts at its rank, minus the equal share that each rank expects.
     null = np.cumsum(random, axis=1) - expected * random.sum(axis=1, keepdims=True)
     curves = np.concatenate([(np.cumsum(sums) - expected * total)[None], null]) / total
     binned = np.diff(curves[:, levels // BINS - 1 :: levels // BINS], axis=1, prepend=0.0)
@@ -108,11 +108,11 @@ def uniformity(found: np.ndarray, draws: int, weights: np.ndarray, *, seed: int)
 
 
 def validate_posterior(posterior: str | Path, *, seed: int, record: Record, output: str | Path) -> dict[str, Any]:
-    """Judge the draws that a method leaves of held-out simulated events, with the weights of the simulation.
+    """Test the draws of a method for held-out simulated events, with the weights of the simulation.
 
-    What is judged is the posterior under the simulation's own prior: that of the first networks, before any removal of
-    the prior. A correct posterior of one observable says nothing on the others: ranks are of each observable, TARP is
-    of all jointly, with the truth of another event as the reference.
+    The test is of the posterior with the prior of the simulation, from the first networks, before any removal of the
+    prior. A correct posterior of one observable does not imply correct ones of others: ranks test each observable, TARP
+    tests all jointly, with the truth of another event as the reference.
 
     Args:
         posterior: what `unfold.stage.unfold_posterior` wrote.
@@ -136,7 +136,7 @@ def validate_posterior(posterior: str | Path, *, seed: int, record: Record, outp
     for column, name in enumerate(names):
         found = ranks(truth[:, column], draws[:, :, column], ties(name))
         content["ranks"][name] = uniformity(found, count, weights, seed=seed_for(seed, "posterior", name))
-    # Half the central 68%: one value far away would else leave its observable without a say.
+    # Half the central 68%: otherwise one value far away would remove the influence of its observable.
     scale = 0.5 * np.diff(np.quantile(truth.astype(np.float64), [0.16, 0.84], axis=0), axis=0)[0]
     scale = np.where(scale > 0, scale, truth.std(axis=0, dtype=np.float64))
     scale[scale == 0] = 1.0

@@ -11,7 +11,7 @@ from truthward.study.strict import Strict
 
 
 class StressReplicas(Strict):
-    """Replicas of each unfolding of the stress suite: as few as still bear a verdict.
+    """Replicas of each unfolding of the stress suite: the smallest numbers that allow a verdict.
 
     Attributes:
         data_bootstrap: bootstraps of the pseudo-data.
@@ -25,16 +25,16 @@ class StressReplicas(Strict):
 
 
 class Stress(Strict):
-    """The stress suite: every method on pseudo-data of known truth that are built to break it.
+    """The stress suite: every method unfolds pseudo-data with a known truth that are built to break it.
 
     Attributes:
         replicas: number of replicas of each unfolding.
-        events: simulated events that the suite takes at most.
+        events: largest number of simulated events in the suite.
         strength: size of the changes of the truth; weights are exp(strength tanh u) with u of unit width.
-        hidden: truth quantity that is changed and not unfolded; None for the first there is.
+        hidden: truth quantity that is changed and not unfolded; None for the first one.
         scaled: observable whose reco values are scaled in the pseudo-data; None for the first continuous one.
         scale: factor on its reco values.
-        share: share of the events that is left in the scenario of few events.
+        share: share of the events that remains in the scenario with few events.
     """
 
     replicas: StressReplicas = StressReplicas()
@@ -52,8 +52,8 @@ class Fit(Strict):
     Attributes:
         parameter: name of the column `truth_<parameter>` of the simulation.
         observable: the unfolded observable that it is fitted to.
-        edges: of the fitted bins, in the observable's unit; three bins at least.
-        degree: of the polynomial in the parameter that the content of a bin is.
+        edges: of the fitted bins, in the unit of the observable; three bins at least.
+        degree: of the polynomial in the parameter that describes the content of a bin.
     """
 
     parameter: str
@@ -78,12 +78,12 @@ class Validate(Strict):
     """How the results are judged.
 
     Attributes:
-        seeds: trainings of each two-sample test, whose spread is its error.
+        seeds: number of trainings of each two-sample test; their spread is its error.
         epochs: of each classifier of a two-sample test.
-        events: events of a sample that unbinned tests and distances take at most.
-        posteriors: held-out events that the posteriors of a generative method are checked with (1804.06788,
+        events: largest number of events of a sample in unbinned tests and distances.
+        posteriors: number of held-out events that check the posteriors of a generative method (1804.06788,
             2302.03026); 0 for no check.
-        stress: the stress suite; None for by request alone (`snakemake stress_all`).
+        stress: the stress suite; None: it runs only on request (`snakemake stress_all`).
         fit: a parameter that is fitted to the results; None for none.
     """
 

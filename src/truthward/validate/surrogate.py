@@ -1,4 +1,4 @@
-"""A surrogate's sample against simulated events that it was not trained upon, at both levels."""
+"""Compare the sample of a surrogate with simulated events that were not in its training, at both levels."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ log = logging.getLogger("truthward.validate")
 LEVELS = ("truth", "reco")
 
 TIE = 0.005
-"""A value with at least this share of the held-out events is an atom, declared or not."""
+"""A value of at least this share of the held-out events is an atom, declared or not."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,8 @@ def validate_surrogate(
 ) -> dict[str, Any]:
     """Compare a surrogate's sample with the simulation's split "test"; floors are those of simulation against itself.
 
-    A sampled event costs nothing, so the error of the surrogate is the spread of its members (column `member`), each
-    trained on a bootstrap: never the square root of what was sampled.
+    A surrogate can draw any number of events, so the square root of this number is not its error. Its error is the
+    spread of its members (column `member`), each trained on a bootstrap.
 
     Args:
         samples, simulation: event tables; observables: those of the study, at both levels.

@@ -22,14 +22,14 @@ log = logging.getLogger("truthward")
 
 QUANTILES = (0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999)
 NEAR_ONE = np.linspace(-0.5, 0.5, 101)
-"""Fine bins of log10 w around w = 1, where all of a good result lies."""
+"""Fine bins of log10 w around w = 1, for good results."""
 
 LIMIT = 36.0
-"""|log w| at which a score in double precision has no digit left. Scores beyond are set here, and counted."""
+"""Largest |log w| that a score in double precision can show. Scores beyond it are set to it, and counted."""
 
 
 FEWEST = 20
-"""Events of each sample, at least, of a classifier's training."""
+"""Smallest number of events of each sample for the training of a classifier."""
 
 
 def two_sample_test(
@@ -44,10 +44,10 @@ def two_sample_test(
     label: str,
     state: Path | None = None,
 ) -> dict[str, Any]:
-    """How well classifiers tell the reference p from the tested sample q, both scaled to the same yield.
+    """Two-sample test: how well classifiers separate the reference p from the tested sample q, at the same yield.
 
-    Each event is judged by networks that never saw it, so that all events serve for training and for the test. What
-    the test sees is bounded by the classifier: AUC and JSD are lower bounds on the difference.
+    The score of each event comes from networks that were not trained with it, so all events are used for training and
+    for the test. The power of the classifier limits the test: AUC and JSD are lower bounds on the difference.
 
     Args:
         p: (N, D) reference (the truth), w_p: (N,); q: (n, D) tested, w_q: (n,). Weights of any sign.
@@ -85,9 +85,9 @@ def two_sample_test(
 def floor_test(
     x: np.ndarray, w: np.ndarray, *, seeds: int, epochs: int, seed: int, label: str, state: Path | None = None
 ) -> dict[str, Any]:
-    """The test of a truth against itself: two halves, divided anew for each seed.
+    """The floor of the test: two halves of the truth against each other, divided again for each seed.
 
-    Halves have half the events of the test they stand beside: their figures scatter more and their weights are wider.
+    The halves have only half of the events of the test, so their figures scatter more, and their weights are wider.
 
     Args:
         x: (N, D), w: (N,).

@@ -1,1 +1,1 @@
-"""How well a method did: against the truth where it is known, folded back where it is not, and its verdict."""
+"""Validation of a method: against the truth if it is known, refolded against the data, and the verdict."""

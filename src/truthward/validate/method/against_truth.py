@@ -1,4 +1,4 @@
-"""An unfolded histogram against the truth behind its data: chi2, pulls, yield. Only validation may see that truth."""
+"""An unfolded histogram against the truth behind its data: chi2, pulls, yield. Only validation reads this truth."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from truthward.validate import metrics
 from truthward.validate.distances import Counts
 
 SMALLEST = 4
-"""Bootstrap replicas below which no covariance is inverted, not even that of one bin (Hartlap)."""
+"""With fewer bootstrap replicas no covariance is inverted, not even for one bin (Hartlap)."""
 
 
 def chi2_closure(histogram: Histogram, truth: Counts) -> dict[str, Any]:
     """Chi2 of an unfolded histogram against the truth, yield included, with the covariance of all its families.
 
-    R is the size of the smallest bootstrap family, or what the families are worth together where one of few members
-    (initialisation) dominates: `metrics.replicas_behind`. Bins are merged, by the truth, to at most R / 3; the Hartlap
-    factor and the p-value go by R. The truth's own variance is added as though it were another sample: where it is that
-    of the very events that were unfolded the two fluctuate together, so that the test is conservative and p piles up
-    towards 1.
+    R is the size of the smallest bootstrap family, or `metrics.replicas_behind` if that is less: a family with few
+    members (initialisation) may dominate. Bins are merged, by the truth, to at most R / 3; the Hartlap factor and the
+    p-value use R. The variance of the truth is added as for an independent sample. If the truth has the same events
+    that were unfolded, both fluctuate together, so the test is conservative and p is often close to 1.
 
     Args:
         histogram: contents (B,), no densities.
@@ -48,7 +47,7 @@ def chi2_closure(histogram: Histogram, truth: Counts) -> dict[str, Any]:
 
 
 def chi2_samples(tested: Counts, reference: Counts) -> dict[str, Any]:
-    """Chi2 of two independent event samples with their statistical variances alone, in bins of at least 25 events."""
+    """Chi2 of two independent event samples, with statistical variances only, in bins of at least 25 events."""
     try:
         most = max(1, min(reference.inner.size, int(min(reference.size, tested.size) // 25)))
         edges = metrics.merge_bins(reference.edges, reference.inner, most)
@@ -66,7 +65,7 @@ def chi2_samples(tested: Counts, reference: Counts) -> dict[str, Any]:
 def pulls(histogram: Histogram, truth: Counts) -> dict[str, Any]:
     """(unfolded - truth) / sigma in each bin, errors of both in quadrature; None where both are empty.
 
-    Neighbouring bins are correlated: the summary's errors, which take them as independent, are too small.
+    Neighbouring bins are correlated. The errors of the summary assume independent bins, so they are too small.
     """
     sigma = np.sqrt(histogram.sigma**2 + truth.inner_variance)
     filled = sigma > 0
@@ -78,11 +77,11 @@ def pulls(histogram: Histogram, truth: Counts) -> dict[str, Any]:
 
 
 COVERED = 10
-"""Bins at most, of equal true content, in which it is asked whether bands cover."""
+"""Largest number of bins, with equal true content, in which the coverage of the bands is tested."""
 
 
 def coverage(histogram: Histogram, truth: Counts) -> dict[str, Any]:
-    """Pulls in coarse bins, where each holds enough events for an error to be Gaussian.
+    """Pulls in coarse bins; each has enough events for a Gaussian error.
 
     Returns:
         edges (B + 1,), pulls (B,); bins without any uncertainty are left out of the pulls.

@@ -1,4 +1,4 @@
-"""The histograms of a result and of what it is compared with, as figures take them."""
+"""The histograms of a result and of the samples that it is compared with, for the figures."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def curves(
 
 
 def coarse_step(bins: int) -> int:
-    """Bins to be made one for a figure: the fewest that leave between 10 and COARSE and divide their number."""
+    """Number of bins to merge for a figure: the smallest divisor that leaves between 10 and COARSE bins."""
     return next((k for k in range(1, bins + 1) if bins % k == 0 and 10 <= bins // k <= COARSE), 1)
 
 
@@ -46,7 +46,7 @@ def _curves(histogram: Histogram, samples: dict[str, Counts]) -> dict[str, Any]:
     for name, counts in samples.items():
         c, v, total = counts.inner, counts.inner_variance, counts.inner.sum()
         result[name] = {"sum": c.tolist(), "error": np.sqrt(v).tolist()}
-        # c_i / C: its own fluctuation and that of the sum, which it is a part of.
+        # c_i / C: c_i fluctuates, and so does the sum C, which contains it.
         scaled = (v * (1 - 2 * c / total) + (c / total) ** 2 * v.sum()).clip(min=0)
         result["unit_area"][name] = {"sum": (c / total).tolist(), "error": (np.sqrt(scaled) / abs(total)).tolist()}
     return result

@@ -1,4 +1,4 @@
-"""The simulation at reco level with the result's truth: what the data are expected to be, event by event."""
+"""The simulation at reco level, re-weighted to the unfolded truth: the expected data, event by event."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def exact_ratio(result: Events, simulated: Events) -> Ratio | None:
 def folded_events(
     simulation: EventTable, observables: Sequence[Observable], ratio: Ratio, scale: float, **thin: Any
 ) -> Events | None:
-    """Reconstructed events of the simulation, the fiducial ones re-weighted; None where there is none.
+    """Reconstructed events of the simulation, with the fiducial ones re-weighted; None if there are none.
 
     Args:
         ratio: unfolded over simulated truth, of unit area, see `Response.of`.

@@ -1,4 +1,4 @@
-"""Bias and variance of an unfolding over its iterations, in the coarse bins that the method itself watched."""
+"""Bias and variance of an unfolding over its iterations, in the coarse bins that the method watched."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Bins = Mapping[str, Sequence[float]]
 def progress(
     metadata: Mapping[str, Any], families: Mapping[str, Family], simulation: EventTable, truth: EventTable | None
 ) -> dict[str, Any] | None:
-    """What each iteration gained in bias, and what it cost in variance; None where the history has no `contents`.
+    """Bias and variance after each iteration; None if the history has no `contents`.
 
     Everything is a root mean square over bins of relative deviations, weighted by content: of x from n, with reference
     contents t, sqrt(sum (x - n)^2 / t / sum t). t is the truth, or where there is none the last iteration.

@@ -1,4 +1,4 @@
-"""Folding an unfolded histogram back to reco level, with the simulation's response, to be compared with the data."""
+"""Fold an unfolded histogram back to reco level with the response of the simulation, and compare it with the data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from truthward.validate.method.against_truth import stated
 from truthward.validate.method.curves import coarse_step
 
 EVENTS = 25
-"""Data events a bin at least, on average: below, a Gaussian chi2 has no meaning."""
+"""Smallest mean number of data events per bin: with fewer, a Gaussian chi2 has no meaning."""
 
 
 Ratio = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -27,16 +27,16 @@ Ratio = Callable[[np.ndarray, np.ndarray], np.ndarray]
 class Response:
     """P(reco bin | truth bin) of one observable, efficiency included, under- and overflow at both levels.
 
-    The simulation's fiducial events (`pass_truth`, signal) give the response; everything else that is reconstructed
-    (fakes, background) is added as it stands, absolute. With `share`, as an unfolding with `fakes: share` has it, fakes
-    are added in their simulated proportion to the matched events of each reco bin. Events stream through `add`.
+    The fiducial events of the simulation (`pass_truth`, signal) give the response. All other reconstructed events
+    (fakes, background) are added with their simulated yield. With `share`, as for an unfolding with `fakes: share`,
+    fakes are added in their simulated proportion to the matched events of each reco bin. `add` takes events in pieces.
 
-    What it can show: that the result, the response and the data do not fit together. What it cannot: the unfolded
-    histogram was fitted to these very data, so a chi2 as small as the number of bins proves nothing, and many truth
-    spectra fold into the same data. Where the response depends on other observables, and the result changed those too,
-    the simulation's own response blames a right result: `ratio` of a joint result mends that for the unfolded
-    observables, nothing does for those of a method of one at a time, or for what nobody unfolded. The ratio is learned
-    and has errors that the chi2 does not know. For what is wrong within a bin all of it is blind.
+    The test can show that the result, the response and the data do not agree. It cannot show that the result is right:
+    the unfolded histogram was fitted to the same data, and many truth spectra fold to the same data. If the response
+    depends on other observables, and the result changed these too, the simulated response can reject a right result.
+    The `ratio` of a joint result corrects this for the unfolded observables, but not for methods that unfold one
+    observable at a time, nor for quantities that are not unfolded. The ratio is learned, and the chi2 does not include
+    its errors. Differences within a bin are not seen.
     """
 
     def __init__(self, edges: np.ndarray, *, share: bool = False) -> None:
@@ -45,7 +45,7 @@ class Response:
         self.matched, self.matched2 = np.zeros((bins, bins)), np.zeros((bins, bins))
         self.fiducial, self.fiducial2 = np.zeros(bins), np.zeros(bins)
         self.fixed, self.fixed2 = np.zeros(bins), np.zeros(bins)
-        # With `share`: fakes, which are then no part of `fixed`, and the matched events that they are in proportion to.
+        # With `share`: the fakes, which are then not in `fixed`, and the matched events they are proportional to.
         self.fakes, self.fakes2, self.simulated = np.zeros(bins), np.zeros(bins), np.zeros(bins)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""All that can be said of one unfolding method's result; every method goes through the same code, blind to its kind."""
+"""Validation of the result of one unfolding method; the code is the same for all methods."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def validate_method(
     content["sampling"] = sampling(result)
     content["two_sample"] = _two_sample(joint, prior, truth, settings)
     folded = None
-    # Which fakes belong to a share of what is expected is not known event by event.
+    # With a share of fakes, it is not known event by event which of them are expected.
     if joint is not None and ratio is not None and not share:
         folded = folded_events(simulated, chosen, ratio, joint.sums.total / prior.sums.total, **thin)
         if folded is not None and exact is None:
@@ -153,7 +153,7 @@ def validate_method(
 
 
 def _described(result: Unfolded, names: list[str], model: Sequence[str], *, closure: bool) -> dict[str, Any]:
-    """What the result says of itself."""
+    """The part of the artefact that comes from the metadata of the result."""
     return {
         "method": result.metadata["method"],
         "kind": result.metadata["kind"],
@@ -231,7 +231,7 @@ def _observable(
 def _distances(
     name: str, own: Events, samples: dict[str, Events], target: Counts, histogram: Histogram, seed: int
 ) -> dict[str, Any]:
-    """Distances of result, simulation and data from the truth, each beside its floor."""
+    """Distances of result, simulation and data from the truth, each with its floor."""
     truth, tested = samples["truth"], {"unfolded": own, "prior": samples["prior"], "data": samples["data"]}
     triangular: dict[str, Any] = {
         what: distances.discriminator(events.histograms[name].inner, events.size(name), target, seed=seed)
@@ -279,11 +279,11 @@ def _two_sample(joint: Events | None, prior: Events, truth: Events | None, setti
 
 
 def _reco_test(folded: Events | None, reco: Events, settings: dict[str, Any]) -> dict[str, Any] | None:
-    """Data against the refolded simulation: a judge that needs no truth."""
+    """Two-sample test of the data against the refolded simulation: it needs no truth."""
     if folded is None:
         return None
     if len(reco.values) < FEWEST:
-        # A result of ten events is one; only this judge has nothing to say of it.
+        # Ten events are a valid result; only this test cannot be made.
         log.warning("reco: %d data events; a classifier needs %d, so this test is left out", len(reco.values), FEWEST)
         return None
     return two_sample_test(reco.values, reco.weights, folded.values, folded.weights, label="reco", **settings)

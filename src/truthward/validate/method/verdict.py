@@ -1,8 +1,8 @@
 """The verdict on one unfolding: rules with their limits in one table, the same for every method.
 
-A rule measures something and has two limits: beyond the first there is a warning, beyond the second the result has
-failed. Most rules need no truth. What is measured is a size, and counts only where it is significant: with many events
-everything is significant, with few nothing is.
+A rule measures the size of an effect and has two limits: beyond the first it warns, beyond the second the result has
+failed. Most rules need no truth. An effect counts only if it is also significant. The size decides, because with many
+events even small effects are significant.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ GOOD, WARNINGS, FAILED = "good", "warnings", "failed"
 LEVELS = (GOOD, WARNINGS, FAILED)
 
 FEWEST = 5
-"""Bins below which a root mean square of pulls says nothing."""
+"""With fewer bins the root mean square of pulls has no meaning."""
 
 Found = tuple[float, str]
-"""What a rule measured, larger is worse; and that in words."""
+"""The measured size (larger is worse), and the reason in words."""
 
 
 @dataclass(frozen=True)
 class Given:
-    """All that a verdict goes by.
+    """The input of a verdict.
 
-    content: of `validate.method`. posterior: of `validate.posterior`, None for methods that state none. ingest: sample
-    -> flags that were raised when it was read. model: families that are a model uncertainty.
+    content: of `validate.method`. posterior: of `validate.posterior`, None for methods without posteriors. ingest:
+    sample -> flags of the ingest stage. model: families of the model uncertainty.
     """
 
     content: Mapping[str, Any]
@@ -48,8 +48,8 @@ class Given:
 class VerdictRule:
     """One line of the table.
 
-    warns, fails: limits of what is measured, None for never. truth: whether the rule needs the truth behind the data.
-    excused: says where the rule warns at most.
+    warns, fails: limits of the measured size, None for never. truth: whether the rule needs the truth behind the data.
+    excused: function that is true if the rule can only warn.
     """
 
     name: str
@@ -68,11 +68,11 @@ class VerdictRule:
 
 
 def judge(given: Given) -> dict[str, Any]:
-    """The verdict: the worst that any rule says.
+    """The verdict: the worst result of all rules.
 
     Returns:
-        verdict: good, warnings or failed; reasons: one sentence for each rule that objects, the worst first;
-        without_truth: whether the rules that need the truth could say nothing.
+        verdict: good, warnings or failed; reasons: one sentence for each rule that warns or fails, the worst first;
+        without_truth: whether the rules that need the truth could not be used.
     """
     found: list[tuple[int, str]] = []
     for rule in RULES:
@@ -129,7 +129,7 @@ def _reco_yield(given: Given) -> Iterator[Found]:
 def _reco_test(given: Given) -> Iterator[Found]:
     test, ratio = (given.content["two_sample"].get(k) for k in ("reco", "ratio"))
     if test and test["significance"] > LARGE_PULL:
-        # A ratio that had to be learned for the test may be what is wrong, and not the result.
+        # If the test needs a learned ratio, the ratio may be wrong instead of the result.
         floor = max(0.5, ratio["auc"]["mean"]) if ratio else 0.5
         auc, sigmas = test["auc"]["mean"], test["significance"]
         words = (
@@ -266,7 +266,7 @@ def _truth_yield(given: Given) -> Iterator[Found]:
 
 
 def _truth_distance(given: Given) -> Iterator[Found]:
-    # Declared bins, and no bins at all, ask a method for more than it unfolded where it has bins of its own.
+    # A method that unfolds in its own bins is not tested in finer bins, or without bins.
     fine = [name for name, figures in given.observables.items() if not figures["binned"]]
     tests = ("triangular", "wasserstein1")
     away = [f["observable"] for f in given.content["flags"] if f["test"] in tests and f["observable"] in fine]
@@ -279,9 +279,9 @@ COVERED = 1.5
 
 
 def _covered(given: Given) -> bool:
-    """Whether the bands hold a model uncertainty and cover the truth.
+    """Whether the bands contain a model uncertainty and cover the truth.
 
-    The nominal alone may then be away from the truth: a wrong response moves it, and the bands say by how much.
+    The nominal result may then differ from the truth: a wrong response shifts it, and the bands show by how much.
     """
     pulls = _pulls(given)
     enough = len(pulls) >= FEWEST and float(np.sqrt(np.mean(pulls**2))) <= COVERED

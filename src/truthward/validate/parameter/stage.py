@@ -1,4 +1,4 @@
-"""A parameter of the simulation, measured: fitted to an unfolded observable, beside its true value where known."""
+"""A parameter of the simulation, fitted to an unfolded observable; with its true value if it is known."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def validate_fit(
 
 
 def _true(path: str | Path | None, column: str) -> float | None:
-    """The one value of the parameter behind pseudo-data; None where it is not known or there are several."""
+    """The true value of the parameter of pseudo-data; None if it is not known, or if there are several."""
     if path is None or column not in EventTable(path).columns:
         return None
     events = EventTable(path).read([column, "pass_truth"])

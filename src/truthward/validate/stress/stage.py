@@ -1,4 +1,4 @@
-"""The stress suite: does a method survive what it was not made for, and would anyone notice where it does not?"""
+"""The stress suite: does a method survive difficult pseudo-data, and does refolding show where it does not?"""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def stress(
     output: str | Path,
     **options: Any,
 ) -> dict[str, Any]:
-    """Unfold every scenario with one method and write what became of it.
+    """Unfold every scenario with one method and write the verdicts.
 
     Args:
         entry: `{"kind": ..., option: ...}`; method: its name in the config.

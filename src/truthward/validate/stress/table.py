@@ -1,4 +1,4 @@
-"""What each method survives, in one table: verdicts beside what refolding alone would have said."""
+"""One table of the stress suite: the verdict on each method, and the verdict from refolding alone."""
 
 from __future__ import annotations
 

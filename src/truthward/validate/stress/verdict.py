@@ -1,4 +1,4 @@
-"""What a stress scenario says of a method: rules that are the same for all methods."""
+"""The verdict of a stress scenario on a method; the rules are the same for all methods."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ GROWTH = 0.5
 INSIDE = 0.5
 """Share of bins that must hold the truth within one sigma when events are taken away: uncertainties still cover.
 
-This rule came after a first run, in which a result with 28% of its bins within one sigma passed all others.
+This rule was added after a first run: a result with far fewer bins within one sigma had passed all other rules.
 """
 
 BINS = 6
