@@ -113,7 +113,7 @@ def test_only_conditional_has_a_density():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"noise": 0.0}, "noise is 0.0"), ({"noise": -1.0}, "noise is -1"), ({"width": 0}, "width 0")],
+    [({"noise": 0.0}, "noise 0.0 given"), ({"noise": -1.0}, "noise -1"), ({"width": 0}, "width 0")],
 )
 def test_bad_options_are_refused(options, message):
     with pytest.raises(ConfigError, match=message):

@@ -1,1 +1,1 @@
-"""From the files of a sample to its event table, and what may be wrong with it."""
+"""From the files of a sample to its event table, with checks of the samples."""

@@ -1,4 +1,4 @@
-"""What a column of numbers looks like, by ranks alone: one value at 1e9 neither hides trouble nor makes any."""
+"""Properties of a column of numbers from ranks only, so that one value at 1e9 neither hides a problem nor makes one."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import NamedTuple
 import numpy as np
 
 SPIKE = 1e-3
-"""Share of the events at one value from which on it is a spike."""
+"""From this share of the events on, a value is a spike."""
 CONSTANT = 0.999
-"""Share of the events at one value from which on nothing is left to unfold."""
+"""From this share of the events on, a value makes the column a constant: nothing is left to unfold."""
 FAR = 20.0
-"""Widths from the bulk, beyond which a few events are outliers."""
+"""A few events at more than this many widths from the bulk are outliers."""
 
 
 class Spike(NamedTuple):
-    """A value that many events have, and how many."""
+    """A value of many events, and the number of these events."""
 
     value: float
     count: int
 
 
 class Region(NamedTuple):
-    """Events between two values, both among them, where another sample has none; open at an end that nothing bounds."""
+    """Events between two values, both included, where another sample has none; an end without a bound is open."""
 
     low: float
     high: float
@@ -38,7 +38,7 @@ class Region(NamedTuple):
 
 
 def quantiles(values: np.ndarray, at: tuple[float, ...] = (0.05, 0.5, 0.95)) -> str:
-    """Quantiles as a message has them.
+    """Quantiles as text for a message.
 
     >>> quantiles(np.arange(101.0))
     'quantiles 5%, 50%, 95%: 5, 50, 95'
@@ -48,7 +48,7 @@ def quantiles(values: np.ndarray, at: tuple[float, ...] = (0.05, 0.5, 0.95)) -> 
 
 
 def size_of(values: np.ndarray, weights: np.ndarray) -> float:
-    """Median of |x| by |weight|, (N,) each: what a factor between units shows in, whatever the sign of x."""
+    """Median of |x| by |weight|, (N,) each: it shows a factor between units, for any sign of x."""
     x, w = np.abs(values), np.abs(weights)
     order = np.argsort(x)
     total = w[order].cumsum()
@@ -56,16 +56,16 @@ def size_of(values: np.ndarray, weights: np.ndarray) -> float:
 
 
 def share_of_commonest(values: np.ndarray) -> Spike:
-    """The value that most events have."""
+    """The most frequent value."""
     x, n = np.unique(values, return_counts=True)
     return Spike(float(x[n.argmax()]), int(n.max()))
 
 
 def far_spikes(values: np.ndarray) -> list[Spike]:
-    """Values that more than 0.1% of the events have, further from the bulk than the bulk is wide.
+    """Values of more than 0.1% of the events whose distance from the bulk is larger than the width of the bulk.
 
-    The bulk lies between the quantiles of 1% and 99% of all other values. One value after the other is taken away,
-    from the outside, so that several sentinels do not hide each other.
+    The bulk is the range between the quantiles 1% and 99% of all other values. The values are removed one by one, from
+    the outside, so that several sentinels do not hide each other.
     """
     x, n = np.unique(values, return_counts=True)
     heavy = n >= max(5, SPIKE * values.size)
@@ -118,10 +118,11 @@ def outliers(values: np.ndarray, least: float, most: float) -> list[Spike]:
 
 
 def empty_regions(events: np.ndarray, cover: np.ndarray) -> list[Region]:
-    """Where `events` (N,) have neighbours of their own sample alone, and none of `cover` (M,).
+    """Regions where `events` (N,) have neighbours of their own sample only, and none of `cover` (M,).
 
-    A run of n events without one of `cover` between them has the probability (N / (N + M))^n where both are alike; as
-    many are needed as are expected in less than one of a thousand samples, and ten at least.
+    If both samples have the same distribution, a run of n events without one of `cover` has the probability
+    (N / (N + M))^n. A region needs a run that is expected in less than one of a thousand samples, and at least ten
+    events.
     """
     if not events.size:
         return []

@@ -1,4 +1,4 @@
-"""Whether columns are what the config declares of them: whole numbers, atoms, bins, and what float32 can hold."""
+"""Check columns against their declaration in the config: integers, atoms, bins, and the precision of float32."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from truthward.ingest.bulk import quantiles
 from truthward.ingest.profile import Column
 
 FEW_BINS = 5
-"""Bins below which it is no wonder that one of them holds nearly all events."""
+"""With fewer bins, it is normal that one of them has nearly all events."""
 CROWDED = 200
-"""Different values, up to which neighbouring numbers of single precision are no chance."""
+"""With at most this many different values, neighbouring numbers of single precision are no coincidence."""
 
 
 def odd(c: Column) -> str:
-    """What a column that is declared as whole numbers has else, or nothing."""
+    """A text if a column that is declared as integers has other values, else empty."""
     if not c.odd:
         return ""
     shown = ", ".join(f"{v:.6g}" for v in c.odd)
@@ -31,7 +31,7 @@ def coarse(c: Column) -> Iterator[str]:
     low, high = np.quantile(c.values, [0.16, 0.84])
     step = float(np.spacing(np.float32(np.abs(c.values).max())))
     known = np.unique(c.values)
-    # Few values, as near to each other as any can be there, were others before.
+    # Few different values at the smallest possible distance: single precision has rounded others to them.
     crowded = known.size < CROWDED and np.diff(known).min(initial=np.inf) <= 1.01 * step
     if crowded or (high > low and step > 0.02 * (high - low)):
         yield (
@@ -63,7 +63,7 @@ def empty_atoms(measured: Column, simulated: Column) -> Iterator[str]:
     """Flags of the atoms that the data have and the simulation lacks."""
     total = measured.count + measured.atomic
     for value, count in measured.at_atoms.items():
-        # As many are expected from the simulation that none is no chance, were both alike.
+        # If both had the same distribution, an atom without any simulated event would be very unlikely.
         expected = count / total * (simulated.count + simulated.atomic)
         if count >= 10 and expected >= 10 and not simulated.at_atoms.get(value):
             yield (

@@ -1,4 +1,4 @@
-"""What is looked at of each sample: its columns by rank, how many events are where, and sums of weights."""
+"""The profile of a sample: its columns by rank, numbers of events, and sums of weights."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from truthward.study.seeds import seed_for
 from truthward.study.variations import variation_of
 
 SAMPLE = 500_000
-"""Accepted events of a table whose ranks are looked at, on average at most; counts and extremes are of all."""
+"""Largest mean number of accepted events of a table for ranks; counts and extremes use all events."""
 PADDING = (-99.0, -999.0, -9999.0)
-"""What files hold where there is no value, by custom."""
+"""Common values in files for a missing value."""
 
 
 @dataclass
@@ -53,7 +53,7 @@ class Column:
         return f"{self.level}_{self.observable.name}"
 
     def add(self, x: np.ndarray, weight: np.ndarray, covered: np.ndarray, kept: np.ndarray) -> None:
-        """Take in some accepted events, (n,) each; those `kept` become part of the sample."""
+        """Add some accepted events, (n,) each; the `kept` ones become part of the sample."""
         for value in self.observable.atoms:
             self.at_atoms[value] = self.at_atoms.get(value, 0) + int((x == np.float32(value)).sum())
         atom = np.isin(x, np.float32(self.observable.atoms))
@@ -76,12 +76,12 @@ class Column:
         return sum(self.at_atoms.values())
 
     def close(self) -> None:
-        """All events are in."""
+        """Finish, after all events were added."""
         self.values, self.weights, self.covered = map(np.concatenate, zip(*self.pieces, strict=True))
         self.pieces = []
 
     def of_all(self, count: int) -> int:
-        """Events in the whole table for so many in the sample."""
+        """Scale a number of events in the sample to the whole table."""
         return round(count * self.count / max(1, self.values.size))
 
 

@@ -1,6 +1,6 @@
-"""What is the same and should differ: events that are there twice, the two levels, a variation and the nominal sample.
+"""Find what is the same but should differ: duplicate events, both levels, a variation and the nominal sample.
 
-Nothing of it looks wrong in any histogram. Errors come out too small, closures perfect, uncertainties zero.
+No histogram shows these mistakes. But errors become too small, closures perfect, and uncertainties zero.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from truthward.events.table import EventTable
 from truthward.study.variations import variation_of
 
 FEWEST = 20
-"""Equal events, and 1% of a sample: below, chance or a few strays."""
+"""A flag needs this many equal events, and 1% of a sample: fewer can be chance."""
 CHANCE = 0.1
-"""Equal events by chance, over those of the sample, beyond which values are too coarse to tell."""
+"""If the share of equal events by chance is larger, the values are too coarse for this test."""
 MANY = 5
 """Equal rows of one sample, beyond which they are no events that are there twice."""
 FACTOR = 2.0
@@ -35,10 +35,10 @@ def lowest(hashes: np.ndarray, share: float) -> np.ndarray:
 
 
 def repeated(own: np.ndarray, other: np.ndarray) -> int:
-    """Rows of a sample that are there again, beyond what chance gives.
+    """Number of repeated rows of a sample, beyond chance.
 
-    own, other: (N,) and (M,) row hashes of two samples. Two independent samples of about one density have as many equal
-    pairs as chance gives, and so tell how many a sample has in itself.
+    own, other: (N,) and (M,) row hashes of two samples. Equal pairs between two independent samples with about the same
+    density are chance, and give the number that is expected within one sample.
     """
     size = own.size
     own, other = _rare(own, other)
@@ -48,7 +48,7 @@ def repeated(own: np.ndarray, other: np.ndarray) -> int:
 
 
 def shared(own: np.ndarray, other: np.ndarray) -> int:
-    """Rows of `own` (N,) that are in `other` (M,) too, beyond what chance gives: see `repeated`."""
+    """Number of rows of `own` (N,) that are also in `other` (M,), beyond chance: see `repeated`."""
     size = own.size
     own, other = _rare(own, other)
     chance = _pairs(other) / max(1.0, other.size * (other.size - 1) / 2) * own.size * other.size
@@ -79,7 +79,7 @@ def _equal(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def of_levels(name: str, truth: np.ndarray, reco: np.ndarray) -> Iterator[str]:
-    """What is odd between an observable (N,) at truth and at reco level, of events that have both."""
+    """Flags of an observable (N,) whose truth and reco values are equal or unrelated, for events with both levels."""
     if truth.size < 100 or np.ptp(truth) == 0 or np.ptp(reco) == 0:
         return
     if (same := int((truth == reco).sum())) >= 0.999 * truth.size:
@@ -99,7 +99,7 @@ def of_levels(name: str, truth: np.ndarray, reco: np.ndarray) -> Iterator[str]:
 
 
 def of_variations(table: EventTable) -> Iterator[str]:
-    """What is odd in the variations of a simulation: one that changes nothing, two that are one, a factor as weight."""
+    """Flags of the variations of a simulation: one without effect, two equal ones, a factor in place of a weight."""
     varied = {c: v for c in table.columns if (v := variation_of(c))}
     if not varied:
         return
@@ -108,7 +108,7 @@ def of_variations(table: EventTable) -> Iterator[str]:
     for batch in table.batches(list(dict.fromkeys([*varied, *(v.base for v in varied.values())]))):
         places = mix(batch.entries)
         for name, values in batch.items():
-            # A sum over events in which each has its place: equal only where all values are.
+            # A sum that depends on the order of the events: it is equal only if all values are equal.
             bits = np.nan_to_num(values.astype(float), nan=np.inf).view(np.uint64)
             digests[name] = digests.get(name, np.uint64(0)) + mix(bits ^ places).sum(dtype=np.uint64)
             sums[name] = sums.get(name, 0.0) + float(values.sum()) if name.startswith("weight") else 0.0

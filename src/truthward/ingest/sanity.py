@@ -1,6 +1,6 @@
-"""Whether samples can be unfolded as they are, found before any training.
+"""Check before any training whether the samples can be unfolded.
 
-What would give a plausible wrong answer is an error; what may be right as it is becomes a flag.
+A mistake that would give a plausible wrong result is an error; a property that may be intended is a flag.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from truthward.ingest.sameness import lowest, of_levels, of_variations, repeated
 from truthward.study.observable import Observable
 
 FEW_EFFECTIVE = 0.1
-"""Effective number of events over their number, below which a few decide all."""
+"""If the effective number of events over their number is smaller, few events dominate."""
 FEW = 20
-"""Events below which a constant column may be chance."""
+"""With fewer events, a constant column may be chance."""
 
 log = logging.getLogger("truthward.ingest")
 
 
 @dataclass
 class Findings:
-    """What was found: errors, and flags by sample."""
+    """Errors, and flags by sample."""
 
     errors: list[str] = field(default_factory=list)
     flags: dict[str, list[str]] = field(default_factory=dict)
@@ -58,19 +58,19 @@ def examine(
     yield_difference: float | None = 0.2,
     seed: int = 0,
 ) -> dict[str, list[str]]:
-    """Look at all samples of a study, each with its name, by ranks alone.
+    """Check all samples of a study, each with its name, from ranks.
 
     Args:
         simulation, data: name and event table; alternatives: name -> event table of another simulation.
         observables: those that are unfolded.
         yield_difference: see `config.Ingest`.
-        seed: of the study; of large tables a random part is looked at.
+        seed: of the study; of large tables only a random part is used.
 
     Returns:
-        Flags: sample -> texts; every sample is there. They are logged as warnings too.
+        Flags: sample -> texts, for every sample. They are also logged as warnings.
 
     Raises:
-        InputError: what would give a plausible wrong answer, all of it at once, a line each.
+        InputError: mistakes that would give a plausible wrong result; all at once, one line for each.
     """
     nominal, measured = (profile_of(*s, observables, seed) for s in (simulation, data))
     others = [profile_of(name, table, observables, seed) for name, table in (alternatives or {}).items()]
@@ -123,14 +123,14 @@ def _flags_and_padding(profile: Profile, found: Findings) -> None:
         counts = {c.name: c.padding for c in profile.columns.values() if c.level == level and c.padding}
         for name, padding in counts.items():
             value, events = max(padding.items(), key=lambda item: item[1])
-            # Values of events that were not accepted, which would be unfolded as if they had been measured.
+            # These values belong to events that were not accepted; they would be unfolded as measured values.
             found.errors.append(
                 f"{profile.name}: {events} of {n} events that count as accepted have {name} = {value:g}, and "
                 f"pass_{level} is not mapped; map it (`pass_{level}: <branch> > {value:g}`), or, if the value means "
                 f"something, declare `atoms: [{value:g}]` under observables.{name.partition('_')[2]}"
             )
         for name, padding in profile.others.items():
-            # Not unfolded: no error, but whoever uses the column must know.
+            # The column is not unfolded: no error, but the user should know it.
             if level_of(name) == level and padding:
                 value, events = max(padding.items(), key=lambda item: item[1])
                 found.flag(
@@ -139,7 +139,7 @@ def _flags_and_padding(profile: Profile, found: Findings) -> None:
 
 
 def _weights(profile: Profile, found: Findings) -> None:
-    # An event may be rare and heavy by right, and bootstraps show what it costs: a flag.
+    # A rare event may have a large weight on purpose, and bootstraps show its effect: a flag.
     if profile.accepted["reco"] >= 100 and profile.largest > 0.05 * profile.absolute:
         found.flag(
             profile.name,
@@ -155,13 +155,13 @@ def _weights(profile: Profile, found: Findings) -> None:
         )
     low, high = profile.weights
     if profile.table.role == "data" and events and not low == high == 1:
-        # Counted events have the weight 1; pre-scales and negative weights change what their errors are.
+        # Counted events have the weight 1; pre-scales and negative weights change their errors.
         span = f"all {low:.4g}" if low == high else f"from {low:.4g} to {high:.4g}"
         found.flag(profile.name, f"its weights are {span}, but counted events have the weight 1; check `weight`")
 
 
 def _sameness(nominal: Profile, measured: Profile, others: Sequence[Profile], found: Findings) -> None:
-    """Events that are there twice, in a sample or in two, and variations that are the nominal sample."""
+    """Duplicate events, within a sample or in two samples, and variations that are equal to the nominal sample."""
     simulated = (nominal, *others)
     share = SAMPLE / max(1, *(p.table.num_rows for p in (*simulated, measured)))
     rows = {p.name: lowest(p.rows, share) for p in (*simulated, measured)}
@@ -186,7 +186,7 @@ def _sameness(nominal: Profile, measured: Profile, others: Sequence[Profile], fo
             continue
         text = f"{count / rows[other.name].size:.1%} of its events are events of {nominal.name}"
         if count >= 0.99 * rows[other.name].size and (other.total, other.squares) == (nominal.total, nominal.squares):
-            # A model uncertainty that is zero by construction, in a study that claims to have one.
+            # The study would claim a model uncertainty, but it would be zero by construction.
             found.errors.append(
                 f"{other.name}: {text}, with the same weights, so this alternative gives no uncertainty; name other "
                 "files"
@@ -198,12 +198,12 @@ def _sameness(nominal: Profile, measured: Profile, others: Sequence[Profile], fo
 
 
 def _column(c: Column, found: Findings) -> None:
-    """Whether a column varies, and lies where it is said to lie."""
+    """Check that a column varies and is within its declared range."""
     where, total = f"observables.{c.observable.name}: {c.sample}", c.count + c.atomic
     if text := odd(c):
         found.errors.append(f"{where}: {text}")
     if not c.values.size:
-        # Atoms alone: no density, and in no bin anything but them.
+        # Only atoms: there is no density to unfold.
         if total >= FEW:
             found.errors.append(
                 f"{where}: all {total} accepted events have {c.name} at a declared atom; map another branch, or "
@@ -214,7 +214,7 @@ def _column(c: Column, found: Findings) -> None:
     if count >= CONSTANT * c.values.size and not c.atomic:
         text = f"{c.name} is {value:g} in {c.of_all(count)} of {total} accepted events"
         if c.values.size >= FEW:
-            # Nothing can be unfolded from it, and everything would look as if it had been.
+            # Nothing can be unfolded from a constant, but the result would look normal.
             found.errors.append(f"{where}: {text}; it is a constant: map another branch, or remove the observable")
         else:
             found.flag(c.sample, f"{text}; it is a constant, or the sample has too few events")
@@ -225,18 +225,18 @@ def _column(c: Column, found: Findings) -> None:
         f"(found {quantiles(c.values)})"
     )
     if c.inside < 0.5 * c.count:
-        # Bins, figures and IBU would be of a tail, or of nothing: most often of another unit.
+        # Bins, figures and IBU would show only a tail, or nothing. Most often the unit is wrong.
         found.errors.append(
             f"{where}: {text}; check the unit (`{c.name}: <branch> / 1000`); if it is right, widen `range`, or "
             "restrict the events with `selection`"
         )
     elif c.inside < 0.9 * c.count:
-        # A tail may be left out by choice; what is unfolded without bins holds it nevertheless.
+        # A tail may be left out on purpose; unbinned methods unfold it nevertheless.
         found.flag(c.sample, f"{text}; tables and figures do not show the others")
     for text in coarse(c):
         found.flag(c.sample, text)
     for value, count in outliers(c.values, c.least, c.most):
-        # One event decides nothing where inputs are scaled by ranks; it may be a mistake of the file.
+        # Inputs are scaled by ranks, so one event has little effect; but it may be a mistake in the file.
         text = f"{c.name} is {value:.6g} in {count} of {c.count} events, far from all others ({quantiles(c.values)})"
         found.flag(c.sample, f"{text}; if this is no measurement, remove it with `selection`")
 
@@ -251,12 +251,12 @@ def _sentinels(columns: Sequence[Column], found: Findings) -> None:
                 far.setdefault(value, []).append(f"{count / c.values.size:.2%} of {c.name} in {c.sample}")
             bulk = c.values[~np.isin(c.values, [s.value for s in spikes])]
             for value, count in edge_spikes(bulk):
-                # A physical boundary has such spikes too; undeclared it is smeared, not lost.
+                # A physical boundary can have such a spike; if it is not declared, it is smeared, but not lost.
                 text = f"{c.name} is {value:.7g} in {count / c.values.size:.2%} of the events, at the end of the others"
                 found.flag(c.sample, f"{text}; if it is a special value, declare it with `{_atoms(c, value)}`")
     for value, places in far.items():
         c = columns[0]
-        # A value that means "none" is taken for a measurement, far away: means, scales and bins are wrong.
+        # A sentinel for "no value" would be used as a measurement: means, scales and bins would be wrong.
         found.errors.append(
             f"observables.{c.observable.name}: {value:.7g} is the value of {', '.join(places)}, far from all others; "
             f"it may be a sentinel: declare it with `{_atoms(c, value)}` under observables.{c.observable.name}, or "
@@ -277,10 +277,10 @@ def _yields(simulated: Profile, measured: Profile, limit: float | None, found: F
                 "check `weight` and the fraction of negative weights"
             )
             return
-    # With few events a difference may be chance: three sigma of both.
+    # With few events the difference may be chance: three sigma of both samples are allowed.
     if limit is None or abs(s - d) <= max(limit * d, 3 * math.sqrt(simulated.squares + measured.squares)):
         return
-    # The absolute fakes and background, and the unfolded yield, would be wrong by this factor.
+    # Fakes, background and the unfolded yield would be wrong by this factor.
     found.errors.append(
         f"{simulated.name}: its weights sum to {s:.6g} at reco level, {s / d:.3g} times the {d:.6g} of "
         f"{measured.name}; scale its weights by {d / s:.4g} (luminosity, cross section), or, if the difference is "
@@ -301,7 +301,7 @@ def _scales(simulated: Column, measured: Column, found: Findings) -> None:
         f"{simulated.sample} ({quantiles(simulated.values)})"
     )
     if 300 < max(ratio, 1 / ratio) < 3000:
-        # No prior is that wrong; MeV against GeV is.
+        # No prior is so wrong; the unit is (MeV or GeV).
         found.errors.append(
             f"observables.{measured.observable.name}: {measured.sample}: {text}; one may be in MeV, the other in GeV: "
             f"use one unit in both maps (`{measured.name}: <branch> {'/' if ratio > 1 else '*'} 1000` for "
@@ -312,7 +312,7 @@ def _scales(simulated: Column, measured: Column, found: Findings) -> None:
 
 
 def _efficiency(truth: Column, found: Findings) -> None:
-    # By right where the detector does not reach: but there the simulation decides, not the data.
+    # This may be correct, for example outside of the detector; but there the result comes from the simulation alone.
     for region in empty_regions(truth.values[~truth.covered], truth.values[truth.covered]):
         found.flag(
             truth.sample,
@@ -325,7 +325,7 @@ def _efficiency(truth: Column, found: Findings) -> None:
 def _support(measured: Column, simulated: Column, found: Findings) -> None:
     regions = empty_regions(measured.values, simulated.values)
     if measured.of_all(sum(r.count for r in regions)) > 0.5 * measured.count:
-        # No re-weighting of the simulation reaches the data: whatever comes out is extrapolated.
+        # No re-weighting of the simulation can describe such data: the result is extrapolated.
         found.errors.append(
             f"observables.{measured.observable.name}: more than half of the events of {measured.sample} "
             f"({measured.name}, {quantiles(measured.values)}) lie where {simulated.sample} has none "

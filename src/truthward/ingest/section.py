@@ -20,7 +20,7 @@ class Selection(Strict):
 
 
 class Ingest(Strict):
-    """What the samples may be.
+    """Tolerances of the checks of the samples.
 
     Attributes:
         yield_difference: largest difference between the weights of a simulation and of the data at reco level, relative

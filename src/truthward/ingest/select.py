@@ -16,10 +16,10 @@ from truthward.study.variations import variation_of
 class AppliedSelection:
     """The conditions of both levels, such as {"truth": "truth_jet_pt > 150", "reco": "abs(reco_jet_eta) < 3"}.
 
-    The truth condition defines the fiducial region, so it may read `truth_*` alone, and the other `reco_*` alone.
+    The truth condition defines the fiducial region, so it may read only `truth_*`; the reco condition only `reco_*`.
 
     Args:
-        conditions: level -> expression over columns of that level; None or no entry leaves the level as it is.
+        conditions: level -> expression over columns of that level; None, or no entry, for no condition.
 
     Raises:
         ConfigError: what `columns.check_selection` refuses.
@@ -31,15 +31,15 @@ class AppliedSelection:
 
     @property
     def applied(self) -> dict[str, str]:
-        """Level -> expression, as it goes into the metadata."""
+        """Level -> expression, for the metadata."""
         return {level: condition.text for level, condition in self._conditions.items()}
 
     def apply(self, batch: Batch) -> Batch:
-        """The batch with the flags of failing events cleared. Only accepted events are asked.
+        """The batch with the flags of failing events set to false. Only accepted events are tested.
 
-        A variation that shifts what the reco condition reads is asked with its shifted values and gets a flag
-        `pass_reco:<systematic>:<index>` of its own, and copies of the reco columns that it does not shift: an event
-        that only the variation accepts must have values of all of them.
+        If a variation shifts a column of the reco condition, the shifted values are tested. The variation then gets its
+        own flag `pass_reco:<systematic>:<index>`, and copies of the reco columns that it does not shift: an event that
+        only the variation accepts needs values of all of them.
 
         Raises:
             InputError: an unknown column, one that is not finite in an accepted event, or an expression that is no

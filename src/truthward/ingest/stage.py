@@ -1,4 +1,4 @@
-"""From a reader to event tables: selection, acceptance, and the truth of pseudo-data set apart."""
+"""From a reader to event tables: selection, acceptance, and the truth of pseudo-data in a separate table."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ def ingest(
     record: Record,
     rows: int = CHUNK,
 ) -> dict[str, Any]:
-    """Stream a reader into an event table; every column `truth_*` and `reco_*` that it gives is carried.
+    """Stream a reader into an event table, with all its columns `truth_*` and `reco_*`.
 
-    Events accepted at no level of the table are left out: nothing downstream can see them.
+    Events that are accepted at no level of the table are left out.
 
     Args:
-        reader: where the events come from.
+        reader: source of the events.
         output: the event table.
-        closure_output: for role "data" only: declares that the source is pseudo-data which carries its truth. The
-            truth of the `pass_truth` events goes to this table, of role "closure_truth", and `output` has none of it.
-        observables: those that are unfolded: they must be there at each level of the table.
+        closure_output: for role "data" only, if the source is pseudo-data with its truth. The truth of the `pass_truth`
+            events goes to this table, with role "closure_truth", and `output` has no truth.
+        observables: the unfolded ones; the reader must have them at each level of the table.
         role: "simulation" (both levels), "data" (reco), or "closure_truth" (truth, from a file of its own).
         selection: level -> expression over columns; see `select.AppliedSelection`.
         systematics: those of the config whose columns a simulation must have, name -> {"kind", "replicas"}.
@@ -185,12 +185,12 @@ def _accepted(
         for level in levels:
             tally.given[level] += int(flags(batch[f"pass_{level}"], batch, f"pass_{level}").sum())
         if levels == ROLES["data"]:
-            # Which process an event of pseudo-data came from is truth too.
+            # The process of an event of pseudo-data is also truth.
             batch = batch.like({name: values for name, values in batch.items() if name != "process"})
         batch = selection.apply(batch)
         for level in levels:
             tally.passed[level] += int(flags(batch[f"pass_{level}"], batch, f"pass_{level}").sum())
-        # An event that a variation alone accepts is part of that variation.
+        # Keep events that only a variation accepts: they belong to that variation.
         for flag in (name for name in batch if name.startswith("pass_")):
             mask = flags(batch[flag], batch, flag)
             some = mask if some is None else some | mask

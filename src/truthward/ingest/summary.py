@@ -1,4 +1,4 @@
-"""Figures of what came in: response, purity, stability, efficiency, fake rate per observable; data over simulation."""
+"""Figures of the samples: response, purity, stability, efficiency, fake rate per observable; data over simulation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from truthward.study.observable import Observable
 
 
 class _Sums:
-    """Weighted histograms of one observable, filled batch by batch; bin 0 and bin B + 1 hold what is out of range."""
+    """Weighted histograms of one observable, filled batch by batch; bins 0 and B + 1 are under- and overflow."""
 
     def __init__(self, observable: Observable) -> None:
         self.edges = np.asarray(observable.edges, dtype=np.float64)
@@ -37,7 +37,7 @@ class _Sums:
 
 
 def summarise(simulation: EventTable, data: EventTable | None, observables: Sequence[Observable]) -> dict[str, Any]:
-    """Figures of merit of what was ingested, streamed by row group.
+    """Figures of merit of the samples, streamed by row group.
 
     With w_ij the weight of signal events accepted at both levels, in truth bin i and reco bin j:
     efficiency_i = sum(both, truth in i) / sum(pass_truth, truth in i); fake rate_j = sum(pass_reco, not pass_truth,

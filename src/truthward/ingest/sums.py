@@ -17,17 +17,17 @@ _DIGEST = re.compile(r"(?:sha256:)?(?P<sha256>[0-9a-f]{64})|adler32:(?P<adler32>
 
 
 def check(digests: Mapping[Path, str], listing: str | Path) -> None:
-    """Hold files against a list of checksums.
+    """Check files against a list of checksums.
 
     A line is a digest and a name, `<SHA-256>  <name>` or `adler32:<hex>  <name>`, or a name or address, perhaps a size,
-    and a digest, as in `root://... 15790656 adler32:1c2d3e4f`; a line that begins with # says nothing. A file goes by
-    its path as seen from the folder of the list, or else by its name alone.
+    and a digest, as in `root://... 15790656 adler32:1c2d3e4f`; a line that begins with # is ignored. A file is
+    found by its path relative to the folder of the list, or else by its name.
 
     Args:
         digests: file -> its SHA-256. listing: the list.
 
     Raises:
-        InputError: no such list, a line that is none of these, or a file that is not in it.
+        InputError: no such list, an invalid line, or a file that is not in the list.
         CorruptError: a file whose content has another digest.
     """
     listing = Path(listing)
@@ -76,7 +76,7 @@ def _entry(path: Path, listed: list[tuple[str, str, str]], listing: Path) -> tup
             f"{path}: not in {listing}; check that it is complete and add it (`sha256sum {quote(str(path))} >> "
             f"{quote(str(listing))}`), or remove it from `files`"
         )
-    # A file may be listed by digests of both kinds: the stronger counts.
+    # If a file has checksums of both kinds, the stronger one is used.
     kind = "sha256" if "sha256" in dict(entries) else "adler32"
     wanted = [digest for own, digest in entries if own == kind]
     if len(wanted) > 1:

@@ -22,8 +22,8 @@ class Sample(Strict):
         read: the reader, a kind and its options.
         events: number of accepted events that are generated.
         chunks: jobs that generate them; changes no event.
-        closure: whether the truth behind generated or read data is set apart, for validation alone.
-        closure_read: reader of the truth behind the data where it is in files of its own, for validation alone.
+        closure: whether the data have a known truth, which is kept apart for validation only.
+        closure_read: reader of this truth if it is in separate files, for validation only.
         checksums: file with a list of SHA-256 or adler32 checksums of the files that are read; each file is verified
             before use.
     """

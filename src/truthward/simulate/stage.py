@@ -25,15 +25,15 @@ log = logging.getLogger("truthward")
 
 
 def blocks_of(events: int, *, chunk: int, chunks: int, block: int = BLOCK) -> list[tuple[int, int]]:
-    """The blocks that a chunk makes, as (index of the block in the sample, its number of events).
+    """The blocks of a chunk, as (index of the block in the sample, its number of events).
 
-    A sample is a fixed row of blocks, and chunks are runs of it: the number of chunks changes no event.
+    A sample is a fixed sequence of blocks, and a chunk is a part of it: the number of chunks changes no event.
 
     >>> blocks_of(2500, chunk=0, chunks=2), blocks_of(2500, chunk=1, chunks=2)
     ([(0, 1000)], [(1, 1000), (2, 500)])
 
     Raises:
-        ConfigError: where there are more chunks than blocks, or chunk is not in 0 ... chunks - 1.
+        ConfigError: more chunks than blocks, or chunk is not in 0 ... chunks - 1.
     """
     if events < 1 or not 0 <= chunk < chunks:
         raise ConfigError(
@@ -133,7 +133,7 @@ class Progress:
         self.started = self.last = time.perf_counter()
 
     def advance(self, done: int) -> None:
-        """Tell that `done` of the events are made."""
+        """Log that `done` events are generated."""
         now = time.perf_counter()
         if now - self.last < SECONDS_BETWEEN_LINES and done < self.total:
             return

@@ -1,1 +1,1 @@
-"""What the simulation may have wrong, as weights of its events: another simulation, the data, hidden quantities."""
+"""Model uncertainties as weights of simulated events: another simulation, the data, hidden quantities."""

@@ -1,4 +1,4 @@
-"""Another simulation as a variation: weights that give the nominal simulation the density of the alternative one."""
+"""Another simulation as a variation: weights give the nominal simulation the density of the alternative one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from truthward.systematics.density import weights_like
 from truthward.systematics.sample import CATEGORIES, Simulated
 
 FEWEST = 200
-"""Events of a category in either sample below which its yield alone is taken over: no shape is learned from fewer."""
+"""If a category has fewer events in one of the samples, only its yield is changed: the shape is not learned."""
 
 
 def as_alternative(
@@ -26,14 +26,13 @@ def as_alternative(
     features: Mapping[str, Sequence[str]] | None = None,
     **options: int,
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """The new weights (N,) of all events, and what the summary says of them.
+    """The new weights (N,) of all events, and their entry in the summary.
 
-    In each of the categories the weight is w p(x) / q(x), with q the nominal and p the alternative density of x: truth
-    and reco of the unfolded observables for matched events, one of them for others, and the `features` of these levels,
-    which networks of an unfolding see. The yield of each category is that
-    of the alternative, exactly. Where the alternative has no background at all, it says nothing of it: that keeps its
-    weights. What these do not show is not changed: a hidden quantity keeps its distribution given
-    them.
+    In each category the weight is w p(x) / q(x), with the nominal density q and the alternative density p of x. x is
+    truth and reco of the unfolded observables for matched events, and one level for others, with the `features` of
+    these levels, which networks of an unfolding see. The yield of each category is exactly the yield of the alternative. If
+    the alternative has no background, the background keeps its weights. A hidden quantity keeps its distribution at
+    given x.
 
     Raises:
         InputError: a category that one of the samples lacks.

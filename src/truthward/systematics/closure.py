@@ -1,4 +1,4 @@
-"""Pseudo-data of known truth that agree with the data in all that the detector sees: the data-driven closure test."""
+"""Pseudo-data with known truth that agree with the data in all reco columns: the data-driven closure test."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from truthward.systematics.density import weights_like
 from truthward.systematics.sample import Measured, Simulated, shared_columns
 
 ITERATIONS = 8
-"""Of the unfolding that finds the truth of the pseudo-data. What it leaves would be taken for another response: it goes
-further than a result does that is regularised."""
+"""Iterations of the unfolding that finds the truth of the pseudo-data. A remaining difference would be taken for
+another response, so there are more iterations than for a regularised result."""
 
 
 def truth_weights(simulation: Simulated, data: Measured, names: list[str], *, seed: int) -> np.ndarray:
     """nu (n,) at the truth of the fiducial events: a few iterations in the unfolded observables, by their `names`.
 
-    Fakes and background keep their weights, an absolute part of what the data are compared with.
+    Fakes and background keep their weights, as an absolute part of the expected data.
     """
     matched, fixed = simulation.masks["matched"], simulation.masks["fakes"] | simulation.masks["background"]
     return two_step(
@@ -42,15 +42,15 @@ def truth_weights(simulation: Simulated, data: Measured, names: list[str], *, se
 def pseudo_data(
     simulation: Simulated, data: Measured, nu: np.ndarray, *, name: str, seed: int, **options: int
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Weights (N,) with which the simulated events at reco level are pseudo-data, and at truth level their truth.
+    """Weights (N,) that make the simulated events pseudo-data at reco level, and their truth at truth level.
 
     The weight is w nu(t) c(r) for matched events, w c(r) for fakes, w nu(t) E[c | t] for misses, and w for background.
-    nu alone would leave the response as it is. c is the ratio of the data, less the simulated background, to the signal
-    that nu has re-weighted, in *all* columns of the reco level that both samples have. With nu = 1 another prior would
-    become another response.
+    nu alone would not change the response. c is the ratio of the data, minus the simulated background, to the signal
+    re-weighted by nu, in *all* reco columns that both samples have. With nu = 1 another prior would become another
+    response.
 
-    So p(r | t) of the pseudo-data is that of the simulation times c(r) / E[c | t]. Their efficiency is that of the
-    simulation at each t, since no data show what was missed.
+    So p(r | t) of the pseudo-data is p(r | t) of the simulation times c(r) / E[c | t]. The efficiency at each t is the
+    simulated one, since data do not show the missed events.
 
     Args:
         nu: factors (n,) of the fiducial events, see `truth_weights`.
@@ -71,7 +71,7 @@ def pseudo_data(
     columns, signal = shared_columns(simulation.table, data.table), matched | fakes
     with_nu = simulation.weight.copy()
     with_nu[simulation.fiducial] *= nu
-    # The background stays in the pseudo-data as it is simulated: here it is taken from the data with negative weights.
+    # The pseudo-data keep the simulated background: here it is subtracted from the data, with negative weights.
     target = np.concatenate([data.weight, -simulation.weight[background]])
     if not target.sum() > 0:
         raise InputError(

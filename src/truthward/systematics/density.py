@@ -1,4 +1,4 @@
-"""Giving one sample the density of another by weights, and judging by new classifiers whether it has it."""
+"""Re-weight one sample to the density of another, and test the result with new classifiers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from truthward.ratio.reweight import auc, normalise
 from truthward.study.seeds import seed_for
 
 SIGMAS, SHARE = 4.0, 0.2
-"""Samples are alike where |AUC - 1/2| is within so many standard deviations of zero, or this share of what it was."""
+"""Samples agree if |AUC - 1/2| is within this many standard deviations of zero, or is this share of its old value."""
 
 
 def weights_like(
@@ -48,14 +48,14 @@ def weights_like(
 
     scores, first = areas(w, "ratio")
     with np.errstate(divide="ignore"):
-        # A score of one would be an infinite ratio, which is counted and refused next.
+        # A score of one gives an infinite ratio, which the next lines count and refuse.
         log_ratio = np.log(scores) - np.log1p(-scores)
     ratio, _ = normalise(log_ratio[:, None], w[:, None], np.array([v.sum()]))
     new = w * ratio[:, 0]
     _, after = areas(new, "closure")
     before = first if before is None else before
-    # Of the rank statistic where both samples are alike. With the new weights it would grow without end, and excuse
-    # all, where a few events carry them.
+    # The error of the rank statistic for equal distributions. With the new weights it could become arbitrarily large,
+    # and hide any difference, if a few events dominate.
     n, m = float(effective_size(w)), float(effective_size(v))
     error = float(np.sqrt((n + m + 1) / (12 * n * m)))
     closes = bool(abs(after - 0.5) <= max(SIGMAS * error, SHARE * abs(before - 0.5)))

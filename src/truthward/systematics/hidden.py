@@ -1,4 +1,4 @@
-"""What is not unfolded but changes the response: as the data have it, or tilted up and down."""
+"""Hidden quantities, which are not unfolded but change the response: re-weighted to the data, or tilted up and down."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from truthward.systematics.sample import Measured, Simulated
 log = logging.getLogger(__name__)
 
 ITERATIONS = 5
-"""Of the joint re-weighting. Hidden quantities that the detector measures are found in the first few."""
+"""Iterations of the joint re-weighting. Hidden quantities that the detector measures need only the first few."""
 
 FUNCTION = 0.02
-"""Share of the variance of a hidden quantity's score that the observables must leave for it to be tilted."""
+"""Smallest share of the variance of a hidden quantity that the observables must not explain, for a tilt."""
 
 
 def as_in_data(
@@ -34,12 +34,12 @@ def as_in_data(
     name: str,
     seed: int,
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Weights (N,) with which hidden quantities h have the distribution of the data at each truth t of the observables.
+    """Weights (N,) that give hidden quantities h the distribution of the data, at each truth t of the observables.
 
-    The two steps of an unfolding in (t, h) together, from nu(t) on, give nu(t, h); the weight is w nu(t, h) / E[nu|t].
-    In h alone, what goes with t would be re-weighted for another spectrum of t. With nu(t, h) in full the prior would
-    change too, which is a matter of the iterations: here the spectra of t stay as simulated, and the response alone
-    changes. Fakes and background keep their weights.
+    An unfolding in (t, h) jointly, starting from nu(t), gives nu(t, h); the weight is w nu(t, h) / E[nu|t]. With h
+    alone, a part of the re-weighting would come from another spectrum of t. With the full nu(t, h) the prior would
+    change as well, which the iterations cover. Here the spectra of t stay as simulated, and only the response changes.
+    Fakes and background keep their weights.
 
     Args:
         nu: factors (n,) of the fiducial events, see `closure.truth_weights`. columns: names of the hidden quantities;
@@ -50,7 +50,7 @@ def as_in_data(
         truth, effective sizes and largest weight over the mean.
 
     Raises:
-        InputError: quantities that are all functions of the observables, or do not vary; of some, that is logged.
+        InputError: all quantities are functions of the observables, or do not vary; if only some are, it is logged.
     """
     key = f"systematics.{name}"
     matched, fiducial = simulation.masks["matched"], simulation.fiducial
@@ -93,7 +93,7 @@ def as_in_data(
     for column, score, (centre, sigma) in zip(columns, scores.T, explained, strict=True):
         w = simulation.weight[fiducial]
         residual = score - centre
-        # A quantity that the observables fix has nothing left to move.
+        # A quantity that the observables determine cannot change.
         shift = np.average(residual, weights=w * factor) - np.average(residual, weights=w)
         moved[column] = float(shift / sigma) if sigma > 0 else 0.0
     return weight, {"columns": list(columns), "moved": moved} | _sizes(simulation, weight)
@@ -102,14 +102,14 @@ def as_in_data(
 def tilted(
     simulation: Simulated, column: str, *, name: str, size: float | None, other: Simulated | None, seed: int
 ) -> tuple[list[np.ndarray], dict[str, Any]]:
-    """Weights (N,) with which a quantity of the truth level is tilted up, and down, at each truth t of the observables.
+    """Weights (N,) that tilt a quantity of the truth level up, and down, at each truth t of the observables.
 
     With z its normal score and u = (z - E[z|t]) / sigma(z|t), the weights are w exp(+-size u) / E[exp(+-size u) | t].
     The mean of z at fixed t moves by about +-size of its standard deviations, the spectra of t stay as they are.
 
     Args:
-        column: `truth_<name>`. size: None where it comes from another sample, `other`: it is then the difference of
-            the mean of z at fixed t, from a fit of both samples with a quadratic E[z | t] in common.
+        column: `truth_<name>`. size: None to take it from another sample, `other`: the difference of the mean of z at
+            fixed t, from a fit of both samples with a common quadratic E[z | t].
 
     Raises:
         InputError: a quantity that is a function of the observables, or that does not vary.
@@ -136,14 +136,14 @@ def tilted(
 
 
 def _is_free(simulation: Simulated, score: np.ndarray, sigma: float) -> bool:
-    """Whether the observables leave something of a score (n,), sigma of it."""
+    """Whether a score (n,) still varies at fixed observables, with standard deviation sigma."""
     weight = np.abs(simulation.weight[simulation.fiducial])
     return bool(sigma**2 > FUNCTION * np.average(score**2, weights=weight))
 
 
 def _at_fixed_truth(simulation: Simulated, factor: np.ndarray, seed: int, label: str) -> np.ndarray:
-    """Factors (n,) of fiducial events over their mean at the same truth: the spectra of the observables keep their
-    shape, and the yield is that of before, exactly."""
+    """Factors (n,) of fiducial events, divided by their mean at the same truth: the spectra of the observables keep
+    their shape, and the yield stays exactly the same."""
     truth, w = simulation.truth[simulation.fiducial], simulation.weight[simulation.fiducial]
     found = factor / conditional_mean(truth, factor, w, truth, seed=seed, label=label)
     return found * (w.sum() / (w * found).sum())
@@ -156,7 +156,7 @@ def _with(simulation: Simulated, factor: np.ndarray) -> np.ndarray:
 
 
 def _scores(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Standard normal scores of the columns (n, D) by their weighted ranks; equal values share the middle of theirs."""
+    """Standard normal scores of the columns (n, D) from weighted ranks; equal values share their mean rank."""
     found = np.empty(values.shape)
     for d, column in enumerate(values.T):
         levels, place = np.unique(column, return_inverse=True)
@@ -180,7 +180,7 @@ def _like(values: np.ndarray, reference: np.ndarray, weight: np.ndarray) -> np.n
 
 
 def _explained(simulation: Simulated, score: np.ndarray) -> tuple[np.ndarray, float]:
-    """E[z | t] by a quadratic fit, (n,), and the standard deviation of what it leaves."""
+    """E[z | t] by a quadratic fit, (n,), and the standard deviation of the residual."""
     w = np.abs(simulation.weight[simulation.fiducial])
     design = _quadratic(simulation, simulation.truth[simulation.fiducial], simulation.weight[simulation.fiducial])
     root = np.sqrt(w)[:, None]
@@ -191,7 +191,7 @@ def _explained(simulation: Simulated, score: np.ndarray) -> tuple[np.ndarray, fl
 def _difference(
     simulation: Simulated, other: Simulated, hidden: str, values: np.ndarray, score: np.ndarray, key: str
 ) -> float:
-    """By how much the mean score differs in another sample at the same truth, without its sign."""
+    """Size of the difference of the mean score in another sample at the same truth."""
     inside, weight = simulation.fiducial, simulation.weight[simulation.fiducial]
     theirs = other.values("truth", [hidden], other.fiducial, key)[:, 0]
     z = np.concatenate([score, _like(theirs, values, weight)])

@@ -1,4 +1,4 @@
-"""A sample as the systematics see it: categories of events, values of both levels, and the data."""
+"""A sample for the systematics: categories of events, values of both levels, and the data."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ CATEGORIES: dict[str, tuple[str, ...]] = {
     "fakes": ("reco",),
     "background": ("reco",),
 }
-"""Every event that counts is in one of these; levels at which it has values."""
+"""Category of an event -> levels at which it has values; each event that is used is in one category."""
 
 DERIVED = ("_raw", "_sigma_systematic", "_sigma_statistical")
-"""Endings of what the calibration adds: functions of the other columns, which show a classifier nothing more."""
+"""Endings of the columns that the calibration adds: functions of other columns, without more information."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Measured:
 
 
 def shared_columns(simulation: EventTable, data: EventTable) -> list[str]:
-    """Names of all that the detector sees in both samples, less what the calibration derives from the rest."""
+    """Names of the reco columns of both samples, without those that the calibration derives from others."""
     both = [c for c in simulation.columns if c in data.columns and c.startswith("reco_")]
     names = [c.removeprefix("reco_") for c in both if not (is_jagged(c) or variation_of(c))]
     derived = {f"{name}{ending}" for name in names for ending in DERIVED}

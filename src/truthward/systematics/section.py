@@ -11,11 +11,11 @@ from truthward.study.variations import seen_and_tilted, tilt_of
 
 
 class Systematic(Strict):
-    """One source of uncertainty; its family of every method is `systematic:<name>`.
+    """One source of uncertainty; its family is `systematic:<name>` in every method.
 
     Two kinds are columns of the simulation, `<what>:<name>:<0 ... replicas - 1>`: "shifted" for reco columns and
-    acceptance, "weight" for weights. The others are what the simulation may have wrong, found from the data or from
-    another sample, see `MODEL_KINDS`.
+    acceptance, "weight" for weights. The other kinds are model uncertainties, from the data or from another sample, see
+    `MODEL_KINDS`.
 
     Attributes:
         kind: what varies.
@@ -73,12 +73,12 @@ class Systematic(Strict):
 
     @property
     def seen(self) -> list[str]:
-        """Columns of kind hidden that have both levels."""
+        """Columns of kind hidden that exist at both levels."""
         return seen_and_tilted(self.columns)[0]
 
     @property
     def tilted(self) -> list[str]:
-        """Columns of kind hidden that have the truth level alone, `truth_<name>`."""
+        """Columns of kind hidden at truth level only, `truth_<name>`."""
         return seen_and_tilted(self.columns)[1]
 
     def used(self) -> dict[str, Any]:
@@ -88,17 +88,17 @@ class Systematic(Strict):
         return given | ({"size": self.size} if self.tilted and self.sample is None else {})
 
     def sources(self, name: str) -> dict[str, int]:
-        """The independent sources that it stands for, each a family, and their replicas."""
+        """The independent sources of this entry, each a family, with their replicas."""
         if self.kind != "hidden":
             return {name: {"alternative": 1, "closure": 1, "regularisation": 2}.get(self.kind, self.replicas)}
         return ({name: 1} if self.seen else {}) | {tilt_of(name, column): 2 for column in self.tilted}
 
 
 MODEL_KINDS = ("alternative", "closure", "hidden", "regularisation")
-"""Systematics that cover what the simulation has wrong.
+"""Systematics for mistakes of the simulation.
 
-alternative: another simulation, whose density the simulation is given by weights that are learned. closure: pseudo-data
-of known truth that agree with the data at reco level, unfolded with the simulation; what is amiss is the uncertainty.
-hidden: what is not unfolded, as the data have it or tilted. regularisation: half and twice the iterations. What no
-column measures is seen by none but an alternative or a tilt.
+alternative: learned weights give the simulation the density of another one. closure: pseudo-data with known truth that
+agree with the data at reco level are unfolded with the simulation; the difference from the truth is the uncertainty.
+hidden: quantities that are not unfolded, re-weighted to the data or tilted. regularisation: half and twice the
+iterations. If no reco column measures a quantity, only an alternative or a tilt can cover it.
 """
