@@ -231,7 +231,7 @@ def test_errors_come_from_the_members_and_not_from_the_count(stage):
     own = np.array([3 * np.histogram(read["truth_m"][read["member"] == m], edges)[0] for m in range(3)]) * 1.0
     own *= np.array([3 * read["weight"][read["member"] == m][0] / 3 for m in range(3)])[:, None]
     np.testing.assert_allclose(one, np.cov(own, rowvar=False, ddof=1) * (4 / 3))
-    with pytest.warns(RankWarning, match="rank 2, fewer than 8 bins"):
+    with pytest.warns(RankWarning, match="rank 2, less than the number of bins, 8"):
         member_covariance(table, "m", OBSERVABLES[0].edges)
 
 
@@ -276,7 +276,7 @@ def test_a_missing_chunk_is_found(stage):
 
 
 def test_more_chunks_than_batches_are_refused(stage):
-    with pytest.raises(InputError, match="3 batches for 4 chunks"):
+    with pytest.raises(InputError, match="4 given, but .* 3 batches"):
         drawn(stage[0], "simulation", 1.0, chunks=4)
 
 

@@ -103,7 +103,7 @@ def test_files_of_others_and_missing_ones_are_named(path, tmp_path) -> None:
     with pytest.raises(InputError, match=r"none\.parquet: no such file \(table\); run the stage"):
         Parquet(tmp_path / "none.parquet", **HINTS)
     pq.write_table(pa.table({"x": [1]}), tmp_path / "other.parquet")
-    with pytest.raises(InputError, match=r"other\.parquet: a Parquet file, but no table: its metadata have no role"):
+    with pytest.raises(InputError, match=r"other\.parquet: this Parquet file is no table: its metadata have no role"):
         Parquet(tmp_path / "other.parquet", **HINTS)
 
 

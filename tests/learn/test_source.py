@@ -186,7 +186,7 @@ def test_a_stream_that_fits_trains_as_arrays_do():
 
 def test_a_block_that_changed_is_refused():
     source = Stream([[5, 5]], lambda _, block: (torch.zeros(5 - block), torch.ones(5 - block, 1)), buffer=4, members=1)
-    with pytest.raises(InputError, match="block 1 of table 0 has 4 rows where 5 were announced"):
+    with pytest.raises(InputError, match="block 1 of table 0 has 4 rows, but 5 were announced"):
         list(source.batches(2, seed=1))
 
 

@@ -271,7 +271,7 @@ def test_a_file_that_left_the_list_is_missed(unfolded, tmp_path):
     folder = run(unfolded, tmp_path / "publication")
     lines = (folder / SUMS).read_text().splitlines(keepends=True)
     (folder / SUMS).write_text("".join(line for line in lines if "1_m.yaml" not in line))
-    with pytest.raises(CorruptError, match=r"another checksum for hepdata/1_m\.yaml"):
+    with pytest.raises(CorruptError, match=r"another checksum of hepdata/1_m\.yaml"):
         verify(folder)
 
 

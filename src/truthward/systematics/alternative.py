@@ -30,9 +30,9 @@ def as_alternative(
 
     In each category the weight is w p(x) / q(x), with the nominal density q and the alternative density p of x. x is
     truth and reco of the unfolded observables for matched events, and one level for others, with the `features` of
-    these levels, which networks of an unfolding see. The yield of each category is exactly the yield of the alternative. If
-    the alternative has no background, the background keeps its weights. A hidden quantity keeps its distribution at
-    given x.
+    these levels, which networks of an unfolding see. The yield of each category is exactly the yield of the
+    alternative. If the alternative has no background, the background keeps its weights. A hidden quantity keeps its
+    distribution at given x.
 
     Raises:
         InputError: a category that one of the samples lacks.

@@ -143,7 +143,9 @@ def test_templates_vary_with_the_weights_of_the_methods_own_replicas(tmp_path: P
 
 def test_an_unknown_column_or_observable_is_named(tmp_path: Path) -> None:
     toy = Toy(tmp_path, 0.0, simulated=3000, events=300)
-    with pytest.raises(InputError, match=r"no column truth_mass for validate\.fit; there are truth_mean, truth_x"):
+    with pytest.raises(
+        InputError, match=r"no column truth_mass, but validate\.fit needs it; there are truth_mean, truth_x"
+    ):
         toy.fit(parameter="mass")
     with pytest.raises(InputError, match="y was not unfolded; unfolded: x"):
         toy.fit(observable="y")
