@@ -276,7 +276,7 @@ def test_a_missing_chunk_is_found(stage):
 
 
 def test_more_chunks_than_batches_are_refused(stage):
-    with pytest.raises(InputError, match="4 given, but .* 3 batches"):
+    with pytest.raises(InputError, match=r"4 given, but .* 3 batches"):
         drawn(stage[0], "simulation", 1.0, chunks=4)
 
 
