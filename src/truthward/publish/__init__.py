@@ -1,1 +1,1 @@
-"""The publication: truth-level events with weights and replicas, and all that their use needs (2109.13243)."""
+"""The publication: truth-level events with weights and replicas, and all information for their use (2109.13243)."""

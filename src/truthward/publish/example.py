@@ -25,7 +25,7 @@ NEAR = 0.005
 
 @dataclass(frozen=True)
 class Example:
-    """What the example shows.
+    """The contents of the example.
 
     Attributes:
         formula: Python expression of `t`, a dictionary of truth columns.
@@ -50,12 +50,10 @@ class Example:
 def choose_example(sample: Unfolded, expression: str | None, declared: dict[str, Observable]) -> Example:
     """Turn the configured expression into an example for this sample.
 
-    A method with one set of weights an observable can only show what it unfolded: there the first such observable is
-        taken.
+    A method with separate weights for each observable can show only unfolded observables: then the first one is used.
 
     Raises:
-        ConfigError: for an expression that is not one, an unknown observable or function, or an unfolded observable by
-            itself.
+        ConfigError: no valid expression, an unknown observable or function, or an unfolded observable by itself.
     """
     replica = "replica:"
     if expression is None or not sample.joint:
@@ -80,7 +78,7 @@ def choose_example(sample: Unfolded, expression: str | None, declared: dict[str,
 
 
 def write_example(path: Path, example: Example, study: str, label: Mapping[str, str]) -> None:
-    """Write the script. label: `config.Report`, which stands above the figure."""
+    """Write the script. label: `config.Report`, the text above the figure."""
     fields = {name: repr(value) for name, value in vars(example).items()}
     fields |= {"formula": example.formula, "columns": repr(list(example.columns)), "bins": str(BINS)}
     parts = (label.get(name, "") for name in ("experiment", "luminosity", "energy"))
@@ -103,7 +101,7 @@ def _canonical(expression: str) -> str:
 def _range(sample: Unfolded, expression: Expression, weight: str) -> tuple[float, float]:
     """Rounded range of the bulk, from the first rows with a weight: enough to choose bins by."""
     batches = sample.batches([*(f"truth_{name}" for name in sorted(expression.names)), weight])
-    # Of stacked blocks of draws the first may be a replica's; no sample is written without a nominal yield.
+    # The first block of draws may belong to a replica; every sample has a nominal yield.
     first = next(b for b in batches if (b[weight] != 0).any())
     x = expression.evaluate({name: first[f"truth_{name}"] for name in expression.names}).astype(float)
     x = x[first[weight] != 0]
@@ -116,7 +114,7 @@ def _range(sample: Unfolded, expression: Expression, weight: str) -> tuple[float
         return float(low) - 0.5, float(low) + 0.5
     unit = 10.0 ** np.floor(np.log10(high - low) - 0.5)
     smallest, high = float(x.min()), np.ceil(high / unit) * unit
-    # A distribution that begins at a cut: a first bin that reaches beyond would be partly empty, and look like a drop.
+    # A distribution may begin at a cut: a first bin across the cut would be partly empty, and look like a drop.
     for part in (1, 2, 5, 10, 20, 50, 100):
         start = np.floor(low / unit * part) * unit / part
         if smallest - start <= NEAR * (high - low):

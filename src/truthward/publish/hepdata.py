@@ -1,7 +1,8 @@
 """Tables of the unfolded observables as a HEPData submission (its schemas 1.1.1).
 
-After one table of what is in the fiducial region there are three an observable: its density in bins with one error for
-each family of replicas, and the covariance and correlation of these densities. Numbers have six digits.
+The first table is the total in the fiducial region. Then each observable has three tables: its density in bins, with
+one error for each family of replicas, and the covariance and the correlation of these densities. Numbers have six
+digits.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Table:
-    """One table: columns that it goes by, and columns that it states."""
+    """One table: independent and dependent columns."""
 
     name: str
     file: str
@@ -51,7 +52,7 @@ class Table:
 
 
 def quantity(luminosity: float | None) -> Quantity:
-    """Yields, or cross sections where the luminosity of the data is known, per fb."""
+    """Yields, or cross sections if the luminosity of the data, per fb, is known."""
     if luminosity is None:
         return Quantity("yield", "N", "events", "DN/DX", 1.0)
     return Quantity("cross section", r"\sigma", "fb", "DSIG/DX", 1.0 / luminosity)
@@ -85,7 +86,7 @@ def write_tables(
         luminosity: of the data, per fb, for cross sections in fb; None for yields.
     """
     q = quantity(luminosity)
-    # Bins do not hold all events: the whole is counted in one bin without ends.
+    # The bins do not have all events: the total is counted in one unlimited bin.
     everything, sets = np.array([-np.inf, np.inf]), sample.observables[: 1 if sample.joint else None]
     totals = {name: sample.histogram(name, everything) for name in sets}
     tables = [_fiducial(totals, q, joint=sample.joint)]
@@ -157,7 +158,7 @@ def _tables_of(
 
     sigma = np.sqrt(np.diag(covariance[name]))
     norm = np.outer(sigma, sigma)
-    # Where a bin has no uncertainty there is no correlation to state.
+    # A bin without uncertainty has no correlation.
     correlation = np.divide(covariance[name], norm, out=np.full(norm.shape, np.nan), where=norm > 0)
     text = f"Correlation of the densities in the table {o.name}, from the covariance called {name}."
     columns = [("correlation", "", _matrix(correlation))]
@@ -178,7 +179,7 @@ def _comment(sample: Unfolded, study: str, licence: str, fiducial: str, q: Quant
 
 
 def _entry(table: Table, q: Quantity, licence: str) -> dict[str, Any]:
-    """What submission.yaml says of a table."""
+    """The entry of a table in submission.yaml."""
     words = {"observables": [q.keyword], "phrases": ["Unfolding", f"Differential {q.name}"]}
     entry: dict[str, Any] = {
         "name": table.name,
@@ -204,9 +205,9 @@ def _symbol(o: Observable) -> str:
 
 
 def _contents(h: Histogram, scale: float) -> list[dict[str, Any]]:
-    """Bins with an error for each family that has one there: HEPData refuses errors that are all zero.
+    """Bins with an error for each family that has one in this bin: HEPData refuses errors that are all zero.
 
-    Replicas are kept in single precision: what is below 1e-6 of the content is their rounding.
+    Replicas are stored in single precision, so an error below 1e-6 of the content is rounding.
     """
     sigmas = {label(name): scale * np.sqrt(variance) for name, variance in h.breakdown().items()}
     entries: list[dict[str, Any]] = []

@@ -10,7 +10,7 @@ from truthward.study.strict import Strict
 
 
 class Publish(Strict):
-    """What is published, under which licence, and what its example shows.
+    """The published result, its licence and its example.
 
     Attributes:
         method: name of the method of `unfold.methods` whose result is published.
@@ -19,8 +19,8 @@ class Publish(Strict):
         example: an observable or expression that was not unfolded, which the example of the publication histograms;
             None for the first one that was unfolded.
         luminosity: of the data, per fb: the tables then hold cross sections in fb; None for yields.
-        particle_level: which particles are stable at truth level, in words; generated samples know it themselves.
-        require: the verdict that the method needs at least; a result that does not reach it ends the run.
+        particle_level: which particles are stable at truth level, in words; not needed for generated samples.
+        require: the worst verdict that may be published; a worse result ends the run.
     """
 
     method: str

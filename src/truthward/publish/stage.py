@@ -1,4 +1,4 @@
-"""The publication: truth-level events with weights and replicas, and all that their use needs (2109.13243)."""
+"""The publication: truth-level events with weights and replicas, and all information for their use (2109.13243)."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def publish(
 
     Raises:
         VerdictError: the verdict is worse than `require`; nothing is written, and what was published before stays.
-        ConfigError: where `example` is no valid expression of observables that are in the file.
-        InputError, CorruptError, IncompleteError: where `unfolded` cannot be used.
+        ConfigError: `example` is no valid expression of observables in the file.
+        InputError, CorruptError, IncompleteError: `unfolded` cannot be used.
     """
     sample = Unfolded(unfolded)
     _admit(str(sample.metadata["method"]), verdict, require)
@@ -106,7 +106,7 @@ def publish(
             if name != "metadata.json"
         }
         write_json(folder / "metadata.json", metadata)
-        # Metadata cannot hold its own digest; this list holds all, in the form that `sha256sum --check` reads.
+        # The metadata cannot contain their own digest; this list has all, in the format of `sha256sum --check`.
         write_text(folder / SUMS, "".join(f"{sha256(folder / name)}  {name}\n" for name in (*FILES, *tables)))
 
 
@@ -123,8 +123,8 @@ def verify(directory: str | Path) -> dict[str, Any]:
     """Check a publication against its checksums and return its metadata.
 
     Raises:
-        InputError: where there is no publication.
-        CorruptError: naming the first file that is missing or has changed.
+        InputError: there is no publication.
+        CorruptError: a file is missing or has changed; the message names the first one.
     """
     folder = Path(directory)
     if not (folder / SUMS).is_file():
@@ -146,7 +146,7 @@ def verify(directory: str | Path) -> dict[str, Any]:
 
 
 def _listed(path: Path) -> dict[str, str]:
-    """File -> SHA-256, as the list has them."""
+    """File -> SHA-256, from the list."""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     found = [_LINE.fullmatch(line) for line in lines]
     if not all(found):
@@ -156,7 +156,7 @@ def _listed(path: Path) -> dict[str, str]:
 
 @contextmanager
 def _replacing(directory: Path) -> Iterator[Path]:
-    """A temporary folder beside `directory` that takes its name on success; the older one goes only then."""
+    """A temporary folder beside `directory`; on success it is renamed and replaces the older one."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     fresh, stale = (directory.with_name(f".{directory.name}.{word}") for word in ("new", "old"))
     for leftover in (fresh, stale):
@@ -179,12 +179,12 @@ def _replacing(directory: Path) -> Iterator[Path]:
 
 def _copy_events(sample: Unfolded, path: Path) -> tuple[int, dict[str, float]]:
     """Copy the published columns row group by row group; returns the rows and the sum of each nominal weight."""
-    # Replicas that are no part of the uncertainty served to check it.
+    # Replicas outside of the total uncertainty only checked it.
     sets = [None] if sample.joint else sample.observables
     checks = [
         f"replica:{'' if o is None else f'{o}:'}{n}:" for o in sets for n, f in sample.families.items() if not f.adds
     ]
-    # The split served the trainings; to a reader it would suggest that some events are not for use.
+    # Only the trainings need the split; a reader could think that some events must not be used.
     columns = [name for name in sample.columns if name != "split" and not name.startswith(tuple(checks))]
     nominal = [weight_columns(sample.families, o)[0] for o in sets]
     yields = dict.fromkeys(nominal, 0.0)
@@ -207,7 +207,7 @@ def _families(sample: Unfolded) -> dict[str, Family]:
 
 
 def _columns(sample: Unfolded, declared: dict[str, Observable]) -> list[dict[str, Any]]:
-    """What each column is; replicas of one family share an entry."""
+    """The meaning of each column; replicas of one family share an entry."""
     entries: list[dict[str, Any]] = []
     for name in sample.truth_observables:
         o, (label, unit) = declared.get(name), QUANTITIES.get(name, (name, ""))

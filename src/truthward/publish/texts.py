@@ -1,4 +1,4 @@
-"""The words of a publication: conventions, caveats and the README, made from what the file holds and nothing else."""
+"""The texts of a publication: conventions, caveats and the README, from the contents of the file only."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def caveats(families: Mapping[str, Family], *, joint: bool) -> list[str]:
 
 
 def words(text: str) -> str:
-    """What others wrote, as Markdown shows it to the letter: one line without tags, links or code.
+    """Text of others as literal Markdown: one line without tags, links or code.
 
     >>> words("<b>|eta| < 3</b> [x](y)")
     '&lt;b>|eta| < 3&lt;/b> [x]&#40;y)'
@@ -167,7 +167,7 @@ def readme(metadata: Mapping[str, Any], example: Example) -> str:
 
 
 def _reasons(verdict: Mapping[str, Any]) -> str:
-    """What stands after the word: reasons, and that the rules which need a truth had none."""
+    """The text after the verdict: reasons, and a note if the rules that need a truth had none."""
     found = [words(reason) for reason in verdict["reasons"]]
     if verdict["without_truth"]:
         found.append("judged without the truth, which is not known")
@@ -175,7 +175,7 @@ def _reasons(verdict: Mapping[str, Any]) -> str:
 
 
 def _stopping(entry: Mapping[str, Any] | None) -> list[str]:
-    """How the number of iterations was chosen, for methods that tell."""
+    """How the number of iterations was chosen, for methods with iterations."""
     if not entry:
         return []
     tolerance = "" if entry["tolerance"] is None else f" with tolerance {entry['tolerance']:g}"

@@ -1,1 +1,1 @@
-"""What surrounds a job: artefacts, checksums, digests, lock, resumed work, provenance, the cluster."""
+"""The environment of a job: artefacts, checksums, digests, lock, resumed work, provenance, the cluster."""

@@ -1,4 +1,4 @@
-"""Writing artefacts: beside the name first, then renamed, so that no half file is ever seen under the real name."""
+"""Write artefacts to a temporary name, then rename them, so that the real name never has an incomplete file."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from typing import Any
 from truthward.errors import CorruptError, InputError, SpaceError
 
 MARK = ".unfinished-"
-"""What temporary names have and names of artefacts have not."""
+"""Only temporary names have this part."""
 
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; rename it onto `path` on success, remove it on failure.
 
-    The ending is kept (`.name.unfinished-1a2b3c.root`), because writers such as uproot and matplotlib go by it. The
-    name is drawn: two machines may have processes of the same number.
+    The ending is kept (`.name.unfinished-1a2b3c.root`), because writers such as uproot and matplotlib use it. The name
+    is random: processes on two machines may have the same number.
 
     Raises:
         SpaceError: the disk, or a quota on it, is full.
@@ -51,8 +51,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 
 def _is_full(folder: Path, error: Exception) -> bool:
-    """Whether that is why a write failed. Writers say it in words of their own: where they give no number the disk is
-    asked, as long as the unfinished file still fills it."""
+    """Whether a full disk made a write fail. Some writers give no error number: then the free space of the disk is
+    checked, while the unfinished file is still there."""
     full = (errno.ENOSPC, errno.EDQUOT)
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno in full
@@ -67,7 +67,7 @@ def _is_full(folder: Path, error: Exception) -> bool:
 
 
 def remove_unfinished(path: str | Path) -> None:
-    """Remove what writers of `path` that were killed have left beside it; none may be at work."""
+    """Remove temporary files of killed writers of `path`; no writer may be running."""
     path = Path(path)
     for found in path.parent.glob(f"{glob.escape(f'.{path.stem}{MARK}')}*{glob.escape(path.suffix)}"):
         found.unlink(missing_ok=True)
@@ -83,7 +83,7 @@ def write_json(path: str | Path, content: Any) -> None:
     """Write `content` atomically; keys sorted, so that equal content is an equal file.
 
     Raises:
-        ValueError: where `content` holds NaN or an infinity, which JSON cannot say.
+        ValueError: `content` has NaN or an infinity, which JSON cannot store.
     """
     write_text(path, json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
@@ -92,8 +92,8 @@ def read_json(path: str | Path) -> Any:
     """Read a JSON artefact.
 
     Raises:
-        InputError: where the file is missing.
-        CorruptError: where it is not JSON.
+        InputError: the file is missing.
+        CorruptError: the file is not JSON.
     """
     path = Path(path)
     try:
@@ -101,7 +101,7 @@ def read_json(path: str | Path) -> Any:
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; run the stage that makes it") from error
     except (ValueError, RecursionError) as error:
-        # Not JSON, not UTF-8, a number of thousands of digits, or brackets by the thousand.
+        # Not JSON, not UTF-8, a number with thousands of digits, or thousands of brackets.
         raise CorruptError(f"{path}: not valid JSON ({error}); delete it and rerun the stage that makes it") from error
 
 

@@ -1,12 +1,12 @@
-"""Checksums of artefacts: written when a job is done, verified before another uses what it made.
+"""Checksums of artefacts: written when a job is done, verified before another job reads the artefact.
 
 The record of `data.parquet` is `.data.parquet.sha256` beside it, in the form that `sha256sum --check` reads:
 
     # 1234567 bytes, rule ingest
     <64 hexadecimal digits>  data.parquet
 
-A job removes the records of its outputs before it works and writes them when all is done: killed at any moment, it
-leaves a file without a record, which Snakemake knows to be incomplete, and never one with the record of another.
+A job removes the records of its outputs at its start and writes them at its end. If it is killed, a file is left
+without a record, which Snakemake knows to be incomplete, but never with the record of another file.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from truthward.run.artefact import sha256, write_text
 log = logging.getLogger(__name__)
 
 SUMS = "SHA256SUMS"
-"""Name of the list that a publication carries of its own; nothing below its folder has a record besides."""
+"""Name of the list of a publication; files in its folder have no other record."""
 
 _RECORD = re.compile(r"# (?P<size>\d+) bytes, rule (?P<rule>\w+)\n(?P<digest>[0-9a-f]{64})  (?P<name>[^\n]+)\n")
 
 
 def beside(path: str | Path) -> Path:
-    """Where the record of an artefact is.
+    """Path of the record of an artefact.
 
     >>> beside("results/tiny/ingest/data.parquet").as_posix()
     'results/tiny/ingest/.data.parquet.sha256'
@@ -39,8 +39,7 @@ def beside(path: str | Path) -> Path:
 
 
 def identity(path: str | Path) -> list[str | int]:
-    """What tells one content of a file from another without reading it: its record, or size and time of a file that
-    has none."""
+    """Identifies the content of a file without reading it: its record, or size and time of a file without a record."""
     try:
         return [str(path), beside(path).read_text(encoding="utf-8", errors="replace")]
     except FileNotFoundError:
@@ -49,7 +48,7 @@ def identity(path: str | Path) -> list[str | int]:
 
 
 def forget(paths: Iterable[str | Path]) -> None:
-    """Remove the records of artefacts that are about to be made anew."""
+    """Remove the records of artefacts that will be made again."""
     for path in paths:
         beside(path).unlink(missing_ok=True)
 
@@ -59,19 +58,19 @@ def record(paths: Iterable[str | Path], rule: str) -> None:
     made = list(map(Path, paths))
     listed = [path.parent for path in made if path.name == SUMS]
     for path in made:
-        # One that is missing is for Snakemake to tell.
+        # Snakemake itself reports a missing file.
         if path.is_file() and not any(folder in path.parents for folder in listed):
             write_text(beside(path), f"# {path.stat().st_size} bytes, rule {rule}\n{sha256(path)}  {path.name}\n")
 
 
 def verify(paths: Iterable[str | Path]) -> list[Path]:
-    """Hold artefacts against their records, reading each once in blocks (about 1 GB a second).
+    """Check artefacts against their records; each is read once, in blocks.
 
     Returns:
-        Those without a record: the user's own files, and results of versions that wrote none.
+        Artefacts without a record: files of the user, and results of versions that wrote no records.
 
     Raises:
-        CorruptError: naming the first that is not what its rule wrote, that rule, and the way out.
+        CorruptError: an artefact is not as its rule wrote it; the message names it, the rule, and what to do.
     """
     unknown, total, started = [], 0, time.perf_counter()
     given = list(map(Path, paths))
@@ -92,7 +91,7 @@ def verify(paths: Iterable[str | Path]) -> list[Path]:
 
 
 def _verified(path: Path) -> int | None:
-    """Size in bytes of an artefact that is as recorded; None where there is no record."""
+    """Size in bytes of an artefact that agrees with its record; None without a record."""
     side = beside(path)
     try:
         text = side.read_bytes().decode("utf-8", errors="replace")

@@ -1,4 +1,4 @@
-"""Which source can change a stage's result: the digest that decides on reruns, by the code and not by file time."""
+"""The digest of the source that can change the result of a stage: it decides on reruns, not the time of the files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from truthward.study import plugins
 log = logging.getLogger("truthward")
 
 PLAN = "TRUTHWARD_PLAN"
-"""Environment variable that tells jobs what their scheduler planned with."""
+"""Environment variable with the versions that the scheduler planned with."""
 
 PACKAGE = workflow.PACKAGE
 
@@ -140,15 +140,15 @@ def reached(adapter: Path, kinds: Iterable[Iterable[str]]) -> tuple[Path, ...]:
 
 @cache
 def _closure(*start: Path) -> tuple[Path, ...]:
-    # A plan asks for it once a job; a thousand jobs of a fan-out have one answer.
+    # A plan needs it for each job, but thousands of jobs of one rule have the same value.
     return tuple(closure(start))
 
 
 def hand_over(scripts: Path) -> None:
-    """Put what a scheduler plans with into the environment of its jobs, as `TRUTHWARD_PLAN`.
+    """Put the versions of the scheduler into the environment of its jobs, as `TRUTHWARD_PLAN`.
 
-    A job on a cluster reads the workflow again: its params come from the source on its own machine, and agree with
-    that whatever the scheduler saw.
+    A job on a cluster reads the workflow again: its params come from the source on its own machine, so they always
+    agree with that source, even if the scheduler had another one.
 
     Args:
         scripts: folder of the adapters.
@@ -166,7 +166,7 @@ def _versions() -> dict[str, str]:
 
 
 def check(adapter: Path, planned: dict[str, Any]) -> None:
-    """Hold what a job would run against what its scheduler planned with: the `code` param, and what it handed over.
+    """Check that a job runs what its scheduler planned: compare the `code` param, and the versions in the environment.
 
     Raises:
         StaleError: the source, the lock, Python or this package differs, or an installed package is not at the version

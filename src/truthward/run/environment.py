@@ -1,4 +1,4 @@
-"""Which packages can change a stage's result: those that its code imports, what these require, and the lock's pins."""
+"""Packages that can change the result of a stage: its imports, their requirements, and their versions in the lock."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Pin(NamedTuple):
 
 
 def canonical(name: str) -> str:
-    """A package's name as registries compare it.
+    """The canonical name of a package.
 
     >>> canonical("Jupyter_Core")
     'jupyter-core'
@@ -94,7 +94,7 @@ def _package(module: str, file: str, locked: dict[str, Pin]) -> str:
 def digest(modules: Mapping[str, str], path: Path = LOCK) -> str:
     """Digest of the pins of the packages that `modules` belong to, and of all that these require.
 
-    Comments, order and case of the lock, and packages that nothing here requires, leave it as it is.
+    Comments, order and case of the lock, and packages that are not required here, do not change it.
 
     Args:
         modules: what a stage's source imports, see `digests.foreign`.
@@ -109,9 +109,9 @@ def digest(modules: Mapping[str, str], path: Path = LOCK) -> str:
 
 
 def differing(packages: Iterable[str], path: Path = LOCK) -> dict[str, tuple[str | None, str]]:
-    """Packages whose installed version is not the lock's: name -> (installed or None, locked).
+    """Packages whose installed version is not the version of the lock: name -> (installed or None, locked).
 
-    Local labels such as `+cpu` say how a version was built, not which it is.
+    Local labels such as `+cpu` are ignored: they name the build, not the version.
     """
     locked, found = _pins(path), {}
     for name in packages:
@@ -125,10 +125,10 @@ def differing(packages: Iterable[str], path: Path = LOCK) -> dict[str, tuple[str
 
 
 def check_installed(modules: Mapping[str, str], path: Path = LOCK) -> None:
-    """Hold the installed versions of the packages that `modules` belong to against the lock.
+    """Check the installed versions of the packages of `modules` against the lock.
 
     Raises:
-        StaleError: naming each package that differs, both versions, and the way out.
+        StaleError: a version differs; the message names each such package, both versions, and what to do.
     """
     locked = _pins(path)
     if wrong := differing(sorted({_package(m, file, locked) for m, file in modules.items()}), path):

@@ -1,4 +1,4 @@
-"""What every adapter does around its stage: log file, threads, checks of code and inputs, resume state, provenance."""
+"""The frame of every adapter: log file, threads, checks of code and inputs, resume state, provenance."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Job:
     """Context of one job: `with Job(snakemake) as job: ...`.
 
     Attributes:
-        spec: what the rule declared; the only part of the config that the job may know.
+        spec: the spec of the rule; the job reads no other part of the config.
         input, output: as the rule declares them.
         state: folder for resume state, undeclared, of this key alone; removed on success.
         key: digest of spec, code, locked packages and inputs: what belongs to another is never taken up.
@@ -47,7 +47,7 @@ class Job:
         inputs = [checksums.identity(name) for name in snakemake.input]
         gpus = launch.gpus(snakemake.resources)
         parts = [self.spec, self._code["digest"], self._code["environment"], inputs]
-        # Several processes train on larger batches: their states are not those of another number.
+        # Several processes train on larger batches: a resume state belongs to one number of processes.
         text = json.dumps([*parts, gpus] if gpus > 1 else parts, sort_keys=True)
         self.key = hashlib.sha256(text.encode()).hexdigest()[:16]
         beside = self._outputs[0].parent
@@ -72,7 +72,7 @@ class Job:
         self._log_file.parent.mkdir(parents=True, exist_ok=True)
         if self._rank is None:
             self._log_file.write_text("", encoding="utf-8")
-        # Banners that libraries print from C++ go to the job's log as well.
+        # Banners that libraries print from C++ also go to the log of the job.
         with self._log_file.open("a") as file:
             os.dup2(file.fileno(), sys.stdout.fileno())
         handler = logging.FileHandler(self._log_file, mode="a", encoding="utf-8")
@@ -96,7 +96,7 @@ class Job:
         return self
 
     def _prepare(self) -> None:
-        """Lock the artefacts and clear their place; before that, and once, check what the job is made of."""
+        """Check code and inputs once, lock the artefacts, and remove old ones."""
         # Beside the log, which is this job's alone; a stage may replace the folder of its artefacts.
         lock = self._log_file.with_name(f".{self._log_file.name}.lock")
         self._held.enter_context(locked(lock, str(self._outputs[0])))
@@ -136,7 +136,7 @@ class Job:
             log.info("rule %s is done", self.rule)
             return False
         if isinstance(error, TruthwardError):
-            # Expected trouble: its message says it all, a traceback would bury it.
+            # A typed error: its message is complete, and a traceback would hide it.
             log.error("%s: %s", type(error).__name__, error)
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
             sys.exit(1)

@@ -1,9 +1,9 @@
-"""What a job finished stays finished, even if nobody is left to take note of it.
+"""Keep the outputs of a finished job, even if the call of Snakemake that started it has died.
 
-Snakemake deletes an output before it makes it again, and makes it again where the call that started the job died; on a
-cluster it may also take such an output for good without a record of its params, and then never sees that they change.
-So a finished job leaves hard links to its outputs in its state folder, `.<artefact>.state/<key>/kept/`, until a call
-that has a record of them ends. The next call runs such jobs again; they take up what is there, if it is of their key.
+If that call died, Snakemake deletes the output and makes it again. On a cluster it may also accept the output without a
+record of its params, and then miss later changes of them. So a finished job leaves hard links to its outputs in its
+state folder, `.<artefact>.state/<key>/kept/`, until a call with a record of them ends. The next call runs such jobs
+again; they use the kept outputs if their key is the same.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FOLDER = "kept"
 def keep(outputs: Iterable[Path], state: Path) -> None:
     """Link finished `outputs`, and the records of their checksums, into the state folder.
 
-    Where the file system has no hard links nothing is kept.
+    If the file system has no hard links, nothing is kept.
     """
     fresh = state / f"{FOLDER}{MARK}"
     shutil.rmtree(fresh, ignore_errors=True)
@@ -44,7 +44,7 @@ def keep(outputs: Iterable[Path], state: Path) -> None:
 
 
 def take_up(outputs: Iterable[Path], state: Path) -> bool:
-    """Put kept outputs back under their names; False, and nothing done, where they are not all there and whole."""
+    """Put kept outputs back under their names; if one is missing or damaged, do nothing and return False."""
     pairs = _pairs(outputs, state / FOLDER)
     if not all(kept.is_file() for _, kept in pairs):
         return False
@@ -63,14 +63,14 @@ def take_up(outputs: Iterable[Path], state: Path) -> bool:
 
 
 def withdraw(results: str | Path, recorded: Callable[[Path], bool]) -> None:
-    """Take away the names of kept artefacts that Snakemake has no record of: their jobs run again and take them up."""
+    """Remove the names of kept artefacts without a record in Snakemake: their jobs run again and use what is kept."""
     for artefact, _ in _states(results):
         if not recorded(artefact):
             artefact.unlink(missing_ok=True)
 
 
 def forget(results: str | Path, recorded: Callable[[Path], bool]) -> None:
-    """Remove what is kept of the artefacts that Snakemake has a record of."""
+    """Remove kept files of artefacts with a record in Snakemake."""
     for artefact, states in _states(results):
         if recorded(artefact):
             shutil.rmtree(states, ignore_errors=True)
@@ -83,5 +83,5 @@ def _states(results: str | Path) -> list[tuple[Path, Path]]:
 
 
 def _pairs(outputs: Iterable[Path], folder: Path) -> list[tuple[Path, Path]]:
-    """Outputs and where they are kept; two may have one name."""
+    """Outputs and the places where they are kept; two outputs may have the same name."""
     return [(path, folder / str(number) / path.name) for number, path in enumerate(outputs)]

@@ -1,5 +1,5 @@
-"""Several processes for one job: where a rule has more than one GPU, torchrun takes the job's place and starts it anew,
-once a GPU; every process then runs the whole stage, and the trainings in it share their batches (`learn.distributed`).
+"""Several processes for one job: if a rule has more than one GPU, torchrun replaces the job and starts it once per GPU.
+Each process runs the whole stage, and the trainings in it share their batches (`learn.distributed`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 GIVEN = "TRUTHWARD_GPUS"
-"""Environment variable that tells the trainings of a job how many GPUs its rule has."""
+"""Environment variable with the number of GPUs of the rule, for the trainings of a job."""
 
 
 def gpus(resources: Any) -> int:
@@ -20,18 +20,18 @@ def gpus(resources: Any) -> int:
 
 
 def rank() -> int | None:
-    """Number of this process among those that torchrun started; None outside of torchrun."""
+    """Rank of this process under torchrun; None outside of torchrun."""
     return int(os.environ["LOCAL_RANK"]) if "LOCAL_RANK" in os.environ else None
 
 
 def torchrun(processes: int) -> None:
     """Become torchrun, which runs this script `processes` times on this machine. Does not return.
 
-    It hands SIGTERM and SIGUSR1 on, so that the trainings save their state, and its exit code is non-zero where any of
-    the processes failed.
+    It passes SIGTERM and SIGUSR1 on, so that the trainings save their state. Its exit code is non-zero if any process
+    failed.
     """
     words = ["--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", str(processes)]
-    # By default it would die of SIGUSR1, which is how SLURM announces the time limit, and leave its processes behind.
+    # SLURM announces the time limit by SIGUSR1. By default it would kill torchrun, but not its processes.
     words += ["--signals-to-handle", "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"]
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "torch.distributed.run", *words, *sys.argv])

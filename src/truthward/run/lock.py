@@ -1,4 +1,4 @@
-"""One job at a time makes an artefact, also where a job outlives the call of Snakemake that started it."""
+"""Only one job at a time makes an artefact, even if a job outlives the call of Snakemake that started it."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 def locked(path: str | Path, what: str) -> Iterator[None]:
     """Hold the lock file `path` while `what` is made; wait for whoever holds it.
 
-    A POSIX lock: the kernel, or the server of a shared file system (NFS, Lustre, GPFS, CephFS, where locks are not
-    switched off), frees it when its holder or the holder's machine dies, so that none is ever left behind. A file
-    that says who is at work would need a heartbeat, and nothing that a training does may hold one up. It is asked for
-    again and again instead of waited for: servers lose waiting requests. The file is removed at the end.
+    It is a POSIX lock: the kernel, or the server of a shared file system (NFS, Lustre, GPFS, CephFS, unless locks are
+    switched off), frees it if its holder or the machine dies, so no lock remains. A file with the name of the holder
+    would need a heartbeat, which a training could delay. The lock is tried repeatedly, because servers lose waiting
+    requests. The file is removed at the end.
 
-    Where the file system has no locks at all a warning says so and the work is done without.
+    If the file system has no locks, there is a warning, and the job works without a lock.
     """
     handle = _acquire(Path(path), what)
     try:
         yield
     finally:
         if handle is not None:
-            # In this order: removed after its release it might be another's.
+            # In this order: after the release, the file may belong to another job.
             Path(path).unlink(missing_ok=True)
             os.close(handle)
 
@@ -70,7 +70,7 @@ def _acquire(path: Path, what: str) -> int | None:
             os.ftruncate(handle, 0)
             os.write(handle, f"process {os.getpid()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}".encode())
             return handle
-        # The holder before removed the file between our opening and locking it.
+        # The last holder removed the file after this process opened it and before it locked it.
         os.close(handle)
 
 

@@ -1,4 +1,4 @@
-"""What every artefact records of how it was made."""
+"""The provenance that every artefact records."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def git_state() -> dict[str, Any]:
 
 
 def device() -> str:
-    """What this process computed on, and how many with it: `cpu`, `2 x cpu`, `4 x NVIDIA A100`.
+    """The devices of this job: `cpu`, `2 x cpu`, `4 x NVIDIA A100`.
 
-    Asked of torch only where the stage loaded it: this layer does not.
+    torch is used only if the stage has loaded it: this layer does not import it.
     """
     torch, processes = sys.modules.get("torch"), int(os.environ.get("WORLD_SIZE", "1"))
     name = torch.cuda.get_device_name() if torch and torch.cuda.is_initialized() else "cpu"
@@ -47,7 +47,7 @@ def device() -> str:
 class Record:
     """Opened when a stage starts; `finish` closes it into the dictionary that is stored in the artefact.
 
-    No environment variable's value and no host name enters it.
+    It has no values of environment variables and no host name.
     """
 
     stage: str

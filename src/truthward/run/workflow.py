@@ -1,4 +1,4 @@
-"""Where the files of the workflow are: in the checkout, or in the installed package, which carries them along."""
+"""The place of the workflow files: the checkout, or the installed package, which contains a copy."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ PACKAGE = Path(__file__).resolve().parents[1]
 CARRIED = "_workflow"
 """Folder of an installed package that holds the files; a checkout has none."""
 LAID_DOWN = ("Snakefile", "config.yaml", "rules", "workflow", "profiles")
-"""What a study needs in the folder in which Snakemake is called."""
+"""Files that a study needs in the folder in which Snakemake is called."""
 PARTS = (*LAID_DOWN, "envs/requirements.lock")
-"""What a wheel carries."""
+"""Files in a wheel."""
 _NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 
 
@@ -57,7 +57,7 @@ def lay_down(folder: Path) -> bool:
 
 
 def changed(folder: Path) -> list[str]:
-    """Files of the workflow that a folder has otherwise than the package, or not at all; config.yaml is the user's."""
+    """Files of the workflow that differ from the package, or are missing, in a folder; config.yaml is not compared."""
     own = home()
     if folder.resolve() == own:
         return []
