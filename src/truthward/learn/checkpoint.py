@@ -24,7 +24,7 @@ from truthward.run.artefact import atomic
 
 SEAL = "sha256"
 
-# What safetensors and the metadata raise on bytes that are not what they should be.
+# safetensors and the metadata raise these for damaged bytes.
 _DAMAGE = (SafetensorError, OSError, LookupError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError)
 
 
@@ -57,7 +57,7 @@ def save(
 
 
 def save_arrays(path: str | Path, arrays: Mapping[str, np.ndarray], *, provenance: dict[str, Any]) -> None:
-    """Write named arrays, as a method's nominal training leaves them to its replicas."""
+    """Write named arrays, from the nominal training of a method for its replicas."""
     stored = {n: np.ascontiguousarray(a) for n, a in arrays.items()}
     metadata = {"provenance": json.dumps(provenance)}
     with atomic(path) as temporary:
@@ -65,10 +65,10 @@ def save_arrays(path: str | Path, arrays: Mapping[str, np.ndarray], *, provenanc
 
 
 def load_arrays(path: str | Path) -> dict[str, np.ndarray]:
-    """Read what `save_arrays` wrote.
+    """Read the arrays of `save_arrays`.
 
     Raises:
-        InputError: where the file is missing; CorruptError: where it is truncated or damaged.
+        InputError: the file is missing. CorruptError: it is truncated or damaged.
     """
     path = Path(path)
     if not path.is_file():
@@ -83,9 +83,9 @@ def load(path: str | Path) -> tuple[dict[str, nn.Module], dict[str, Tensor], dic
     """Read a checkpoint: (modules in evaluation mode, extra tensors, provenance).
 
     Raises:
-        InputError: where the file is missing.
-        CorruptError: where it is truncated or damaged, names what is no network of this package, or does not
-            fit the class that it names.
+        InputError: the file is missing.
+        CorruptError: the file is truncated or damaged, its class is no network of this package, or its content does not
+            fit this class.
     """
     path = Path(path)
     if not path.is_file():
@@ -116,7 +116,7 @@ def load(path: str | Path) -> tuple[dict[str, nn.Module], dict[str, Tensor], dic
 
 
 def _network(path: Path, module_name: str, class_name: str) -> type[nn.Module]:
-    """The class of that name: a network that is defined in this package, and nothing else that can be called."""
+    """The class with this name, only if it is a network of this package."""
     found = None
     if module_name.startswith("truthward."):
         try:
@@ -134,7 +134,7 @@ def _network(path: Path, module_name: str, class_name: str) -> type[nn.Module]:
 
 
 def _read(path: Path, framework: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """All tensors, and the metadata; ValueError where they are not what was written."""
+    """All tensors, and the metadata; ValueError if they have changed."""
     with safe_open(path, framework=framework) as handle:
         metadata = dict(handle.metadata() or {})
         tensors = {key: handle.get_tensor(key) for key in handle.keys()}  # noqa: SIM118 (not a mapping)

@@ -1,4 +1,4 @@
-"""Where a training computes: the process's GPU, or the CPU."""
+"""The device of a training: the GPU of the process, or the CPU."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = logging.getLogger("truthward.device")
 
 @cache
 def training_device() -> torch.device:
-    """The GPU of this process where torch sees one, else the CPU, with a warning where the job was given a GPU.
+    """The GPU of this process if torch sees one, else the CPU; then a warning if the job was given a GPU.
 
     Raises:
         ConfigError: more processes than GPUs.
@@ -41,7 +41,7 @@ def training_device() -> torch.device:
 
 @contextmanager
 def placed(module: nn.Module, device: torch.device) -> Iterator[None]:
-    """`module` on the device; afterwards it is back on the CPU, where all others expect it."""
+    """`module` on the device; afterwards it is on the CPU again, where all other code expects it."""
     module.to(device)
     try:
         yield
@@ -50,7 +50,7 @@ def placed(module: nn.Module, device: torch.device) -> Iterator[None]:
 
 
 def moved(batch: tuple[Tensor, ...], device: torch.device) -> tuple[Tensor, ...]:
-    """The tensors of a batch on the device; to a GPU from pinned memory, so that the copy runs beside the last step."""
+    """The tensors of a batch on the device; pinned memory lets the copy to a GPU run during the last step."""
     if device.type == "cuda":
         batch = tuple(t.pin_memory() for t in batch)
     return tuple(t.to(device, non_blocking=True) for t in batch)
@@ -63,7 +63,7 @@ def rng_state(device: torch.device) -> Tensor:
 
 
 def set_rng_state(state: Tensor, device: torch.device) -> None:
-    """Back to a state that `rng_state` gave on the same kind of device."""
+    """Restore a state of `rng_state` from the same kind of device."""
     own = len(torch.get_rng_state())
     torch.set_rng_state(state[:own])
     if device.type == "cuda":
@@ -71,8 +71,8 @@ def set_rng_state(state: Tensor, device: torch.device) -> None:
 
 
 def keep_memory() -> None:
-    """Have the C library keep freed blocks of up to 32 MB: given back and taken anew in each step, their pages cost up
-    to a quarter of a training's time. Libraries without this switch do as they please."""
+    """Make the C library keep freed blocks of up to 32 MB: to allocate their pages again in each step costs time.
+    Libraries without this switch are left as they are."""
     try:
         adjust = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):

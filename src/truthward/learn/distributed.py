@@ -1,8 +1,8 @@
-"""One training on several processes: each computes its share of every batch, and sums are taken over all of them.
+"""One training on several processes: each computes its share of every batch, and sums are over all of them.
 
-The mean loss and its gradient are those of the whole batch, which has the rows of `batch_size` times the processes:
-n processes give the loss curve of one with an n-fold batch, but for rounding. A loss that draws random numbers draws
-others in each process, from seeds of their own; its curve agrees in distribution, and repeats itself for the same n.
+The mean loss and its gradient are for the whole batch, which has `batch_size` rows per process: n processes give the
+same loss curve as one process with an n-fold batch, up to rounding. A loss with random numbers draws other numbers in
+each process, from its own seed; its curve agrees in distribution, and is reproducible for the same n.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from truthward.study.seeds import seed_for
 
 
 def join() -> None:
-    """Meet the other processes where torchrun started this one; the first training does it for all."""
+    """Connect to the other processes if torchrun started this one; the first training does this for all."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
         dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
         atexit.register(dist.destroy_process_group)
 
 
 def rank() -> int:
-    """Number of this process, from 0."""
+    """Rank of this process, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
@@ -38,7 +38,7 @@ def world() -> int:
 def share(batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """This process's rows of a batch, whose last tensor is the weights.
 
-    Where there are fewer rows than processes, those left empty-handed take one of weight zero: all come to the sum.
+    If there are fewer rows than processes, the others take a row of weight zero, so that all take part in the sum.
     """
     if world() == 1:
         return batch
@@ -65,5 +65,5 @@ def of_all(tensor: Tensor) -> list[Tensor]:
 
 
 def own_seed(seed: int) -> int:
-    """The seed itself in the first process, one derived from it in each of the others."""
+    """The seed itself in the first process, a derived seed in each other process."""
     return seed_for(seed, "process", rank()) if rank() else seed

@@ -1,4 +1,4 @@
-"""THE training loop: the only place with an optimiser."""
+"""The training loop: the only place with an optimiser."""
 
 from __future__ import annotations
 
@@ -38,22 +38,22 @@ def fit(
     state_key: str = "",
     state_seconds: float = 30.0,
 ) -> History:
-    """Minimise the weighted mean loss; on return `module` has the weights of its best epoch (the last one where there
-    is no validation sample).
+    """Minimise the weighted mean loss; on return `module` has the weights of its best epoch (of the last one without a
+    validation sample).
 
     Args:
-        module: what is trained, in place. A stack has the member axis first in every parameter.
+        module: the network, trained in place. A stack has the member axis first in every parameter.
         loss: `loss(*batch) -> (B,)`, or (E, B) for a stack. Per event: the weights enter here and nowhere else.
         data: tensors of N rows that are indexed together.
         weights: (N,), or (N, E) for a stack; any sign; scaled to unit mean over the training rows, once.
         seed: order of the batches and random numbers inside the loss, by epoch.
         validation: (N,) bool, rows held out for the choice of the epoch.
-        state: file for resuming; an interrupted call that is repeated ends as an uninterrupted one does (CPU).
+        state: file for resuming; a repeated call after an interruption gives the same result (on a CPU).
         state_key: digest of spec and code; a state of another key is refused.
 
     Raises:
         DivergedError: a loss is not finite, with the count; or the weights of the training rows sum to zero or less.
-        Interrupted: SIGTERM or SIGUSR1 came; the state was saved.
+        Interrupted: by SIGTERM or SIGUSR1; the state was saved.
         StaleError: the state belongs to another spec or other code.
     """
     source = Arrays(data, weights, validation, label=label)
@@ -82,13 +82,13 @@ def fit_source(
     state_key: str = "",
     state_seconds: float = 30.0,
 ) -> History:
-    """As `fit`, of rows that any source serves; `loss` is called without the weights that come last in a batch.
+    """As `fit`, with rows from any source; `loss` does not get the weights, the last tensor of a batch.
 
-    Computes on the process's GPU where there is one; `loss` has to take its device from its arguments. Started by
-    torchrun, n processes share batches of n `batch_size` rows and all return the same.
+    It uses the GPU of the process if there is one; `loss` must take its device from its arguments. With torchrun, n
+    processes share batches of n `batch_size` rows, and all return the same result.
 
     Raises:
-        As `fit`, and what the source does.
+        As `fit`, and as the source.
     """
     keep_memory()
     join()
@@ -117,7 +117,7 @@ class _Saver:
 
     @property
     def late(self) -> bool:
-        """Whether it is time to save; the first process decides for all."""
+        """Whether to save now; the first process decides for all."""
         return self.path is not None and rank() == 0 and time.monotonic() - self.last >= self.seconds
 
     def save(self, loop: _Loop, *, done: bool = False) -> None:
@@ -127,7 +127,7 @@ class _Saver:
 
 
 class _Loop:
-    """One training: its optimiser, what changes while it runs, and an epoch of either part of the rows."""
+    """One training: its optimiser, its state, and the epochs of training and validation rows."""
 
     def __init__(
         self,
@@ -152,14 +152,14 @@ class _Loop:
 
     @property
     def steps(self) -> int:
-        """Steps that were made, those of an earlier call among them."""
+        """Number of steps, including those of an earlier call."""
         return self.run.epoch * self.per_epoch + self.run.step
 
     def start(self) -> None:
         self.started, self.first_step = time.monotonic(), self.steps
 
     def mean_loss(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        """What this process's share adds to the mean over the batch, (E,), and the losses of its events."""
+        """The part of this process in the mean over the batch, (E,), and the losses of its events."""
         own = moved(share(batch), self.device)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.settings.precision == "bf16"):
             per_event = self.loss(*own[:-1])
@@ -167,7 +167,7 @@ class _Loop:
         return (per_event * own[-1].T).mean(1) * (len(own[-1]) / len(batch[-1])), per_event
 
     def train(self) -> None:
-        """One epoch, or what is left of it; Interrupted where a signal came."""
+        """One epoch, or the rest of it; Interrupted after a signal."""
         run, epoch_seed = self.run, seed_for(self.seed, "epoch", self.run.epoch)
         if run.step == 0:
             torch.manual_seed(own_seed(epoch_seed))
@@ -183,14 +183,14 @@ class _Loop:
                 raise Interrupted(self.saver.caught, self.saver.path)
 
     def step(self, batch: tuple[Tensor, ...]) -> list[float]:
-        """One step of the optimiser; whether a signal came, and whether it is time to save."""
+        """One step of the optimiser; returns whether there was a signal, and whether to save now."""
         run = self.run
         _set_rate(self.optimiser, self.settings, self.steps / (self.per_epoch * self.settings.epochs))
         for p in self.parameters:
             p.grad = None
         value, per_event = self.mean_loss(batch)
         value.sum().backward()
-        # One exchange for all: processes that saved or stopped at different steps would wait for each other.
+        # One exchange for all: processes that save or stop at different steps would wait for each other forever.
         notices = value.new_tensor([len(self.saver.caught), self.saver.late])
         value = value.detach().clone()
         sum_over_processes([value, notices, *(p.grad for p in self.parameters if p.grad is not None)])
@@ -202,7 +202,7 @@ class _Loop:
         return notices.tolist()
 
     def validate(self) -> None:
-        """Losses of the rows that are held out; the epoch ends."""
+        """Losses of the held-out rows; this ends the epoch."""
         self.module.eval()
         run, source = self.run, self.source
         with torch.no_grad():
@@ -225,7 +225,7 @@ class _Loop:
         log.info("%s: epoch %d/%d, %s, at most %.0f s remain", self.label, run.epoch, epochs, losses, remaining)
 
     def finish(self) -> None:
-        """Take the best epoch of each member, and save that the training is done."""
+        """Restore the best epoch of each member, and save the end of the training."""
         self.run.restore_best(self.parameters)
         bad = sum(int((~torch.isfinite(p)).sum()) for p in self.parameters)
         if bad:
@@ -239,7 +239,7 @@ class _Loop:
 
 
 def _refuse_nonfinite(value: Tensor, per_event: Tensor, where: str) -> None:
-    """`value` is the sum over all processes: they find it together."""
+    """Raise DivergedError if `value`, the sum over all processes, is not finite: so all processes raise together."""
     if not math.isfinite(float(value.sum())):
         counts = torch.tensor([int((~torch.isfinite(per_event)).sum()), per_event.numel()], device=value.device)
         sum_over_processes([counts])
@@ -251,7 +251,7 @@ def _refuse_nonfinite(value: Tensor, per_event: Tensor, where: str) -> None:
 
 def _set_rate(optimiser: torch.optim.Optimizer, settings: Settings, fraction: float) -> None:
     """The rate after a fraction of all steps: a cosine to zero, after a warm-up of 3%."""
-    # The first steps of Adam are as large as its rate whatever the gradient.
+    # The first steps of Adam have the size of its rate, for any gradient.
     rate = settings.learning_rate * min(1.0, (fraction + 1e-9) / 0.03) * 0.5 * (1.0 + math.cos(math.pi * fraction))
     for group in optimiser.param_groups:
         group["lr"] = rate

@@ -1,4 +1,4 @@
-"""The distribution function of a column, as knots: what every scaling of the house is made of."""
+"""The distribution function of a column as knots: the basis of all scalings."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ LIMIT = 8.0
 """Largest |z|: probability 6e-16 a side, where double precision ends."""
 
 TIE, TIE_COUNT = 1e-4, 20
-"""An undeclared value with at least this share of the weight and this many events is an atom all the same."""
+"""An undeclared value with at least this share of the weight and this many events is also an atom."""
 
 LIMIT_COUNT = 3
-"""Events that share the smallest or the largest value, from which on it is a limit and so an atom."""
+"""If at least this many events share the smallest or the largest value, it is a limit, and so an atom."""
 
 SPIKE, ABOVE = 1e-3, 10.0
 """An undeclared atom is a spike where it has at least this share of the weight, and so many times that of a typical
 neighbour: integers, and values that are rounded, are no spikes."""
 
 NEIGHBOURS = 10
-"""Distinct values on either side that a spike is held against."""
+"""Number of distinct values on each side that a spike is compared with."""
 
 
 class Knots(NamedTuple):
@@ -111,7 +111,7 @@ def knots_of(
 
 
 def padded(tables: Sequence[Tensor]) -> Tensor:
-    """Tables of several lengths as one, float32: a repeated last knot is a stretch of no width and changes nothing."""
+    """Tables of different lengths as one, float32: the last knot is repeated, which changes nothing."""
     size = max(2, *map(len, tables))
     return torch.stack([torch.cat([t, t[-1:].expand(size - len(t))]) for t in tables]).float()
 

@@ -16,8 +16,8 @@ from truthward.study.seeds import seed_for
 from truthward.study.uncertainty import Uncertainty
 
 REACH = 2.0
-"""Members also repel each other so far from the events, in units of standard normal columns: where no event holds them
-together they part, and the uncertainty grows (as in 1902.09754)."""
+"""Distance from the events, in units of standard normal columns, at which members also repel each other: without events
+there they separate, and the uncertainty grows (as in 1902.09754)."""
 
 
 def train_members(

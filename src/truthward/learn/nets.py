@@ -15,7 +15,7 @@ Activation = Literal["relu", "gelu", "silu", "tanh"]
 class MLP(nn.Module):
     """Dense network (..., inputs) -> (..., outputs).
 
-    The last layer starts at zero where `zero_last`: a density ratio then starts at exactly one, and a velocity at rest.
+    With `zero_last` the last layer starts at zero: a density ratio then starts at exactly one, and a velocity at zero.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ def waves(t: Tensor, frequencies: int) -> Tensor:
 
 
 def seeded(seed: int, factory, /, *args, **options):
-    """Build a module with its initial weights drawn from `seed`, leaving the global generator as it was."""
+    """Build a module with initial weights from `seed`; the state of the global generator does not change."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return factory(*args, **options)

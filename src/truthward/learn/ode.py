@@ -30,9 +30,9 @@ def integrate(
 
     Args:
         velocity: v(x, t), (B, K) and a number -> (B, K).
-        solver: midpoint and heun are of second order with 2 evaluations a step, rk4 of fourth order with 4; dopri5
-            chooses its steps for the whole batch, so that an event depends within `tolerance` on those beside it, and
-            does not run inside of `torch.func.vmap` (`Stack.each` is the way then).
+        solver: midpoint and heun have second order with 2 evaluations per step, rk4 fourth order with 4. dopri5 chooses
+            its steps for the whole batch, so an event depends, within `tolerance`, on the others; it does not run
+            inside of `torch.func.vmap` (use `Stack.each`).
         steps: equal ones, of the fixed solvers.
         tolerance: absolute and relative, of dopri5.
 

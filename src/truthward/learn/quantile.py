@@ -108,7 +108,7 @@ class QuantileTransform(nn.Module):
         low, high = zk.gather(1, first), zk.gather(1, last)
         p0, p1 = torch.special.ndtr(low), torch.special.ndtr(high)
         within = torch.special.ndtri(p0 + u.double().T * (p1 - p0)).clamp(-LIMIT, LIMIT).float()
-        # Rounding must not push an atom over the border into its neighbour: its interval is [low, high).
+        # Rounding must not move an atom into the interval of its neighbour: its own is [low, high).
         below = torch.nextafter(high.float(), torch.full_like(high, -torch.inf, dtype=torch.float32))
         atom = torch.minimum(torch.maximum(within, low.float()), below)
         z = torch.where(high > low, atom, low.float())
