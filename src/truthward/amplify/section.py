@@ -8,11 +8,11 @@ from truthward.study.strict import Strict
 
 
 class Amplify(Strict):
-    """How far beyond its training statistics a surrogate is sampled, and the known-target study that certifies it
+    """Samples of a surrogate beyond its training statistics, and the study on a known target that tests them
     (2008.06545).
 
     Attributes:
-        factor: events that are sampled for each event of training.
+        factor: number of sampled events per event of the training.
         chunks: jobs that draw them; changes no event.
         training_sets: independent training sets of the study on a target of known density.
         training_events: events of each of these sets.

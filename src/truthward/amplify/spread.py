@@ -23,16 +23,16 @@ def member_covariance(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Histogram of a drawn sample and its covariance from the spread of the members, for any binning.
 
-    Each member stands for a repeated training (on a bootstrap of the data, or as a draw from a posterior); the mean of
-    E of them has the covariance C (1 + 1/E), with C the one between members (ddof 1, which holds their sampling noise
-    too), times the calibration.
+    Each member is like a repeated training (on a bootstrap of the data, or as a draw from a posterior). The mean of E
+    members has the covariance C (1 + 1/E) times the calibration, with the covariance C between members (ddof 1,
+    including their sampling noise).
 
     Args:
         table: a sample with the column `member`.
         observable: its name.
         edges: (B + 1,).
         level: "truth" or "reco".
-        calibration: of the variance; by default what the sample's metadata says, or 1.
+        calibration: of the variance; by default from the metadata of the sample, or 1.
 
     Returns:
         histogram (B,), sum of weights; covariance (B, B).
@@ -41,7 +41,7 @@ def member_covariance(
         InputError: the table has no column `member`, or fewer than two members.
 
     Warns:
-        RankWarning: more bins than members less one.
+        RankWarning: the number of bins is larger than members - 1.
     """
     if "member" not in table.columns:
         raise InputError(
@@ -66,7 +66,7 @@ def member_covariance(
             RankWarning,
             stacklevel=2,
         )
-    # Each member holds 1/E of the yield: E times its histogram estimates the whole.
+    # Each member has 1/E of the yield: E times its histogram is an estimate of the total.
     scale = calibration * (1.0 + 1.0 / members)
     covariance = np.atleast_2d(np.cov(members * histograms, rowvar=False, ddof=1)) * scale
     return histograms.sum(0), covariance

@@ -105,7 +105,7 @@ def gather_chunks(
     record: Record,
     output: str | Path,
 ) -> dict[str, Any]:
-    """One event table of all chunks, which says what it is worth.
+    """One event table of all chunks, with its worth in events.
 
     The MSE of each column's cell probabilities is estimated twice: from the members' spread, times `calibration`; and
     from the test part, which no member has seen: sum of (surrogate - test)^2 less the test sample's own variance, bias
@@ -118,10 +118,10 @@ def gather_chunks(
         calibration: true over predicted MSE of the study on a known target; below 1 it is not used.
 
     Returns:
-        n_equivalent, its lower end where the test sample's error goes against it, G and details by column.
+        n_equivalent, its lower limit from the error of the test sample, G and details by column.
 
     Raises:
-        IncompleteError: a chunk, or an event of one, is missing.
+        IncompleteError: a chunk, or an event of a chunk, is missing.
     """
     tables = sorted((EventTable(part) for part in parts), key=lambda table: table.metadata["chunk"])
     first, events = tables[0].metadata, tables[0].metadata["events"]
@@ -168,7 +168,7 @@ def _worth(counted: dict[str, np.ndarray], regions: Cells, calibration: float) -
         p, n = regions.test[column], regions.tested[column]
         fractions = counts / counts.sum(1, keepdims=True)
         drawn = counts.sum(1).mean()
-        # What the members' finite samples alone cost is the least, wherever the estimate of a few members falls.
+        # At least the noise of the finite samples, even if the estimate from few members is smaller.
         spread = max(float(predicted_mse(fractions, drawn)), multinomial(p) / counts.sum()) * calibration
         difference = fractions.mean(0) - p
         # Variance of a sum of squares of multinomial deviations with covariance V: 2 tr V^2 + 4 d V d.
@@ -186,8 +186,8 @@ def _worth(counted: dict[str, np.ndarray], regions: Cells, calibration: float) -
             "mse_from_test_sigma": error,
             "edges": [float(e) for e in regions.edges[column]],
         }
-    # Summed before the larger one is taken: the maximum of each column would pick the noise of the test sample. Its
-    # errors are added linearly, since the columns are of the same events.
+    # First the sum, then the maximum: the maximum in each column would select the noise of the test sample. The errors
+    # are added linearly, since the columns have the same events.
     best, worst = (total[0] / max(total[1], total[2] + sign * total[3]) for sign in (0, 1))
     return {
         "n_equivalent": float(best),

@@ -45,11 +45,11 @@ def amplification_study(
     state: Path | None = None,
     key: str = "",
 ) -> dict[str, Any]:
-    """Train T ensembles on T independent sets of the modulated ring and hold region integrals against the exact ones.
+    """Train T ensembles on T independent sets of the modulated ring and compare region integrals with the exact ones.
 
-    Members are made as the surrogate's are: `uncertainty` says how many, and where from. Two controls
-    go through the same arithmetic: drawing from the bootstrapped training events (nothing is learned: G cannot exceed
-    1) and from the truth (each event is worth one: G is the multiple).
+    Members are made as for the surrogate; `uncertainty` gives their number and kind. Two controls use the same
+    formulas: draws from the bootstrapped training events (nothing is learned, so G is at most 1) and from the truth
+    (each event counts as one, so G is the multiple).
 
     Args:
         model: entry of the config.
@@ -83,7 +83,7 @@ def amplification_study(
         return sets.repeat_interleave(members, 0).gather(1, rows[:, :, None].expand(-1, -1, 2))
 
     def learned(events: int, generator: torch.Generator) -> Tensor:
-        # Equal noise for all members would make their samples' noise look like common truth: each has its own.
+        # Each member has its own noise: with the same noise, a common fluctuation would look like truth.
         noise = torch.randn(size, events, 2, generator=generator)
         with torch.no_grad():
             return stack.call("sample", torch.empty(events, 0), noise, own=(False, True))
@@ -147,7 +147,7 @@ def amplification_curve(
     total: np.ndarray | None = None
     drawn, points = 0, []
     for multiple in sorted(multiples):
-        # Its number of members is known once the draw was called: the first call settles it.
+        # The first draw shows the number of members.
         if total is None:
             first = draw(1, generator)
             members = first.shape[0] // sets

@@ -1,4 +1,4 @@
-"""What estimates of region probabilities are worth in events. Pure functions of arrays."""
+"""The worth of estimated region probabilities, in events. Pure functions of arrays."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def worth(fractions: np.ndarray, p: np.ndarray, *, trained: int, drawn: int, see
     true = np.square(centre - p).sum(1)
     predicted = predicted_mse(fractions, drawn)
     picks = np.random.default_rng(seed).integers(0, sets, (REPEATS, sets))
-    # Averaged over sets first, and only then held to what the finite samples alone cost.
+    # First the mean over sets, then the lower limit from the noise of the finite samples.
     least = multinomial(p) / (drawn * fractions.shape[1])
     resampled, foreseen = true[picks].mean(1), np.maximum(predicted[picks].mean(1), least)
     stated = max(float(predicted.mean()), least)
     equivalent = multinomial(p) / true.mean()
-    # The mean over sets of an unbiased estimator still scatters by Var / T: taken off.
+    # The mean over T sets of an unbiased estimator still fluctuates by Var / T, which is subtracted.
     bias = (
         max(float(np.square(centre.mean(0) - p).sum() - centre.var(0, ddof=1).sum() / sets), 0.0) if sets > 1 else None
     )

@@ -1,4 +1,4 @@
-"""What every classifier as a density ratio has: a logit, and two losses whose minimum it is."""
+"""The base of all classifiers as density ratios: a logit, and two losses with their minimum at the log ratio."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from truthward.study.seeds import seed_for
 Network = Literal["dense", "deep_sets", "attention"]
 
 SATURATED = 15.0
-"""|logit| beyond which a float32 sigmoid has no digit left: such ratios are counted and reported, never clipped."""
+"""Largest |logit| that a float32 sigmoid resolves: ratios beyond it are counted and reported, never clipped."""
 
 BATCHES = 32
 """An epoch has as many at least: a small sample would else be judged by a network that has hardly been trained."""
@@ -239,10 +239,10 @@ def cross_fit(
     activation: Activation = "gelu",
     label: str = "two-sample test",
 ) -> tuple[tuple[np.ndarray, np.ndarray], list[DensityRatio]]:
-    """Scores D = p / (p + q), of equal yields, by cross-fitting: each event is judged by a network that never saw it.
+    """Scores D = p / (p + q), of equal yields, by cross-fitting: no network scores an event of its training.
 
-    Every event is used, for training in `folds - 1` of the networks and for the test in the other. Each network takes
-    its best epoch from a fifth of its own training events, so that the judged fold has no say in it.
+    Every event is used: for the training of `folds - 1` networks, and for the test of the other one. A fifth of the
+    training events of a network chooses its best epoch, so the tested fold has no influence.
     A score of an ideal classifier gives w = D / (1 - D) = p / q (2305.16774).
 
     Args:

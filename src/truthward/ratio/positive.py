@@ -1,4 +1,4 @@
-"""Positive weights for events of signed ones: data less a background, or a simulation with negative weights."""
+"""Positive weights in place of signed ones: for data minus background, or a simulation with negative weights."""
 
 from __future__ import annotations
 
@@ -34,14 +34,13 @@ def positive_weights(
     They stand for the same density as `weights` and have, for each member, exactly the same sum. The choice of `base`
     says which events carry them:
 
-    - data less background: `weights` is (data, -background) and `base` (data, 0): the data alone are left;
-    - signed generator weights: `base` is |weight|, and all events are left.
+    - data minus background: `weights` is (data, -background) and `base` (data, 0): only data events remain;
+    - signed generator weights: `base` is |weight|, and all events remain.
 
-    P is learned as the probability of a label: each event stands with `weight` among those that have it and with
-    `base - weight` among those that have not, which makes `base` in total. It lies between 0 and 1 by construction,
-    which is right where 0 <= E[weight | x] <= E[base | x]. Where the sample has it otherwise, for instance more
-    background than data, P goes to the limit, and what it cannot take off there is taken from all events alike, so
-    that the sum is right: such events are counted.
+    P is learned as the probability of a label: each event is used with the label, with `weight`, and without the label,
+    with `base - weight`, in total `base`. P is between 0 and 1 by construction, which is right for
+    0 <= E[weight | x] <= E[base | x]. Elsewhere, for example with more background than data, P goes to its limit. The
+    rest is then subtracted from all events, so that the sum is right. Such events are counted.
 
     Args:
         model: networks of E members, trained here; their inputs are to be of order one.

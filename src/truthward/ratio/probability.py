@@ -17,8 +17,8 @@ from truthward.learn.nets import Activation
 from truthward.ratio.classifier import logits, stack_of
 
 BOUND = 15.0
-"""Soft bound on the networks' logits: where negative weights outweigh the others the loss has no minimum, and would
-drive them, and what lies beside them, off to infinity."""
+"""Soft limit of the logits: in a region with a negative sum of weights the loss has no minimum, and the logits there
+and nearby would go to infinity."""
 
 REACH = 30.0
 """Largest shift of the logits in the calibration; beyond it a probability is zero or one in double precision."""

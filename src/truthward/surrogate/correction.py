@@ -1,4 +1,4 @@
-"""Weights that correct what a surrogate draws: the density ratio of a classifier (2305.16774)."""
+"""Weights that correct the drawn events of a surrogate: the density ratio of a classifier (2305.16774)."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def correct(
     inputs, network = x.shape[2], {"width": settings.width, "depth": settings.depth}
     stack = stack_of(inputs, [seed_for(seed, "initial", m) for m in range(len(members))], **network)
     held = training.held.numpy()
-    # Draws come in random order: the first ones are any.
+    # Draws have a random order, so the first ones are a random part.
     held_out = np.concatenate([held, np.arange(size) < held.sum()])
     history = train_ratio(
         stack,
@@ -131,7 +131,7 @@ def _kept(log_ratio: np.ndarray, weights: np.ndarray, category: np.ndarray) -> n
 
 
 def _area(p: np.ndarray, w_p: np.ndarray, q: np.ndarray, w_q: np.ndarray, seed: int, settings: Correction) -> float:
-    """AUC of new classifiers, each of which judges the half of the events that it was not trained upon."""
+    """AUC of new classifiers; each is tested on the half of the events that was not in its training."""
     scores = two_sample_scores(
         p,
         w_p,

@@ -1,4 +1,4 @@
-"""A trained surrogate and what is drawn from it."""
+"""A trained surrogate and its drawn events."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from truthward.study.seeds import seed_for
 
 LEVELS = ("truth", "reco")
 PATTERNS = {"both": (True, True), "miss": (True, False), "fake": (False, True)}
-"""Category -> (pass_truth, pass_reco). An event that passes at neither level is none and is not modelled."""
+"""Category -> (pass_truth, pass_reco). Events that pass at no level are not modelled."""
 
 
 class SurrogateModel(nn.Module):
@@ -76,7 +76,7 @@ class SurrogateModel(nn.Module):
         z = self.transform(x, torch.rand(x.shape, generator=generator))
         truth, reco = torch.where(seen, z, torch.randn(x.shape, generator=generator)).chunk(2, 1)
         whole = seen.all(1)
-        # Without an event that has both levels there is nothing to regress.
+        # Without events at both levels there is no regression.
         if (weights[whole] != 0).sum() > z.shape[1]:
             self.residual.fit(truth[whole], reco[whole], weights[whole])
         return torch.cat([truth, torch.where(whole[:, None], self.residual(truth, reco), reco)], 1)
@@ -182,7 +182,7 @@ def draws(
             generator = torch.Generator().manual_seed(seed_for(seed, "draws", m, start))
             x = member.draw(part, torch.randn(len(part), len(member.columns), generator=generator)).numpy()
             flags = np.array([PATTERNS[pattern] for _, pattern in member.categories])[part]
-            # One to one, so no id comes twice; events count on over all members.
+            # One to one, so that no id is repeated; events are numbered over all members.
             place = sum(sizes[:m]) + start + np.arange(len(part), dtype=np.uint64)
             yield {
                 **{column: x[:, i] for i, column in enumerate(member.columns)},

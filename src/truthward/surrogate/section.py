@@ -31,7 +31,7 @@ class Surrogate(Strict):
 
     Attributes:
         models: name -> model, a kind and its options.
-        uncertainty: where the members come from whose spread is the uncertainty of a model.
+        uncertainty: the members of a model; their spread is its uncertainty.
         epochs: of each training.
         batch_size: events in each step.
         learning_rate: of the optimiser.

@@ -82,7 +82,7 @@ class TrainingSample:
             weight=torch.from_numpy(rest["weight"][keep].astype(np.float64)),
             event_id=rest["event_id"][keep],
             held=torch.from_numpy(rest["split"][keep] == VALIDATION),
-            # What is left out of the training for tests is not missing from the world.
+            # The yield includes the events that are kept for tests.
             total=float(rest["weight"][passing].sum()),
             rows=int(passing.sum()),
         )
@@ -155,7 +155,7 @@ def train_surrogate(
     trainings = [SurrogateModel(**arguments) for _ in range(uncertainty.trainings)]
     z = torch.empty(len(train), len(trainings), sample.values.shape[1])
     for t, one in enumerate(trainings):
-        # Equal random numbers for all members: they differ by their bootstraps alone.
+        # The same random numbers for all members, so that they differ only by their bootstraps.
         generator = torch.Generator().manual_seed(seed_for(seed, "surrogate", "atoms"))
         z[:, t] = one.prepare(sample.values, sample.category, used[:, 0] * fluctuations[:, t], generator)
 
