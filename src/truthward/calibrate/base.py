@@ -1,4 +1,4 @@
-"""What every calibrator is: a response with a systematic and a statistical uncertainty for each jet."""
+"""The base of all calibrators: a response with a systematic and a statistical uncertainty for each jet."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from truthward.learn.fit import History
 class Calibrator(nn.Module, ABC):
     """Learns the distribution of R = reco / truth of one quantity from reco-level features x (B, F).
 
-    R itself is learned and not its logarithm: divided by E[R | x], the calibrated quantity has a mean response of one
-    in any selection on x. The answer is conditional on reco level, hence the mean of truth at given reco depends,
-    through E[R | x], on the truth spectrum of the simulation; the unfolding that follows removes that, not the
-    calibration.
+    R itself is learned, not its logarithm: after division by E[R | x] the calibrated quantity has a mean response of
+    one in any selection on x. E[R | x] is conditional on reco level, so it depends on the truth spectrum of the simulation.
+    The unfolding removes this dependence, not the calibration.
 
     Constructors take keyword-only options with literal defaults, among them
 
@@ -54,7 +53,7 @@ class Calibrator(nn.Module, ABC):
             response: (N,) R.
             weights: (N,), of any sign.
             validation: (N,) bool, events that choose the epoch.
-            seed: of everything random in it.
+            seed: of all its random numbers.
             state: file for resuming.
             state_key: digest of spec and code.
 
@@ -66,10 +65,11 @@ class Calibrator(nn.Module, ABC):
 
     @abstractmethod
     def predict(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, F) -> mean, sigma_systematic, sigma_statistical of R, each (B,), without unit as R is.
+        """(B, F) -> mean, sigma_systematic, sigma_statistical of R, each (B,), without unit.
 
-        sigma_systematic is the width of R at given x: noise of the detector and what the features cannot tell; it stays
-        with any amount of training events. sigma_statistical is what the training leaves unknown of the mean.
+        sigma_systematic is the width of R at given x, from the noise of the detector and from quantities that are not
+        among the features; more training events do not reduce it. sigma_statistical is the error of the mean from the
+        finite training.
         """
 
     @abstractmethod
@@ -77,7 +77,7 @@ class Calibrator(nn.Module, ABC):
         """(B, F) -> (K, B): K mean responses, equally probable; their spread is sigma_statistical."""
 
     def prepared(self, x: Tensor) -> Tensor:
-        """(B, F) -> (B, F): logarithms taken where `log_features` says so.
+        """(B, F) -> (B, F), with the logarithm of each column in `log_features`.
 
         Raises:
             InputError: a value is not finite, or not positive where its logarithm is wanted.

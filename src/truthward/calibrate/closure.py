@@ -1,4 +1,4 @@
-"""Judging a calibration on events that it never saw: pulls, and closure of the response in bins."""
+"""Test a calibration on held-out events: pulls, and closure of the response in bins."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 PULL_WIDTH = (0.9, 1.1)
-"""Where the width of the pulls is called good."""
+"""Range of a good width of the pulls."""
 
 CAVEAT = (
     "E[R | reco] is learned, so the mean closes in bins of reco quantities. In bins of a truth quantity it does not "
@@ -18,7 +18,7 @@ CAVEAT = (
 
 
 def quantiles(values: np.ndarray, weights: np.ndarray, at: list[float]) -> np.ndarray:
-    """Weighted quantiles of `values` (N,) at the fractions `at` (Q,); events of negative weight take away."""
+    """Weighted quantiles of `values` (N,) at the fractions `at` (Q,); negative weights are subtracted."""
     order = np.argsort(values)
     cumulative = np.maximum.accumulate(np.cumsum(weights[order]))
     places = np.searchsorted(cumulative, np.asarray(at) * cumulative[-1])
@@ -33,7 +33,7 @@ def moments(values: np.ndarray, weights: np.ndarray) -> dict[str, float]:
     effective = weights.sum() ** 2 / np.square(weights).sum()
     mean = np.average(values, weights=weights)
     centred = values - mean
-    # Signed weights can make a variance negative where events are few; that is no width then, and is said as zero.
+    # With few events, signed weights can make a variance negative: then the width is set to zero.
     variance = max(float(np.average(centred**2, weights=weights)), 0.0)
     fourth = float(np.average(centred**4, weights=weights))
     width = variance**0.5
@@ -44,7 +44,7 @@ def moments(values: np.ndarray, weights: np.ndarray) -> dict[str, float]:
         "mean": float(mean),
         "mean_error": width / root,
         "width": width,
-        # From the sample's own fourth moment: tails make a width less certain than a Gaussian's.
+        # From the fourth moment of the sample: with tails the error of a width is larger than for a Gaussian.
         "width_error": max(fourth - variance**2, 0.0) ** 0.5 / (2 * width * root) if width else 0.0,
         "median": float(median),
         "median_error": 1.2533 * float(central) / root,
@@ -55,11 +55,11 @@ def moments(values: np.ndarray, weights: np.ndarray) -> dict[str, float]:
 
 
 def pulls(response: np.ndarray, mean: np.ndarray, sigma: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
-    """Distribution of (R - mean) / sigma, all (N,): a unit Gaussian where mean and sigma are right.
+    """Distribution of (R - mean) / sigma, all (N,): a unit Gaussian if mean and sigma are right.
 
-    `good` is whether the width is within PULL_WIDTH and the mean within 0.1; `gaussian` whether the central 68%
-    half-width is within PULL_WIDTH too: a response with tails has a sigma that is right as a root mean square and is
-    yet no 68% interval. `verdict` says it in words.
+    `good`: the width is within PULL_WIDTH and the mean within 0.1. `gaussian`: the central 68% half-width is also
+    within PULL_WIDTH; the sigma of a response with tails can be a correct root mean square without being a 68% interval.
+    `verdict`: both in words.
     """
     values = (response - mean) / sigma
     edges = np.linspace(-5.0, 5.0, 51)

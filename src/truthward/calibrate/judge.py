@@ -1,4 +1,4 @@
-"""What a trained calibrator says of events, and how well it says it."""
+"""The predictions of a trained calibrator, and tests of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from truthward.calibrate.closure import CAVEAT, closure, moments, pulls
 from truthward.errors import DivergedError
 
 ROWS = 4096
-"""Events that go through the networks at a time: of more the activations leave the cache and fragment the heap."""
+"""Number of events in one call of the networks: with more, the activations leave the cache and fragment the heap."""
 
 
 def features_of(columns: Mapping[str, np.ndarray], calibrator: Calibrator) -> np.ndarray:

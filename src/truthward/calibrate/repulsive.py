@@ -23,7 +23,7 @@ from truthward.study.seeds import seed_for
 log = logging.getLogger("truthward.calibrate")
 
 FAR = 20.0
-"""Widths from the median of R; beyond, a value is no response but a mistake."""
+"""Largest distance from the median of R, in widths; a value beyond it is a mistake, not a response."""
 
 
 class Repulsive(Calibrator):

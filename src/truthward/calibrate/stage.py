@@ -1,4 +1,4 @@
-"""The stage: learn the response on the simulation, judge it on held-out events, apply it to every sample."""
+"""The stage: learn the response on the simulation, test it on held-out events, apply it to every sample."""
 
 from __future__ import annotations
 
