@@ -16,8 +16,8 @@ class Calibrator(nn.Module, ABC):
     """Learns the distribution of R = reco / truth of one quantity from reco-level features x (B, F).
 
     R itself is learned, not its logarithm: after division by E[R | x] the calibrated quantity has a mean response of
-    one in any selection on x. E[R | x] is conditional on reco level, so it depends on the truth spectrum of the simulation.
-    The unfolding removes this dependence, not the calibration.
+    one in any selection on x. E[R | x] is conditional on reco level, so it depends on the truth spectrum of the
+    simulation. The unfolding removes this dependence, not the calibration.
 
     Constructors take keyword-only options with literal defaults, among them
 

@@ -58,8 +58,8 @@ def pulls(response: np.ndarray, mean: np.ndarray, sigma: np.ndarray, weights: np
     """Distribution of (R - mean) / sigma, all (N,): a unit Gaussian if mean and sigma are right.
 
     `good`: the width is within PULL_WIDTH and the mean within 0.1. `gaussian`: the central 68% half-width is also
-    within PULL_WIDTH; the sigma of a response with tails can be a correct root mean square without being a 68% interval.
-    `verdict`: both in words.
+    within PULL_WIDTH; the sigma of a response with tails can be a correct root mean square without being a 68%
+    interval. `verdict`: both in words.
     """
     values = (response - mean) / sigma
     edges = np.linspace(-5.0, 5.0, 51)
