@@ -49,7 +49,7 @@ def member_covariance(
         )
     if calibration is None:
         calibration = float(table.metadata.get("amplification", {}).get("calibration", 1.0))
-    edges = np.asarray(edges, dtype=np.float64)
+    bins = np.asarray(edges, dtype=np.float64)
     members = int(table.metadata["members"])
     if members < 2:
         raise InputError(f"{table.path}: {members} member given; a spread needs two at least")
@@ -58,8 +58,8 @@ def member_covariance(
         values = batch[f"{level}_{observable}"]
         for m in np.unique(batch["member"]):
             own = (batch["member"] == m) & np.isfinite(values)
-            histograms[m] += binned(values[own], edges, batch["weight"][own])
-    if members - 1 < len(edges) - 1:
+            histograms[m] += binned(values[own], bins, batch["weight"][own])
+    if members - 1 < len(bins) - 1:
         warnings.warn(
             f"{table.path}: {observable}: a covariance from {members} members has rank {members - 1}, less than the "
             f"number of bins, {len(edges) - 1}; use its diagonal, or fewer bins",

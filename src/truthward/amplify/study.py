@@ -93,7 +93,7 @@ def amplification_study(
             draw, regions, training_sets, training_events, multiples, seed=seed_for(seed, "amplify", name)
         )
 
-    result = {
+    result: dict[str, Any] = {
         "target": {"name": "modulated ring", **vars(target)},
         "regions": {"radial": regions.radial, "angular": regions.angular},
         "training_sets": training_sets,

@@ -79,6 +79,9 @@ class Repulsive(Calibrator):
         ("> 0", "learning_rate"),
     )
 
+    centre: Tensor
+    unit: Tensor
+
     def __init__(
         self,
         *,

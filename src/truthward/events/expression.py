@@ -76,12 +76,12 @@ class Expression(Syntax):
                 "in each event, and conditions are joined as (a > 1) & (b < 2)"
             ) from error
 
-    def _value(self, node: ast.AST, arrays: Mapping[str, Values]) -> Values:
+    def _value(self, node: ast.expr, arrays: Mapping[str, Values]) -> Values:
         match node:
             case ast.Constant(value=bool()):
                 return arrays.get(str(node.value), node.value)
-            case ast.Constant():
-                return np.float64(node.value)
+            case ast.Constant(value=int() | float() as value):
+                return np.float64(value)
             case ast.Name() | ast.Attribute():
                 name = self.name_of(node)
                 return np.float64(np.pi) if name == "pi" and name not in arrays else arrays[name]
@@ -104,9 +104,9 @@ class Expression(Syntax):
                 for op, left, right in zip(node.ops, values[:-1], values[1:], strict=True):
                     result = np.logical_and(result, _COMPARE[type(op)](left, right))
                 return result
-            case ast.Subscript():
-                return place_of(arrays[self.name_of(node.value)], node.slice.value)
-            case _:
+            case ast.Subscript(slice=ast.Constant(value=int() as place)):
+                return place_of(arrays[self.name_of(node.value)], place)
+            case ast.Call():
                 function = function_of(node)
                 values = [self._value(part, arrays) for part in node.args]
                 if function in _LISTS and not all(isinstance(value, ak.Array) for value in values):
@@ -116,8 +116,9 @@ class Expression(Syntax):
                         self._condition(node.args[0], arrays), double(values[1]), double(values[2])
                     )
                 return FUNCTIONS[function](*(double(value) for value in values))
+        raise TypeError(f"{ast.unparse(node)!r} has no value")
 
-    def _condition(self, node: ast.AST, arrays: Mapping[str, Values]) -> Values:
+    def _condition(self, node: ast.expr, arrays: Mapping[str, Values]) -> Values:
         value = self._value(node, arrays)
         if not is_condition(value):
             raise TypeError(f"{ast.unparse(node)!r} is a number where a condition is needed")

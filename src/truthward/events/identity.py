@@ -117,5 +117,6 @@ class Ids:
             yield np.concatenate([self._read(*run[part : part + 2]) for run in self._runs])
 
     def _read(self, first: int, last: int) -> np.ndarray:
+        assert self._file is not None, "runs are in the file"
         self._file.seek(8 * int(first))
         return np.frombuffer(self._file.read(8 * int(last - first)), dtype=np.uint64)

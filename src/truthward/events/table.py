@@ -194,6 +194,7 @@ class _RowGroups:
         finish(self._sink, metadata, self.rows)
 
     def _write(self, pieces: list[pa.Table]) -> None:
+        assert self._sink is not None, "a piece came before"
         self._sink.write_table(_group(pieces), row_group_size=ROW_GROUP)
 
 
@@ -239,8 +240,9 @@ def write_table(
     source = source or str(path)
     with atomic(path) as temporary, Ids(temporary.parent) as seen, _RowGroups(temporary) as sink:
         for given in batches:
-            batch = given
-            if not isinstance(given, Batch):
+            if isinstance(given, Batch):
+                batch = given
+            else:
                 batch = Batch(given, source=source, entries=sink.rows + np.arange(_length(given)))
             piece = to_arrow(batch, role=role)
             seen.add(piece.column("event_id").to_numpy())

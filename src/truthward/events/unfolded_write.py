@@ -63,7 +63,8 @@ def write_unfolded(
     indices = {n: list(range(f.count)) if part is None else list(part.get(n, ())) for n, f in families.items()}
     expected = expected_columns(families, None if joint else observables, indices, nominal)
     columns_of_blocks = weight_columns(families) if joint else []
-    sink, totals, bad, seen, count = None, dict.fromkeys(expected, 0.0), dict.fromkeys(expected, 0), set(), 0
+    sink, totals, bad, count = None, dict.fromkeys(expected, 0.0), dict.fromkeys(expected, 0), 0
+    seen: set[str] = set()
     squares = 0.0
     with atomic(path) as temporary, ExitStack() as stack:
         for batch in rows:

@@ -19,7 +19,7 @@ class Spike(NamedTuple):
     """A value of many events, and the number of these events."""
 
     value: float
-    count: int
+    count: int  # type: ignore[assignment]  # a method of tuples has this name
 
 
 class Region(NamedTuple):
@@ -27,7 +27,7 @@ class Region(NamedTuple):
 
     low: float
     high: float
-    count: int
+    count: int  # type: ignore[assignment]  # as above
     open_below: bool
     open_above: bool
 
@@ -88,7 +88,7 @@ def edge_spikes(values: np.ndarray) -> list[Spike]:
     """The smallest and the largest value where it is one of a kind: many events have it and few have any other, or it
     is the only negative one."""
     x, n = np.unique(values, return_counts=True)
-    found = []
+    found: list[Spike] = []
     if x.size < 10:
         return found
     for place, others in ((0, slice(1, None)), (x.size - 1, slice(None, -1))):

@@ -56,7 +56,7 @@ class Column:
         """Add some accepted events, (n,) each; the `kept` ones become part of the sample."""
         for value in self.observable.atoms:
             self.at_atoms[value] = self.at_atoms.get(value, 0) + int((x == np.float32(value)).sum())
-        atom = np.isin(x, np.float32(self.observable.atoms))
+        atom = np.isin(x, np.array(self.observable.atoms, dtype=np.float32))
         x, weight, covered, kept = (a[~atom] for a in (x, weight, covered, kept))
         low, high = self.observable.range
         self.count += x.size
@@ -117,14 +117,16 @@ def profile_of(name: str, table: EventTable, observables: Sequence[Observable], 
     levels = ROLES[table.role]
     profile = Profile(name, table, {(v, o.name): Column(name, v, o) for v in levels for o in observables})
     profile.accepted = dict.fromkeys(levels, 0)
-    rows, pairs = [], {o.name: [] for o in observables if len(levels) > 1}
+    rows: list[np.ndarray] = []
+    pairs: dict[str, list[np.ndarray]] = {o.name: [] for o in observables if len(levels) > 1}
     for batch, masks, kept in _accepted(profile, levels, seed):
         reco, weight = masks["reco"], batch["weight"]
         rows.append(lowest(row_hash([batch[f"reco_{o.name}"][reco] for o in observables]), SAMPLE / table.num_rows))
         for observable in observables if pairs else ():
             both = masks["truth"] & reco & kept
             pair = np.stack([batch[f"{level}_{observable.name}"][both] for level in levels])
-            pairs[observable.name].append(pair[:, ~np.isin(pair, np.float32(observable.atoms)).any(axis=0)])
+            at_atom = np.isin(pair, np.array(observable.atoms, dtype=np.float32)).any(axis=0)
+            pairs[observable.name].append(pair[:, ~at_atom])
         if reco.any():
             low, high = float(weight[reco].min()), float(weight[reco].max())
             profile.weights = min(profile.weights[0], low), max(profile.weights[1], high)
@@ -138,8 +140,9 @@ def profile_of(name: str, table: EventTable, observables: Sequence[Observable], 
         for (level, _), column in profile.columns.items():
             mask = masks[level]
             column.add(batch[column.name][mask], weight[mask], reco[mask], kept[mask])
-        for other in (c for c in batch if level_of(c) and c not in {c.name for c in profile.columns.values()}):
-            x, counts = batch[other][masks[level_of(other)]], profile.others.setdefault(other, {})
+        own_columns = {column.name for column in profile.columns.values()}
+        for other, at in ((c, v) for c in batch if (v := level_of(c)) and c not in own_columns):
+            x, counts = batch[other][masks[at]], profile.others.setdefault(other, {})
             for value in PADDING:
                 if n := int((x == value).sum()):
                     counts[value] = counts.get(value, 0) + n

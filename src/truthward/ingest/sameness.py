@@ -88,8 +88,8 @@ def of_levels(name: str, truth: np.ndarray, reco: np.ndarray) -> Iterator[str]:
             "measured without error; check the map of branches"
         )
         return
-    ranks = [np.unique(x, return_inverse=True)[1].astype(float) for x in (truth, reco)]
-    rho = float(np.corrcoef(*ranks)[0, 1])
+    ranks = np.stack([np.unique(x, return_inverse=True)[1].astype(float) for x in (truth, reco)])
+    rho = float(np.corrcoef(ranks)[0, 1])
     if rho < max(0.05, 4 / truth.size**0.5):
         yield (
             f"reco_{name} hardly depends on truth_{name}: their rank correlation is {rho:.2g} in {truth.size} events, "
@@ -106,6 +106,7 @@ def of_variations(table: EventTable) -> Iterator[str]:
     digests: dict[str, np.uint64] = {}
     sums: dict[str, float] = {}
     for batch in table.batches(list(dict.fromkeys([*varied, *(v.base for v in varied.values())]))):
+        assert batch.entries is not None, "tables number their rows"
         places = mix(batch.entries)
         for name, values in batch.items():
             # A sum that depends on the order of the events: it is equal only if all values are equal.

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from truthward.errors import InputError, nearest
 from truthward.events.contract import ROLES, Batch, flags
 from truthward.events.readers import Reader
@@ -180,7 +182,6 @@ def _accepted(
         if batch.source != source:
             source = batch.source
             log.info("reading %s, after %d events", source, tally.read)
-        some = None
         tally.read += len(batch["event_id"])
         for level in levels:
             tally.given[level] += int(flags(batch[f"pass_{level}"], batch, f"pass_{level}").sum())
@@ -191,10 +192,8 @@ def _accepted(
         for level in levels:
             tally.passed[level] += int(flags(batch[f"pass_{level}"], batch, f"pass_{level}").sum())
         # Keep events that only a variation accepts: they belong to that variation.
-        for flag in (name for name in batch if name.startswith("pass_")):
-            mask = flags(batch[flag], batch, flag)
-            some = mask if some is None else some | mask
-        kept = batch.take(some)
+        masks = [flags(batch[name], batch, name) for name in batch if name.startswith("pass_")]
+        kept = batch.take(np.logical_or.reduce(masks))
         tally.kept += len(kept["event_id"])
         log.info("%d events read, %d kept", tally.read, tally.kept)
         yield kept

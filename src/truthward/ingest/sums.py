@@ -54,8 +54,9 @@ def _lines(listing: Path) -> list[tuple[str, str, str]]:
         words = line.split()
         if not words or line.startswith("#"):
             continue
-        if first := _DIGEST.fullmatch(words[0].lower()):
-            name, match = line.strip()[len(words[0]) :].lstrip().removeprefix("*"), first
+        match = _DIGEST.fullmatch(words[0].lower())
+        if match:
+            name = line.strip()[len(words[0]) :].lstrip().removeprefix("*")
         else:
             name, match = words[0], _DIGEST.fullmatch(words[-1].lower())
         if match is None or not name.isprintable() or not name:

@@ -117,7 +117,7 @@ def load(path: str | Path) -> tuple[dict[str, nn.Module], dict[str, Tensor], dic
 
 def _network(path: Path, module_name: str, class_name: str) -> type[nn.Module]:
     """The class with this name, only if it is a network of this package."""
-    found = None
+    found: Any = None
     if module_name.startswith("truthward."):
         try:
             found = getattr(importlib.import_module(module_name), class_name)
@@ -125,12 +125,11 @@ def _network(path: Path, module_name: str, class_name: str) -> type[nn.Module]:
             raise CorruptError(
                 f"{path}: names {module_name}:{class_name}, which this version does not have; rerun its stage"
             ) from error
-    ours = isinstance(found, type) and issubclass(found, nn.Module) and found.__module__.startswith("truthward.")
-    if not ours:
-        raise CorruptError(
-            f"{path}: names {module_name}:{class_name}, which is no network of this package; rerun its stage"
-        )
-    return found
+    if isinstance(found, type) and issubclass(found, nn.Module) and found.__module__.startswith("truthward."):
+        return found
+    raise CorruptError(
+        f"{path}: names {module_name}:{class_name}, which is no network of this package; rerun its stage"
+    )
 
 
 def _read(path: Path, framework: str) -> tuple[dict[str, Any], dict[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -257,7 +257,7 @@ def _set_rate(optimiser: torch.optim.Optimizer, settings: Settings, fraction: fl
         group["lr"] = rate
 
 
-def _clip(parameters: list[Tensor], limit: float, members: int) -> None:
+def _clip(parameters: Sequence[Tensor], limit: float, members: int) -> None:
     """Scale gradients down to norm `limit`, member by member in a stack."""
     if not limit:
         return

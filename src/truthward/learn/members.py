@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -63,7 +64,7 @@ def train_members(
     repulsion = uncertainty.repulsion if uncertainty.kind == "ensemble" else 0.0
 
     def posterior() -> Variational:
-        model = factory()
+        model: Any = factory()
         return Variational(
             model,
             events=events,
@@ -109,7 +110,7 @@ def _force(stack: Stack, x: Tensor, condition: Tensor, members: int) -> Tensor:
     points = x[:, :: x.shape[1] // sets].movedim(1, 0).repeat_interleave(members, 0)  # (S, B, D)
     near = points[:, : len(x) // 4 + 1]
     around = near + REACH * torch.randn(near.shape[1:], device=x.device)
-    total: Tensor | float = 0.0
+    total: Any = 0.0
     for at, given in ((points, condition), (around, condition[: near.shape[1]])):
         f = stack.call("probe", at, given, own=(True, False))
         total = total + crowding(f.unflatten(0, (sets, members))).flatten()

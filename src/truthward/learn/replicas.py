@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +37,8 @@ class Stack(nn.Module):
         seeds: one initialisation seed a member, length E. Equal seeds give equal initial weights.
     """
 
+    template: nn.Module
+
     def __init__(self, factory: Callable[[], nn.Module], seeds: list[int]) -> None:
         super().__init__()
         members = [seeded(seed, factory) for seed in seeds]
@@ -61,7 +64,8 @@ class Stack(nn.Module):
         """Where the template keeps a tensor: the dictionary, the name in it; and the name of the stacked one."""
         path, _, leaf = name.rpartition(".")
         module = self.template.get_submodule(path)
-        return module._parameters if leaf in module._parameters else module._buffers, leaf, self._key(name)
+        holder: dict[str, Any] = module._parameters if leaf in module._parameters else module._buffers
+        return holder, leaf, self._key(name)
 
     def state_of(self, member: int) -> dict[str, Tensor]:
         """State of one member, as its own module's `load_state_dict` takes it."""

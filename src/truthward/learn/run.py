@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -35,7 +36,7 @@ class History:
 class Run:
     """What changes while a training runs, and with it what a resume state holds."""
 
-    def __init__(self, members: int, parameters: list[Tensor], settings: Settings) -> None:
+    def __init__(self, members: int, parameters: Sequence[Tensor], settings: Settings) -> None:
         self.settings = settings
         self.members = members
         self.epoch = self.step = 0
@@ -46,7 +47,7 @@ class Run:
         self.best = [p.detach().clone() for p in parameters]
         self.history = History(best=[-1] * members)
 
-    def close_epoch(self, train: Tensor, held: Tensor, has_validation: bool, parameters: list[Tensor]) -> None:
+    def close_epoch(self, train: Tensor, held: Tensor, has_validation: bool, parameters: Sequence[Tensor]) -> None:
         self.history.train.append(train.tolist())
         self.history.validation.append(held.tolist())
         # A member that lost patience keeps its weights whatever the others of its stack still do.
@@ -64,6 +65,6 @@ class Run:
             self.active &= waited < self.settings.patience
         self.epoch, self.step = self.epoch + 1, 0
 
-    def restore_best(self, parameters: list[Tensor]) -> None:
+    def restore_best(self, parameters: Sequence[Tensor]) -> None:
         with torch.no_grad():
-            torch._foreach_copy_(parameters, self.best)
+            torch._foreach_copy_(list(parameters), self.best)

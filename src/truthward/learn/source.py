@@ -149,10 +149,13 @@ class Stream(Source):
 
     def held_batches(self, size: int) -> Iterator[tuple[Tensor, ...]]:
         """See Source."""
-        for t, table in enumerate(self._held_tables if self._read_held else ()):
+        read = self._read_held
+        if read is None:
+            return
+        for t, table in enumerate(self._held_tables):
             for b, rows in enumerate(table):
                 if rows:
-                    yield from zip(*(p.split(size) for p in self._block(self._read_held, t, b, rows)), strict=True)
+                    yield from zip(*(p.split(size) for p in self._block(read, t, b, rows)), strict=True)
 
     def _blocks(self, table: int, order: Sequence[int]) -> Iterator[tuple[Tensor, ...]]:
         for block in order:

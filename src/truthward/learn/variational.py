@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +42,8 @@ class Variational(nn.Module):
     Raises:
         ConfigError: the module has no linear layer; a number that is not positive.
     """
+
+    module: Any  # a model, with its own `loss`
 
     def __init__(
         self,
@@ -96,7 +98,8 @@ class Variational(nn.Module):
 
     def kl(self) -> Tensor:
         """KL(q, prior), nats, a scalar."""
-        parameters, total = dict(self.module.named_parameters()), 0.0
+        parameters = dict(self.module.named_parameters())
+        total: Any = 0.0
         for name, width, log_sigma in zip(self.spread, self.width, self.log_sigma, strict=True):
             mean, ratio = parameters[name] / width, log_sigma - math.log(width)
             total = total + (0.5 * ((2.0 * ratio).exp() + mean.square() - 1.0) - ratio).sum()

@@ -158,7 +158,7 @@ class Transport(GenerativeModel):
             def v(x: Tensor) -> Tensor:
                 return self.velocity(x, at, encoded)
 
-            value, pull = torch.func.vjp(v, state[:, :-1])
+            value, pull = torch.func.vjp(v, state[:, :-1])[:2]
             # One pull-back for each dimension gives a row of dv/dx of every event.
             rows = torch.func.vmap(pull)(basis[:, None].expand(-1, len(state), -1))[0]
             return torch.cat([value, torch.einsum("dbd->b", rows)[:, None]], dim=-1)

@@ -94,6 +94,7 @@ class CouplingFlow(GenerativeModel):
         for x, c in zip(noise.split(self.batch), condition.split(self.batch), strict=True):
             columns, given = list(x.unbind(-1)), c.unbind(-1)
             for coupling in reversed(self.couplings):
+                assert isinstance(coupling, Coupling)
                 columns = coupling.inverse(columns, given)
             parts.append(torch.stack(columns, -1))
         return torch.cat(parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -116,7 +116,8 @@ class TransformerFlowMatching(Transport):
         for block in self.encoder:
             tokens = block(tokens)
         tokens = self.norm(tokens)
-        return torch.stack([block.keys(tokens) for block in self.blocks], dim=1)
+        blocks: Any = self.blocks
+        return torch.stack([block.keys(tokens) for block in blocks], dim=1)
 
     def velocity(self, x: Tensor, t: Tensor, condition: Tensor) -> Tensor:
         """See `Transport`."""

@@ -122,7 +122,8 @@ def _channels(pid: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np
         for column, place in ((first, 1), (second, 2)):
             column[rows] = np.array([channel[place] for channel in channels])[chosen]
     anti = pid < 0
-    return tuple(np.where(anti & ~np.isin(code, OWN_ANTIPARTICLE), -code, code) for code in (first, second))
+    first, second = (np.where(anti & ~np.isin(code, OWN_ANTIPARTICLE), -code, code) for code in (first, second))
+    return first, second
 
 
 def _daughters(parent: Flight, rng: np.random.Generator) -> Flight:

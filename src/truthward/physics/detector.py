@@ -179,7 +179,7 @@ class Detector:
         mass = np.select([code[found] == 11, code[found] == 13], [0.000511, MUON_MASS], PION_MASS)
         t_pid = np.sign(charge[found]) * np.select([code[found] == 11, code[found] == 13], [-11, -13], 211)
         t_energy = np.sqrt((t_pt * np.cosh(t_eta)) ** 2 + mass**2)
-        rows = [(event[found], t_pt, t_eta, t_phi, t_energy, t_pid)]
+        rows: list[tuple[np.ndarray, ...]] = [(event[found], t_pt, t_eta, t_phi, t_energy, t_pid)]
 
         # Energy of the tracks is looked for in the tower that the particle entered.
         track_energy = np.zeros(len(pt))
@@ -189,8 +189,8 @@ class Detector:
             (seen & light, Calorimeter(ECAL, ecal_resolution, self.ecal_min, 1.0, 22)),
             (seen & ~light & (code != 13), Calorimeter(HCAL, hcal_resolution, self.hcal_min, self.hcal_scale, 130)),
         ):
-            inside = (column[mask] for column in (event, eta, phi, energy, track_energy))
-            rows.append(self._towers(calorimeter, *inside, rng))
+            at = event[mask], eta[mask], phi[mask]
+            rows.append(self._towers(calorimeter, *at, energy[mask], track_energy[mask], rng))
         merged = [np.concatenate(column) for column in zip(*rows, strict=True)]
         order = np.argsort(merged[0], kind="stable")
         owner, pt, eta, phi, energy, pid = (column[order] for column in merged)

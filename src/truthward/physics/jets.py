@@ -47,7 +47,7 @@ def kinematics(p: ak.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndar
     return pt, np.arcsinh(pz / pt), np.arcsinh(pz / np.sqrt(pt2 + m2)), np.arctan2(py, px), np.sqrt(m2)
 
 
-def delta_phi(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def delta_phi(a: np.ndarray, b: np.ndarray | float) -> np.ndarray:
     """Difference of azimuth in [-pi, pi]."""
     d = a - b
     return d - 2.0 * np.pi * np.round(d / (2.0 * np.pi))
@@ -83,12 +83,11 @@ def leading_jet(
     index = ak.values_astype(ak.fill_none(index, [], axis=0), np.int64)
     has = ak.to_numpy(ak.num(jets, axis=1) > 0)
     best = ak.flatten(jets[has][lead[has]])
-    columns = []
-    for values in kinematics(best):
-        column = np.zeros(len(particles))
-        column[has] = values
-        columns.append(column)
-    return Jets(*columns, ak.to_packed(particles[index]))
+    columns: dict[str, np.ndarray] = {}
+    for name, values in zip(Jets._fields, kinematics(best), strict=False):
+        columns[name] = np.zeros(len(particles))
+        columns[name][has] = values
+    return Jets(**columns, constituents=ak.to_packed(particles[index]))
 
 
 def soft_drop(

@@ -98,8 +98,16 @@ def publish(
         }
         write_text(folder / "README.md", texts.readme(metadata, chosen))
         write_example(folder / "example.py", chosen, study, label or {})
-        words = {"study": study, "licence": licence, "fiducial": fiducial, "model": model}
-        tables = write_tables(folder, sample, declared, luminosity=luminosity, **words)
+        tables = write_tables(
+            folder,
+            sample,
+            declared,
+            luminosity=luminosity,
+            study=study,
+            licence=licence,
+            fiducial=fiducial,
+            model=model,
+        )
         metadata["files"] = {
             name: {"sha256": sha256(folder / name), "bytes": (folder / name).stat().st_size}
             for name in (*FILES, *tables)

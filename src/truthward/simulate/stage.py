@@ -103,7 +103,7 @@ def simulate(
             sum_w2 += float((columns["weight"] ** 2).sum())
             clock.advance(done)
         provenance = record.finish(events_in=0, events_out=done, sum_w=sum_w, sum_w2=sum_w2)
-        extra = {"particle_level": generator.PARTICLE_LEVEL} if generator.PARTICLE_LEVEL else {}
+        extra: dict[str, Any] = {"particle_level": generator.PARTICLE_LEVEL} if generator.PARTICLE_LEVEL else {}
         extra |= {"sample": sample, "chunk": chunk, "chunks": chunks, "processes": list(PROCESSES), "absent": ABSENT}
         file["provenance"] = json.dumps(provenance | extra, sort_keys=True, allow_nan=False)
 

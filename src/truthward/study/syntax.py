@@ -66,7 +66,7 @@ class Syntax:
             with warnings.catch_warnings():
                 # Python's advice on odd literals ("1or 2") is of no use here: what is odd is refused below.
                 warnings.simplefilter("ignore")
-                self.tree: ast.AST = ast.parse(self._plain, mode="eval").body
+                self.tree: ast.expr = ast.parse(self._plain, mode="eval").body
         except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
             reason = error.msg if isinstance(error, SyntaxError) else str(error) or type(error).__name__
             place = self._place(error.lineno, error.offset) if isinstance(error, SyntaxError) else ""

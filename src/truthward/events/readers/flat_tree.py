@@ -246,6 +246,7 @@ def _ids(columns: Mapping[str, Any], arrays: Batch, seed: int | None) -> np.ndar
     if "event_id" in columns:
         return columns["event_id"]
     if seed is not None:
+        assert arrays.entries is not None, "a reader numbers its entries"
         return combine(np.full(len(arrays.entries), seed, dtype=np.uint64), arrays.entries)
     parts = [columns[name] for name in NUMBERS if name in columns]
     return combine(*(identities(part, arrays) for part in parts))
