@@ -71,7 +71,7 @@ lock:
 	rm -rf .venv-lock
 
 docs: .venv/.stamp
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
 	rm -rf results/*/ .snakemake .venv .venv-audit site
