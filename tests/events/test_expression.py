@@ -147,7 +147,7 @@ def test_jagged_branches():
     assert ak.to_list(Expression("jets / (b + 0)").evaluate(BRANCHES)[0]) == [50.0, 20.0]
     with pytest.raises(InputError, match="lists need equal lengths"):
         Expression("jets + other").evaluate(BRANCHES | {"other": ak.Array([[1.0], [], [1.0], [1.0]])})
-    with pytest.raises(InputError, match="one number per event"):
+    with pytest.raises(InputError, match="needs a branch with a list per event"):
         Expression("a[0]").evaluate(BRANCHES)
     with pytest.raises(InputError, match="text where a number"):
         Expression("label + 1").evaluate({"label": np.array(["x", "y"])})
