@@ -8,7 +8,7 @@ thread, which ends at the first failure. Tests that fail without any mistake pro
 Outcomes are kept under .cache by what they depend on, so an interrupted run goes on, and a new test asks for few.
 
 QUICK: those that say `quick`. ONLY: of stages or files that contain this text. SHARE: k/n, every n-th, the k-th first:
-several calls fill the cache at once, and one without it makes the result.
+several calls fill the cache at once, and one without it makes the result. AGAIN: those that survived in the last result.
 """
 
 from __future__ import annotations
@@ -174,6 +174,9 @@ def main() -> None:
     only = os.environ.get("ONLY", "")
     first, of = map(int, os.environ.get("SHARE", "1/1").split("/"))
     chosen = [m for m in mutants() if only in f"{m.stage} {m.file}" and (m.quick or not QUICK)][first - 1 :: of]
+    if again := bool(os.environ.get("AGAIN")):
+        survived = read_json(HERE / "results" / "mutants.json")["figures"]["survivors"]
+        chosen = [m for m in chosen if any(m.new == s["new"] and not m.survives for s in survived)]
     rows, sound = [], {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "checkout"
@@ -195,7 +198,7 @@ def main() -> None:
             print(f"{number} of {len(chosen)}, {outcome['seconds']:.0f} s: {mutant.file}: {what}", flush=True)
     if unsound := sorted({r["unsound"] for r in rows if "unsound" in r}):
         raise SystemExit(f"tests that fail without any mistake prove nothing: {', '.join(unsound)}")
-    if only or of > 1:
+    if only or of > 1 or again:
         return
     stages = {
         stage: {
