@@ -8,7 +8,7 @@ thread, which ends at the first failure. Tests that fail without any mistake pro
 Outcomes are kept under .cache by what they depend on, so an interrupted run goes on, and a new test asks for few.
 
 QUICK: those that say `quick`. ONLY: of stages or files that contain this text. SHARE: k/n, every n-th, the k-th first:
-several calls fill the cache at once, and one without it makes the result. AGAIN: those that survived in the last result.
+several calls fill the cache at once, and one without it makes the result. AGAIN: those that survived last time.
 """
 
 from __future__ import annotations
