@@ -16,7 +16,7 @@ import uproot
 import yaml
 
 from truthward.events.bins import bin_of
-from truthward.events.hashing import poisson_weights
+from truthward.events.bootstrap import poisson_weights
 from truthward.events.table import EventTable
 from truthward.events.unfolded import Unfolded
 from truthward.run.artefact import write_text

@@ -24,8 +24,8 @@ from torch import Tensor
 
 from truthward.amplify.study import bootstraps, train
 from truthward.learn.fit import Settings
+from truthward.study.generative_members import Uncertainty
 from truthward.study.seeds import seed_for
-from truthward.study.uncertainty import Uncertainty
 
 SETS, EVENTS, MEMBERS = (4, 1000, 5) if common.QUICK else (40, 1000, 12)
 DRAWS, POINTS, BATCH = 30, 4096, 125

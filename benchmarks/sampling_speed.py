@@ -28,7 +28,7 @@ from torchdiffeq import odeint
 from truthward.learn.fit import Settings, fit
 from truthward.learn.nets import seeded
 from truthward.learn.ode import FIXED
-from truthward.learn.replicas import Stack
+from truthward.learn.stack import Stack
 from truthward.models.flow_matching import FlowMatching
 from truthward.validate.two_sample import two_sample_test
 

@@ -18,8 +18,8 @@ from truthward.events.families import RankWarning
 from truthward.events.table import EventTable, write_table
 from truthward.run.artefact import read_json
 from truthward.run.provenance import Record
+from truthward.study.generative_members import Uncertainty
 from truthward.study.observable import Observable
-from truthward.study.uncertainty import Uncertainty
 from truthward.surrogate.stage import surrogate_stage
 
 RING = ModulatedRing()

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from truthward.errors import CorruptError, InputError
 from truthward.learn import checkpoint
 from truthward.learn.nets import MLP, seeded
-from truthward.learn.replicas import Stack
+from truthward.learn.stack import Stack
 
 RECIPE = {"class": "truthward.learn.nets:MLP", "arguments": {"inputs": 2, "outputs": 1, "width": 8, "depth": 1}}
 

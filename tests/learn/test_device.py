@@ -14,7 +14,7 @@ from truthward.learn import fit as loop
 from truthward.learn.device import placed, rng_state, set_rng_state, training_device
 from truthward.learn.fit import Settings, fit
 from truthward.learn.nets import MLP
-from truthward.learn.replicas import Stack
+from truthward.learn.stack import Stack
 from truthward.run import launch
 
 CPU, META = torch.device("cpu"), torch.device("meta")

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from truthward.learn.fit import Settings, fit
 from truthward.learn.nets import MLP, seeded
-from truthward.learn.replicas import Stack
+from truthward.learn.stack import Stack
 
 EPOCHS, BATCH = 4, 16
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from truthward.errors import DivergedError, InputError
 from truthward.learn.fit import History, Settings, fit
 from truthward.learn.nets import MLP, seeded
-from truthward.learn.replicas import Stack
+from truthward.learn.stack import Stack
 
 SETTINGS = Settings(epochs=6, batch_size=32, learning_rate=2e-2)
 

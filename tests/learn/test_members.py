@@ -6,9 +6,9 @@ import torch
 
 from truthward.learn.fit import Settings
 from truthward.learn.members import train_members
-from truthward.learn.replicas import Stack
+from truthward.learn.stack import Stack
 from truthward.study import plugins
-from truthward.study.uncertainty import Uncertainty
+from truthward.study.generative_members import Uncertainty
 
 EVENTS = 200
 

@@ -16,8 +16,8 @@ from torch import Tensor
 from truthward.errors import CorruptError, StaleError
 from truthward.learn.fit import Settings, fit
 from truthward.learn.nets import MLP
-from truthward.learn.replicas import Stack
 from truthward.learn.resume import Interrupted
+from truthward.learn.stack import Stack
 
 EPOCHS, STEPS = 5, 4
 SETTINGS = Settings(epochs=EPOCHS, batch_size=16, learning_rate=2e-2, weight_decay=1e-2, patience=4)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from truthward.learn.replicas import Stack
 from truthward.learn.sets import DeepSets, ParticleAttention
+from truthward.learn.stack import Stack
 
 FEATURES, CONTEXT, PAIRS = 3, 2, 2
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from truthward.errors import DivergedError, InputError
 from truthward.learn.fit import Settings, fit, fit_source
 from truthward.learn.nets import MLP
-from truthward.learn.replicas import Stack
 from truthward.learn.source import Arrays, Stream
+from truthward.learn.stack import Stack
 
 TABLES = ([40, 0, 25, 35, 7], [10, 20, 3], [60])
 ROWS = sum(map(sum, TABLES))

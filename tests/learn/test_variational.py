@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from truthward.errors import ConfigError
 from truthward.learn.fit import Settings, fit
 from truthward.learn.nets import seeded
-from truthward.learn.replicas import Stack
+from truthward.learn.stack import Stack
 from truthward.learn.variational import Variational
 from truthward.study import plugins
 

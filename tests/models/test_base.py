@@ -7,7 +7,7 @@ import torch
 
 from truthward.errors import ConfigError
 from truthward.learn.nets import MLP, seeded
-from truthward.learn.replicas import Stack
+from truthward.learn.stack import Stack
 from truthward.models.flow_matching import FlowMatching
 
 

@@ -12,7 +12,7 @@ from truthward.errors import ConfigError
 from truthward.learn import checkpoint
 from truthward.learn.fit import Settings, fit
 from truthward.learn.nets import seeded
-from truthward.learn.replicas import Stack
+from truthward.learn.stack import Stack
 from truthward.models.base import GenerativeModel
 from truthward.study import plugins
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from truthward.errors import InputError
-from truthward.report import inputs, models, page, progress, results, style
+from truthward.report import inputs, models, progress, results, style
+from truthward.report import summary as page
 from truthward.run.provenance import Record
 from truthward.study.observable import Observable
 from truthward.validate import metrics

@@ -128,7 +128,7 @@ EDITS = [
     ),
     ("study/plugins.py", 'if k != "kind"', "", {"simulate", "ingest", "unfold_part"}, {"validate", "publish"}),
     (
-        "study/uncertainty.py",
+        "study/generative_members.py",
         "Field(5.0, gt=0)",
         "Field(4.0, gt=0)",
         {"surrogate", "amplify_study"},

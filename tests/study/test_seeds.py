@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from truthward.events.hashing import mix, poisson_weights, uniform
+from truthward.events.bootstrap import poisson_weights
+from truthward.events.hashing import mix, uniform
 from truthward.study.seeds import seed_for
 
 IDS = np.arange(200_000, dtype=np.uint64)

@@ -10,7 +10,7 @@ from truthward.errors import InputError
 from truthward.events.split import TEST
 from truthward.events.table import EventTable, write_table
 from truthward.run.provenance import Record
-from truthward.study.uncertainty import Uncertainty
+from truthward.study.generative_members import Uncertainty
 from truthward.surrogate.section import Correction
 from truthward.surrogate.stage import surrogate_stage
 

@@ -10,8 +10,8 @@ from truthward.errors import InputError, StaleError
 from truthward.events.table import EventTable, write_table
 from truthward.run.artefact import read_json
 from truthward.run.provenance import Record
+from truthward.study.generative_members import Uncertainty
 from truthward.study.observable import Observable
-from truthward.study.uncertainty import Uncertainty
 from truthward.surrogate.drawing import SurrogateModel, density, draws, load_members
 from truthward.surrogate.stage import sample_surrogate, surrogate_stage, train_surrogate
 

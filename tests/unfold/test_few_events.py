@@ -38,7 +38,7 @@ def test_a_response_that_is_not_finite_says_how_it_is_trained(toy, monkeypatch):
     def overflow(*_):
         raise DivergedError("18 of 53333 ratios are not finite")
 
-    monkeypatch.setattr("truthward.unfold.omnifold.chain.finite_ratio", overflow)
+    monkeypatch.setattr("truthward.unfold.omnifold.iterations.finite_ratio", overflow)
     with pytest.raises(DivergedError, match=r"18 of 53333 ratios are not finite.*set `replicas: training`"):
         build("unfold", SMALL).unfold(inputs, REPLICAS, seed=1, nominal=nominal.trained)
 

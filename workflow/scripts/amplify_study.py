@@ -4,7 +4,7 @@ from truthward.run.job import Job
 
 with Job(snakemake) as job:
     from truthward.amplify.study import study_stage
-    from truthward.study.uncertainty import Uncertainty
+    from truthward.study.generative_members import Uncertainty
 
     study_stage(
         job.spec["model"],

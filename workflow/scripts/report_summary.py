@@ -3,8 +3,8 @@
 from truthward.run.job import Job
 
 with Job(snakemake) as job:
-    from truthward.report.page import summary_page
     from truthward.report.style import save
+    from truthward.report.summary import summary_page
     from truthward.run.artefact import read_json
     from truthward.study.observable import observables_from
 

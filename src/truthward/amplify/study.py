@@ -15,15 +15,15 @@ from torch import Tensor, nn
 
 from truthward.amplify.target import ModulatedRing, Regions
 from truthward.amplify.worth import worth
-from truthward.events.hashing import poisson_weights
+from truthward.events.bootstrap import poisson_weights
 from truthward.learn.fit import Settings
 from truthward.learn.members import train_members
-from truthward.learn.replicas import Stack
+from truthward.learn.stack import Stack
 from truthward.run.artefact import write_json
 from truthward.run.provenance import Record
 from truthward.study import plugins
+from truthward.study.generative_members import Uncertainty
 from truthward.study.seeds import seed_for
-from truthward.study.uncertainty import Uncertainty
 
 log = logging.getLogger("truthward.amplify")
 

@@ -15,9 +15,9 @@ from truthward.errors import ConfigError
 from truthward.learn.fit import History, Settings, fit
 from truthward.learn.knots import knots_of
 from truthward.learn.nets import MLP
-from truthward.learn.replicas import Stack
 from truthward.learn.repulsion import crowding
 from truthward.learn.scaling import RankScaling
+from truthward.learn.stack import Stack
 from truthward.study.seeds import seed_for
 
 log = logging.getLogger("truthward.calibrate")

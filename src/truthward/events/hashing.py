@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from truthward.study.seeds import seed_for
-
-# P(X <= k) of a Poisson variable of unit mean, up to k = 12 (beyond: 6e-11).
-_POISSON_CDF = np.cumsum([np.exp(-1.0) / float(np.prod(np.arange(1, k + 1, dtype=float))) for k in range(13)])
-
 
 def mix(values: np.ndarray) -> np.ndarray:
     """Scramble 64-bit integers, (N,) uint64 -> (N,) uint64, one to one (splitmix64 finaliser, Steele et al. 2014)."""
@@ -23,13 +18,3 @@ def uniform(event_id: np.ndarray, key: int) -> np.ndarray:
     """One number in [0, 1) for each event, (N,) float64, by hash of (event, key): independent of order and chunking."""
     hashed = mix(mix(np.asarray(event_id, dtype=np.uint64)) ^ mix(np.array([key], dtype=np.uint64)))
     return (hashed >> np.uint64(11)).astype(np.float64) * 2.0**-53
-
-
-def poisson_weights(event_id: np.ndarray, *, seed: int, family: str, index: int) -> np.ndarray:
-    """Bootstrap weights: one Poisson(1) count for each event, (N,) float32.
-
-    The count is a function of (event, seed, family, index) alone, so that any job, chunk or order of events gives the
-    same replica (2109.13243, section 3).
-    """
-    u = uniform(event_id, seed_for(seed, "bootstrap", family, index))
-    return np.searchsorted(_POISSON_CDF, u, side="right").astype(np.float32)

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from truthward.learn.fit import History, Settings, fit
-from truthward.learn.replicas import Stack
 from truthward.learn.repulsion import crowding
+from truthward.learn.stack import Stack
 from truthward.learn.variational import Variational
+from truthward.study.generative_members import Uncertainty
 from truthward.study.seeds import seed_for
-from truthward.study.uncertainty import Uncertainty
 
 REACH = 2.0
 """Distance from the events, in units of standard normal columns, at which members also repel each other: without events

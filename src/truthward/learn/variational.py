@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from truthward.errors import ConfigError
-from truthward.learn.replicas import Call
+from truthward.learn.stack import Call
 
 Layers = Literal["all", "last"]
 

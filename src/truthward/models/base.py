@@ -48,7 +48,7 @@ class GenerativeModel(nn.Module, ABC):
     def loss(self, x: Tensor, condition: Tensor) -> Tensor:
         """Loss per event, (B, D) and (B, C) -> (B,), without weights and differentiable.
 
-        Its random numbers come from the global generator. It works inside of `learn.replicas.Stack`
+        Its random numbers come from the global generator. It works inside of `learn.stack.Stack`
         (torch.func.vmap with equal random numbers for all members).
         """
 

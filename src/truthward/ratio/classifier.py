@@ -14,8 +14,8 @@ from truthward.errors import DivergedError, InputError
 from truthward.events.hashing import uniform
 from truthward.learn.fit import History, Settings, fit
 from truthward.learn.nets import MLP, Activation
-from truthward.learn.replicas import Stack
 from truthward.learn.scaling import RankScaling
+from truthward.learn.stack import Stack
 from truthward.ratio.base import LogRatio
 from truthward.ratio.constituents import ConstituentClassifier, JetScaling
 from truthward.study.seeds import seed_for

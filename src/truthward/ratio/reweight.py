@@ -11,7 +11,7 @@ from torch import Tensor
 
 from truthward.errors import DivergedError
 from truthward.learn.fit import History, Settings, fit
-from truthward.learn.replicas import Stack
+from truthward.learn.stack import Stack
 
 STEPS = 65536
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from truthward.learn.fit import Settings
-from truthward.learn.replicas import Stack
 from truthward.learn.scaling import RankScaling
+from truthward.learn.stack import Stack
 from truthward.ratio.classifier import logits, stack_of, train_ratio
 from truthward.ratio.reweight import finite_ratio, normalise, train_mean
 from truthward.study.seeds import seed_for

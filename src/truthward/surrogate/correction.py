@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from truthward.errors import InputError
-from truthward.events.weights import effective_size, largest_over_mean
+from truthward.events.effective_size import effective_size, largest_over_mean
 from truthward.learn.fit import Settings
 from truthward.ratio.classifier import logits, stack_of, train_ratio, two_sample_scores
 from truthward.ratio.reweight import auc, normalise

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from truthward.study.generative_members import Uncertainty
 from truthward.study.strict import Plugin, Strict
-from truthward.study.uncertainty import Uncertainty
 
 
 class Correction(Strict):

@@ -16,19 +16,19 @@ import torch
 from torch import Tensor, nn
 
 from truthward.errors import InputError
-from truthward.events.hashing import poisson_weights
+from truthward.events.bootstrap import poisson_weights
 from truthward.events.split import TEST, VALIDATION
 from truthward.events.table import EventTable
 from truthward.learn import checkpoint
 from truthward.learn.fit import History, Settings
 from truthward.learn.members import train_members
-from truthward.learn.replicas import Stack
+from truthward.learn.stack import Stack
 from truthward.run.artefact import write_json
 from truthward.run.provenance import Record
 from truthward.study import plugins
+from truthward.study.generative_members import Uncertainty
 from truthward.study.observable import Observable
 from truthward.study.seeds import seed_for
-from truthward.study.uncertainty import Uncertainty
 from truthward.surrogate.correction import correct
 from truthward.surrogate.drawing import LEVELS, SurrogateModel, draws, load_members, write_draws
 from truthward.surrogate.section import Correction

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from truthward.errors import InputError
-from truthward.events.weights import effective_size, largest_over_mean
+from truthward.events.effective_size import effective_size, largest_over_mean
 from truthward.study.seeds import seed_for
 from truthward.systematics.density import weights_like
 from truthward.systematics.sample import CATEGORIES, Simulated

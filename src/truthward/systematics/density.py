@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from truthward.events.weights import effective_size
+from truthward.events.effective_size import effective_size
 from truthward.ratio.classifier import two_sample_scores
 from truthward.ratio.reweight import auc, normalise
 from truthward.study.seeds import seed_for

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from truthward.errors import InputError
-from truthward.events.weights import effective_size, largest_over_mean
+from truthward.events.effective_size import effective_size, largest_over_mean
 from truthward.ratio.two_step import conditional_mean, two_step
 from truthward.study.seeds import seed_for
 from truthward.systematics.sample import Measured, Simulated

@@ -12,7 +12,7 @@ import numpy as np
 
 from truthward.errors import ConfigError, DivergedError
 from truthward.events.bins import cell_of
-from truthward.events.weights import effective_size, largest_over_mean
+from truthward.events.effective_size import effective_size, largest_over_mean
 from truthward.unfold.contract import Result, Unfolder
 from truthward.unfold.inputs.arrays import NOMINAL, Inputs, Replica
 from truthward.unfold.stop.rules import varied_count

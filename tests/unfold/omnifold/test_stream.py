@@ -18,8 +18,9 @@ from truthward.study.observable import Observable
 from truthward.unfold.inputs import streamed as module
 from truthward.unfold.inputs.arrays import NOMINAL, Inputs, Replica
 from truthward.unfold.inputs.streamed import Blocks, Store
-from truthward.unfold.omnifold import chain, steps
-from truthward.unfold.omnifold.chain import CURVE, Curve
+from truthward.unfold.omnifold import iterations as chain
+from truthward.unfold.omnifold import steps
+from truthward.unfold.omnifold.iterations import CURVE, Curve
 from truthward.unfold.omnifold.method import Omnifold
 from truthward.unfold.stage import unfold_all, unfold_nominal, unfold_part
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from truthward.errors import InputError
-from truthward.events.hashing import poisson_weights
+from truthward.events.bootstrap import poisson_weights
 from truthward.events.table import write_table
 from truthward.events.unfolded import family, write_unfolded
 from truthward.report.parameter import fitted

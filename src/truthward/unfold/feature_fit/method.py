@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from truthward.errors import ConfigError, DivergedError
-from truthward.events.weights import effective_size, largest_over_mean
+from truthward.events.effective_size import effective_size, largest_over_mean
 from truthward.learn.fit import Settings
 from truthward.learn.scaling import RankScaling
 from truthward.ratio.classifier import SATURATED, logits, stack_of, train_ratio

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from truthward.errors import ConfigError, DivergedError
+from truthward.events.effective_size import effective_size
 from truthward.events.hashing import uniform
-from truthward.events.weights import effective_size
 from truthward.study.seeds import seed_for
 from truthward.unfold.inputs.arrays import Inputs
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from truthward.events.hashing import uniform
 from truthward.learn.quantile import QuantileTransform
-from truthward.learn.replicas import Stack
 from truthward.learn.scaling import RankScaling
+from truthward.learn.stack import Stack
 from truthward.models.base import GenerativeModel
 from truthward.study.plugins import build
 from truthward.study.seeds import seed_for

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from truthward.learn.fit import History, Settings, fit
-from truthward.learn.replicas import Stack
+from truthward.learn.stack import Stack
 from truthward.models.base import GenerativeModel
 from truthward.ratio.probability import Probability
 from truthward.study.seeds import seed_for

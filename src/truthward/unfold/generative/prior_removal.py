@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from truthward.errors import DivergedError
-from truthward.events.weights import effective_size, largest_over_mean
-from truthward.learn.replicas import Stack
+from truthward.events.effective_size import effective_size, largest_over_mean
+from truthward.learn.stack import Stack
 from truthward.ratio.classifier import logits, stack_of, train_ratio
 from truthward.ratio.probability import Probability
 from truthward.ratio.reweight import auc, normalise

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from truthward.errors import ConfigError, InputError
+from truthward.events.bootstrap import poisson_weights
 from truthward.events.constituents import hardest
 from truthward.events.contract import SIGNAL, is_jagged
-from truthward.events.hashing import poisson_weights
 from truthward.events.split import VALIDATION, split_of
 from truthward.events.table import EventTable
 from truthward.unfold.inputs.totals import refuse, totals

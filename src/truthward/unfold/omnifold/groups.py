@@ -18,7 +18,7 @@ from truthward.study.seeds import seed_for
 from truthward.unfold.inputs.arrays import NOMINAL, Replica
 from truthward.unfold.inputs.background import without_background
 from truthward.unfold.inputs.streamed import Blocks, Store
-from truthward.unfold.omnifold.chain import Chain
+from truthward.unfold.omnifold.iterations import Chain
 from truthward.unfold.omnifold.sample import OmnifoldBlock, OmnifoldSample, Scaling
 from truthward.unfold.omnifold.steps import ResponseSteps, TrainingSteps
 from truthward.unfold.stop.rules import varied_count

@@ -17,8 +17,8 @@ from truthward.learn.scaling import RankScaling
 from truthward.unfold.contract import Result, Unfolder
 from truthward.unfold.inputs.arrays import NOMINAL, Inputs, Replica
 from truthward.unfold.inputs.streamed import Blocks
-from truthward.unfold.omnifold.chain import Rules
 from truthward.unfold.omnifold.groups import Groups
+from truthward.unfold.omnifold.iterations import Rules
 from truthward.unfold.omnifold.sample import Scaling, scaling_of
 from truthward.unfold.omnifold.steps import STEPS, OmnifoldRecipe
 from truthward.unfold.stop.balance import BOOTSTRAPS, Balance, balance, by_iteration, pseudo_replica

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from truthward.learn.fit import History, Settings, fit_source
-from truthward.learn.replicas import Stack
 from truthward.learn.source import Arrays, Source, Stream
+from truthward.learn.stack import Stack
 from truthward.ratio.classifier import classifier_of, logits, ratio_loss, stack_of
 from truthward.ratio.reliability import Isotonic
 from truthward.ratio.response import mean_response, ratio_response

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from truthward.errors import InputError
+from truthward.events.bootstrap import poisson_weights
 from truthward.events.contract import SIGNAL
-from truthward.events.hashing import poisson_weights
 from truthward.events.table import EventTable
 from truthward.events.unfolded import Unfolded
 from truthward.run.artefact import write_json

@@ -194,7 +194,7 @@ class Chain:
         return Omega(factor, products), found.diagnostics | entry
 
     def _truth_step(self, iteration: int, standing: Standing, omega: Omega) -> dict[str, Any]:
-        """Find nu of all fiducial events; diagnostics."""
+        """Find nu of all fiducial events, misses included, from the matched ones alone; diagnostics."""
         total = omega.products * omega.norm
         mean = mean_of(total, standing.matched.sum(axis=0), f"iteration {iteration + 1}, truth")
         counts = standing.matched_events

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from truthward.learn.fit import Settings, fit
 from truthward.learn.nets import MLP, seeded
-from truthward.learn.replicas import Stack
+from truthward.learn.stack import Stack
 
 
 def factory() -> MLP:
