@@ -1,6 +1,6 @@
 """The rooms of the house and what each may import: read by the test of imports, by the digests and by the docs.
 
-A new stage is a folder with `section.py` and `stage.py`, its line in `ROOMS`, its section in `study/config.py`, a file of
+A new stage is a folder with `section.py` and `stage.py`, a line in `ROOMS`, a section in `study/config.py`, a file of
 its name in `rules/` and an adapter for each rule in `workflow/scripts/`. A new method, model, reader or calibrator is a
 file in the folder of its kind and nothing else, see `study/plugins.py`.
 """
