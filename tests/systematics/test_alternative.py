@@ -160,6 +160,6 @@ def test_an_alternative_without_background_says_nothing_of_it(done, tmp_path):
 def test_a_category_that_is_lacking_is_named(done, tmp_path):
     simulation, _, _, _ = done
     full = sample(tmp_path / "full.parquet", 2000, 3, **NOMINAL | {"efficiency": [1.0, 1.0]})
-    with pytest.raises(InputError, match=r"full\.parquet: systematics\.shower: misses: weights of 0 events"):
+    with pytest.raises(InputError, match=r"full\.parquet: systematics\.shower: misses: the weights of 0 events"):
         run(tmp_path, simulation, full, epochs=1)
     assert not list(tmp_path.glob("out*"))

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from truthward.events.families import family
-from truthward.events.table import EventTable
-from truthward.validate.method.progress import progress
+from truthward.events.table import EventTable, write_table
+from truthward.run.provenance import Record
+from truthward.validate.method.progress import _filled, progress
 
 INNER = {"x": [-1.0, 0.0, 0.5], "k": [1.0, 3.0]}
 STEPS, REPLICAS, PERCENT = 4, 8, 0.02
@@ -92,3 +93,20 @@ def test_methods_without_iterations_have_none(known):
     metadata, families, simulation, truth = known
     assert progress({"history": metadata["history"][-1:]}, families, simulation, truth) is None
     assert progress({"history": [], "watched": INNER}, families, simulation, truth) is None
+
+
+def test_what_is_filled_is_the_fiducial_signal_alone(tmp_path):
+    columns = {
+        "truth_x": np.array([-2.0, -0.5, 0.2, 0.7, 0.7], dtype=np.float32),
+        "reco_x": np.zeros(5, dtype=np.float32),
+        "pass_truth": np.array([True, True, True, True, False]),
+        "pass_reco": np.ones(5, dtype=bool),
+        "weight": np.array([1.0, 2.0, 3.0, -4.0, 5.0]),
+        "process": np.array(["signal", "signal", "background", "signal", "signal"]),
+        "event_id": np.arange(5, dtype=np.uint64),
+    }
+    path, record = tmp_path / "t.parquet", Record.for_tests()
+    write_table(path, [columns], observables={}, role="simulation", selection={}, record=record)
+    contents, squares = _filled(EventTable(path), {"x": [-1.0, 0.0, 0.5]}, 4)
+    assert contents.tolist() == [[1.0, 2.0, 0.0, -4.0]]
+    assert squares.tolist() == [[1.0, 4.0, 0.0, 16.0]]
