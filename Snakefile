@@ -9,7 +9,7 @@ import sys
 
 from snakemake.utils import min_version
 
-from truthward.cli import verdicts
+from truthward.run import verdicts
 from truthward.errors import ConfigError
 from truthward.run.array_task import become_own_job
 from truthward.study import checks

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from truthward.cli.verdicts import lines, shown
 from truthward.run.artefact import write_json
+from truthward.run.verdicts import lines, shown
 from truthward.study import checks
 from truthward.study.notes import notes
 from truthward.unfold.section import Replicas
