@@ -109,7 +109,7 @@ ELSEWHERE = {
     "events.split": "hashes",
     "physics.decays": "draws",
     "physics.detector": "regions of the detector",
-    "events.hashing": "draws",
+    "events.bootstrap": "draws",
     "unfold.generative.conditions": "how peaked a distribution is, in double precision",
     "unfold.generative.held_out": "rows among rows",
     "validate.method.folded": "ids",
