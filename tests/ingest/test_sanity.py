@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.ingest.conftest import MASS, Columns, measured, simulation
 from truthward.errors import InputError
 from truthward.events.readers.flat_tree import FlatTree
 from truthward.events.table import EventTable, write_table
@@ -14,48 +15,6 @@ from truthward.ingest import profile
 from truthward.ingest.sanity import examine
 from truthward.ingest.stage import ingest
 from truthward.study.observable import Observable
-
-SIZE = 3000
-MASS = Observable(name="m", range=(20.0, 80.0), bins=20)
-
-Columns = dict[str, np.ndarray]
-
-
-def simulation(seed: int = 1, size: int = SIZE) -> Columns:
-    rng = np.random.default_rng(seed)
-    truth = rng.normal(50.0, 8.0, size)
-    return {
-        "pass_truth": np.ones(size, dtype=bool),
-        "pass_reco": rng.random(size) < 0.8,
-        "weight": np.ones(size),
-        "event_id": np.arange(size) + size * seed,
-        "truth_m": truth,
-        "reco_m": truth + rng.normal(0.0, 4.0, size),
-    }
-
-
-def measured(seed: int = 2, size: int = int(0.8 * SIZE)) -> Columns:
-    columns = simulation(seed, size)
-    columns |= {"pass_reco": np.ones(size, dtype=bool), "reco_m": columns["reco_m"] + 1.0}
-    return {name: columns[name] for name in ("pass_reco", "weight", "event_id", "reco_m")}
-
-
-@pytest.fixture
-def look(tmp_path, record):
-    """`look(change, ...)`: what is found in the samples after a change, (simulation, data) -> None."""
-
-    def run(change=lambda s, d: None, observable: Observable = MASS, other: Columns | None = None, **more: Any) -> Any:
-        samples = {"simulation": simulation(), "data": measured()} | ({"herwig": other} if other else {})
-        change(samples["simulation"], samples["data"])
-        tables = {}
-        for name, columns in samples.items():
-            path, role = tmp_path / f"{name}.parquet", "data" if name == "data" else "simulation"
-            write_table(path, [columns], observables={}, role=role, selection={}, record=record)
-            tables[name] = (name, EventTable(path))
-        others = dict([tables["herwig"]]) if other else {}
-        return examine(tables["simulation"], tables["data"], [observable], alternatives=others, **more)
-
-    return run
 
 
 def test_nothing_is_said_of_samples_that_are_well(look) -> None:
@@ -263,107 +222,6 @@ def test_flags_that_are_not_mapped_are_stated_and_padding_behind_them_is_refused
     assert any(text.startswith("pass_truth is not mapped: all 3000 events") for text in flags["simulation"])
     assert any(text.startswith("pass_reco is not mapped: all 2400 events") for text in flags["data"])
     assert "reco_q is -99 in 3 events, but pass_reco is not mapped; map it" in flags["data"]
-
-
-def varied(column: str, value: Any):
-    def change(s: Columns, d: Columns) -> None:
-        s[column] = value(s)
-
-    return change
-
-
-def twice(s: Columns, d: Columns) -> None:
-    for name in list(s):
-        s[name] = np.concatenate([s[name], s[name]])
-    s["event_id"][SIZE:] += 10**6
-    s["weight"] /= 2
-
-
-def taken(s: Columns, d: Columns) -> None:
-    """Half of the data are the simulation's events."""
-    d["reco_m"][:1200] = s["reco_m"][s["pass_reco"]][:1200]
-
-
-def set_both(value: Any):
-    return both(set_reco("data", value), set_reco("simulation", value))
-
-
-ALIKE = {
-    "events twice": (
-        twice,
-        "simulation",
-        "50.0% of the events at reco level have the same observables as another event",
-    ),
-    "data out of the simulation": (
-        taken,
-        "data",
-        "50.0% of the events have the same observables at reco level as an event of simulation",
-    ),
-    "no detector": (varied("reco_m", lambda s: s["truth_m"]), "simulation", "are the same number in 2"),
-    "levels of different events": (
-        varied("reco_m", lambda s: np.roll(s["reco_m"], 1)),
-        "simulation",
-        "reco_m hardly depends on truth_m",
-    ),
-    "a variation that is none": (
-        varied("reco_m:jes:0", lambda s: s["reco_m"]),
-        "simulation",
-        "variation jes:0 is equal to the nominal sample in reco_m",
-    ),
-    "one variation twice": (
-        both(varied("reco_m:jes:0", lambda s: s["reco_m"] + 1), varied("reco_m:jes:1", lambda s: s["reco_m"] + 1)),
-        "simulation",
-        "variations jes:0 and jes:1 are the same",
-    ),
-    "a factor as a weight": (
-        both(set_weights("simulation", 1e-3), varied("weight:scale:0", lambda s: np.full(SIZE, 1.02))),
-        "simulation",
-        "weight:scale:0 sums to 1020 times the nominal weights, so it may be a factor",
-    ),
-    "weights that few events have": (
-        varied("weight", lambda s: np.where(np.arange(SIZE) % 60, 1e-3, 50.0)),
-        "simulation",
-        "the effective number of events is ",
-    ),
-    "data with weights": (set_weights("data", 1.05), "data", "its weights are all 1.05, but counted events"),
-    "data with negative weights": (
-        lambda s, d: d["weight"].__setitem__(slice(100), -1.0),
-        "data",
-        "its weights are from -1 to 1, but counted events",
-    ),
-}
-
-
-@pytest.mark.parametrize("trouble", ALIKE)
-def test_what_is_the_same_and_should_differ_or_counts_otherwise_is_flagged(look, trouble) -> None:
-    change, sample, said = ALIKE[trouble]
-    assert any(said in text for text in look(change, yield_difference=None)[sample])
-
-
-def test_values_that_are_rounded_are_not_taken_for_events_that_are_there_twice(look) -> None:
-    for step in (0.001, 0.01, 0.1, 1.0):
-        assert look(set_both(lambda x, step=step: np.round(x / step) * step)) == {"simulation": [], "data": []}
-
-
-def test_variations_that_differ_are_no_trouble(look) -> None:
-    def change(s: Columns, d: Columns) -> None:
-        s["reco_m:jes:0"], s["reco_m:jes:1"] = s["reco_m"] + 1, s["reco_m"] - 1
-        s["weight:scale:0"] = s["weight"] * 1.1
-
-    assert look(change) == {"simulation": [], "data": []}
-
-
-def test_an_alternative_that_is_the_simulation_itself_is_refused_and_its_events_with_other_weights_are_flagged(
-    look,
-) -> None:
-    with pytest.raises(
-        InputError, match=r"herwig: 100\.0% of its events are events of simulation, with the same weights"
-    ):
-        look(other=simulation())
-    other = simulation()
-    other["weight"] = 1.0 + 0.01 * (other["truth_m"] - 50.0)
-    (text,) = look(other=other)["herwig"]
-    assert "differs in little but its weights" in text
 
 
 def test_columns_are_as_declared(look) -> None:

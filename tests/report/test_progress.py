@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tests.report.test_plots import OBSERVABLES, progressed, texts
+from tests.report.content import OBSERVABLES, progressed, texts
 from truthward.report import progress, style
 
 
