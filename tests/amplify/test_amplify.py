@@ -15,7 +15,8 @@ from truthward.amplify.target import ModulatedRing, Regions
 from truthward.amplify.worth import predicted_mse, worth
 from truthward.errors import IncompleteError, InputError
 from truthward.events.families import RankWarning
-from truthward.events.table import EventTable, write_table
+from truthward.events.table import EventTable
+from truthward.events.table_write import write_table
 from truthward.run.artefact import read_json
 from truthward.run.provenance import Record
 from truthward.study.generative_members import Uncertainty

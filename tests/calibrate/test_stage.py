@@ -12,7 +12,8 @@ from truthward.calibrate import repulsive
 from truthward.calibrate.closure import closure, moments, quantiles
 from truthward.calibrate.stage import calibrate
 from truthward.errors import InputError
-from truthward.events.table import EventTable, write_table
+from truthward.events.table import EventTable
+from truthward.events.table_write import write_table
 from truthward.learn.resume import Interrupted
 from truthward.run.artefact import read_json
 from truthward.run.provenance import Record

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 import truthward
 from truthward.events.bins import bin_of, binned, cell_of, extended
 from truthward.events.families import family
-from truthward.events.table import EventTable, write_table
+from truthward.events.table import EventTable
+from truthward.events.table_write import write_table
 from truthward.events.unfolded import Unfolded, write_unfolded
 from truthward.ingest.summary import summarise
 from truthward.study.observable import Observable

@@ -7,7 +7,8 @@ import pytest
 from truthward.errors import ConfigError, InputError
 from truthward.events import constituents
 from truthward.events.constituents import hardest
-from truthward.events.table import EventTable, write_table
+from truthward.events.table import EventTable
+from truthward.events.table_write import write_table
 
 
 @pytest.fixture

@@ -7,8 +7,10 @@ import pytest
 
 from truthward.errors import CorruptError, InputError
 from truthward.events.contract import level_of
+from truthward.events.parquet import ROW_GROUP
 from truthward.events.split import FRACTIONS, split_of
-from truthward.events.table import ROW_GROUP, EventTable, write_table
+from truthward.events.table import EventTable
+from truthward.events.table_write import write_table
 
 
 @pytest.fixture

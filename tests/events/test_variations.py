@@ -5,7 +5,8 @@ import pytest
 
 from truthward.errors import ConfigError, InputError
 from truthward.events.readers.flat_tree import FlatTree
-from truthward.events.table import EventTable, write_table
+from truthward.events.table import EventTable
+from truthward.events.table_write import write_table
 from truthward.ingest.stage import ingest
 
 JES = {"jes": {"kind": "shifted", "replicas": 2}, "scale": {"kind": "weight", "replicas": 2}}

@@ -20,7 +20,8 @@ from truthward.errors import CorruptError
 from truthward.events.families import family, weight_columns
 from truthward.events.readers.flat_tree import FlatTree
 from truthward.events.readers.nanoaod import Nanoaod
-from truthward.events.table import EventTable, write_table
+from truthward.events.table import EventTable
+from truthward.events.table_write import write_table
 from truthward.events.unfolded import Unfolded, gather, write_unfolded
 from truthward.ingest import sums
 from truthward.learn import checkpoint

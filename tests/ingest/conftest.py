@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tests.events.conftest import events, mass, nothing_left, record, write_root
-from truthward.events.table import EventTable, write_table
+from truthward.events.table import EventTable
+from truthward.events.table_write import write_table
 from truthward.ingest.sanity import examine
 from truthward.study.observable import Observable
 

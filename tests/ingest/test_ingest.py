@@ -222,3 +222,26 @@ def test_foreign_files(shared_data, tmp_path, record):
     assert values[mask].min() > -1, "the sentinels -99 must be gone"
     assert EventTable(tmp_path / "data.parquet").num_rows == 184_570
     assert EventTable(tmp_path / "closure_truth.parquet").num_rows == 184_901
+
+
+def test_pseudo_data_are_read_once_and_as_two_samples_would_be(run, write_root, events, tmp_path, monkeypatch):
+    """One pass through the files writes both tables; each is what a pass for this role alone writes."""
+    given = events(2000)
+    path = write_root(given | {"reco_m:jes:0": given["reco_m"] * 1.1}, parts=3)
+    levels, whole = [], FlatTree.batches
+    monkeypatch.setattr(
+        FlatTree, "batches", lambda self, asked, **o: levels.append(tuple(asked)) or whole(self, asked, **o)
+    )
+    selection = {"truth": "truth_m > 2", "reco": "reco_m > 3"}
+    done = run(path, role="data", closure=True, rows=700, selection=selection)
+    assert levels == [("truth", "reco")]
+    assert list(done) == ["data", "closure_truth"]
+    truth = pq.read_table(tmp_path / "truth.parquet")
+    alone = run(path, role="closure_truth", selection=selection)["closure_truth"]
+    assert truth.equals(pq.read_table(tmp_path / "t.parquet"))
+    assert done["closure_truth"] == alone
+    data = write_root({n: v for n, v in given.items() if "truth" not in n}, name="reco.root", parts=3)
+    run(path, role="data", closure=True, selection=selection)
+    both = pq.read_table(tmp_path / "t.parquet").drop_columns("event_id")
+    assert done["data"] == run(data, role="data", selection=selection)["data"]
+    assert both.equals(pq.read_table(tmp_path / "t.parquet").drop_columns("event_id"))

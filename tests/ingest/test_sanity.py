@@ -10,7 +10,8 @@ import pytest
 from tests.ingest.conftest import MASS, Columns, measured, simulation
 from truthward.errors import InputError
 from truthward.events.readers.flat_tree import FlatTree
-from truthward.events.table import EventTable, write_table
+from truthward.events.table import EventTable
+from truthward.events.table_write import write_table
 from truthward.ingest import profile
 from truthward.ingest.sanity import examine
 from truthward.ingest.stage import ingest

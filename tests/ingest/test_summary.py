@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from truthward.errors import InputError
-from truthward.events.table import EventTable, write_table
+from truthward.events.table import EventTable
+from truthward.events.table_write import write_table
 from truthward.ingest.summary import summarise
 
 

@@ -8,7 +8,8 @@ import pytest
 from tests.surrogate.test_surrogate import MODEL, OBSERVABLES, write_simulation
 from truthward.errors import InputError
 from truthward.events.split import TEST
-from truthward.events.table import EventTable, write_table
+from truthward.events.table import EventTable
+from truthward.events.table_write import write_table
 from truthward.run.provenance import Record
 from truthward.study.generative_members import Uncertainty
 from truthward.surrogate.section import Correction

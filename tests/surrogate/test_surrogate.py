@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from truthward.errors import InputError, StaleError
-from truthward.events.table import EventTable, write_table
+from truthward.events.table import EventTable
+from truthward.events.table_write import write_table
 from truthward.run.artefact import read_json
 from truthward.run.provenance import Record
 from truthward.study.generative_members import Uncertainty

@@ -10,7 +10,8 @@ from scipy.stats import norm
 
 from tests.systematics.conftest import RESPONSE, SLOPE
 from truthward.errors import InputError
-from truthward.events.table import EventTable, write_table
+from truthward.events.table import EventTable
+from truthward.events.table_write import write_table
 from truthward.run.provenance import Record
 from truthward.study.observable import Observable
 from truthward.systematics import closure

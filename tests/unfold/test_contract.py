@@ -10,7 +10,8 @@ import pytest
 
 from truthward.errors import ConfigError, InputError
 from truthward.events.effective_size import effective_size, largest_over_mean
-from truthward.events.table import EventTable, write_table
+from truthward.events.table import EventTable
+from truthward.events.table_write import write_table
 from truthward.events.unfolded import Unfolded, gather
 from truthward.physics.generators.gaussian import Gaussian
 from truthward.run.provenance import Record

@@ -7,7 +7,8 @@ import pytest
 
 from tests.systematics.conftest import RESPONSE, SLOPE, planted
 from truthward.events.families import family
-from truthward.events.table import EventTable, write_table
+from truthward.events.table import EventTable
+from truthward.events.table_write import write_table
 from truthward.events.unfolded import Unfolded, gather
 from truthward.learn.checkpoint import load_arrays
 from truthward.run.provenance import Record

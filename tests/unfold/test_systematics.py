@@ -7,7 +7,8 @@ import pytest
 
 from truthward.errors import ConfigError, InputError
 from truthward.events.families import family
-from truthward.events.table import EventTable, write_table
+from truthward.events.table import EventTable
+from truthward.events.table_write import write_table
 from truthward.physics.generators.gaussian import Gaussian
 from truthward.run.provenance import Record
 from truthward.study.observable import Observable
@@ -186,3 +187,19 @@ def test_a_pair_states_half_the_sum_of_squares():
     symmetric = nominal + np.array([[2.0, 1.0], [-2.0, -1.0]])
     np.testing.assert_allclose(family("systematic:jes", 2).variance(symmetric, nominal), [4.0, 1.0])
     np.testing.assert_allclose(family("systematic:jes", 1).variance(symmetric[:1], nominal), [4.0, 1.0])
+
+
+def test_columns_of_a_replica_are_read_once_and_cannot_be_changed(tables, monkeypatch):
+    inputs = Inputs.load(tables[1], tables[0], OBSERVABLES, seed=1)
+    read, whole = [], EventTable.between
+    monkeypatch.setattr(
+        EventTable,
+        "between",
+        lambda self, first, end, columns: read.append(columns) or whole(self, first, end, columns),
+    )
+    ups = [inputs.varied(Replica("systematic:jes", 0)) for _ in range(3)]
+    norm = inputs.varied(Replica("systematic:norm", 1))
+    assert sorted(c for columns in read for c in columns if ":" in c) == ["reco_x0:jes:0", "weight:norm:1"]
+    assert all(up.reco is ups[0].reco for up in ups)
+    with pytest.raises(ValueError, match="read-only"):
+        norm.weight[0] = 0.0

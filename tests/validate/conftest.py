@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from truthward.events.table import write_table
+from truthward.events.table_write import write_table
 from truthward.events.unfolded import family, weight_columns, write_unfolded
 from truthward.run.provenance import Record
 from truthward.study.observable import Observable

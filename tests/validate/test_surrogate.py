@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from truthward.errors import InputError
-from truthward.events.table import EventTable, write_table
+from truthward.events.table import EventTable
+from truthward.events.table_write import write_table
 from truthward.run.provenance import Record
 from truthward.study.observable import Observable
 from truthward.validate.method.stage import validate_method

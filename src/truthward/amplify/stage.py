@@ -13,7 +13,8 @@ from truthward.amplify.worth import multinomial, predicted_mse
 from truthward.errors import IncompleteError, InputError
 from truthward.events.bins import cell_of
 from truthward.events.split import TEST, TRAIN
-from truthward.events.table import EventTable, write_table
+from truthward.events.table import EventTable
+from truthward.events.table_write import write_table
 from truthward.run.artefact import read_json, write_json
 from truthward.run.provenance import Record
 from truthward.study.seeds import seed_for

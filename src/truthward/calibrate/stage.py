@@ -15,7 +15,8 @@ from truthward.calibrate.judge import evaluate, features_of, judge
 from truthward.errors import InputError
 from truthward.events.contract import Batch, refuse_nonfinite
 from truthward.events.split import TEST, TRAIN, VALIDATION
-from truthward.events.table import EventTable, write_table
+from truthward.events.table import EventTable
+from truthward.events.table_write import write_table
 from truthward.learn import checkpoint
 from truthward.run import launch
 from truthward.run.artefact import write_json

@@ -21,6 +21,9 @@ from truthward.errors import CorruptError, InputError
 KEY = b"truthward"
 SEAL = b"truthward.sha256"
 
+ROW_GROUP = 65536
+"""Rows a row group of an event table, at most: the unit in which tables are streamed."""
+
 # Arrow raises these for damaged bytes; its own exceptions derive from them.
 _DAMAGE = (pa.ArrowException, OSError, ValueError, TypeError, LookupError, ArithmeticError, MemoryError, RuntimeError)
 

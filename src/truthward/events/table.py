@@ -9,25 +9,18 @@ source has them. Simulation may have variations, `reco_<observable>:<systematic>
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import awkward as ak
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from truthward.errors import InputError, nearest
-from truthward.events.contract import PROCESS, ROLES, Batch, is_jagged, to_arrow
-from truthward.events.identity import Ids
-from truthward.events.parquet import Parquet, finish, writer
-from truthward.run.artefact import atomic
-from truthward.run.provenance import Record
+from truthward.events.contract import Batch, is_jagged
+from truthward.events.parquet import ROW_GROUP, Parquet
 from truthward.study.columns import level_of
-
-ROW_GROUP = 65536
-"""Rows a row group, at most: the unit in which tables are streamed."""
 
 
 class EventTable:
@@ -137,134 +130,3 @@ def _lists(column: pa.ChunkedArray) -> ak.Array:
     lengths = np.where(valid, whole.value_lengths().fill_null(0).to_numpy(zero_copy_only=False), 0)
     lists = ak.unflatten(ak.Array(whole.flatten().to_numpy(zero_copy_only=False)), lengths)
     return ak.mask(lists, valid)
-
-
-def _length(batch: Mapping[str, Any]) -> int:
-    return max((len(values) for values in batch.values()), default=0)
-
-
-def _group(pieces: list[pa.Table]) -> pa.Table:
-    whole = pa.concat_tables(pieces).combine_chunks()
-    place = whole.column_names.index("process")
-    return whole.set_column(
-        place, "process", whole.column("process").combine_chunks().dictionary_encode().cast(PROCESS)
-    )
-
-
-class _RowGroups:
-    """Pieces of a table on their way into a Parquet file, in row groups of one size whatever the pieces' lengths."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.rows, self.sum_w, self.sum_w2 = path, 0, 0.0, 0.0
-        self.names: list[str] = []
-        self._sink: pq.ParquetWriter | None = None
-        self._waiting: list[pa.Table] = []
-
-    def __enter__(self) -> _RowGroups:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._sink is not None:
-            self._sink.close()
-
-    def add(self, piece: pa.Table, source: str) -> None:
-        """Take a piece; InputError, with its source, where its columns are not those of the first one."""
-        if self._sink is None:
-            schema = _group([piece]).schema
-            self.names, self._sink = schema.names, writer(self.path, schema)
-        elif piece.column_names != self.names:
-            odd = ", ".join(sorted(set(piece.column_names) ^ set(self.names)))
-            raise InputError(
-                f"{source}: some batches have these columns and others do not: {odd}; give files with the same branches"
-            )
-        weight = piece.column("weight").to_numpy()
-        self.rows += piece.num_rows
-        self.sum_w += float(weight.sum())
-        self.sum_w2 += float(np.square(weight).sum())
-        self._waiting.append(piece)
-        while sum(waiting.num_rows for waiting in self._waiting) >= ROW_GROUP:
-            whole = pa.concat_tables(self._waiting)
-            self._write([whole.slice(0, ROW_GROUP)])
-            self._waiting = [whole.slice(ROW_GROUP)]
-
-    def finish(self, metadata: Mapping[str, Any]) -> None:
-        """Write what waits, and the metadata."""
-        if any(waiting.num_rows for waiting in self._waiting):
-            self._write(self._waiting)
-        finish(self._sink, metadata, self.rows)
-
-    def _write(self, pieces: list[pa.Table]) -> None:
-        assert self._sink is not None, "a piece came before"
-        self._sink.write_table(_group(pieces), row_group_size=ROW_GROUP)
-
-
-def write_table(
-    path: str | Path,
-    batches: Iterable[Mapping[str, Any]],
-    *,
-    observables: Mapping[str, Mapping[str, Any]],
-    role: str,
-    selection: Mapping[str, str],
-    record: Record,
-    source: str = "",
-    origin: Mapping[str, Any] | None = None,
-    events_in: Callable[[], int] | None = None,
-    extra: Callable[[], Mapping[str, Any]] | None = None,
-) -> dict[str, Any]:
-    """Write an event table from a stream of batches, checking the contract; nothing is under `path` unless all is well.
-
-    Batches may have any length: row groups have 65,536 rows whatever it is. `process` ("signal") and `split` (hash of
-    the id) are filled in where batches lack them.
-
-    Args:
-        path: the Parquet file.
-        batches: name -> (N,) array; all batches have the same columns.
-        observables: name -> label, unit, range and so on, of those that are declared; others of the columns
-            get their name as label.
-        role: "simulation", "data" or "closure_truth".
-        selection: level -> expression that was applied.
-        record: provenance, closed here.
-        origin: what the reader says of its files; stored as metadata "origin".
-        source: what to name in messages that concern all batches; `path` by default.
-        events_in: asked at the end for the number of events read, where it is not the number of rows that came.
-        extra: asked at the end for further metadata.
-
-    Returns:
-        The metadata that was stored.
-
-    Raises:
-        InputError: a breach of the contract (see `contract.to_arrow`), no rows at all, or duplicated event ids.
-    """
-    if role not in ROLES:
-        raise InputError(f"{path}: role {role!r} given; valid: {', '.join(ROLES)}")
-    source = source or str(path)
-    with atomic(path) as temporary, Ids(temporary.parent) as seen, _RowGroups(temporary) as sink:
-        for given in batches:
-            if isinstance(given, Batch):
-                batch = given
-            else:
-                batch = Batch(given, source=source, entries=sink.rows + np.arange(_length(given)))
-            piece = to_arrow(batch, role=role)
-            seen.add(piece.column("event_id").to_numpy())
-            sink.add(piece, batch.source)
-        if not sink.rows:
-            raise InputError(f"{source}: no event is left for {path}; loosen the selection or check the files")
-        seen.refuse_duplicates(source)
-        names = [name.partition("_")[2] for name in sink.names if level_of(name) and not is_jagged(name)]
-        metadata = {
-            **(extra() if extra else {}),
-            "role": role,
-            "observables": {
-                name: dict(observables.get(name, {"label": name, "unit": ""})) for name in dict.fromkeys(names)
-            },
-            "selection": dict(selection),
-            "origin": dict(origin or {}),
-            "provenance": record.finish(
-                events_in=sink.rows if events_in is None else events_in(),
-                events_out=sink.rows,
-                sum_w=sink.sum_w,
-                sum_w2=sink.sum_w2,
-            ),
-        }
-        sink.finish(metadata)
-    return metadata

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from truthward.errors import InputError, nearest
 from truthward.events.contract import ROLES, Batch, flags
 from truthward.events.readers import Reader
-from truthward.events.table import write_table
+from truthward.events.table_write import TableSink, table_sink
 from truthward.events.tree import CHUNK
 from truthward.ingest.select import AppliedSelection
 from truthward.ingest.sums import check
@@ -23,16 +23,6 @@ from truthward.study.observable import Observable
 from truthward.study.variations import missing, variation_of
 
 log = logging.getLogger(__name__)
-
-
-@dataclass
-class Tally:
-    """Events read, events accepted at each level before and after the selection, and rows kept."""
-
-    read: int = 0
-    given: dict[str, int] = field(default_factory=dict)
-    passed: dict[str, int] = field(default_factory=dict)
-    kept: int = 0
 
 
 def ingest(
@@ -95,10 +85,8 @@ def ingest(
         )
     if role == "simulation":
         _check_variations(reader, observables, systematics or {})
-    done = {role: _write(reader, output, observables, role, chosen, record, rows)}
-    if closure_output is not None:
-        done["closure_truth"] = _write(reader, closure_output, observables, "closure_truth", chosen, record, rows)
-    return done
+    outputs = {role: output} | ({} if closure_output is None else {"closure_truth": closure_output})
+    return _write(reader, outputs, observables, chosen, record, rows)
 
 
 def _check_variations(
@@ -128,14 +116,36 @@ def _check_variations(
 
 def _write(
     reader: Reader,
-    output: str | Path,
+    outputs: Mapping[str, str | Path],
     observables: Sequence[Observable],
-    role: str,
     selection: AppliedSelection,
     record: Record,
     rows: int,
 ) -> dict[str, Any]:
-    levels = ROLES[role]
+    """Write the table of each role; the files are read once."""
+    for role in outputs:
+        _need(reader, observables, ROLES[role])
+    levels = [level for level in ROLES["simulation"] if any(level in ROLES[role] for role in outputs)]
+    source, read = "", 0
+    with ExitStack() as stack:
+        tables = []
+        for role, path in outputs.items():
+            sink = stack.enter_context(table_sink(path, role=role, source=str(reader.paths[0])))
+            tables.append(Accepted(sink, selection, ROLES[role]))
+        for batch in reader.batches(levels, rows=rows):
+            if batch.source != source:
+                source = batch.source
+                log.info("reading %s, after %d events", source, read)
+            read += len(batch["event_id"])
+            for table in tables:
+                table.add(batch)
+            log.info("%d events read, %s kept", read, " and ".join(str(table.kept) for table in tables))
+        for table in tables:
+            _finish(table, reader, observables, record, source or str(reader.paths[0]), read)
+    return {table.sink.role: table.summary(read) for table in tables}
+
+
+def _need(reader: Reader, observables: Sequence[Observable], levels: Sequence[str]) -> None:
     given = reader.columns()
     for observable in observables:
         for level in levels:
@@ -145,63 +155,79 @@ def _write(
                     f"needs it; {nearest(f'{level}_{observable.name}', given)}; add it to `branches`, or remove "
                     f"{observable.name} from `observables`"
                 )
-    tally = Tally(given=dict.fromkeys(levels, 0), passed=dict.fromkeys(levels, 0))
-    unflagged = reader.unflagged(levels)
-    applied = {level: text for level, text in selection.applied.items() if level in levels}
-    metadata = write_table(
-        output,
-        _accepted(reader, levels, selection, tally, rows),
+
+
+def _finish(
+    table: Accepted, reader: Reader, observables: Sequence[Observable], record: Record, source: str, read: int
+) -> None:
+    """Refuse a table without accepted events at one of its levels, and write its metadata."""
+    for level in table.levels:
+        if not table.passed[level]:
+            text = table.applied.get(level)
+            raise InputError(
+                f"{source}: no event is accepted at {level} level: {read} read, {table.given[level]} with "
+                f"pass_{level}, none after selection.{level}{f' ({text})' if text else ', which is empty'}; loosen it, "
+                "or check units and the map of branches"
+            )
+    unflagged = reader.unflagged(table.levels)
+    table.sink.finish(
         observables={observable.name: observable.model_dump(mode="json") for observable in observables},
-        role=role,
-        selection=applied,
+        selection=table.applied,
         record=record,
-        source=str(reader.paths[0]),
-        origin={**reader.describe(levels), "sha256": list(reader.digests.values())},
-        events_in=lambda: tally.read,
-        extra=lambda: {"unflagged": unflagged},
+        origin={**reader.describe(table.levels), "sha256": list(reader.digests.values())},
+        events_in=read,
+        extra={"unflagged": unflagged},
     )
     for flag in unflagged:
-        log.warning("%s is not mapped: all %d events read count as accepted before the selection", flag, tally.read)
-    provenance = metadata["provenance"]
-    return {
-        "events_read": tally.read,
-        "accepted_before_selection": tally.given,
-        "accepted": tally.passed,
-        "rows": tally.kept,
-        "sum_of_weights": provenance["sum_of_weights"],
-        "sum_of_squared_weights": provenance["sum_of_squared_weights"],
-        "selection": applied,
-    }
+        log.warning("%s is not mapped: all %d events read count as accepted before the selection", flag, read)
 
 
-def _accepted(
-    reader: Reader, levels: Sequence[str], selection: AppliedSelection, tally: Tally, rows: int
-) -> Iterator[Batch]:
-    source = ""
-    for batch in reader.batches(levels, rows=rows):
-        if batch.source != source:
-            source = batch.source
-            log.info("reading %s, after %d events", source, tally.read)
-        tally.read += len(batch["event_id"])
-        for level in levels:
-            tally.given[level] += int(flags(batch[f"pass_{level}"], batch, f"pass_{level}").sum())
-        if levels == ROLES["data"]:
-            # The process of an event of pseudo-data is also truth.
-            batch = batch.like({name: values for name, values in batch.items() if name != "process"})
-        batch = selection.apply(batch)
-        for level in levels:
-            tally.passed[level] += int(flags(batch[f"pass_{level}"], batch, f"pass_{level}").sum())
+class Accepted:
+    """The events of one table: those that are accepted at any of its levels, or by a variation.
+
+    Attributes:
+        given, passed: level -> events that are accepted before and after the selection. kept: rows.
+    """
+
+    def __init__(self, sink: TableSink, selection: AppliedSelection, levels: Sequence[str]) -> None:
+        self.sink, self.levels, self._selection = sink, levels, selection
+        self.applied = {level: text for level, text in selection.applied.items() if level in levels}
+        self.given, self.passed, self.kept = dict.fromkeys(levels, 0), dict.fromkeys(levels, 0), 0
+
+    def add(self, batch: Batch) -> None:
+        """Write what is accepted of the events of a reader."""
+        batch = batch.like({name: values for name, values in batch.items() if self._belongs(name)})
+        self._count(batch, self.given)
+        batch = self._selection.apply(batch)
+        self._count(batch, self.passed)
         # Keep events that only a variation accepts: they belong to that variation.
         masks = [flags(batch[name], batch, name) for name in batch if name.startswith("pass_")]
         kept = batch.take(np.logical_or.reduce(masks))
-        tally.kept += len(kept["event_id"])
-        log.info("%d events read, %d kept", tally.read, tally.kept)
-        yield kept
-    for level in levels:
-        if not tally.passed[level]:
-            text = selection.applied.get(level)
-            raise InputError(
-                f"{source or reader.paths[0]}: no event is accepted at {level} level: {tally.read} read, "
-                f"{tally.given[level]} with pass_{level}, none after selection.{level}"
-                f"{f' ({text})' if text else ', which is empty'}; loosen it, or check units and the map of branches"
-            )
+        self.kept += len(kept["event_id"])
+        self.sink.add(kept)
+
+    def summary(self, read: int) -> dict[str, Any]:
+        """Counts of this table, after `read` events."""
+        provenance = self.sink.metadata["provenance"]
+        return {
+            "events_read": read,
+            "accepted_before_selection": self.given,
+            "accepted": self.passed,
+            "rows": self.kept,
+            "sum_of_weights": provenance["sum_of_weights"],
+            "sum_of_squared_weights": provenance["sum_of_squared_weights"],
+            "selection": self.applied,
+        }
+
+    def _belongs(self, name: str) -> bool:
+        """Whether a column of the reader is of this table's levels. The process of a data event would be truth."""
+        if self.levels == ROLES["simulation"]:
+            return True
+        if variation_of(name) or (name == "process" and self.levels == ROLES["data"]):
+            return False
+        level = name.removeprefix("pass_") if name.startswith("pass_") else level_of(name)
+        return not level or level in self.levels
+
+    def _count(self, batch: Batch, counts: dict[str, int]) -> None:
+        for level in self.levels:
+            counts[level] += int(flags(batch[f"pass_{level}"], batch, f"pass_{level}").sum())

@@ -10,7 +10,8 @@ import numpy as np
 from truthward.errors import InputError
 from truthward.events.bins import bin_of
 from truthward.events.contract import SIGNAL
-from truthward.events.table import ROW_GROUP, EventTable
+from truthward.events.table import EventTable
+from truthward.events.table_write import ROW_GROUP
 from truthward.study.observable import Observable
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from truthward.errors import InputError
 from truthward.events.hashing import mix
-from truthward.events.table import write_table
+from truthward.events.table_write import write_table
 from truthward.learn import checkpoint
 from truthward.learn.quantile import QuantileTransform
 from truthward.learn.residual import Residual

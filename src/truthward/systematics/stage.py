@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from truthward.events.contract import Batch
-from truthward.events.table import EventTable, write_table
+from truthward.events.table import EventTable
+from truthward.events.table_write import write_table
 from truthward.run.artefact import write_json
 from truthward.run.provenance import Record
 from truthward.study.observable import Observable

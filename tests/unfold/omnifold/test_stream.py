@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from truthward.errors import ConfigError
-from truthward.events.table import EventTable, write_table
+from truthward.events.table import EventTable
+from truthward.events.table_write import write_table
 from truthward.events.unfolded import Unfolded, gather
 from truthward.learn.resume import Interrupted
 from truthward.physics.generators.gaussian import Gaussian

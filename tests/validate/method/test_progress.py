@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from truthward.events.families import family
-from truthward.events.table import EventTable, write_table
+from truthward.events.table import EventTable
+from truthward.events.table_write import write_table
 from truthward.run.provenance import Record
 from truthward.validate.method.progress import _filled, progress
 

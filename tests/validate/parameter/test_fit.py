@@ -10,7 +10,7 @@ import pytest
 
 from truthward.errors import InputError
 from truthward.events.bootstrap import poisson_weights
-from truthward.events.table import write_table
+from truthward.events.table_write import write_table
 from truthward.events.unfolded import family, write_unfolded
 from truthward.report.parameter import fitted
 from truthward.run.provenance import Record

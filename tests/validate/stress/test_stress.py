@@ -9,7 +9,7 @@ import pytest
 
 from truthward.errors import ConfigError
 from truthward.events.bins import bin_of
-from truthward.events.table import write_table
+from truthward.events.table_write import write_table
 from truthward.events.unfolded import FAMILIES, family
 from truthward.physics.generators.gaussian import Gaussian
 from truthward.report.stress import LIMIT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -12,6 +13,10 @@ from truthward.study.variations import variation_of
 
 Vary = Callable[[int], Mapping[str, np.ndarray]]
 """Of a systematic: index of the variation -> the fields of `Inputs` that it replaces."""
+
+
+KEPT = 8
+"""Replicas whose columns are kept in memory after they are read; a table has up to 32 bytes an event for each."""
 
 
 def variations_of(
@@ -29,25 +34,26 @@ def variations_of(
     found = {v.systematic for c in simulation.columns if (v := variation_of(c))}
     first, end = rows or (0, simulation.num_rows)
 
-    def reader(systematic: str) -> Vary:
-        def read(index: int) -> dict[str, np.ndarray]:
-            def own(base: str) -> str:
-                column = f"{base}:{systematic}:{index}"
-                return column if column in simulation.columns else base
+    # A method asks for the same replica several times: its totals, its events, the acceptance of its stack.
+    @lru_cache(maxsize=KEPT)
+    def read(systematic: str, index: int) -> dict[str, np.ndarray]:
+        def own(base: str) -> str:
+            column = f"{base}:{systematic}:{index}"
+            return column if column in simulation.columns else base
 
-            others = [name for name in ("pass_reco", "weight") if own(name) != name]
-            if not any(c.endswith(f":{systematic}:{index}") for c in simulation.columns):
-                raise ConfigError(
-                    f"{simulation.path}: no replica {index} of the systematic {systematic!r}; set fewer `replicas`"
-                )
-            changed = {name: simulation.between(first, end, [own(name)])[own(name)] for name in others}
-            for field, each in (("reco", names), ("features", features)):
-                recos = [own(f"reco_{n}") for n in each]
-                if any(":" in c for c in recos):
-                    columns = simulation.between(first, end, recos)
-                    changed[field] = np.stack([columns[c] for c in recos], axis=1)
-            return changed
+        others = [name for name in ("pass_reco", "weight") if own(name) != name]
+        if not any(c.endswith(f":{systematic}:{index}") for c in simulation.columns):
+            raise ConfigError(
+                f"{simulation.path}: no replica {index} of the systematic {systematic!r}; set fewer `replicas`"
+            )
+        changed = {name: simulation.between(first, end, [own(name)])[own(name)] for name in others}
+        for field, each in (("reco", names), ("features", features)):
+            recos = [own(f"reco_{n}") for n in each]
+            if any(":" in c for c in recos):
+                columns = simulation.between(first, end, recos)
+                changed[field] = np.stack([columns[c] for c in recos], axis=1)
+        for values in changed.values():
+            values.flags.writeable = False
+        return changed
 
-        return read
-
-    return {systematic: reader(systematic) for systematic in sorted(found)}
+    return {systematic: partial(read, systematic) for systematic in sorted(found)}
