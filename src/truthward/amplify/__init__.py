@@ -1,1 +1,1 @@
-"""Amplification: how many events a generated sample is worth, measured on a known target and stated for a surrogate."""
+"""Amplification: the worth in events of a generated sample, measured on a known target and stated for a surrogate."""

@@ -8,16 +8,17 @@ from truthward.study.strict import Strict
 
 
 class Amplify(Strict):
-    """Samples of a surrogate beyond its training statistics, and the study on a known target that tests them
-    (2008.06545).
+    """Samples of a surrogate beyond its training statistics, and the study on a known target that tests them.
+
+    See 2008.06545.
 
     Attributes:
-        factor: number of sampled events per event of the training.
-        chunks: jobs that draw them; changes no event.
-        training_sets: independent training sets of the study on a target of known density.
-        training_events: events of each of these sets.
-        members: ensemble members that are trained on each set.
-        steps: steps of the optimiser in each of these trainings.
+        factor: number of sampled events for each event of the training.
+        chunks: number of jobs that draw them; it does not change the events.
+        training_sets: number of independent training sets of the study on a target of known density.
+        training_events: number of events in each of these sets.
+        members: number of ensemble members that are trained on each set.
+        steps: number of steps of the optimiser in each of these trainings.
     """
 
     factor: float = Field(10.0, gt=0)

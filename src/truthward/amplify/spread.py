@@ -1,4 +1,4 @@
-"""Errors of a sample drawn from an ensemble: from the spread of its members."""
+"""Errors of a sample drawn from an ensemble, from the spread of its members."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def member_covariance(
 
     Args:
         table: a sample with the column `member`.
-        observable: its name.
+        observable: name of the observable.
         edges: (B + 1,).
         level: "truth" or "reco".
-        calibration: of the variance; by default from the metadata of the sample, or 1.
+        calibration: factor on the variance; by default from the metadata of the sample, or 1.
 
     Returns:
         histogram (B,), sum of weights; covariance (B, B).

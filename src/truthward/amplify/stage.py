@@ -1,4 +1,4 @@
-"""The amplify stage: a surrogate sampled far beyond its training statistics, and what the sample is worth."""
+"""The amplify stage: sample a surrogate far beyond its training statistics, and state the worth of the sample."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STATEMENT = (
 
 
 def trained_events(table: EventTable) -> float:
-    """Effective number of events of a simulation that a surrogate was trained on."""
+    """Effective number of events of the simulation on which a surrogate was trained."""
     read = table.read(["weight", "split", "pass_truth", "pass_reco"])
     weight = read["weight"][(read["split"] == TRAIN) & (read["pass_truth"] | read["pass_reco"])]
     return float(weight.sum() ** 2 / np.square(weight).sum())
@@ -41,7 +41,7 @@ class Cells:
     Args:
         table: the simulation.
         columns: `truth_<observable>`, `reco_<observable>`.
-        cells: cells a column, at most; fewer where atoms or integers make quantiles coincide.
+        cells: largest number of cells in a column; there are fewer if atoms or integers make quantiles coincide.
     """
 
     def __init__(self, table: EventTable, columns: Sequence[str], cells: int) -> None:
@@ -85,9 +85,9 @@ def draw_chunk(
     """Draw one chunk of `factor` times the training events of the simulation.
 
     Args:
-        model: checkpoint of the surrogate; simulation: event table it was trained on.
-        factor: events drawn for each (effective) event of training, in all chunks together.
-        chunk, chunks: which of how many; the events of all of them do not depend on how many there are.
+        model: checkpoint of the surrogate; simulation: event table on which it was trained.
+        factor: number of events drawn for each (effective) event of training, in all chunks together.
+        chunk, chunks: this chunk and the number of chunks. All chunks together have the same events for any `chunks`.
         output: event table with the column `member`.
     """
     members, _ = load_members(model)
@@ -106,20 +106,21 @@ def gather_chunks(
     record: Record,
     output: str | Path,
 ) -> dict[str, Any]:
-    """One event table of all chunks, with its worth in events.
+    """Join all chunks to one event table, with its worth in events.
 
-    The MSE of each column's cell probabilities is estimated twice: from the members' spread, times `calibration`; and
-    from the test part, which no member has seen: sum of (surrogate - test)^2 less the test sample's own variance, bias
-    included but blurred by that sample's size. The larger one counts, for each column and for the sum over columns.
+    The MSE of each column's cell probabilities is estimated in two ways. One is the spread of the members, times
+    `calibration`. The other uses the test part, which no member has seen: the sum of (surrogate - test)^2, minus the
+    variance of the test sample. It includes the bias, but also the fluctuations of the test sample. The larger estimate
+    counts, for each column and for the sum over columns.
 
     Args:
-        parts: what `draw_chunk` wrote, in any order.
-        simulation: event table that the surrogate was trained on.
+        parts: results of `draw_chunk`, in any order.
+        simulation: event table on which the surrogate was trained.
         cells: regions of each column.
-        calibration: true over predicted MSE of the study on a known target; below 1 it is not used.
+        calibration: true over predicted MSE of the study on a known target; it is not used if below 1.
 
     Returns:
-        n_equivalent, its lower limit from the error of the test sample, G and details by column.
+        n_equivalent, its lower limit from the error of the test sample, G and details for each column.
 
     Raises:
         IncompleteError: a chunk, or an event of a chunk, is missing.
@@ -213,15 +214,15 @@ def amplify_stage(
     table_path: str | Path,
     summary_path: str | Path,
 ) -> dict[str, Any]:
-    """Gather the chunks of the amplified sample and state its worth; returns the summary.
+    """Gather the chunks of the amplified sample, state its worth, and return the summary.
 
     Args:
-        study: what the study on a known target found (JSON).
-        parts: chunks of the sample; simulation: event table that the surrogate was trained on.
-        factor: events drawn for each event of training.
+        study: result of the study on a known target (JSON).
+        parts: chunks of the sample; simulation: event table on which the surrogate was trained.
+        factor: number of events drawn for each event of training.
     """
     found = read_json(study)
-    # The study's point nearest to the factor: both are limited by what was drawn in the same way.
+    # The point of the study nearest to the factor: the number of drawn events limits both in the same way.
     nearest = min(found["curve"], key=lambda point: abs(np.log(point["multiple"] / factor)))
     sample = gather_chunks(
         parts, simulation, calibration=nearest["calibration"]["value"], record=record, output=table_path

@@ -1,4 +1,4 @@
-"""The study on a known target: how far beyond its training statistics a generative model is worth sampling."""
+"""Study on a known target: how far beyond its training statistics it is useful to sample a generative model."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from truthward.study.seeds import seed_for
 log = logging.getLogger("truthward.amplify")
 
 Draw = Callable[[int, torch.Generator], Tensor]
-"""(events a member, generator) -> points (S, events, 2) of all S = T x E members."""
+"""(number of events of each member, generator) -> points (S, events, 2) of all S = T x E members."""
 
 
 def amplification_study(
@@ -48,16 +48,16 @@ def amplification_study(
     """Train T ensembles on T independent sets of the modulated ring and compare region integrals with the exact ones.
 
     Members are made as for the surrogate; `uncertainty` gives their number and kind. Two controls use the same
-    formulas: draws from the bootstrapped training events (nothing is learned, so G is at most 1) and from the truth
-    (each event counts as one, so G is the multiple).
+    formulas. One draws from the bootstrapped training events: nothing is learned, so G is at most 1. The other draws
+    from the truth: each event counts as one, so G is the multiple.
 
     Args:
         model: entry of the config.
         training_sets: T.
-        training_events: in each set.
-        uncertainty: E members, and where from.
-        multiples: events drawn in all for each event of training; the curve.
-        steps: of the optimiser; too few leave a bias, which the MSE holds against the model.
+        training_events: number of events in each set.
+        uncertainty: number E and kind of the members.
+        multiples: numbers of drawn events for each event of training, the points of the curve.
+        steps: number of steps of the optimiser. Too few steps leave a bias, which makes the MSE larger.
         state: folder for resume state; `key` is the digest of spec and code.
 
     Returns:
@@ -138,9 +138,9 @@ def amplification_curve(
         draw: gives points of all T x E members.
         regions: cells and their exact probabilities.
         sets: T.
-        trained: events of a training set.
-        multiples: ascending.
-        rows: events drawn from each member at a time.
+        trained: number of events in a training set.
+        multiples: in ascending order.
+        rows: number of events drawn from each member at a time.
     """
     generator = torch.Generator().manual_seed(seed)
     p = regions.probabilities().numpy()
@@ -163,7 +163,7 @@ def amplification_curve(
 
 
 def bootstraps(sets: int, events: int, members: int, seed: int) -> np.ndarray:
-    """Poisson weights (T x E, N) float32 of each member's bootstrap."""
+    """Poisson weights (T x E, N) float32 of the bootstrap of each member."""
     identity = np.arange(events, dtype=np.uint64)
     return np.stack(
         [
@@ -185,7 +185,7 @@ def train(
     state: Path | None,
     key: str,
 ) -> Stack:
-    """One stack of T x E members on sets (T, N, 2), with bootstraps (T x E, N) where `uncertainty` wants them."""
+    """One stack of T x E members on sets (T, N, 2), with bootstraps (T x E, N) if `uncertainty` asks for them."""
     count, (events, dimensions) = len(sets) * uncertainty.trainings, sets.shape[1:]
     if uncertainty.kind != "ensemble" or not uncertainty.bootstrap:
         weights = torch.ones(count, events)

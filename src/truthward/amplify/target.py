@@ -13,10 +13,10 @@ from torch import Tensor
 class ModulatedRing:
     """Points of the plane with radius r ~ N(radius, width) and angle phi ~ (1 + modulation cos(lobes phi)) / 2 pi.
 
-    A ring with lobes, after the shells of GANplification (2008.06545, section 3): no density at its centre of gravity,
-    curved, and not even in angle. Both distribution functions are known: that of the radius is the normal one
-    (P(r < 0) = 1e-12 at the defaults), that of the angle is [phi + modulation sin(lobes phi) / lobes] / 2 pi. Its
-    columns have unit variance, up to per cent, at the defaults.
+    A ring with lobes, similar to the shells of GANplification (2008.06545, section 3). It is curved, is not uniform in
+    angle, and has no density at its centre. Both distribution functions are known. The radius has a normal one
+    (P(r < 0) = 1e-12 at the defaults). The angle has [phi + modulation sin(lobes phi) / lobes] / 2 pi. At the defaults
+    the columns have unit variance, within a few per cent.
     """
 
     radius: float = 1.4

@@ -1,4 +1,4 @@
-"""The worth of estimated region probabilities, in events. Pure functions of arrays."""
+"""The worth of estimated region probabilities, in numbers of events. Pure functions of arrays."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from typing import Any
 import numpy as np
 
 REPEATS = 2000
-"""Bootstraps over training sets for the uncertainties."""
+"""Number of bootstraps over training sets for the uncertainties."""
 
 
 def multinomial(p: np.ndarray) -> float:
-    """n_ref Var_ref summed over regions: sum p (1 - p) for probabilities (Q,); the variance of one event."""
+    """Variance of one event, summed over regions: sum p (1 - p) for probabilities (Q,). It is n_ref Var_ref."""
     return float((p * (1.0 - p)).sum())
 
 
 def predicted_mse(fractions: np.ndarray, drawn: int) -> np.ndarray:
-    """Mean squared error, summed over regions, that the members' spread predicts for their mean.
+    """Mean squared error of the mean of the members, summed over regions, as predicted by their spread.
 
-    Each member was trained on a bootstrap of the one training set, so the variance s^2 between members, less the
-    binomial noise of their finite samples, estimates that of a repeated training on new data. The mean of E
-    members has that variance (they share the data), s^2 / E from the bootstraps, and the noise of all that was drawn.
+    Each member was trained on a bootstrap of the one training set. So the variance s^2 between members, minus the
+    binomial noise of their finite samples, estimates the variance of a repeated training on new data. The mean of E
+    members has this variance (they share the data), s^2 / E from the bootstraps, and the noise of all drawn events.
 
     Args:
         fractions: (..., E, Q), regions estimated by each member.
-        drawn: events drawn from each member.
+        drawn: number of events drawn from each member.
 
     Returns:
-        (...); unbiased, so that single values may be negative where all is noise.
+        (...). The estimate is unbiased, so single values may be negative if there is only noise.
     """
     members = fractions.shape[-2]
     centre = fractions.mean(-2)
@@ -37,20 +37,22 @@ def predicted_mse(fractions: np.ndarray, drawn: int) -> np.ndarray:
 
 
 def worth(fractions: np.ndarray, p: np.ndarray, *, trained: int, drawn: int, seed: int) -> dict[str, Any]:
-    """n_equivalent = n_ref Var_ref / MSE of the regions' integrals, bias included, and G = n_equivalent / n_train
-    (2008.06545, 2202.07352, 2509.08048); and whether the members' spread predicts the MSE (2408.00838).
+    """n_equivalent and G of the estimated integrals of regions, and whether the spread of the members is right.
+
+    n_equivalent = n_ref Var_ref / MSE, with the bias in the MSE, and G = n_equivalent / n_train (2008.06545,
+    2202.07352, 2509.08048). The calibration compares the MSE with the spread of the members (2408.00838).
 
     Args:
         fractions: (T, E, Q): T independent training sets, E members each.
         p: (Q,) exact probabilities.
-        trained: events of a training set.
-        drawn: events drawn from each member.
-        seed: of the bootstrap over sets.
+        trained: number of events in a training set.
+        drawn: number of events drawn from each member.
+        seed: seed of the bootstrap over sets.
 
     Returns:
-        n_equivalent, G and calibration (true over predicted MSE: 1 is honest, above 1 the spread states too little),
-        the latter two with standard deviation and 68% interval from a bootstrap over the T sets; the share of the
-        squared bias in the MSE.
+        n_equivalent, G and the calibration. The calibration is true over predicted MSE: 1 is right, and above 1 the
+        spread is too small. G and calibration have a standard deviation and a 68% interval from a bootstrap over the T
+        sets. Also the share of the squared bias in the MSE.
     """
     sets = fractions.shape[0]
     centre = fractions.mean(1)

@@ -1,4 +1,4 @@
-"""The base of all calibrators: a response with a systematic and a statistical uncertainty for each jet."""
+"""The base class of all calibrators: a response with a systematic and a statistical uncertainty for each jet."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Calibrator(nn.Module, ABC):
     one in any selection on x. E[R | x] is conditional on reco level, so it depends on the truth spectrum of the
     simulation. The unfolding removes this dependence, not the calibration.
 
-    Constructors take keyword-only options with literal defaults, among them
+    Constructors take keyword-only options with literal defaults. They include
 
-    - features: reco-level observables, in the order of the columns of x; `log_features` of them enter as logarithms;
+    - features: reco-level observables, in the order of the columns of x; `log_features` are those used as logarithms;
     - target: the observable whose response is learned, from `reco_<target>` and `truth_<target>`;
     - scales: the observables that scale with the jet's four-momentum and are divided by E[R | x];
-    - members: how many mean responses it has, each a replica of the family `systematic:calibration`.
+    - members: number of mean responses, each a replica of the family `systematic:calibration`.
     """
 
     OPTIONS = ("features", "log_features", "target", "scales", "members")
@@ -53,12 +53,12 @@ class Calibrator(nn.Module, ABC):
             response: (N,) R.
             weights: (N,), of any sign.
             validation: (N,) bool, events that choose the epoch.
-            seed: of all its random numbers.
+            seed: seed of all random numbers.
             state: file for resuming.
             state_key: digest of spec and code.
 
         Raises:
-            InputError: features that are not finite, or not positive where their logarithm enters.
+            InputError: features that are not finite, or not positive if their logarithm is used.
             DivergedError: the training became non-finite.
             Interrupted: by a signal; the state was saved.
         """
@@ -80,7 +80,7 @@ class Calibrator(nn.Module, ABC):
         """(B, F) -> (B, F), with the logarithm of each column in `log_features`.
 
         Raises:
-            InputError: a value is not finite, or not positive where its logarithm is wanted.
+            InputError: a value is not finite, or is not positive but its logarithm is needed.
         """
         columns = []
         for name, column in zip(self.features, x.unbind(1), strict=True):

@@ -28,7 +28,8 @@ def quantiles(values: np.ndarray, weights: np.ndarray, at: list[float]) -> np.nd
 def moments(values: np.ndarray, weights: np.ndarray) -> dict[str, float]:
     """Mean, standard deviation, median and half the central 68% interval of (N,) values, with statistical errors.
 
-    Errors are those of a Gaussian with the effective number of events (sum w)^2 / sum w^2. Two events at least.
+    Errors are those of a Gaussian with the effective number of events (sum w)^2 / sum w^2. At least two events are
+    needed.
     """
     effective = weights.sum() ** 2 / np.square(weights).sum()
     mean = np.average(values, weights=weights)
@@ -57,9 +58,9 @@ def moments(values: np.ndarray, weights: np.ndarray) -> dict[str, float]:
 def pulls(response: np.ndarray, mean: np.ndarray, sigma: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
     """Distribution of (R - mean) / sigma, all (N,): a unit Gaussian if mean and sigma are right.
 
-    `good`: the width is within PULL_WIDTH and the mean within 0.1. `gaussian`: the central 68% half-width is also
-    within PULL_WIDTH; the sigma of a response with tails can be a correct root mean square without being a 68%
-    interval. `verdict`: both in words.
+    `good`: the width is within PULL_WIDTH and the mean within 0.1. `gaussian`: half the central 68% interval is also
+    within PULL_WIDTH. For a response with tails, sigma can be a correct root mean square without being a 68% interval.
+    `verdict`: both in words.
     """
     values = (response - mean) / sigma
     edges = np.linspace(-5.0, 5.0, 51)

@@ -23,53 +23,51 @@ from truthward.study.seeds import seed_for
 log = logging.getLogger("truthward.calibrate")
 
 FAR = 20.0
-"""Largest distance from the median of R, in widths; a value beyond it is a mistake, not a response."""
+"""Largest distance from the median of R, in widths. A value beyond it is a mistake and not a response."""
 
 
 class Repulsive(Calibrator):
-    """E networks that give mean and width of a Gaussian for R, trained together so that their spread means something.
+    """E networks that give mean and width of a Gaussian for R, trained together so that their spread is an uncertainty.
 
-    Member i minimises, with f_i = (mean_i, ln sigma_i) in units of the width of R over the sample (half its central
-    68%) and N the effective number of training events,
+    Let f_i = (mean_i, ln sigma_i), in units of the width of R over the sample (half its central 68% interval). Let N be
+    the effective number of training events. Member i minimises
 
-        < -ln Gauss(R; mean_i, sigma_i) >  +  (repulsion / N) ln sum_j k(f_i, sg f_j),   k(f, g) = exp(-|f - g|^2 / h),
+        < -ln Gauss(R; mean_i, sigma_i) >  +  (repulsion / N) ln sum_j k(f_i, sg f_j),   k(f, g) = exp(-|f - g|^2 / h).
 
-    where sg stops the gradient, |f - g|^2 is the mean over points and h = median |f_i - f_j|^2 / ln(E + 1). The
-    gradient of the second term is the repulsion in function space of 2106.11642; used for amplitudes in 2412.12069
-    and for calorimeter clusters in 2412.04370. The prior is the weight decay. Two such terms act: at the points of
-    the batch, and at points around them at a distance of `reach` (as in 1902.09754), where no event holds the members
-    together: there they part, and sigma_statistical grows outside of the training range.
+    sg stops the gradient, |f - g|^2 is the mean over points and h = median |f_i - f_j|^2 / ln(E + 1). The gradient of
+    the second term is the repulsion in function space of 2106.11642. It was used for amplitudes in 2412.12069 and for
+    calorimeter clusters in 2412.04370. The prior is the weight decay. There are two such terms: one at the points of
+    the batch, and one at points around them at a distance of `reach` (as in 1902.09754). In regions without events
+    nothing holds the members together, so they separate, and sigma_statistical grows outside the training range.
 
-    The median bandwidth bounds the distance of whole functions, not of each of their degrees of freedom: alone, with
-    repulsion = 1, such an ensemble understates the error of its mean by 2.4 to 8 (toy of 1,000 to 16,000 events, two
-    features). Hence each member trains on its own bootstrap of the training events, and repulsion is 10 by default:
-    the ratio of true error to sigma_statistical is 0.8 to 1.7 then (2,000 and 12,000 events), at no loss in the mean.
-    On Z+jets, two ensembles from disjoint sets of 12,000 events differ by 0.5 of what they state together.
+    The median bandwidth limits the distance of whole functions, not of each of their degrees of freedom. So repulsion
+    alone understates the error of the mean, also at repulsion = 1. Hence each member trains on its own bootstrap of
+    the training events, and repulsion is 10 by default. The mean does not become worse.
 
     mean = mean of the members' means; sigma_systematic^2 = mean of their sigma^2; sigma_statistical^2 = variance of
     their means (ddof 1).
 
     Args:
         features: reco-level observables that the networks see.
-        log_features: those of them that enter as logarithms.
+        log_features: those features that are used as logarithms.
         target: observable whose response R, reco over truth, is learned.
-        scales: observables that are divided by the mean response, as they scale with the jet's four-momentum.
+        scales: observables that are divided by the mean response, because they scale with the jet's four-momentum.
         members: E, the number of networks. A family of E variations has a covariance of rank E - 1.
         repulsion: factor of the kernel term; 0 is an ordinary ensemble.
         reach: distance from the events, in each feature's normal score, at which the members also repel each
-            other; 0 for at the events alone.
+            other; 0: only at the events.
         bootstrap: whether each member has its own Poisson(1) bootstrap of the training events.
-        width: of each hidden layer.
+        width: number of nodes in each hidden layer.
         depth: number of hidden layers.
-        epochs: of the training, at most.
-        patience: epochs without a better validation likelihood until a member stops; 0 for never.
-        batch_size: events in each step.
-        learning_rate: of AdamW, falling as a cosine.
-        weight_decay: of AdamW, the prior of the weights.
+        epochs: largest number of epochs of the training.
+        patience: number of epochs without a better validation likelihood after which a member stops; 0: never.
+        batch_size: number of events in each step.
+        learning_rate: learning rate of AdamW, which falls as a cosine.
+        weight_decay: weight decay of AdamW, the prior of the weights.
 
     Raises:
-        ConfigError: fewer than two members, no feature, a negative repulsion or reach, or the target not among what
-        it scales.
+        ConfigError: fewer than two members, no feature, a negative repulsion or reach, or a target that is not in
+            `scales`.
     """
 
     BOUNDS = (
@@ -145,7 +143,7 @@ class Repulsive(Calibrator):
         state: Path | None = None,
         state_key: str = "",
     ) -> History:
-        """See Calibrator. The history has one column a member."""
+        """See Calibrator. The history has one column for each member."""
         x = self.prepared(x.float())
         train = ~validation
         self.scale_x.fit((x[train], weights[train]))
@@ -180,8 +178,11 @@ class Repulsive(Calibrator):
         )
 
     def _target(self, response: Tensor, weights: Tensor, train: Tensor) -> Tensor:
-        """R (N,) -> (N,) in units of its width, at most `FAR` of them from the median: one value far away would decide
-        the mean of all, and drive a Gaussian's width off. Sets the unit, and logs how many were moved."""
+        """R (N,) -> (N,) in units of its width; also sets this unit.
+
+        Values are moved to at most `FAR` widths from the median, and the log says how many. A single value far away
+        would decide the mean of all and spoil the width of a Gaussian.
+        """
         quantiles = torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64)
         found = knots_of(response[train], weights[train], name="calibrate: response", knots=256)
         rising = torch.cat([torch.ones(1, dtype=torch.bool), found.z.diff() > 0])
@@ -202,7 +203,7 @@ class Repulsive(Calibrator):
         return scaled.clamp(-FAR, FAR)
 
     def _bootstrapped(self, weights: Tensor, train: Tensor, seed: int) -> Tensor:
-        """(N,) -> (N, E): each member's own Poisson(1) factors, on the training events alone."""
+        """(N,) -> (N, E): each member's own Poisson(1) factors, only for the training events."""
         every = weights[:, None].expand(-1, self.size)
         if not self.bootstrap:
             return every
@@ -211,7 +212,7 @@ class Repulsive(Calibrator):
         return torch.where(train[:, None], every * counts, every)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
-        # How many inputs the scaling makes of the features comes from the data.
+        # The number of inputs that the scaling makes of the features comes from the data.
         self.scale_x.load_state_dict(
             {n.removeprefix(f"{prefix}scale_x."): t for n, t in state_dict.items() if n.startswith(f"{prefix}scale_x.")}
         )
@@ -220,7 +221,7 @@ class Repulsive(Calibrator):
 
     @torch.no_grad()
     def _outputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, F) -> means and sigmas of the members, (E, B) each, of R."""
+        """(B, F) -> means and sigmas of R of the members, (E, B) each."""
         mean, log_sigma = self.ensemble.call("forward", self.scale_x(self.prepared(x.float()))).unbind(-1)
         return mean * self.unit + self.centre, log_sigma.exp() * self.unit
 

@@ -1,4 +1,4 @@
-"""The stage: learn the response on the simulation, test it on held-out events, apply it to every sample."""
+"""The calibration stage: learn the response on the simulation, test it on held-out events, apply it to every sample."""
 
 from __future__ import annotations
 
@@ -45,29 +45,33 @@ def calibrate(
 ) -> dict[str, Any]:
     """Train on the matched events of `simulation` (pass_truth and pass_reco) and write the calibrated samples.
 
-    Trained on the events of split train, the epoch chosen on validation, judged on test. In the samples, `reco_<o>`
-    of the observables that scale is the raw value over E[R | x]; the raw one stays as `reco_<o>_raw`;
-    `reco_<target>_sigma_systematic` and `reco_<target>_sigma_statistical` are the calibrated jet's uncertainties in
-    the unit of the target. Tables of role simulation also get `reco_<o>:calibration:<k>`, the k-th member's
-    calibration of the same event, for the family `systematic:calibration`; data stays at the nominal calibration in
-    all of them. The same function calibrates both, so that applied to both a member's error would cancel; but the
-    function was learned from the simulation, and how its scale relates to that of the data is known only to the
-    spread of the ensemble: the variations move one against the other by it. Shifted columns that the table brought
-    along (see `study.variations`) are shifts of the raw jet: they are calibrated as any other jet is, by the mean at
-    their own features, so that a shift of the raw scale is a shift of the calibrated one, less what the function takes
-    back.
+    It trains on the events of split train, chooses the epoch on validation, and judges on test. The samples get these
+    columns:
+
+    - `reco_<o>` of the observables that scale: the raw value over E[R | x]; the raw value stays as `reco_<o>_raw`;
+    - `reco_<target>_sigma_systematic` and `reco_<target>_sigma_statistical`: the uncertainties of the calibrated jet,
+      in the unit of the target;
+    - `reco_<o>:calibration:<k>` in tables of role simulation: the calibration of the same event by member k, for the
+      family `systematic:calibration`.
+
+    In all these variations the data keep the nominal calibration. One function calibrates both, so an error of a member
+    would cancel if it were applied to both. But the function was learned from the simulation, and how its scale relates
+    to the scale of the data is known only within the spread of the ensemble. So the variations move one against the
+    other by this spread. The table may already have shifted columns (see `study.variations`). These are shifts of the
+    raw jet and are calibrated like any jet, by the mean at their own features. So a shift of the raw scale is a shift
+    of the calibrated scale, except for the part that the function removes.
 
     No selection is applied again. `pass_reco` was decided on the uncalibrated jet, in simulation and data alike, and
     stays: calibrated values may lie below a threshold of the selection. Constituents and observables that are not in
-    `scales` stay too.
+    `scales` also stay the same.
 
     Args:
         entry: `{kind: ..., options}` of the config.
         simulation: event table to learn from.
         samples: name -> (event table, calibrated event table to write).
         model_out: checkpoint to write. summary_out: JSON to write, the last of all.
-        observables: labels, units and so on beyond those that the tables have; None for the tables' own.
-        seed: of the study. record: provenance, closed in every artefact.
+        observables: labels, units and so on in addition to those of the tables; None: only those of the tables.
+        seed: seed of the study. record: provenance, written to every file.
         state: directory for the resume state, removed at the end. key: digest of spec and code.
 
     Returns:
@@ -119,7 +123,7 @@ _SPLITS = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
 
 
 def _matched(table: EventTable, calibrator: Calibrator) -> dict[str, np.ndarray]:
-    """Features (N, F), response, weight, split and quantities to bin in, (N,), of the matched events."""
+    """Features (N, F), response, weight, split and the quantities for the bins, (N,), of the matched events."""
     target = calibrator.target
     names = {f"reco_{name}" for name in [*calibrator.features, target]} | {f"truth_{target}"}
     names |= {f"{level}_jet_eta" for level in ("truth", "reco")} & set(table.columns)
@@ -150,7 +154,7 @@ def apply(
     observables: Sequence[Observable] | None,
     record: Record,
 ) -> dict[str, Any]:
-    """Write one calibrated event table, batch by batch; see `calibrate`. Returns counts and the mean factor.
+    """Write one calibrated event table, batch by batch; see `calibrate`. Return counts and the mean factor.
 
     Raises:
         InputError: the table lacks a feature or a column that scales.
@@ -219,7 +223,7 @@ def _calibrated(calibrator: Calibrator, table: EventTable, counts: dict[str, Any
 
 
 def _shifted(calibrator: Calibrator, batch: Batch) -> dict[str, np.ndarray]:
-    """The calibrated columns of the variations that shift a feature or what scales."""
+    """The calibrated columns of the variations that shift a feature or an observable that scales."""
     columns: dict[str, np.ndarray] = {}
     wanted = {f"reco_{name}" for name in [*calibrator.features, *calibrator.scales]}
     varied = [v for name in batch if (v := variation_of(name)) and v.base in wanted]

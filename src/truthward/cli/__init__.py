@@ -1,1 +1,1 @@
-"""What is run beside the chain, in a terminal. Nothing imports this package."""
+"""Commands for a terminal, beside the workflow. Nothing imports this package."""

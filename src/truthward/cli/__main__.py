@@ -1,4 +1,4 @@
-"""`python -m truthward.cli`, where the command is not on the path."""
+"""`python -m truthward.cli`, if the command `truthward` is not on the path."""
 
 import sys
 

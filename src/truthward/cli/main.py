@@ -1,6 +1,6 @@
-"""The command `truthward`: its arguments and exit codes. What a subcommand does is in the module of its name.
+"""The command `truthward`: its arguments and exit codes. Each subcommand is in the module of its name.
 
-Exit codes: 0, all is well; 1, something is wrong, in words on stderr; 2, the call is not valid.
+Exit codes: 0, everything is fine; 1, there is a problem, described on stderr; 2, the call is not valid.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Call a command. Each is imported when it is called: only some of them need torch."""
+    """Run a command. Its module is imported only here, because only some of them need torch."""
     if options.command == "new-study":
         from truthward.cli import new_study
 

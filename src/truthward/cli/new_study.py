@@ -1,4 +1,4 @@
-"""`truthward new-study NAME`: a commented config to begin with, and the workflow where there is none."""
+"""`truthward new-study NAME`: write a commented config to start from, and the workflow if there is none."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def run(name: str, template: str, output: Path | None) -> int:
 
 
 def filled(template: Path, name: str, config: Path) -> str:
-    """The text of a template with another name of the study, and its own path in comments."""
+    """The text of a template, with the new name of the study and the path of the new config in comments."""
     text = re.sub(r"^study:.*$", f"study: {name}", template.read_text(encoding="utf-8"), count=1, flags=re.MULTILINE)
     return text.replace(f"workflow/studies/{template.name}", str(config))
 
 
 def steps(study: Config, config: Path) -> list[str]:
-    """What is to be done before the study can run, and how to run it."""
+    """What to do before the study can run, and how to run it."""
     missing = [f"samples.{name}.read.files" for name, sample in study.samples.items() if _lacks(sample.read)]
     found = [f"Give the paths of your files in {config}: {', '.join(missing)}"] if missing else []
     return [
@@ -66,6 +66,6 @@ def steps(study: Config, config: Path) -> list[str]:
 
 
 def _lacks(reader: dict[str, object] | None) -> bool:
-    """Whether a reader names files that are not there."""
+    """Whether a reader names files that do not exist."""
     files = reader.get("files") if reader else None
     return isinstance(files, list) and not all(glob(str(pattern), recursive=True) for pattern in files)

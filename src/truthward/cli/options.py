@@ -1,4 +1,4 @@
-"""`truthward options [NAME]`: what a config may hold, read from schemas and constructors."""
+"""`truthward options [NAME]`: show what a config may contain, read from schemas and constructors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def run(name: str | None) -> int:
 
 
 def _list(console: Console) -> None:
-    """All sections and all plug-ins, a line each; a terminal cuts long ones."""
+    """List all sections and all plug-ins, one line each; a terminal cuts long lines."""
     parts = [("Sections of a config", list(options.sections()))]
     parts += [(f"{what}: {key}", options.plugins_of(p)) for p, (key, what) in options.FOLDERS.items()]
     width = 2 + max(len(group.name.rpartition(".")[2]) for _, groups in parts for group in groups)
@@ -41,7 +41,7 @@ def _list(console: Console) -> None:
 
 
 def _show(console: Console, group: options.Group) -> None:
-    """Each option with type, bounds and default in a line, its meaning below; by the key under which they stand."""
+    """Show type, bounds and default of each option in one line, and its meaning below; grouped by the config key."""
     console.print(group.name, style="bold")
     _print(console, _capital(group.summary), 0)
     for where in dict.fromkeys(option.where for option in group.options):
@@ -58,7 +58,7 @@ def _show(console: Console, group: options.Group) -> None:
 
 
 def _default(option: options.Option) -> str:
-    """The default in words; none for a section, whose options have their own."""
+    """The default in words; nothing for a section, because its options have their own defaults."""
     if option.default == options.NEEDED:
         return options.NEEDED
     return f"default {option.default}" if option.default else ""
@@ -69,7 +69,7 @@ def _capital(text: str) -> str:
 
 
 def _print(console: Console, text: str, indent: int) -> None:
-    """Print a text in lines that fit."""
+    """Print a text in lines that fit into the terminal."""
     margin, width = " " * indent, max(40, console.width)
     lines = textwrap.wrap(text, width, initial_indent=margin, subsequent_indent=margin, break_on_hyphens=False)
     console.print("\n".join(lines), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`truthward verify PUBLICATION`: whether a publication is as it was written."""
+"""`truthward verify PUBLICATION`: check that a publication is unchanged since it was written."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from truthward.publish import stage
 
 
 def run(folder: Path) -> int:
-    """Say what was verified.
+    """Verify and say what was verified.
 
     Raises:
         InputError: there is no publication.

@@ -1,7 +1,7 @@
-"""`truthward watch [results/<study>]`: how a run goes, in a terminal, on a laptop or a cluster.
+"""`truthward watch [results/<study>]`: show the progress of a run in a terminal, on a laptop or a cluster.
 
-It reads what Snakemake wrote of its last call for the study (`.snakemake/log`), the jobs' own logs
-(`results/<study>/logs`) and, where there is one, `squeue`; it writes nothing, and any number may look on.
+It reads the log of Snakemake's last call for the study (`.snakemake/log`), the logs of the jobs
+(`results/<study>/logs`) and, if it exists, `squeue`. It writes nothing, so several people can watch at the same time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from rich.text import Text
 
 from truthward.errors import InputError
 
-TAIL = 4096  # bytes of a job's log that hold its last line
+TAIL = 4096  # bytes at the end of a job's log that contain its last line
 
 PLANNED = re.compile(r"^Job stats:\n.*\n[- ]+\n((?:\w+ +\d+\n)+)", re.MULTILINE)
 EVENT = re.compile(
@@ -43,7 +43,7 @@ EVENT = re.compile(
 
 @dataclass
 class Started:
-    """A job that Snakemake started: its rule, its log, its id in SLURM, and what became of it."""
+    """A job that Snakemake started: its rule, its log, its id in SLURM, and its state."""
 
     rule: str
     log: str
@@ -52,7 +52,7 @@ class Started:
 
 
 def parse(text: str) -> tuple[Counter[str], dict[str, Started]]:
-    """From the log of a call: jobs that it planned, by rule, and those that it started, each in its last attempt."""
+    """From the log of a call: the planned jobs of each rule, and the started jobs, each in its last attempt."""
     planned: Counter[str] = Counter()
     started: dict[str, Started] = {}
     table = PLANNED.search(text)
@@ -61,7 +61,7 @@ def parse(text: str) -> tuple[Counter[str], dict[str, Started]]:
             planned[rule] = int(count)
 
     def note(job: str, name: str, value: str) -> None:
-        if job in started:  # The id of a group is none of a job.
+        if job in started:  # The id of a group is not the id of a job.
             setattr(started[job], name, value)
 
     for event in EVENT.finditer(text):
@@ -82,7 +82,7 @@ def parse(text: str) -> tuple[Counter[str], dict[str, Started]]:
 
 
 def last_call(results: Path) -> str:
-    """The log of Snakemake's last call that names the study's results, or nothing."""
+    """The log of Snakemake's last call that names the results of the study, or an empty text."""
     logs = results.parent.parent / ".snakemake" / "log"
     for path in sorted(logs.glob("*.snakemake.log"), reverse=True):
         text = path.read_text(encoding="utf-8", errors="replace")
@@ -92,7 +92,7 @@ def last_call(results: Path) -> str:
 
 
 def queue() -> dict[str, str]:
-    """State and place of this user's SLURM jobs, by id; empty where there is no SLURM, or it does not answer."""
+    """State and place of this user's SLURM jobs, by id; empty if there is no SLURM or it does not answer."""
     if shutil.which("squeue") is None:
         return {}
     command = ["squeue", "--me", "--noheader", "--array", "--format=%i|%T %P %R"]
@@ -104,7 +104,7 @@ def queue() -> dict[str, str]:
 
 
 def last_line(log: Path) -> tuple[str, float]:
-    """Last line of a job's log, printable characters alone, and the seconds since it was written."""
+    """Last line of a job's log, only its printable characters, and the seconds since it was written."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - TAIL))
@@ -117,7 +117,7 @@ def last_line(log: Path) -> tuple[str, float]:
 
 
 def view(results: Path) -> Group:
-    """How much is done, by rule what is being done, and what each running job said last."""
+    """The overall progress, the state of each rule, and the last message of each running job."""
     (planned, started), slurm = parse(last_call(results)), queue()
     waiting = {job for job, s in started.items() if slurm.get(s.slurm, "").startswith("PENDING")}
     states: dict[str, Counter[str]] = {rule: Counter() for rule in planned}

@@ -1,1 +1,1 @@
-"""Training: networks, the one loop, stacks of related trainings, checkpoints, scaling. No physics."""
+"""Training: networks, the training loop, stacks of related trainings, checkpoints, scaling. No physics."""

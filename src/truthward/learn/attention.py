@@ -1,4 +1,4 @@
-"""Attention."""
+"""A transformer block with attention."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from truthward.learn.nets import MLP, Activation
 class Block(nn.Module):
     """A pre-norm transformer block: attention and a dense layer, each added to its input (1706.03762, 2002.04745).
 
-    Elements attend to one another and, in one softmax with that, to others whose keys and values are given.
+    Elements attend to each other. In the same softmax they can attend to other elements, whose keys and values are
+    given.
 
     Args:
-        width: W, of the elements' representation, a multiple of `heads`, H.
-        others: whether there are others; `keys` makes their keys and values.
+        width: W, size of the representation of an element, a multiple of the number of heads H (`heads`).
+        others: whether there are other elements; `keys` makes their keys and values.
     """
 
     def __init__(self, width: int, heads: int, activation: Activation, *, others: bool = False) -> None:
         super().__init__()
         self.heads = heads
-        # The layers that follow it are affine already.
+        # Not affine: the layers that follow it are affine.
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.project = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
@@ -33,14 +34,14 @@ class Block(nn.Module):
 
         Args:
             bias: (B, H, P, P), added to the scores.
-            others: (B, Q, 2 W), what `keys` says of Q other elements (B, Q, W).
+            others: (B, Q, 2 W), the result of `keys` for Q other elements (B, Q, W).
         """
         query, *seen = self._heads(self.project(self.norm(x)))
         if others is not None:
             seen = [torch.cat(pair, dim=-2) for pair in zip(seen, self._heads(others), strict=True)]
         key, value = seen
-        # Not torch's scaled_dot_product_attention, which does not run under vmap, nor its softmax, which takes three
-        # times as long where rows are short.
+        # torch's scaled_dot_product_attention does not run under vmap, and its softmax takes three times as long if
+        # rows are short.
         scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
         scores = scores if bias is None else scores + bias
         shares = (scores - scores.detach().amax(-1, keepdim=True)).exp()

@@ -1,6 +1,6 @@
-"""Checkpoints: safetensors that rebuild their network without the config. Nothing is unpickled.
+"""Write and read checkpoints: safetensors that rebuild their network without the config. Nothing is unpickled.
 
-The format has no checksum: the SHA-256 of names, types, shapes, values and metadata is stored as metadata `sha256`.
+The format has no checksum. So the SHA-256 of names, types, shapes, values and metadata is stored as metadata `sha256`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from truthward.run.artefact import atomic
 
 SEAL = "sha256"
 
-# safetensors and the metadata raise these for damaged bytes.
+# safetensors and the metadata raise these errors for damaged bytes.
 _DAMAGE = (SafetensorError, OSError, LookupError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError)
 
 
@@ -39,10 +39,10 @@ def save(
     """Write named modules into one file.
 
     Args:
-        path: the artefact.
-        modules: name -> module; a member of an ensemble is a module of its own, `member0`, `member1`, ...
-        recipe: {"class": "truthward.<module>:<Class>", "arguments": {...}} that builds each of them again.
-        provenance: what `Record.finish` returned.
+        path: the file.
+        modules: name -> module; each member of an ensemble is a separate module, `member0`, `member1`, ...
+        recipe: {"class": "truthward.<module>:<Class>", "arguments": {...}}, to build each of them again.
+        provenance: the result of `Record.finish`.
         extra: further tensors, stored under `extra|<name>`.
     """
     tensors = {f"{name}|{k}": t.contiguous() for name, m in modules.items() for k, t in m.state_dict().items()}
@@ -57,7 +57,7 @@ def save(
 
 
 def save_arrays(path: str | Path, arrays: Mapping[str, np.ndarray], *, provenance: dict[str, Any]) -> None:
-    """Write named arrays, from the nominal training of a method for its replicas."""
+    """Write named arrays of the nominal training of a method, which its replicas read."""
     stored = {n: np.ascontiguousarray(a) for n, a in arrays.items()}
     metadata = {"provenance": json.dumps(provenance)}
     with atomic(path) as temporary:
@@ -84,8 +84,8 @@ def load(path: str | Path) -> tuple[dict[str, nn.Module], dict[str, Tensor], dic
 
     Raises:
         InputError: the file is missing.
-        CorruptError: the file is truncated or damaged, its class is no network of this package, or its content does not
-            fit this class.
+        CorruptError: the file is truncated or damaged, its class is not a network of this package, or its content does
+            not fit this class.
     """
     path = Path(path)
     if not path.is_file():
@@ -116,7 +116,7 @@ def load(path: str | Path) -> tuple[dict[str, nn.Module], dict[str, Tensor], dic
 
 
 def _network(path: Path, module_name: str, class_name: str) -> type[nn.Module]:
-    """The class with this name, only if it is a network of this package."""
+    """The class with this name, if it is a network of this package; otherwise an error."""
     found: Any = None
     if module_name.startswith("truthward."):
         try:

@@ -1,4 +1,4 @@
-"""The device of a training: the GPU of the process, or the CPU."""
+"""Choose the device of a training: the GPU of the process, or the CPU."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = logging.getLogger("truthward.device")
 
 @cache
 def training_device() -> torch.device:
-    """The GPU of this process if torch sees one, else the CPU; then a warning if the job was given a GPU.
+    """The GPU of this process if torch sees one, else the CPU. It warns if the job was given a GPU and has none.
 
     Raises:
         ConfigError: more processes than GPUs.
@@ -41,7 +41,7 @@ def training_device() -> torch.device:
 
 @contextmanager
 def placed(module: nn.Module, device: torch.device) -> Iterator[None]:
-    """`module` on the device; afterwards it is on the CPU again, where all other code expects it."""
+    """Put `module` on the device. Afterwards it is on the CPU again, where all other code expects it."""
     module.to(device)
     try:
         yield
@@ -50,20 +50,20 @@ def placed(module: nn.Module, device: torch.device) -> Iterator[None]:
 
 
 def moved(batch: tuple[Tensor, ...], device: torch.device) -> tuple[Tensor, ...]:
-    """The tensors of a batch on the device; pinned memory lets the copy to a GPU run during the last step."""
+    """The tensors of a batch on the device. Pinned memory lets the copy to a GPU run during the previous step."""
     if device.type == "cuda":
         batch = tuple(t.pin_memory() for t in batch)
     return tuple(t.to(device, non_blocking=True) for t in batch)
 
 
 def rng_state(device: torch.device) -> Tensor:
-    """State of the generators that a loss may draw from: the CPU's and the GPU's, as bytes."""
+    """State of the generators that a loss may use: of the CPU and of the GPU, as bytes."""
     state = torch.get_rng_state()
     return torch.cat([state, torch.cuda.get_rng_state(device)]) if device.type == "cuda" else state
 
 
 def set_rng_state(state: Tensor, device: torch.device) -> None:
-    """Restore a state of `rng_state` from the same kind of device."""
+    """Restore a state of `rng_state`, which must come from the same kind of device."""
     own = len(torch.get_rng_state())
     torch.set_rng_state(state[:own])
     if device.type == "cuda":
@@ -71,8 +71,10 @@ def set_rng_state(state: Tensor, device: torch.device) -> None:
 
 
 def keep_memory() -> None:
-    """Make the C library keep freed blocks of up to 32 MB: to allocate their pages again in each step costs time.
-    Libraries without this switch are left as they are."""
+    """Make the C library keep freed blocks of up to 32 MB, because allocating their pages in each step takes time.
+
+    A library without this switch is not changed.
+    """
     try:
         adjust = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):

@@ -1,8 +1,8 @@
-"""One training on several processes: each computes its share of every batch, and sums are over all of them.
+"""Run one training in several processes: each computes its share of every batch, and sums are over all processes.
 
-The mean loss and its gradient are for the whole batch, which has `batch_size` rows per process: n processes give the
-same loss curve as one process with an n-fold batch, up to rounding. A loss with random numbers draws other numbers in
-each process, from its own seed; its curve agrees in distribution, and is reproducible for the same n.
+The mean loss and its gradient are for the whole batch, which has `batch_size` rows per process. So n processes give the
+same loss curve as one process with an n-fold batch, up to rounding. If the loss uses random numbers, each process draws
+others, from its own seed. Then the curve agrees only statistically, but it is reproducible for the same n.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from truthward.study.seeds import seed_for
 
 
 def join() -> None:
-    """Connect to the other processes if torchrun started this one; the first training does this for all."""
+    """Connect to the other processes if torchrun started this one; the first training does this for all later ones."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
         dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
         atexit.register(dist.destroy_process_group)
@@ -36,9 +36,10 @@ def world() -> int:
 
 
 def share(batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """This process's rows of a batch, whose last tensor is the weights.
+    """The rows of a batch that belong to this process; the last tensor of a batch is the weights.
 
-    If there are fewer rows than processes, the others take a row of weight zero, so that all take part in the sum.
+    If there are fewer rows than processes, the other processes take a row of weight zero, so that all take part in the
+    sum.
     """
     if world() == 1:
         return batch
@@ -56,7 +57,7 @@ def sum_over_processes(tensors: Sequence[Tensor]) -> None:
 
 
 def of_all(tensor: Tensor) -> list[Tensor]:
-    """The tensor of each process, of equal shapes."""
+    """The tensors of all processes, which have equal shapes."""
     found = [torch.empty_like(tensor) for _ in range(world())]
     if world() == 1:
         return [tensor]
@@ -65,5 +66,5 @@ def of_all(tensor: Tensor) -> list[Tensor]:
 
 
 def own_seed(seed: int) -> int:
-    """The seed itself in the first process, a derived seed in each other process."""
+    """The seed itself in the first process, and a derived seed in each other process."""
     return seed_for(seed, "process", rank()) if rank() else seed

@@ -38,18 +38,19 @@ def fit(
     state_key: str = "",
     state_seconds: float = 30.0,
 ) -> History:
-    """Minimise the weighted mean loss; on return `module` has the weights of its best epoch (of the last one without a
-    validation sample).
+    """Minimise the weighted mean loss.
+
+    On return `module` has the weights of its best epoch; without a validation sample, those of the last epoch.
 
     Args:
         module: the network, trained in place. A stack has the member axis first in every parameter.
-        loss: `loss(*batch) -> (B,)`, or (E, B) for a stack. Per event: the weights enter here and nowhere else.
+        loss: `loss(*batch) -> (B,)`, or (E, B) for a stack. It is per event: the weights enter only here.
         data: tensors of N rows that are indexed together.
         weights: (N,), or (N, E) for a stack; any sign; scaled to unit mean over the training rows, once.
-        seed: order of the batches and random numbers inside the loss, by epoch.
+        seed: seed of the order of the batches and of random numbers inside the loss, for each epoch.
         validation: (N,) bool, rows held out for the choice of the epoch.
-        state: file for resuming; a repeated call after an interruption gives the same result (on a CPU).
-        state_key: digest of spec and code; a state of another key is refused.
+        state: file for resuming. A repeated call after an interruption gives the same result (on a CPU).
+        state_key: digest of spec and code; a state with another key is refused.
 
     Raises:
         DivergedError: a loss is not finite, with the count; or the weights of the training rows sum to zero or less.
@@ -82,9 +83,9 @@ def fit_source(
     state_key: str = "",
     state_seconds: float = 30.0,
 ) -> History:
-    """As `fit`, with rows from any source; `loss` does not get the weights, the last tensor of a batch.
+    """Like `fit`, with rows from any source; `loss` does not get the weights, the last tensor of a batch.
 
-    It uses the GPU of the process if there is one; `loss` must take its device from its arguments. With torchrun, n
+    It uses the GPU of the process if there is one, so `loss` must take the device from its arguments. With torchrun, n
     processes share batches of n `batch_size` rows, and all return the same result.
 
     Raises:
@@ -127,7 +128,7 @@ class _Saver:
 
 
 class _Loop:
-    """One training: its optimiser, its state, and the epochs of training and validation rows."""
+    """One training: its optimiser, its state, and the epochs with training and validation rows."""
 
     def __init__(
         self,
@@ -159,7 +160,7 @@ class _Loop:
         self.started, self.first_step = time.monotonic(), self.steps
 
     def mean_loss(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        """The part of this process in the mean over the batch, (E,), and the losses of its events."""
+        """The contribution of this process to the mean over the batch, (E,), and the losses of its events."""
         own = moved(share(batch), self.device)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.settings.precision == "bf16"):
             per_event = self.loss(*own[:-1])
@@ -167,7 +168,7 @@ class _Loop:
         return (per_event * own[-1].T).mean(1) * (len(own[-1]) / len(batch[-1])), per_event
 
     def train(self) -> None:
-        """One epoch, or the rest of it; Interrupted after a signal."""
+        """Do one epoch, or the rest of it; Interrupted after a signal."""
         run, epoch_seed = self.run, seed_for(self.seed, "epoch", self.run.epoch)
         if run.step == 0:
             torch.manual_seed(own_seed(epoch_seed))
@@ -183,14 +184,14 @@ class _Loop:
                 raise Interrupted(self.saver.caught, self.saver.path)
 
     def step(self, batch: tuple[Tensor, ...]) -> list[float]:
-        """One step of the optimiser; returns whether there was a signal, and whether to save now."""
+        """Do one step of the optimiser. Return whether there was a signal, and whether to save now."""
         run = self.run
         _set_rate(self.optimiser, self.settings, self.steps / (self.per_epoch * self.settings.epochs))
         for p in self.parameters:
             p.grad = None
         value, per_event = self.mean_loss(batch)
         value.sum().backward()
-        # One exchange for all: processes that save or stop at different steps would wait for each other forever.
+        # One exchange for all: if processes saved or stopped at different steps, they would wait forever.
         notices = value.new_tensor([len(self.saver.caught), self.saver.late])
         value = value.detach().clone()
         sum_over_processes([value, notices, *(p.grad for p in self.parameters if p.grad is not None)])
@@ -202,7 +203,7 @@ class _Loop:
         return notices.tolist()
 
     def validate(self) -> None:
-        """Losses of the held-out rows; this ends the epoch."""
+        """Compute the losses of the held-out rows; this ends the epoch."""
         self.module.eval()
         run, source = self.run, self.source
         with torch.no_grad():
@@ -229,7 +230,7 @@ class _Loop:
         self.run.restore_best(self.parameters)
         bad = sum(int((~torch.isfinite(p)).sum()) for p in self.parameters)
         if bad:
-            # The last step's own loss was finite: its gradient was not.
+            # The loss of the last step was finite, but its gradient was not.
             raise DivergedError(f"{self.label}: {bad} network parameters are not finite; lower `learning_rate`")
         self.saver.save(self, done=True)
         stop = torch.tensor([float(len(self.saver.caught))], device=self.device)
@@ -239,7 +240,7 @@ class _Loop:
 
 
 def _refuse_nonfinite(value: Tensor, per_event: Tensor, where: str) -> None:
-    """Raise DivergedError if `value`, the sum over all processes, is not finite: so all processes raise together."""
+    """Raise DivergedError if `value`, the sum over all processes, is not finite. So all processes raise it together."""
     if not math.isfinite(float(value.sum())):
         counts = torch.tensor([int((~torch.isfinite(per_event)).sum()), per_event.numel()], device=value.device)
         sum_over_processes([counts])
@@ -250,21 +251,21 @@ def _refuse_nonfinite(value: Tensor, per_event: Tensor, where: str) -> None:
 
 
 def _set_rate(optimiser: torch.optim.Optimizer, settings: Settings, fraction: float) -> None:
-    """The rate after a fraction of all steps: a cosine to zero, after a warm-up of 3%."""
-    # The first steps of Adam have the size of its rate, for any gradient.
+    """Set the learning rate after a fraction of all steps: a cosine to zero, after a warm-up of 3%."""
+    # The first steps of Adam have the size of the rate, whatever the gradient is.
     rate = settings.learning_rate * min(1.0, (fraction + 1e-9) / 0.03) * 0.5 * (1.0 + math.cos(math.pi * fraction))
     for group in optimiser.param_groups:
         group["lr"] = rate
 
 
 def _clip(parameters: Sequence[Tensor], limit: float, members: int) -> None:
-    """Scale gradients down to norm `limit`, member by member in a stack."""
+    """Scale gradients down to norm `limit`, separately for each member of a stack."""
     if not limit:
         return
     gradients = [p.grad for p in parameters if p.grad is not None]
     if members == 1:
         norm = float(torch.stack(torch._foreach_norm(gradients)).norm())
-        # Not `if norm > limit`: a norm that is not finite has to reach the parameters, where it is found.
+        # Not `if norm > limit`: a norm that is not finite must reach the parameters, where it is detected.
         if not norm <= limit:
             torch._foreach_mul_(gradients, limit / (norm + 1e-6))
         return

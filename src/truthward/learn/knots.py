@@ -1,4 +1,4 @@
-"""The distribution function of a column as knots: the basis of all scalings."""
+"""Describe the distribution function of a column by knots: the basis of all scalings."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from torch import Tensor
 from truthward.errors import InputError
 
 LIMIT = 8.0
-"""Largest |z|: probability 6e-16 a side, where double precision ends."""
+"""Largest |z|: probability 6e-16 on each side, the limit of double precision."""
 
 TIE, TIE_COUNT = 1e-4, 20
-"""An undeclared value with at least this share of the weight and this many events is also an atom."""
+"""A value that was not declared is also an atom if it has at least this share of the weight and this many events."""
 
 LIMIT_COUNT = 3
 """If at least this many events share the smallest or the largest value, it is a limit, and so an atom."""
 
 SPIKE, ABOVE = 1e-3, 10.0
-"""An undeclared atom is a spike where it has at least this share of the weight, and so many times that of a typical
-neighbour: integers, and values that are rounded, are no spikes."""
+"""An atom that was not declared is a spike if it has at least this share of the weight and ABOVE times the weight of a
+typical neighbour. So integers and rounded values are not spikes."""
 
 NEIGHBOURS = 10
-"""Number of distinct values on each side that a spike is compared with."""
+"""A spike is compared with this number of distinct values on each side."""
 
 
 class Knots(NamedTuple):
-    """Non-decreasing x (K,) and normal scores z (K,), float64; an atom stands twice, with both ends of its interval.
+    """Non-decreasing x (K,) and normal scores z (K,), float64. An atom has two knots, one for each end of its interval.
 
-    ends: (2,) dx/dz beyond either end, 0 where it is an atom. spikes: values that stand out of their neighbours by the
-    events that share them, the largest first; those that were declared before all others.
+    ends: (2,) dx/dz beyond each end, 0 if the end is an atom. spikes: values that many more events share than their
+    neighbours; declared ones first, then by falling weight.
     """
 
     x: Tensor
@@ -45,12 +45,12 @@ def knots_of(
 ) -> Knots:
     """Weighted quantiles of a column, equidistant in z, and its atoms.
 
-    Nothing here knows a unit: values are compared with one another alone, in single precision, as event tables hold
-    them. Of a value far from all others the score is that of the last rank.
+    The result does not depend on units: values are only compared with each other, in single precision, as event tables
+    store them. A value far from all others has the score of the last rank.
 
     Args:
-        x: (N,); weights: (N,), of which the magnitude counts; events of weight zero are not seen.
-        name: of the column, for errors. knots: of each continuous stretch, at most.
+        x: (N,); weights: (N,), of which the absolute values count; events of weight zero are ignored.
+        name: name of the column, for errors. knots: largest number for each continuous stretch.
         atoms: declared values. integer: whether every value is an atom.
 
     Raises:
@@ -117,13 +117,13 @@ def padded(tables: Sequence[Tensor]) -> Tensor:
 
 
 def normal(p: Sequence[float] | Tensor) -> list[float]:
-    """Normal quantiles, rounded to single precision and held within the limit."""
+    """Normal quantiles, rounded to single precision and kept within the limit."""
     z = torch.special.ndtri(torch.as_tensor(p, dtype=torch.float64).clamp(0, 1)).clamp(-LIMIT, LIMIT)
     return z.float().double().tolist()
 
 
 def _stands_out(share: Tensor, counts: Tensor) -> Tensor:
-    """Which distinct values (K,) have far more of the weight than those beside them."""
+    """Whether each of the distinct values (K,) has far more weight than its neighbours."""
     large = torch.nonzero((share >= SPIKE) & (counts >= TIE_COUNT)).squeeze(1)
     found = torch.zeros(len(share), dtype=torch.bool)
     for k in large.tolist():
@@ -140,18 +140,21 @@ def _stretch(
     around: Tensor,
     knots: int,
 ) -> tuple[list[float], list[float]]:
-    """Knots of one continuous stretch with probabilities p; `middle` is F at each of its distinct values; inner: on
-    which sides there is an atom; around: the values with the atoms."""
-    if len(values) == 1:  # One value beside an atom: a stretch needs a width.
+    """Knots of one continuous stretch with probabilities p.
+
+    `middle` is F at each of its distinct values. inner: whether there is an atom on each side. around: the values
+    including the atoms.
+    """
+    if len(values) == 1:  # One value beside an atom: the stretch needs a width.
         step = 1e-3 * float(around.diff().min())
         toward = values.float().repeat(2), torch.tensor([-torch.inf, torch.inf])
         least = torch.nextafter(*toward).double()
         values = torch.stack([torch.minimum(values[0] - step, least[0]), torch.maximum(values[0] + step, least[1])])
         middle = torch.tensor([p[0] + 0.25 * (p[1] - p[0]), p[1] - 0.25 * (p[1] - p[0])], dtype=torch.float64)
-    # An outer end keeps its value's own F, half an event from 0 or 1; an inner one lies on the atom's border.
+    # An outer end keeps the F of its value, half an event from 0 or 1. An inner end lies at the border of the atom.
     ends = normal([p[0] if inner[0] else float(middle[0]), p[1] if inner[1] else float(middle[-1])])
     wanted = torch.special.ndtr(torch.linspace(ends[0], ends[1], min(knots, len(values)), dtype=torch.float64))
-    # Values that are there, not points between them: of a tail's few events each is a knot, however far the next.
+    # Existing values, not points between them: so each of the few events in a tail is a knot, even if far apart.
     right = torch.searchsorted(middle, wanted).clamp(1, len(middle) - 1)
     nearest = torch.where(wanted - middle[right - 1] < middle[right] - wanted, right - 1, right)
     nearest[0], nearest[-1] = 0, len(values) - 1
@@ -159,7 +162,7 @@ def _stretch(
     x, z = values[nearest], torch.tensor(normal(middle[nearest]), dtype=torch.float64)
     z[0], z[-1] = ends[0], ends[1]
     if inner[1]:
-        # One step of single precision below the atom's border: the largest value must not come back as the atom.
+        # One step of single precision below the border of the atom: else the largest value would return as the atom.
         z[-1] = torch.nextafter(z[-1].float(), torch.tensor(-torch.inf)).double()
     keep = torch.ones(len(z), dtype=torch.bool)
     keep[1:-1] = (z[1:-1] > z[:-2]) & (z[1:-1] < z[-1])

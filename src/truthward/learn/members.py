@@ -1,4 +1,4 @@
-"""Members of a generative model, whose spread is its uncertainty: by an ensemble, or from a posterior of weights."""
+"""Train the members of a generative model, whose spread is its uncertainty: an ensemble or a posterior of weights."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from truthward.study.generative_members import Uncertainty
 from truthward.study.seeds import seed_for
 
 REACH = 2.0
-"""Distance from the events, in units of standard normal columns, at which members also repel each other: without events
-there they separate, and the uncertainty grows (as in 1902.09754)."""
+"""Distance from the events, in units of standard normal columns, at which members also repel each other. Without events
+they separate there, and the uncertainty grows (as in 1902.09754)."""
 
 
 def train_members(
@@ -37,21 +37,23 @@ def train_members(
     state: Path | None = None,
     state_key: str = "",
 ) -> tuple[Stack, History]:
-    """T times E plain models from S = T times `uncertainty.trainings` trainings in one stack, those of each of T
-    independent training sets in a row.
+    """Train T times E plain models by S = T times `uncertainty.trainings` trainings in one stack.
 
-    An ensemble adds (repulsion / N) ln sum_j k(f_i, f_j) to the loss of member i, `learn.repulsion.crowding` at the
-    points of the batch and at points around them, of the models' `probe`: of the velocity or of the log-density, since
-    different weights may be the same function (2106.11642). A posterior is that of `learn.variational`.
+    T is the number of independent training sets. The members of one set are next to each other.
+
+    An ensemble adds (repulsion / N) ln sum_j k(f_i, f_j) to the loss of member i (`learn.repulsion.crowding`). f is the
+    `probe` of the models, which is the velocity or the log-density, because different weights can give the same
+    function (2106.11642). It is taken at the points of the batch and at points around them. A posterior is the one of
+    `learn.variational`.
 
     Args:
         factory: builds a generative model.
         x: (N, S, D) events of each training, or (N, T, D) of each set.
         condition: (N, C), the same in all.
-        weights: (N, S), with bootstraps where the members are to have them.
+        weights: (N, S), including the bootstraps if members have bootstraps.
         events: effective number of training events in a set, before bootstraps.
-        seeds: of the initial weights, S of them.
-        seed: of the order of batches and of the draws from a posterior.
+        seeds: S seeds of the initial weights.
+        seed: seed of the order of batches and of the draws from a posterior.
         validation, label, state, state_key: see `fit`.
 
     Returns:
@@ -105,7 +107,7 @@ def train_members(
 
 
 def _force(stack: Stack, x: Tensor, condition: Tensor, members: int) -> Tensor:
-    """Repulsion within each set's members, (S,), at points that all of them share: of its first member."""
+    """Repulsion within each set's members, (S,), at points that all of them share: those of the set's first member."""
     sets = stack.members // members
     points = x[:, :: x.shape[1] // sets].movedim(1, 0).repeat_interleave(members, 0)  # (S, B, D)
     near = points[:, : len(x) // 4 + 1]

@@ -1,4 +1,4 @@
-"""Networks."""
+"""Dense networks, and the inputs and seeds of networks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Solvers of dx/dt = v(x, t): fixed steps, or adaptive ones by torchdiffeq."""
+"""Solve dx/dt = v(x, t) with fixed steps, or with the adaptive steps of torchdiffeq."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from truthward.errors import ConfigError
 Solver = Literal["midpoint", "heun", "rk4", "dopri5"]
 
 FIXED = {"midpoint": 2, "heun": 2, "rk4": 4}
-"""Solver of fixed steps -> evaluations of v a step (and its order)."""
+"""Solver of fixed steps -> number of evaluations of v in a step (and its order)."""
 
 
 def integrate(
@@ -30,11 +30,11 @@ def integrate(
 
     Args:
         velocity: v(x, t), (B, K) and a number -> (B, K).
-        solver: midpoint and heun have second order with 2 evaluations per step, rk4 fourth order with 4. dopri5 chooses
-            its steps for the whole batch, so an event depends, within `tolerance`, on the others; it does not run
-            inside of `torch.func.vmap` (use `Stack.each`).
-        steps: equal ones, of the fixed solvers.
-        tolerance: absolute and relative, of dopri5.
+        solver: midpoint and heun have second order with 2 evaluations per step, rk4 has fourth order with 4. dopri5
+            chooses its steps for the whole batch, so an event depends on the others, within `tolerance`. It does not
+            run inside `torch.func.vmap` (use `Stack.each`).
+        steps: number of equal steps of the fixed solvers.
+        tolerance: absolute and relative tolerance of dopri5.
 
     Raises:
         ConfigError: dopri5 under vmap.

@@ -1,4 +1,4 @@
-"""Columns of any distribution <-> standard normal ones: the randomised probability integral transform."""
+"""Transform columns of any distribution to standard normal ones and back, by the probability integral transform."""
 
 from __future__ import annotations
 
@@ -12,29 +12,30 @@ from truthward.learn.knots import LIMIT, knots_of, padded
 
 
 class QuantileTransform(nn.Module):
-    """x (N, D) <-> z (N, D), each column of z standard normal on the sample it was fitted to.
+    """x (N, D) <-> z (N, D), each column of z standard normal on the sample that it was fitted to.
 
     The distributional transform (Rueschendorf, J. Stat. Plan. Inference 139 (2009) 3921): z = Phi^-1(F(x-) + u P(x))
-    with u uniform. An atom owns the interval [F(x-), F(x)] of probability; all of it comes back as exactly that value,
-    so whoever models z models the atom's probability too. Continuous stretches are linear in z between `knots`
-    weighted quantiles that lie equidistantly in z.
+    with u uniform. An atom has the interval [F(x-), F(x)] of probability. The inverse of the whole interval is exactly
+    that value, so a model of z also describes the probability of the atom. Continuous stretches are linear in z between
+    `knots` weighted quantiles, which are equidistant in z.
 
     Rules:
-        - Values are compared in single precision, as event tables hold them.
-        - In an integer column each value seen is an atom. A value that was never seen gets the z of the gap it falls in
-          and comes back as one of the gap's ends.
-        - Atoms that nobody declared are found (`learn.knots`): a value with at least 1e-4 of the weight and 20 events,
-          and a smallest or largest value that 3 events share, which is a limit.
-        - Beyond a continuous end both directions go on linearly with the slope of the last stretch, up to |z| = 8.
-          Beyond an end that is an atom a value counts as that atom.
-        - Weights enter by magnitude: a signed distribution function need not be monotone, and the map need only be
-          invertible; what is negative is left to the model's own signed weights. Events of weight zero are not seen.
+        - Values are compared in single precision, as event tables store them.
+        - In an integer column each value of the sample is an atom. Another value gets the z of the gap in which it
+          lies, and returns as one of the ends of the gap.
+        - Atoms that were not declared are found (`learn.knots`): a value with at least 1e-4 of the weight and 20
+          events, and a smallest or largest value that 3 events share, which is a limit.
+        - Beyond a continuous end both directions continue linearly with the slope of the last stretch, up to |z| = 8.
+          Beyond an end that is an atom, a value counts as that atom.
+        - Only the absolute values of weights count: a distribution function of signed weights need not be monotone,
+          and the map need only be invertible. The model's own signed weights take care of the sign. Events of weight
+          zero are ignored.
 
     Args:
         columns: D.
-        knots: quantile knots of each continuous stretch, at most.
-        atoms: one list of values a column; () for none anywhere.
-        integer: whether a column is one of integers; () for none.
+        knots: largest number of quantile knots of each continuous stretch.
+        atoms: one list of values for each column; () if there are none.
+        integer: whether each column holds integers; () if there are none.
     """
 
     x_knots: Tensor
@@ -59,13 +60,13 @@ class QuantileTransform(nn.Module):
                 f"quantile transform of {columns} columns: {len(self.atoms)} lists of atoms, {len(self.integer)} "
                 f"integer flags, {knots} knots given; one of each per column, and at least 2 knots, are needed"
             )
-        # Until it is fitted: the identity on [-1, 1], continued linearly.
+        # Before the fit: the identity on [-1, 1], continued linearly.
         self.register_buffer("x_knots", torch.tensor([-1.0, 1.0]).repeat(columns, 1))
         self.register_buffer("z_knots", torch.tensor([-1.0, 1.0]).repeat(columns, 1))
         self.register_buffer("slopes", torch.ones(columns, 2))
 
     def fit(self, x: Tensor, weights: Tensor | None = None) -> QuantileTransform:
-        """Take the quantiles from `x` (N, D) with `weights` (N,), or (N, D) where columns are absent in some events.
+        """Take the quantiles from `x` (N, D) with `weights` (N,), or (N, D) if columns are absent in some events.
 
         Raises:
             InputError: no event of non-zero weight, a value that is not finite, or a fraction in an integer column.
@@ -88,7 +89,7 @@ class QuantileTransform(nn.Module):
         return self
 
     def forward(self, x: Tensor, u: Tensor) -> Tensor:
-        """(N, D) -> (N, D) standard normal; `u` (N, D) uniform on [0, 1) places a value within its atom's interval.
+        """(N, D) -> (N, D) standard normal; `u` (N, D) uniform on [0, 1) places a value in the interval of its atom.
 
         Raises:
             InputError: a value is not finite.
@@ -108,11 +109,11 @@ class QuantileTransform(nn.Module):
         low, high = zk.gather(1, first), zk.gather(1, last)
         p0, p1 = torch.special.ndtr(low), torch.special.ndtr(high)
         within = torch.special.ndtri(p0 + u.double().T * (p1 - p0)).clamp(-LIMIT, LIMIT).float()
-        # Rounding must not move an atom into the interval of its neighbour: its own is [low, high).
+        # Rounding must not move an atom into the interval of its neighbour: its own interval is [low, high).
         below = torch.nextafter(high.float(), torch.full_like(high, -torch.inf, dtype=torch.float32))
         atom = torch.minimum(torch.maximum(within, low.float()), below)
         z = torch.where(high > low, atom, low.float())
-        # Strictly between two knots, `last` is the one below and `first` the one above.
+        # Strictly between two knots, `last` is the lower one and `first` the upper one.
         x0, x1 = xk.gather(1, last), xk.gather(1, first)
         share = (v - x0) / torch.where(x1 > x0, x1 - x0, torch.ones_like(v))
         z = torch.where(here, z, (high + share * (low - high)).float())
@@ -122,7 +123,7 @@ class QuantileTransform(nn.Module):
         return z.clamp(-LIMIT, LIMIT).T.contiguous()
 
     def log_slope(self, x: Tensor) -> Tensor:
-        """ln dz/dx at x, (N, D) -> (N, D): what a density in z is multiplied by; piecewise constant.
+        """ln dz/dx at x, (N, D) -> (N, D): the log of the factor on a density in z; piecewise constant.
 
         Raises:
             InputError: a value is an atom or an integer, which has a probability and no density.
@@ -146,7 +147,7 @@ class QuantileTransform(nn.Module):
         return torch.where(beyond, -end.log(), dz.log() - dx.log()).float().T.contiguous()
 
     def inverse(self, z: Tensor) -> Tensor:
-        """(N, D) -> (N, D) in the units of the data; atoms and integers exactly."""
+        """(N, D) -> (N, D) in the units of the data; atoms and integers are exact."""
         xk, zk, slopes = self.x_knots.double(), self.z_knots.double(), self.slopes.double()
         y = z.float().double().clamp(-LIMIT, LIMIT).T.contiguous()
         left = (torch.searchsorted(zk, y, right=True) - 1).clamp(0, zk.shape[1] - 2)
@@ -156,13 +157,13 @@ class QuantileTransform(nn.Module):
         x = x0 + share * (x1 - x0)
         x = torch.where(y < zk[:, :1], xk[:, :1] + slopes[:, :1] * (y - zk[:, :1]), x)
         x = torch.where(y > zk[:, -1:], xk[:, -1:] + slopes[:, 1:] * (y - zk[:, -1:]), x)
-        # In the gap between two integers: to the nearer end, so that no fraction is ever returned.
+        # In the gap between two integers take the nearer one, so that no fraction is returned.
         whole = torch.where(share < 0.5, x0, x1)
         integer = torch.tensor(self.integer, device=z.device)[:, None]
         return torch.where(integer, whole, x).float().T.contiguous()
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
-        # The number of knots comes from the data: the buffers take the size that was saved.
+        # The number of knots comes from the data, so the buffers take the size that was saved.
         for name in ("x_knots", "z_knots"):
             if prefix + name in state_dict:
                 setattr(self, name, torch.empty_like(state_dict[prefix + name], device=self.slopes.device))

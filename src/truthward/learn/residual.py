@@ -1,4 +1,4 @@
-"""What a linear regression leaves: one level's columns given the other's, learned from the training sample."""
+"""Residuals of a linear regression of one level's columns on the columns of the other level."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from torch import Tensor, nn
 from truthward.errors import InputError
 
 RIDGE = 1e-4
-"""Added to the given columns' variances: two that say the same leave the regression without a solution."""
+"""Added to the variances of the given columns: two equal columns would leave the regression without a solution."""
 
 
 class Residual(nn.Module):
     """z -> (z - slope (given - mean_given) - mean) / sigma, column by column, (N, D) -> (N, D).
 
-    A narrow response (z: reco columns, given: truth columns) becomes a distribution of unit width, which a network
-    with a squared loss learns as well as any other. Weights enter by magnitude, as in `learn.scaling`.
+    A narrow response (z: reco columns, given: truth columns) becomes a distribution of unit width. A network with a
+    squared loss learns this well. Only the absolute values of weights count, as in `learn.scaling`.
 
     Args:
-        given: columns that are known.
+        given: number of known columns.
         size: D.
     """
 
@@ -58,7 +58,7 @@ class Residual(nn.Module):
         return self
 
     def forward(self, given: Tensor, z: Tensor) -> Tensor:
-        """(N, K) and (N, D) -> (N, D), zero mean, unit width and no correlation with `given` where it was fitted."""
+        """(N, K) and (N, D) -> (N, D): in the sample of the fit, mean 0, width 1 and no correlation with `given`."""
         return (z - self.mean - (given - self.mean_given) @ self.slope.T) / self.sigma
 
     def inverse(self, given: Tensor, residual: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
-"""Resume state of a training: an undeclared file, keyed by spec and code, refused when they differ.
+"""Save and load the resume state of a training: an undeclared file with a key of spec and code, refused if they differ.
 
-It saves time and nothing else: one that is damaged is reported in the log, and the training starts anew. To refuse it
-would end each further call too, until somebody deleted a file that the chain would have made again by itself.
+It only saves time. If it is damaged, the log says so and the training starts again. An error would stop each further
+call too, until somebody deletes a file that the workflow makes by itself.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ log = logging.getLogger("truthward.resume")
 
 _FIELDS = ("epoch", "step", "running", "active", "best_loss", "best")
 
-# What the archive, its records and torch raise on bytes that are no state of a training.
+# The archive, its records and torch raise these errors for bytes that are not the state of a training.
 _DAMAGE = (
     RuntimeError,
     EOFError,
@@ -46,10 +46,10 @@ _DAMAGE = (
 
 
 class Interrupted(TruthwardError):
-    """A signal ended the training; its state was saved where there is a place for it."""
+    """A signal ended the training; its state was saved if there is a file for it."""
 
     def __init__(self, caught: list[int], where: Path | None) -> None:
-        # Where another process was the one to be signalled there is nothing caught here.
+        # If the signal went to another process, nothing was caught here.
         self.number = caught[0] if caught else signal.SIGTERM
         what = f"state saved in {where}; run again to go on" if where else "stopped"
         super().__init__(f"signal {self.number}: {what}")
@@ -58,8 +58,10 @@ class Interrupted(TruthwardError):
 def save_state(
     path: Path, key: str, module: nn.Module, optimiser: torch.optim.Optimizer, run: Any, *, done: bool = False
 ) -> None:
-    """Write everything that the rest of the training depends on, atomically. Called by all processes at the same step,
-    as their random states differ; the first one writes."""
+    """Write everything that the rest of the training depends on, atomically.
+
+    All processes call it at the same step, because their random states differ. The first one writes.
+    """
     device = next(module.parameters()).device
     rng = of_all(rng_state(device))
     if rank():
@@ -78,11 +80,11 @@ def save_state(
 
 
 def load_state(path: Path, key: str, module: nn.Module, optimiser: torch.optim.Optimizer, run: Any) -> bool:
-    """Take up a saved state where there is a whole one; True where that training was already finished.
+    """Load a saved state if there is a complete one. Return True if that training was already finished.
 
     Raises:
         StaleError: it belongs to another spec or other code.
-        CorruptError: it is whole, but of another training.
+        CorruptError: it is complete, but belongs to another training.
     """
     content = _read(path) if path.is_file() else None
     if content is None:
@@ -112,9 +114,9 @@ def load_state(path: Path, key: str, module: nn.Module, optimiser: torch.optim.O
 
 
 def _read(path: Path) -> Any:
-    """What `save_state` wrote; None, with a warning in the log, where it is truncated or damaged."""
+    """Read what `save_state` wrote; None, with a warning in the log, if it is truncated or damaged."""
     try:
-        # torch does not look at the checksums that it writes: a flipped bit would be taken for a weight.
+        # torch does not check the checksums that it writes: a flipped bit would become part of a weight.
         with zipfile.ZipFile(path) as archive:
             if damaged := archive.testzip():
                 raise ValueError(f"{damaged} does not match its checksum")
@@ -133,7 +135,7 @@ def signals() -> Iterator[list[int]]:
     try:
         for number in (signal.SIGTERM, signal.SIGUSR1):
             previous[number] = signal.signal(number, lambda n, _frame: caught.append(n))
-    except ValueError:  # Not the main thread: signals are its business.
+    except ValueError:  # Only the main thread may handle signals.
         previous = {}
     try:
         yield caught

@@ -1,4 +1,4 @@
-"""What a training is told, what it leaves behind, and what changes while it runs."""
+"""Settings of a training, its losses, and the state that changes while it runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train. `patience` or `clip` of 0 switches it off."""
+    """How to train. A `patience` or `clip` of 0 switches it off."""
 
     epochs: int = 20
     batch_size: int = 1024
@@ -26,7 +26,7 @@ class Settings:
 
 @dataclass
 class History:
-    """Losses per epoch, one entry a member: `train[epoch][member]`; `best[member]` is the epoch that is used."""
+    """Losses per epoch, one for each member: `train[epoch][member]`; `best[member]` is the epoch that is used."""
 
     train: list[list[float]] = field(default_factory=list)
     validation: list[list[float]] = field(default_factory=list)
@@ -34,7 +34,7 @@ class History:
 
 
 class Run:
-    """What changes while a training runs, and with it what a resume state holds."""
+    """What changes while a training runs, and so the content of a resume state."""
 
     def __init__(self, members: int, parameters: Sequence[Tensor], settings: Settings) -> None:
         self.settings = settings
@@ -50,7 +50,7 @@ class Run:
     def close_epoch(self, train: Tensor, held: Tensor, has_validation: bool, parameters: Sequence[Tensor]) -> None:
         self.history.train.append(train.tolist())
         self.history.validation.append(held.tolist())
-        # A member that lost patience keeps its weights whatever the others of its stack still do.
+        # A member that ran out of patience keeps its weights, even if other members of its stack continue.
         better = self.active & (held < self.best_loss if has_validation else torch.ones_like(self.active))
         self.best_loss = torch.where(better, held, self.best_loss)
         for m in torch.nonzero(better).squeeze(1).tolist():

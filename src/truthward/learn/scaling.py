@@ -1,4 +1,4 @@
-"""THE scaling of network inputs: normal scores of ranks, learned from a sample and saved with the network."""
+"""The scaling of all network inputs: normal scores of ranks, learned from a sample and saved with the network."""
 
 from __future__ import annotations
 
@@ -12,40 +12,43 @@ from truthward.errors import InputError
 from truthward.learn.knots import knots_of, normal, padded
 
 ROWS = 65536
-"""Rows that are scaled at once: the intermediate results of many are in double precision."""
+"""Number of rows that are scaled at once, because many intermediate results are in double precision."""
 
 SPIKES = 8
-"""Spikes of a column that get an input of their own, at most."""
+"""Largest number of spikes of a column that get their own input."""
 
 Sample = tuple[Tensor, Tensor | None]
-"""Values (N, D), and weights (N,), or (N, D) where columns are absent in some events; None for ones."""
+"""Values (N, D), and weights (N,), or (N, D) if columns are absent in some events; None: all weights are one."""
 
 
 class RankScaling(nn.Module):
-    """x (..., D) -> inputs of a network (..., K), K >= D: normal scores of the columns' ranks in the sample it was
-    fitted to, then an input of 0 and 1 for each value that stands out, and for each column with missing values.
+    """x (..., D) -> inputs of a network (..., K), K >= D.
 
-    The face without randomness of `learn.quantile.QuantileTransform`; both read the same knots (`learn.knots`). A unit,
-    a shift, or any other monotone map of a column changes nothing, and no tail or single far value decides what a
+    The first D inputs are normal scores of the columns' ranks in the sample of the fit. Then follows an input of 0 or 1
+    for each value that stands out, and for each column with missing values.
+
+    It is `learn.quantile.QuantileTransform` without random numbers; both use the same knots (`learn.knots`). A unit, a
+    shift, or any other monotone map of a column changes nothing. Tails and single far values do not decide what a
     network can see.
 
     Rules:
         - Between two of 64 weighted quantiles, equidistant in the score, a score is linear in x.
-        - Equal values have the score of their middle rank; so have integers.
-        - Declared atoms that the sample holds, and found ones of at least 0.1% that are ten times as frequent as their
-          neighbours, have an input that is 1 for them alone: to the network they are no part of the continuum.
-        - Beyond the ends the score goes on as ln(1 + ln(1 + t)), t in units of the last stretch: what lies outside is
-          still ordered, and never far away.
-        - A missing value is NaN; where it is allowed it has score 0 and an input of its own, else it is refused.
-        - Weights enter by magnitude, and only in proportion; events of weight zero are not seen.
+        - Equal values, and so integers, have the score of their middle rank.
+        - Some atoms have their own input, which is 1 only for them, so that the network can separate them from the
+          continuum. These are declared atoms that occur in the sample, and atoms that were found with at least 0.1% of
+          the weight and ten times the weight of their neighbours.
+        - Beyond the ends the score grows as ln(1 + ln(1 + t)), with t in units of the last stretch. So values outside
+          are still ordered, and never far away.
+        - A missing value is NaN. If allowed, it has score 0 and its own input; if not, it is refused.
+        - Only the relative absolute values of weights count; events of weight zero are ignored.
 
     Args:
-        size: D. atoms: declared values, one list a column; () for none anywhere.
-        spikes: whether atoms get inputs of their own; K is D without them and without missing values.
+        size: D. atoms: declared values, one list for each column; () if there are none.
+        spikes: whether atoms get their own inputs. Without them and without missing values, K is D.
         missing: whether values may be missing.
 
     Attributes:
-        size: D. inputs: K, known once it is fitted or loaded.
+        size: D. inputs: K, known after it is fitted or loaded.
     """
 
     x_knots: Tensor
@@ -79,16 +82,16 @@ class RankScaling(nn.Module):
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, Any]) -> RankScaling:
-        """Back from its `state_dict`, as arrays."""
+        """Rebuild from its `state_dict`, as arrays."""
         state = {n: torch.as_tensor(a) for n, a in arrays.items()}
         found = cls(len(state["x_knots"]), missing=len(state["missing_columns"]) > 0)
         found.load_state_dict(state)
         return found
 
     def fit(self, *samples: Sample) -> RankScaling:
-        """Take the ranks from all samples together, which count alike whatever their weights sum to.
+        """Take the ranks from all samples together; each sample has the same total weight, whatever its yield is.
 
-        Two samples that are compared are given both: a network is to see where either has events.
+        If two samples are compared, give both: a network should see every region in which one of them has events.
 
         Raises:
             InputError: no event of non-zero weight, or values that are not finite.
@@ -110,7 +113,7 @@ class RankScaling(nn.Module):
             column = (x[:1, c].new_zeros(1), w.new_ones(1)) if empty else (x[:, c], w[:, c])
             knots = knots_of(*column, name=f"scaling: column {c}", knots=64, atoms=self.atoms[c])
             tables.append(_middles(knots.x, knots.z, knots.ends))
-            # A column of a single value has nothing to stand out from.
+            # In a column with a single value nothing can stand out.
             spikes += [(c, v) for v in knots.spikes[:SPIKES]] if self.spikes and len(tables[-1][0]) > 1 else []
         self.x_knots, self.scores = (padded([t[i] for t in tables]) for i in (0, 1))
         self.widths = torch.stack([t[2] for t in tables]).float()
@@ -120,10 +123,10 @@ class RankScaling(nn.Module):
         return self
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., D) -> (..., K) float32; to be done once for a table, not in each pass of a network.
+        """(..., D) -> (..., K) float32. Do this once for a table, not in each pass of a network.
 
         Raises:
-            InputError: a value is not finite; or it is missing where none was when it was fitted.
+            InputError: a value is not finite, or is missing in a column that had no missing values in the fit.
         """
         absent = torch.isnan(x) if len(self.missing_columns) else torch.zeros(1, dtype=torch.bool)
         known = torch.isin(torch.arange(self.size), self.missing_columns)
@@ -140,10 +143,10 @@ class RankScaling(nn.Module):
         return found.reshape(*x.shape[:-1], self.inputs)
 
     def ranks(self, x: Tensor) -> Tensor:
-        """The scores alone, (N, D) -> (N, D), unchecked: what runs inside of a network, and under vmap."""
+        """Only the scores, (N, D) -> (N, D), without checks: it runs inside networks and under vmap."""
         xk, zk, widths = self.x_knots.double(), self.scores.double(), self.widths.double()
         v = x.float().double().transpose(-1, -2).contiguous()
-        # The sum has the members' dimension where there is one: a search in shared values would complain of copies.
+        # The sum has the dimension of the members if there is one: a search in shared values would warn of copies.
         right = torch.searchsorted(xk, v + 0.0 * xk[..., :1]).clamp(1, xk.shape[-1] - 1)
         x0, x1, z0, z1 = (k.gather(-1, i) for k in (xk, zk) for i in (right - 1, right))
         share = ((v - x0) / torch.where(x1 > x0, x1 - x0, torch.ones_like(v))).clamp(0.0, 1.0)
@@ -159,7 +162,7 @@ class RankScaling(nn.Module):
         return w / torch.where(total > 0, total, torch.ones_like(total))
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
-        # The numbers of knots and of spikes come from the data: buffers take the sizes that were saved.
+        # The numbers of knots and of spikes come from the data, so buffers take the sizes that were saved.
         for name, buffer in self.named_buffers():
             if prefix + name in state_dict:
                 setattr(self, name, torch.empty_like(state_dict[prefix + name], device=buffer.device))
@@ -167,16 +170,18 @@ class RankScaling(nn.Module):
 
 
 def _middles(x: Tensor, z: Tensor, ends: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Knots (K,) that strictly rise, their scores, and the widths beyond the ends: an atom, which stands twice, gets
-    the score in the middle of its interval."""
+    """Knots (K,) that strictly rise, their scores, and the widths beyond the ends.
+
+    An atom has two knots in the table. Here it has one, with the score in the middle of its interval.
+    """
     values, place = torch.unique(x, return_inverse=True)
     p = torch.special.ndtr(z)
     low, high = (torch.zeros_like(values).scatter_reduce_(0, place, p, r, include_self=False) for r in ("amin", "amax"))
     first = torch.zeros_like(values).scatter_reduce_(0, place, z, "amin", include_self=False)
     scores = torch.where(high > low, torch.tensor(normal(0.5 * (low + high)), dtype=torch.float64), first)
     if len(values) == 1:
-        # No unit is known: whatever is not this value is far from it.
+        # There is no unit here: every other value is far from this value.
         return values, scores, torch.full((2,), torch.finfo(torch.float32).tiny, dtype=torch.float64)
-    # Beyond an atom there is no stretch: the unit is the distance to what is next.
+    # Beyond an atom there is no stretch, so the unit is the distance to the next value.
     steps = torch.stack([values[1] - values[0], values[-1] - values[-2]])
     return values, scores, torch.where(ends > 0, ends, steps)

@@ -1,4 +1,4 @@
-"""Where a training takes its batches from: arrays in memory, or blocks that are read as an epoch goes on."""
+"""Sources of training batches: arrays in memory, or blocks that are read during an epoch."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from truthward.study.seeds import seed_for
 Read = Callable[[int, int], tuple[Tensor, ...]]
 
 GATHERED = 65536
-"""Rows that are gathered at once."""
+"""Number of rows that are gathered at once."""
 
 
 class Source(ABC):
     """Rows of a training, in batches of tensors; the last tensor of a batch is its weights (b, E).
 
     Attributes:
-        rows: training rows, all served once in an epoch.
-        held: rows held out for the choice of the epoch.
-        members: E. The weights have unit mean over all training rows, member by member.
+        rows: number of training rows; an epoch gives each of them once.
+        held: number of rows held out for the choice of the epoch.
+        members: E. For each member the weights have unit mean over all training rows.
     """
 
     rows: int
@@ -33,8 +33,10 @@ class Source(ABC):
 
     @abstractmethod
     def batches(self, size: int, *, seed: int, skip: int = 0) -> Iterator[tuple[Tensor, ...]]:
-        """One epoch, `size` rows at a time in an order drawn from `seed`, without its first `skip` batches; the last
-        one has what is left."""
+        """One epoch, `size` rows at a time in an order drawn from `seed`, without its first `skip` batches.
+
+        The last batch has the remaining rows.
+        """
 
     @abstractmethod
     def held_batches(self, size: int) -> Iterator[tuple[Tensor, ...]]:
@@ -79,21 +81,22 @@ class Arrays(Source):
 class Stream(Source):
     """Samples that do not fit into memory: a shuffled buffer over the blocks of several tables.
 
-    An epoch has K = ceil(rows / buffer) rounds. Each takes the blocks of every table in an order drawn from the seed
-    and holds a K-th of the rows of *each* table, so that classes are mixed in proportion; it is shuffled as one and
-    cut into batches, and what is left over goes into the next round. With one round the order is that of `Arrays` on
-    the tables joined. No more rows are alive than the buffer, one batch and one block a table.
+    An epoch has K = ceil(rows / buffer) rounds. Each round takes the blocks of every table in an order drawn from the
+    seed. It holds a fraction 1/K of the rows of *each* table, so that classes are mixed in proportion. These rows are
+    shuffled together and cut into batches, and the remaining rows go into the next round. If there is only one round,
+    the order is that of `Arrays` for the joined tables. Memory holds at most the buffer, one batch, and one block of
+    each table.
 
     Args:
-        tables: training rows of each block of each table; tables may differ in their number of blocks.
-        read: read(table, block) -> (tensors..., weights (n, E)) of its training rows, with weights that have unit mean
-            over all of them.
-        buffer: rows held at once.
+        tables: number of training rows of each block of each table; tables may have different numbers of blocks.
+        read: read(table, block) -> (tensors..., weights (n, E)) of its training rows. The weights have unit mean over
+            all training rows.
+        buffer: number of rows held at once.
         members: E.
-        held_tables, read_held: the rows held out, in the same form.
+        held_tables, read_held: the same for the rows held out.
 
     Raises:
-        InputError: no training row, or no buffer; while reading, a block of another number of rows.
+        InputError: no training row, or no buffer; while reading, a block with another number of rows.
     """
 
     def __init__(
@@ -118,7 +121,7 @@ class Stream(Source):
             raise InputError(f"{label}: a buffer of {buffer} rows given; at least 1 is needed")
 
     def batches(self, size: int, *, seed: int, skip: int = 0) -> Iterator[tuple[Tensor, ...]]:
-        """See Source. Skipped batches are read, as later ones hold what they left over, but not gathered."""
+        """See Source. Skipped batches are read, because later ones hold their remaining rows, but not gathered."""
         rounds = math.ceil(self.rows / self._buffer)
         orders = [
             _permutation(len(table), seed_for(seed, "blocks", t)).tolist() if rounds > 1 else range(len(table))
@@ -143,7 +146,7 @@ class Stream(Source):
             batches = math.ceil(whole / size)
             yield from _gathered(held, order[min(skip, batches) * size : whole], size, at_once=size)
             skip, left = skip - min(skip, batches), filled - whole
-            # Through a copy: the rows that are left over may lie where they go.
+            # Through a copy, because source and destination of the remaining rows may overlap.
             for kept in held:
                 kept[:left] = kept[order[whole:]]
 
@@ -174,7 +177,7 @@ class Stream(Source):
 
 
 class _Flow:
-    """The blocks of a table one after another, handed out in shares."""
+    """The blocks of a table one after the other, given out in parts."""
 
     def __init__(self, blocks: Iterator[tuple[Tensor, ...]]) -> None:
         self._blocks = blocks

@@ -1,8 +1,8 @@
-"""Many related trainings at little more than the cost of one: E members with the same architecture, one stacked pass.
+"""Many related trainings at little more than the cost of one: E members of the same architecture in one stacked pass.
 
-On small batches the cost of a step is the overhead of its calls, which a stack pays once (`torch.func.vmap`). A stack
-of one is called as the plain module that it is.
-A member's result does not depend on which others share its stack (held by a test).
+For small batches most of the cost of a step is the overhead of its calls. A stack pays this once (`torch.func.vmap`). A
+stack of one member is called as a plain module. The result of a member does not depend on the other members of its
+stack (a test checks this).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from truthward.learn.nets import seeded
 
 
 class Call(nn.Module):
-    """Presents one method of a module as its forward, as `functional_call` wants it."""
+    """Makes one method of a module its `forward`, which `functional_call` needs."""
 
     def __init__(self, module: nn.Module, method: str) -> None:
         super().__init__()
@@ -30,11 +30,11 @@ class Call(nn.Module):
 
 
 class Stack(nn.Module):
-    """E members of one architecture; every parameter carries a leading member axis.
+    """E members of one architecture; every parameter has a leading member axis.
 
     Args:
         factory: builds one member.
-        seeds: one initialisation seed a member, length E. Equal seeds give equal initial weights.
+        seeds: one initialisation seed for each member, length E. Equal seeds give equal initial weights.
     """
 
     template: nn.Module
@@ -43,7 +43,7 @@ class Stack(nn.Module):
         super().__init__()
         members = [seeded(seed, factory) for seed in seeds]
         self.members = len(members)
-        # Not registered: the template lends its structure, the stacked tensors are the state.
+        # Not registered: the template only gives the structure, and the stacked tensors are the state.
         object.__setattr__(self, "template", members[0].to("meta"))
         self.names = [name for name, _ in members[0].named_parameters()]
         self.buffer_names = [name for name, _ in members[0].named_buffers()]
@@ -61,26 +61,26 @@ class Stack(nn.Module):
         return name.replace(".", "|")
 
     def _slot(self, name: str) -> tuple[dict[str, Tensor | None], str, str]:
-        """Where the template keeps a tensor: the dictionary, the name in it; and the name of the stacked one."""
+        """Where the template keeps a tensor: the dictionary and the name in it; and the name of the stacked tensor."""
         path, _, leaf = name.rpartition(".")
         module = self.template.get_submodule(path)
         holder: dict[str, Any] = module._parameters if leaf in module._parameters else module._buffers
         return holder, leaf, self._key(name)
 
     def state_of(self, member: int) -> dict[str, Tensor]:
-        """State of one member, as its own module's `load_state_dict` takes it."""
+        """State of one member, as the `load_state_dict` of its module needs it."""
         return {n: getattr(self, self._key(n))[member].detach().clone() for n in [*self.names, *self.buffer_names]}
 
     def load_member(self, member: int, state: dict[str, Tensor]) -> None:
-        """Give one member the state of a module of the same architecture, for instance the nominal network's."""
+        """Give one member the state of a module of the same architecture, such as the nominal network."""
         with torch.no_grad():
             for name in [*self.names, *self.buffer_names]:
                 getattr(self, self._key(name))[member].copy_(state[name])
 
     def call(self, method: str, *args: Tensor, own: tuple[bool, ...] | None = None) -> Tensor:
-        """Call `method` of every member: (E, ...) from arguments shared by all or, where `own`, with a leading E.
+        """Call `method` of every member -> (E, ...). Arguments are shared by all or, if `own`, have a leading axis E.
 
-        Random numbers drawn inside are the same for all members, so that bootstraps differ by their weights alone.
+        Random numbers inside are the same for all members, so that bootstraps differ only by their weights.
         """
         own = own or (False,) * len(args)
         if self.members == 1:
@@ -96,10 +96,11 @@ class Stack(nn.Module):
         return torch.func.vmap(one, in_dims=in_dims, randomness="same")(state, *args)
 
     def each(self, method: str, *args: Tensor) -> Tensor:
-        """As `call` with shared arguments, without gradients, the members one after the other.
+        """Like `call` with shared arguments, without gradients, one member after the other.
 
-        From some 500 rows on this is the faster way: a member's rows fill the processor, and vmap splits each layer's
-        product from its sum. It also serves what does not run under vmap. The numbers are those of `call`.
+        This is faster from some 500 rows on: the rows of one member keep the processor busy, while vmap splits the
+        product of each layer from its sum. It also works for methods that do not run under vmap. The numbers are those
+        of `call`.
         """
         return torch.stack([self.one(member, method, *args) for member in range(self.members)])
 
@@ -109,17 +110,19 @@ class Stack(nn.Module):
             return getattr(self.template, method)(*args)
 
     def train(self, mode: bool = True) -> Stack:
-        """See `nn.Module.train`; the template is no child."""
+        """See `nn.Module.train`; the template is not a child."""
         self.template.train(mode)
         return super().train(mode)
 
     @contextmanager
     def _lent(self, member: int) -> Iterator[None]:
-        """The template with the tensors of one member: for a single one `functional_call` costs as much as a small
-        network."""
+        """The template with the tensors of one member.
+
+        For a single member `functional_call` costs as much as a small network.
+        """
         for holder, name, key in self._slots:
             stacked = getattr(self, key)
-            # The gradient of a selection would be a copy.
+            # `squeeze`, because the gradient of a selection would be a copy.
             holder[name] = stacked.squeeze(0) if self.members == 1 else stacked[member]
         try:
             yield

@@ -1,4 +1,4 @@
-"""A distribution of weights in the place of weights: mean-field variational inference around any model."""
+"""Bayesian networks: a distribution of weights instead of weights, by mean-field variational inference."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ class Variational(nn.Module):
         loss per event = E_q[loss of the model] + KL(q, prior) / (nats N),    prior = prod N(0, width^2),
 
     for N effective training events (Bayes by backprop 1505.05424; for generative networks 2104.04543, eq. 6). The KL
-    term is in the loss of each event and hence counted once in the sum over N, whatever the batch. With a loss that is
-    nats^-1 times a negative log-likelihood, q approximates the Bayesian posterior: nothing is tempered.
+    term is part of the loss of each event. So the sum over N events counts it once, for any batch size. If the loss is
+    a negative log-likelihood divided by nats, q approximates the Bayesian posterior, without tempering.
 
-    E_q is estimated by flipout (1803.04386): all events share one draw of |w - mean|, each has signs of its own for a
-    layer's inputs and outputs. The distribution of each event's weights is exact, also where a layer is applied to
-    several tokens of an event, and the noise in the gradient falls with the batch. The first axis of what a layer is
-    called with is that of the events.
+    E_q is estimated by flipout (1803.04386): all events share one draw of |w - mean|, and each event has its own signs
+    for the inputs and outputs of a layer. So each event has the exact distribution of weights, also if a layer is
+    applied to several tokens of an event, and the noise of the gradient falls with the batch size. The first axis of
+    the input of a layer must be the events.
 
     Parameters other than weights and biases of linear layers have no uncertainty. The means are the parameters of
-    `module`: the wrapper lends it a spread, and `posterior` gives plain models back.
+    `module`. This wrapper adds a spread to it, and `posterior` returns plain models.
 
     Args:
         module: has `loss(x, condition) -> (B,)`.
         events: N, sum(w)^2 / sum(w^2) of the training weights.
-        layers: all linear layers, or the last one of the module and of each chain (`nn.Sequential`) in it.
+        layers: all linear layers, or only the last one of the module and of each chain (`nn.Sequential`) in it.
         prior: standard deviation of each constant, and of each weight in units of 1 / sqrt(inputs of its layer).
         initial: sigma of each weight at the start, in units of 1 / sqrt(inputs of its layer).
         nats: negative log-likelihood per unit of the loss.
@@ -43,7 +43,7 @@ class Variational(nn.Module):
         ConfigError: the module has no linear layer; a number that is not positive.
     """
 
-    module: Any  # a model, with its own `loss`
+    module: Any  # a model with its own `loss`
 
     def __init__(
         self,
@@ -82,10 +82,10 @@ class Variational(nn.Module):
         self._chosen = set(chosen)
 
     def loss(self, x: Tensor, condition: Tensor) -> Tensor:
-        """(B, D), (B, C) -> (B,), see the class; a new draw of weights each time.
+        """(B, D), (B, C) -> (B,), see the class; with a new draw of weights each time.
 
         Raises:
-            ConfigError: the model uses a layer's weights without calling the layer, so that no draw would reach them.
+            ConfigError: the model uses the weights of a layer without calling the layer, so that no draw reaches them.
         """
         self._reached, self._drawing = set(), True
         try:
@@ -107,7 +107,7 @@ class Variational(nn.Module):
 
     @torch.no_grad()
     def posterior(self, count: int, seed: int) -> list[dict[str, Tensor]]:
-        """States of `count` plain models whose weights are drawn from q, as `load_state_dict` of the module takes."""
+        """States of `count` plain models with weights drawn from q, as `load_state_dict` of the module needs them."""
         generator = torch.Generator().manual_seed(seed)
         states = []
         for _ in range(count):
@@ -135,7 +135,7 @@ class Variational(nn.Module):
 
 
 def _signs(like: Tensor) -> Tensor:
-    """+1 or -1 at random for each event and the last axis, of a shape that broadcasts to `like` (B, ..., K)."""
+    """+1 or -1 at random for each event and the last axis, in a shape that broadcasts to `like` (B, ..., K)."""
     shape = (like.shape[0], *[1] * (like.ndim - 2), like.shape[-1])
     return torch.randint(0, 2, shape, device=like.device, dtype=like.dtype) * 2 - 1
 

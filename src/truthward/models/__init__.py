@@ -1,1 +1,1 @@
-"""Generative models: one file a model, all behind `base.GenerativeModel`."""
+"""Generative models: one file for each model, all with the interface `base.GenerativeModel`."""

@@ -1,4 +1,4 @@
-"""Autoregressive densities: one column after the other, each given those before it."""
+"""Autoregressive density: the columns are drawn one after the other, each given the columns before it."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from truthward.learn.nets import ACTIVATIONS
 from truthward.models.base import GenerativeModel
 
 FARTHEST, HALVINGS = 16.0, 28
-"""Where the search for a quantile begins, |x|, and how often it halves: down to 1e-7."""
+"""The search for a quantile starts at |x| = FARTHEST and halves the interval HALVINGS times: down to 1e-7."""
 
 
 class Autoregressive(GenerativeModel):
-    """p(x | c) = prod_d p(x_d | x_1 ... x_{d-1}, c), each a mixture of Gaussians (as JetGPT, 2305.10475, sec. 2.3).
+    """p(x | c) = prod_d p(x_d | x_1 ... x_{d-1}, c), each factor a mixture of Gaussians (JetGPT, 2305.10475, sec. 2.3).
 
-    One masked network with direct connections from input to output (MADE, 1502.03509, secs. 3 and 4) gives all mixtures
-    at once for the density; a draw needs it once for each column. x_d is the quantile of Phi(noise_d), by bisection.
+    One masked network gives all mixtures. It has direct connections from input to output (MADE, 1502.03509, secs. 3
+    and 4). The density needs one call of the network, and a draw needs one call for each column. x_d is the quantile
+    of its mixture at the probability Phi(noise_d), found by bisection.
 
     Args:
         dimensions: D, given by the program.
         conditions: C, given by the program.
-        components: Gaussians of each mixture.
-        width: of each hidden layer.
+        components: number of Gaussians in each mixture.
+        width: number of nodes in each hidden layer.
         depth: number of hidden layers.
-        activation: between them.
+        activation: function between the hidden layers.
         batch: events that are drawn at once, so that the activations stay in the processor's cache.
     """
 
@@ -54,7 +55,7 @@ class Autoregressive(GenerativeModel):
                 f"1, {dimensions} (a unit for each column), 1 and 1 are needed"
             )
         self.components, self.batch = components, batch
-        # A unit sees those of at most its own degree; the d-th column has degree d, and its mixture degree d - 1.
+        # A unit sees only units of its own degree or lower. Column d has degree d, its mixture has degree d - 1.
         given = torch.cat([torch.arange(1, dimensions + 1), torch.zeros(conditions, dtype=torch.long)])
         asked = torch.arange(dimensions).repeat_interleave(3 * components)
         layers: list[nn.Module] = []
@@ -70,7 +71,7 @@ class Autoregressive(GenerativeModel):
         return -self.log_prob(x, condition)
 
     def log_prob(self, x: Tensor, condition: Tensor) -> Tensor:
-        """See `GenerativeModel`; exact."""
+        """log p(x | condition), (B, D), (B, C) -> (B,), exact; see `GenerativeModel`."""
         share, mean, width = self._mixtures(x, condition)
         pull = (x[..., None] - mean) / width
         each = share.log_softmax(-1) - 0.5 * pull.square() - width.log()
@@ -78,7 +79,7 @@ class Autoregressive(GenerativeModel):
 
     @torch.no_grad()
     def sample(self, condition: Tensor, noise: Tensor | None = None) -> Tensor:
-        """(B, C) -> (B, D); Phi(noise) (B, D) are the quantiles that are drawn."""
+        """(B, C) -> (B, D); the quantiles at the probabilities Phi(noise), noise (B, D), are drawn."""
         if noise is None:
             noise = torch.randn(condition.shape[0], self.dimensions, device=condition.device, dtype=condition.dtype)
         return torch.cat(
@@ -93,17 +94,17 @@ class Autoregressive(GenerativeModel):
         return torch.stack(columns, -1)
 
     def _mixtures(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits of the shares, means and widths, (B, D, K) each; those of column d know the columns before it."""
+        """Logits of the shares, means and widths, (B, D, K) each. Mixture d depends on the columns before column d."""
         given = torch.cat([x, condition], -1)
         found = (self.network(given) + self.direct(given)).to(x.dtype)
         share, mean, width = found.unflatten(-1, (self.dimensions, 3, self.components)).unbind(-2)
-        # Components that start at one place would move as one.
+        # Components that start at the same place would move together.
         start = torch.linspace(-2.0, 2.0, self.components, device=x.device, dtype=x.dtype)
         return share, mean + start, softplus(width) + 1e-3
 
 
 class Masked(nn.Linear):
-    """A linear layer whose outputs of degree `own` see inputs of the same degree or a lower one."""
+    """A linear layer: outputs of degree `own` see only inputs of the same degree or lower."""
 
     mask: Tensor
 
@@ -117,8 +118,8 @@ class Masked(nn.Linear):
 
 
 def _quantile(z: Tensor, share: Tensor, mean: Tensor, width: Tensor) -> Tensor:
-    """x (B,) at which the mixtures (B, K) have the distribution function Phi(z) (B,)."""
-    # From the nearer end: in single precision 1 - Phi(6) is a number, and Phi(6) is 1.
+    """The x (B,) at which the mixtures (B, K) have the cumulative probability Phi(z) (B,)."""
+    # Integrate from the nearer end: in single precision 1 - Phi(6) has a value, but Phi(6) rounds to 1.
     side = torch.where(z > 0.0, -1.0, 1.0).to(z)
     wanted, share = torch.special.ndtr(side * z), share.softmax(-1)
     low, high = torch.full_like(z, -FARTHEST), torch.full_like(z, FARTHEST)

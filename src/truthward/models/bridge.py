@@ -1,4 +1,4 @@
-"""Bridges: generation that starts from the condition instead of from noise alone."""
+"""Bridges: generation starts from the condition instead of from noise alone."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ from truthward.models.base import Transport
 class Bridge(Transport):
     """Carries a condition x_0 (t = 0, reco values) to x_1 (t = 1, truth) along dx/dt = v.
 
-    The start is y = x_0 + sigma e, e standard normal; with x_t = (1 - t) y + t x_1 the loss |v(x_t) - (x_1 - y)|^2 / D
-    has the velocity that carries p(y) to p(x_1) as its minimiser (couplings that depend on data: 2310.03725). x_0 is
-    the first min(C, D) columns of the condition; a column beyond them starts from e itself. `pairing` says what is
-    coupled:
+    The start is y = x_0 + sigma e, with e standard normal, and x_t = (1 - t) y + t x_1. The loss is
+    |v(x_t) - (x_1 - y)|^2 / D. Its minimum is the velocity that carries p(y) to p(x_1) (couplings that depend on data:
+    2310.03725). x_0 is the first min(C, D) columns of the condition. If D > C, the other columns start from e.
+    `pairing` says which x_0 and x_1 are coupled:
 
     - conditional: v also sees the condition. For one x_0 the start is N(x_0, sigma^2), and p(x_1 | condition) is
-      learned. This is the conditional Schroedinger bridge (SBUnfold 2308.12351, 2411.02495), exactly: the
-      Brownian bridge X_s = (1 - s) x_0 + s x_1 + sigma sqrt(s (1 - s)) e from the point x_0 is x_0 + l (x_t - x_0)
-      with l = s + sqrt(s (1 - s)) and t = s / l, so that both have the same probability flow, and that of x_t has no
-      singular first step. Sampling and density are exact but for the network and the solver.
-    - paired: v sees x_t alone. Distributions are mapped: x_0 + sigma e, of the training's p(x_0), to p(x_1); pairs make
-      the map a short one. sigma = 0 is direct diffusion (2411.02495). Where sigma > 0 it is no Brownian
-      bridge, whose marginals in between are others.
-    - unpaired: as paired, each x_1 with x_0 of another event of the batch, for samples that have no common events. The
-      loss does not know the weight of that other event: p(x_0) is that of the events without weights, and prior removal
-      by weights, which would reach the truth alone, is refused.
+      learned. This is exactly the conditional Schroedinger bridge (SBUnfold 2308.12351, 2411.02495). The Brownian
+      bridge from x_0 is X_s = (1 - s) x_0 + s x_1 + sigma sqrt(s (1 - s)) e. It is X_s = x_0 + l (x_t - x_0) with
+      l = s + sqrt(s (1 - s)) and t = s / l. So both have the same probability flow, but the flow of x_t has no
+      singular first step. Sampling and density are exact, except for the network and the solver.
+    - paired: v sees x_t only. It maps the distribution of x_0 + sigma e, with the p(x_0) of the training, to p(x_1).
+      The pairs make the map short. sigma = 0 is direct diffusion (2411.02495). With sigma > 0 this is not a Brownian
+      bridge, which has other distributions at the times in between.
+    - unpaired: as paired, but each x_1 is coupled with the x_0 of another event of the batch. It is for samples that
+      have no common events. The loss does not know the weight of that other event, so p(x_0) is the distribution of
+      the events without weights. Prior removal by weights would act on the truth only, so it is refused.
 
-    A map of distributions states no p(x_1 | x_0) for an event and has no density. With sigma = 0 it cannot spread an
-    atom of x_0 (an integer) over what follows it.
+    A map of distributions gives no p(x_1 | x_0) for a single event and has no density. With sigma = 0 it cannot spread
+    events of equal x_0 (an integer, for example) over several values of x_1.
 
     Args:
         dimensions: D, given by the program.
         conditions: C, given by the program.
         pairing: which reco values and truth values are coupled: conditional, paired or unpaired, see above.
-        noise: sigma, in units of the scaled columns; above 0 where `pairing` is conditional.
-        width: of each hidden layer.
+        noise: sigma, in units of the scaled columns; it must be above 0 if `pairing` is conditional.
+        width: number of nodes in each hidden layer.
         depth: number of hidden layers.
-        activation: between them.
+        activation: function between the hidden layers.
         frequencies: number of sines and cosines of the time that the network sees, see `learn.nets.waves`.
-        solver: of dx/dt = v; midpoint, heun and rk4 make fixed steps, dopri5 chooses its own.
+        solver: solver of dx/dt = v; midpoint, heun and rk4 make fixed steps, dopri5 chooses its own.
         steps: number of equal steps of the fixed solvers.
-        tolerance: absolute and relative, of dopri5.
+        tolerance: absolute and relative tolerance of dopri5.
         batch: events that are carried at once, so that the activations stay in the processor's cache.
-        precision: of the velocity while sampling; bf16 is faster on processors that compute in it.
+        precision: number format of the velocity while sampling; bf16 is faster on processors that support it.
     """
 
     BOUNDS = (
@@ -102,9 +102,9 @@ class Bridge(Transport):
         self.network = MLP(inputs, dimensions, width=width, depth=depth, activation=activation)
 
     def loss(self, x: Tensor, condition: Tensor) -> Tensor:
-        """Squared error of the velocity, mean over dimensions, (B, D), (B, C) -> (B,), at a random time each."""
+        """Squared error of the velocity at a random time, mean over dimensions, (B, D), (B, C) -> (B,)."""
         if not self.PAIRED:
-            # Batches are in random order: the neighbour is any other event.
+            # Batches are in random order, so the neighbour can be any other event.
             condition = condition.roll(1, 0)
         t = torch.rand(x.shape[0], 1, device=x.device, dtype=x.dtype)
         start = self._start(condition, torch.randn(x.shape, device=x.device, dtype=x.dtype))
@@ -123,7 +123,7 @@ class Bridge(Transport):
         return super().sample(condition, self._start(condition, noise))
 
     def log_prob(self, x: Tensor, condition: Tensor) -> Tensor:
-        """See `Transport`; of pairing: conditional alone."""
+        """See `Transport`; only for pairing: conditional."""
         if not self.LIKELIHOOD:
             raise ConfigError(f"bridge: pairing {self.pairing} has no tractable density; set `pairing: conditional`")
         return super().log_prob(x, condition)

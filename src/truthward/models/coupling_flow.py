@@ -1,4 +1,4 @@
-"""Conditional coupling flow of rational-quadratic splines, the cINN of the field."""
+"""Conditional coupling flow of rational-quadratic splines, known as cINN in particle physics."""
 
 from __future__ import annotations
 
@@ -15,25 +15,27 @@ from truthward.learn.nets import MLP
 from truthward.models.base import GenerativeModel
 
 BOUND = 5.0
-"""Splines act on [-BOUND, BOUND]; beyond, and so far out in the tails of a normal column, nothing moves."""
+"""The splines act on [-BOUND, BOUND], and outside is the identity: a normal column has hardly any events there."""
 
 LIMIT = 0.5 * math.log(1e3)
-"""Widths, heights and derivatives lie within exp(+-LIMIT): no bin is a thousand times narrower than another."""
+"""Widths, heights and derivatives lie within exp(+-LIMIT), so no bin is a thousand times narrower than another."""
 
 
 class CouplingFlow(GenerativeModel):
     """An invertible map between data and standard normal noise, trained by maximum likelihood.
 
-    Each coupling moves some columns by monotonic splines on [-5, 5] (identity outside; Durkan et al. 1906.04032, eqs.
-    4 and 5) whose knots a network finds from the other columns and the condition (cINN: 2006.06685). Which columns are
-    moved goes by the bits of their index (2001.05486, sec. 3.2): ceil(log2 D) couplings separate each pair of them.
+    Each coupling moves some columns by monotonic splines on [-5, 5], with the identity outside (Durkan et al.
+    1906.04032, eqs. 4 and 5). A network finds the knots from the other columns and the condition (cINN: 2006.06685).
+    The bits of a column's index decide which couplings move it (2001.05486, sec. 3.2). So ceil(log2 D) couplings
+    separate each pair of columns.
 
     Args:
         dimensions: D, given by the program.
         conditions: C, given by the program.
-        transforms: couplings; ceil(log2 D) + 1 at least, so that each column is moved and sees each other one.
-        bins: bins of each spline.
-        width: nodes in each hidden layer of a coupling's network.
+        transforms: number of couplings, at least ceil(log2 D) + 1, so that each column is moved and sees each other
+            column.
+        bins: number of bins in each spline.
+        width: number of nodes in each hidden layer of a coupling's network.
         depth: number of hidden layers.
         activation: function between the hidden layers.
         batch: events that are drawn at once, so that the activations stay in the processor's cache.
@@ -77,7 +79,7 @@ class CouplingFlow(GenerativeModel):
         return -self.log_prob(x, condition)
 
     def log_prob(self, x: Tensor, condition: Tensor) -> Tensor:
-        """See `GenerativeModel`; exact, by the change of variables."""
+        """log p(x | condition), (B, D), (B, C) -> (B,), exact by the change of variables; see `GenerativeModel`."""
         columns, given = list(x.unbind(-1)), condition.unbind(-1)
         total = -0.5 * self.dimensions * math.log(2.0 * math.pi)
         for coupling in self.couplings:
@@ -87,7 +89,7 @@ class CouplingFlow(GenerativeModel):
 
     @torch.no_grad()
     def sample(self, condition: Tensor, noise: Tensor | None = None) -> Tensor:
-        """(B, C) -> (B, D); `noise` (B, D) is what the inverse starts from."""
+        """(B, C) -> (B, D); the inverse map starts from `noise` (B, D)."""
         if noise is None:
             noise = torch.randn(condition.shape[0], self.dimensions, device=condition.device, dtype=condition.dtype)
         parts = []
@@ -101,10 +103,10 @@ class CouplingFlow(GenerativeModel):
 
 
 class Coupling(nn.Module):
-    """Moves the columns `moved` of x by splines that depend on its other columns and on the condition.
+    """Moves the columns `moved` of x by splines that depend on the other columns and on the condition.
 
-    zuko's own coupling finds these columns from a mask in a buffer, which `torch.func.vmap` refuses: here they are
-    numbers, and x is a list of columns (B,), so that nothing is gathered or scattered.
+    The coupling of zuko finds these columns from a mask in a buffer, and `torch.func.vmap` refuses this. Here the
+    column numbers are known and x is a list of columns (B,), so nothing is gathered or scattered.
     """
 
     def __init__(self, moved: list[int], dimensions: int, conditions: int, bins: int, **network) -> None:
@@ -112,27 +114,27 @@ class Coupling(nn.Module):
         self.moved, self.kept = moved, [d for d in range(dimensions) if d not in moved]
         inputs = max(len(self.kept) + conditions, 1)
         self.network = MLP(inputs, len(moved) * (3 * bins - 1), **network)
-        # Not buffers: every member of a stack would have its own.
+        # Not buffers: then every member of a stack would have its own copy.
         self.knots = _knots(bins)
 
     def forward(self, columns: list[Tensor], given: tuple[Tensor, ...]) -> tuple[list[Tensor], Tensor]:
-        """Towards the noise: D columns (B,) and C of the condition -> D columns, log |det| (B,)."""
+        """Towards the noise: D columns (B,) of x and C of the condition -> D columns and log |det| (B,)."""
         x = torch.stack([columns[d] for d in self.moved], -1)
         y, change = self._spline(columns, given).call_and_ladj(x)
         return self._with(columns, y), change.sum(-1)
 
     def inverse(self, columns: list[Tensor], given: tuple[Tensor, ...]) -> list[Tensor]:
-        """Towards the data."""
+        """Towards the data: the inverse of `forward`, without the determinant."""
         y = torch.stack([columns[d] for d in self.moved], -1)
         return self._with(columns, self._spline(columns, given).inv(y))
 
     def _spline(self, columns: list[Tensor], given: tuple[Tensor, ...]) -> Spline:
-        # Without anything to depend on, the network sees a constant.
+        # If there is nothing to depend on, the network sees a constant.
         seen = [*(columns[d] for d in self.kept), *given] or [torch.ones_like(columns[0])]
         found = self.network(torch.stack(seen, -1)).to(columns[0].dtype).unflatten(-1, (len(self.moved), -1))
         positive = (LIMIT * torch.tanh(found / LIMIT)).exp()
         weight, bias = (t.to(found) for t in self.knots)
-        # Sums of eight bits would not rise from knot to knot.
+        # In bf16 (8 bits) the sums would not rise from knot to knot.
         with torch.autocast(found.device.type, enabled=False):
             return Spline(linear(positive, weight, bias).unflatten(-1, (3, -1)))
 
@@ -142,11 +144,13 @@ class Coupling(nn.Module):
 
 
 class Spline(MonotonicRQSTransform):
-    """zuko's spline at half its cost, which is softmax and cumulative sums over few bins, and three gathers: here
-    one product gives all knots, one gather those beside x, and only these are scaled to [-BOUND, BOUND].
+    """The spline of zuko at half the cost.
+
+    zuko spends its time on softmax and cumulative sums over few bins, and on three gathers. Here one matrix product
+    gives all knots, and one gather gives the knots beside x. Only these are scaled to [-BOUND, BOUND].
 
     Args:
-        knots: (B, d, 3, K + 1), places in x and y that rise from 0 to any end, and derivatives.
+        knots: (B, d, 3, K + 1): places in x and in y, which rise from 0 to any end, and derivatives.
     """
 
     def __init__(self, knots: Tensor) -> None:
@@ -156,16 +160,16 @@ class Spline(MonotonicRQSTransform):
 
     @property
     def horizontal(self) -> Tensor:
-        """Where the bins begin and end in x, (B, d, K + 1), to look x up."""
+        """Edges of the bins in x, (B, d, K + 1), to look x up."""
         return self._ends(0)
 
     @property
     def vertical(self) -> Tensor:
-        """As `horizontal`, in y."""
+        """Edges of the bins in y, (B, d, K + 1)."""
         return self._ends(1)
 
     def bin(self, k: Tensor) -> tuple[Tensor, ...]:
-        """Of bin k (B, d): whether there is such a bin, x, y and derivative at both ends, mean slope."""
+        """For bin k (B, d): whether there is such a bin; x, y and derivative at both edges; mean slope."""
         bins = self.knots.shape[-1] - 1
         inside, k = (k >= 0) & (k < bins), k.clamp(0, bins - 1)[..., None]
         near = self.knots.gather(-1, torch.stack([k, k + 1], -1).expand(*k.shape[:-1], 3, 2))

@@ -1,4 +1,4 @@
-"""Denoising diffusion."""
+"""Denoising diffusion with the preconditioning of EDM."""
 
 from __future__ import annotations
 
@@ -14,39 +14,38 @@ from truthward.models.base import Transport
 
 
 class Diffusion(Transport):
-    """A denoiser D(y + sigma e; sigma) of the data y, and the probability-flow ODE that it gives (Karras et al.
-    2206.00364).
+    """A denoiser D(y + sigma e; sigma) of the data y, and its probability-flow ODE (Karras et al. 2206.00364).
 
-    With columns of unit variance the preconditioning of EDM (their Table 1, sigma_data = 1) is that of an angle phi,
-    tan phi = sigma: c_in = cos phi, c_skip = cos^2 phi, c_out = sin phi. Of z = c_in (y + sigma e) = cos phi y +
-    sin phi e the network F(z, phi) learns what c_skip leaves to it, with the weight 1 / c_out^2 in the denoiser's
-    error, which makes the loss |F - (sin phi y - cos phi e)|^2 / D. Their ODE (eq. 1) becomes dz / dphi = -F: it is
-    solved in z, whose variance is one at all times.
+    With columns of unit variance, the preconditioning of EDM (their Table 1, sigma_data = 1) depends on one angle phi
+    with tan phi = sigma: c_in = cos phi, c_skip = cos^2 phi, c_out = sin phi. The network F(z, phi) sees
+    z = c_in (y + sigma e) = cos phi y + sin phi e, and learns what c_skip leaves to it. The denoiser's error has the
+    weight 1 / c_out^2, which gives the loss |F - (sin phi y - cos phi e)|^2 / D. Their ODE (eq. 1) becomes
+    dz / dphi = -F. It is solved in z, which has unit variance at all times.
 
-    Schedules, the levels that are trained and the steps in between:
-        - edm: ln sigma is normal in training (`level_mean`, `level_width`); equal steps in t are those of their eq. 5
-          from sigma_max to sigma_min, close together where there is little noise. phi is stretched by some per cent so
-          that t = 0 is all noise and t = 1 none, which lets the range be short.
+    A schedule sets the noise levels in training and the steps in sampling:
+        - edm: ln sigma is normal in training (`level_mean`, `level_width`). Equal steps in t are the steps of their
+          eq. 5 from sigma_max to sigma_min, which lie close together at low noise. phi is stretched by some per cent,
+          so that t = 0 is pure noise and t = 1 has no noise. This allows a short range of sigma.
         - variance_preserving: phi = pi / 2 (1 - t), t uniform in training (the cosine schedule, 2102.09672).
 
     Args:
         dimensions: D, given by the program.
         conditions: C, given by the program.
-        width: of each hidden layer.
+        width: number of nodes in each hidden layer.
         depth: number of hidden layers.
-        activation: between them.
+        activation: function between the hidden layers.
         frequencies: number of sines and cosines of 1 - 2 phi / pi that the network sees, see `learn.nets.waves`.
         schedule: noise levels of training and sampling: edm or variance_preserving, see above.
-        level_mean: of schedule edm: mean of ln sigma in training. The -1.2 of the paper belongs to sigma_data = 0.5.
-        level_width: of schedule edm: standard deviation of ln sigma in training.
-        sigma_min: of schedule edm: smallest noise level of the steps.
-        sigma_max: of schedule edm: largest one; on half moons, 0.02 to 20 needs two thirds of the steps of 0.002 to 80.
-        rho: of schedule edm: the larger, the more steps lie at small noise levels.
-        solver: of dx/dt = v; midpoint, heun and rk4 make fixed steps, dopri5 chooses its own.
+        level_mean: for schedule edm: mean of ln sigma in training. The -1.2 of the paper belongs to sigma_data = 0.5.
+        level_width: for schedule edm: standard deviation of ln sigma in training.
+        sigma_min: for schedule edm: smallest noise level of the steps.
+        sigma_max: for schedule edm: largest noise level of the steps. A shorter range of levels needs fewer steps.
+        rho: for schedule edm: with a larger rho more steps lie at small noise levels.
+        solver: solver of dx/dt = v; midpoint, heun and rk4 make fixed steps, dopri5 chooses its own.
         steps: number of equal steps of the fixed solvers.
-        tolerance: absolute and relative, of dopri5.
+        tolerance: absolute and relative tolerance of dopri5.
         batch: events that are carried at once, so that the activations stay in the processor's cache.
-        precision: of the velocity while sampling; bf16 is faster on processors that compute in it.
+        precision: number format of the velocity while sampling; bf16 is faster on processors that support it.
     """
 
     BOUNDS = (
@@ -103,8 +102,8 @@ class Diffusion(Transport):
         )
 
     def loss(self, x: Tensor, condition: Tensor) -> Tensor:
-        """Squared error of F, mean over dimensions, (B, D), (B, C) -> (B,), at a random level each."""
-        # Shapes and not `rand_like`: under vmap the numbers are then shared by all members.
+        """Squared error of F at a random noise level, mean over dimensions, (B, D), (B, C) -> (B,)."""
+        # Shapes and not `rand_like`: then all members under vmap share the same numbers.
         if self.schedule == "edm":
             level = torch.randn(x.shape[0], 1, device=x.device, dtype=x.dtype)
             phi = (self.level_mean + self.level_width * level).exp().atan()
@@ -120,7 +119,7 @@ class Diffusion(Transport):
         return -speed * self._f(x, phi, condition)
 
     def angle(self, t: Tensor) -> tuple[Tensor, Tensor | float]:
-        """phi and dphi / dt at a time, shapes as of `t`."""
+        """phi and dphi / dt at time t, in the shape of `t`."""
         if self.schedule == "variance_preserving":
             return 0.5 * math.pi * (1.0 - t), -0.5 * math.pi
         first, last = (sigma ** (1.0 / self.rho) for sigma in (self.sigma_max, self.sigma_min))

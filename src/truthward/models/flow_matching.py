@@ -1,4 +1,4 @@
-"""Conditional flow matching."""
+"""Conditional flow matching with a dense network."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from truthward.models.base import Transport
 class FlowMatching(Transport):
     """A velocity field v(x, t, condition) that carries noise (t = 0) to data (t = 1) along straight lines.
 
-    With x_t = (1 - t) e + t x, e standard normal and t uniform, the loss |v(x_t, t) - (x - e)|^2 / D has the marginal
-    velocity of the probability path as its minimiser (Lipman et al. 2210.02747, eqs. 9 and 23 for sigma_min -> 0).
+    x_t = (1 - t) e + t x, with e standard normal and t uniform. The loss is |v(x_t, t) - (x - e)|^2 / D. Its minimum
+    is the marginal velocity of the probability path (Lipman et al. 2210.02747, eqs. 9 and 23 for sigma_min -> 0).
 
     Args:
         dimensions: D, given by the program.
         conditions: C, given by the program.
-        width: of each hidden layer.
+        width: number of nodes in each hidden layer.
         depth: number of hidden layers.
-        activation: between them; relu was seen to learn a ring in a third of the steps that silu needs.
+        activation: function between the hidden layers; relu learns a ring in fewer steps than silu.
         frequencies: number of sines and cosines of the time that the network sees, see `learn.nets.waves`.
-        solver: of dx/dt = v; midpoint, heun and rk4 make fixed steps, dopri5 chooses its own.
+        solver: solver of dx/dt = v; midpoint, heun and rk4 make fixed steps, dopri5 chooses its own.
         steps: number of equal steps of the fixed solvers.
-        tolerance: absolute and relative, of dopri5.
+        tolerance: absolute and relative tolerance of dopri5.
         batch: events that are carried at once, so that the activations stay in the processor's cache.
-        precision: of the velocity while sampling; bf16 is faster on processors that compute in it.
+        precision: number format of the velocity while sampling; bf16 is faster on processors that support it.
     """
 
     BOUNDS = (
@@ -72,8 +72,8 @@ class FlowMatching(Transport):
         self.network = MLP(inputs, dimensions, width=width, depth=depth, activation=activation)
 
     def loss(self, x: Tensor, condition: Tensor) -> Tensor:
-        """Squared error of the velocity, mean over dimensions, (B, D), (B, C) -> (B,), at a random time each."""
-        # Shapes and not `rand_like`: under vmap the numbers are then shared by all members.
+        """Squared error of the velocity at a random time, mean over dimensions, (B, D), (B, C) -> (B,)."""
+        # Shapes and not `rand_like`: then all members under vmap share the same numbers.
         t = torch.rand(x.shape[0], 1, device=x.device, dtype=x.dtype)
         noise = torch.randn(x.shape, device=x.device, dtype=x.dtype)
         predicted = self.velocity((1.0 - t) * noise + t * x, t, condition)

@@ -14,33 +14,33 @@ from truthward.models.base import Transport
 
 
 class TransformerFlowMatching(Transport):
-    """Flow matching (see `flow_matching`) whose velocity is a transformer's: TraCFM (2411.02495, 2501.12363).
+    """Flow matching (see `flow_matching`) with a transformer as velocity: TraCFM (2411.02495, 2501.12363).
 
-    Each token of the condition, one observable or the columns of one particle, is embedded and goes through an encoder.
-    Each token of x is embedded with the time; in the decoder it attends to all tokens of x and, in the same softmax, to
-    the encoded condition. A linear head, the same for all tokens, gives a token's velocity. While sampling, encoder
-    and keys of the condition are computed once and not at every step.
+    A token is one observable or the columns of one particle. Each token of the condition is embedded and goes through
+    an encoder. Each token of x is embedded together with the time. In the decoder it attends to all tokens of x and to
+    the encoded condition, in one softmax. A linear head, the same for all tokens, gives the velocity of a token.
+    Sampling computes the encoder and the keys of the condition once, not at every step.
 
-    Without `positions` x is a set: whatever order its tokens have in the noise, events have, and log_prob does not
-    depend on it. The condition is a set then, too.
+    Without `positions` x and the condition are sets. The tokens of an event then have the order of the tokens of the
+    noise, and log_prob does not depend on the order.
 
     Args:
         dimensions: D, given by the program.
         conditions: C, given by the program.
-        token: columns of x in a token; D is a multiple of it.
-        condition_token: columns of the condition in a token; C is a multiple of it.
-        positions: whether a token knows which one it is.
-        width: of a token's representation, a multiple of `heads`.
-        heads: of the attention.
-        depth: blocks of the decoder.
-        encoder: blocks of the encoder.
-        activation: of the dense layers.
+        token: number of columns of x in a token; D is a multiple of it.
+        condition_token: number of columns of the condition in a token; C is a multiple of it.
+        positions: whether a token knows its position.
+        width: size of the representation of a token, a multiple of `heads`.
+        heads: number of heads of the attention.
+        depth: number of blocks of the decoder.
+        encoder: number of blocks of the encoder.
+        activation: activation function of the dense layers.
         frequencies: number of sines and cosines of the time that the network sees, see `learn.nets.waves`.
-        solver: of dx/dt = v; midpoint, heun and rk4 make fixed steps, dopri5 chooses its own.
+        solver: solver of dx/dt = v; midpoint, heun and rk4 make fixed steps, dopri5 chooses its own.
         steps: number of equal steps of the fixed solvers.
-        tolerance: absolute and relative, of dopri5.
+        tolerance: absolute and relative tolerance of dopri5.
         batch: events that are carried at once, so that the activations stay in the processor's cache.
-        precision: of the velocity while sampling; bf16 is faster on processors that compute in it.
+        precision: number format of the velocity while sampling; bf16 is faster on processors that support it.
     """
 
     BOUNDS = (
@@ -102,7 +102,7 @@ class TransformerFlowMatching(Transport):
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
 
     def loss(self, x: Tensor, condition: Tensor) -> Tensor:
-        """Squared error of the velocity, mean over dimensions, (B, D), (B, C) -> (B,), at a random time each."""
+        """Squared error of the velocity at a random time, mean over dimensions, (B, D), (B, C) -> (B,)."""
         t = torch.rand(x.shape[0], 1, device=x.device, dtype=x.dtype)
         noise = torch.randn(x.shape, device=x.device, dtype=x.dtype)
         predicted = self.velocity((1.0 - t) * noise + t * x, t, self.encode(condition))
@@ -128,7 +128,7 @@ class TransformerFlowMatching(Transport):
 
 
 class Embedding(nn.Module):
-    """Columns to tokens, (B, T S) -> (B, T, W): a linear map that all share, and a vector of each position."""
+    """Columns to tokens, (B, T S) -> (B, T, W): a linear map shared by all tokens, and a vector for each position."""
 
     def __init__(self, size: int, tokens: int, width: int, positions: bool) -> None:
         super().__init__()

@@ -1,1 +1,1 @@
-"""Collisions, detector, jets and their observables."""
+"""Collisions, detector, jets and the observables of jets."""

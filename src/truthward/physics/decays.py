@@ -1,9 +1,9 @@
-"""Decays in flight: what becomes of particles that are stable at particle level before they leave the tracker.
+"""Decays in flight, before the calorimeters, of particles that are stable at particle level.
 
-Particle level is what the LHC experiments use: particles with c tau > 10 mm are stable. K0S and strange baryons are
-then single particles there, while a detector sees their daughters. Masses, c tau and branching ratios are those of the
-Review of Particle Physics (Phys. Rev. D 110, 030001); channels below 0.5% are left out, the others share their part.
-Decays are isotropic in the rest frame: hyperons carry no polarisation. Flight paths are straight lines.
+Particle level is defined as at the LHC experiments: particles with c tau > 10 mm are stable. So K0S and strange baryons
+are single particles there, but a detector sees their daughters. Masses, c tau and branching ratios come from the Review
+of Particle Physics (Phys. Rev. D 110, 030001). Channels below 0.5% are left out, and the others are scaled to a sum of
+one. Decays are isotropic in the rest frame: hyperons have no polarisation. Flight paths are straight lines.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 
 class Species(NamedTuple):
-    """c tau (mm), and the channels: branching ratio and PDG codes of the two daughters of the particle."""
+    """c tau (mm), and the decay channels: branching ratio and PDG codes of the two daughters."""
 
     c_tau: float
     channels: tuple[tuple[float, int, int], ...]
@@ -30,7 +30,7 @@ DECAYS = {
     3312: Species(49.1, ((1.0, 3122, -211),)),
     3334: Species(24.61, ((0.678, 3122, -321), (0.236, 3322, -211), (0.086, 3312, 111))),
 }
-"""By PDG code of the particle; antiparticles decay to the antiparticles. The neutral pion is a daughter alone."""
+"""PDG code of the particle -> its decays. Antiparticles decay to antiparticles. The neutral pion is only a daughter."""
 MASS = {
     22: 0.0,
     111: 0.134977,
@@ -42,13 +42,13 @@ MASS = {
     3312: 1.32171,
     3322: 1.31486,
 }
-"""GeV, of daughters. A parent has the mass of its own four-momentum."""
+"""PDG code of a daughter -> mass in GeV. The mass of a parent follows from its four-momentum."""
 CHARGE = {22: 0, 111: 0, 211: 1, 321: 1, 2112: 0, 2212: 1, 3122: 0, 3312: -1, 3322: 0}
-"""Of daughters, units of e; that of -code is the opposite."""
+"""PDG code of a daughter -> charge in units of e. Its antiparticle has the opposite charge."""
 OWN_ANTIPARTICLE = (22, 111)
 
 RADIUS, HALF_LENGTH = 1290.0, 3000.0
-"""Inner surface of the calorimeters (mm): a particle that reaches it is stopped there and decays no more."""
+"""Inner surface of the calorimeters (mm): a particle that reaches it stops there and does not decay."""
 
 
 class Flight(NamedTuple):
@@ -66,25 +66,25 @@ class Flight(NamedTuple):
     z: np.ndarray
 
     def select(self, mask: np.ndarray) -> Flight:
-        """The particles of a mask."""
+        """The particles that pass the mask, (N,) bool."""
         return Flight(*(column[mask] for column in self))
 
 
 def decay_in_flight(
     particles: Flight, rng: np.random.Generator, *, radius: float = RADIUS, half_length: float = HALF_LENGTH
 ) -> Flight:
-    """Let particles of `DECAYS` fly and decay, and their daughters after them, until nothing decays any more.
+    """Let the particles of `DECAYS` fly and decay, then their daughters, until nothing decays any more.
 
-    A particle flies beta gamma c tau times an exponential number. Where that ends inside the cylinder, its daughters
-    take its place; else it stays as it is: it meets the calorimeter.
+    The flight length is beta gamma c tau times an exponential random number. If it ends inside the cylinder, the
+    daughters replace the particle. If not, the particle reaches the calorimeter and does not decay.
 
     Args:
-        particles: of the collision, born at x = y = z = 0 or elsewhere.
+        particles: particles of the collision, born at x = y = z = 0 or elsewhere.
         rng: the only source of randomness.
-        radius, half_length: of the cylinder, mm.
+        radius, half_length: size of the cylinder, mm.
 
     Returns:
-        Flight of what remains, in no particular order; the sum of four-momenta is that of `particles`.
+        The remaining particles, in no particular order. The sum of their four-momenta is the sum of `particles`.
     """
     settled = []
     waiting = particles
@@ -111,7 +111,7 @@ def _mass(p: Flight) -> np.ndarray:
 
 
 def _channels(pid: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """PDG codes of both daughters, (N,) each, drawn by branching ratio."""
+    """PDG codes of both daughters, (N,) each, drawn with the branching ratios."""
     first, second = np.zeros_like(pid), np.zeros_like(pid)
     drawn = rng.random(len(pid))
     for kind in np.unique(np.abs(pid)):
@@ -138,7 +138,7 @@ def _daughters(parent: Flight, rng: np.random.Generator) -> Flight:
     rest = np.stack([k * sine * np.cos(phi), k * sine * np.sin(phi), k * cosine])
     p = np.stack([parent.px, parent.py, parent.pz])
     along = (rest * p).sum(axis=0)
-    # Lorentz boost by p / E; the second daughter is what is left, so that nothing is lost to rounding.
+    # Lorentz boost by p / E. The second daughter is the difference, so rounding loses no momentum.
     first = rest + p * (along / (mass * (parent.energy + mass)) + e / mass)
     energy = (parent.energy * e + along) / mass
     momenta = [(*first, energy), (*(p - first), parent.energy - energy)]

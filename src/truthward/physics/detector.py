@@ -1,12 +1,13 @@
 """A parametrised CMS-like detector with energy flow, in numpy.
 
-Efficiencies, resolutions and granularities are of the size that the CMS description of Delphes 3 (1307.6346) and the
-CMS detector paper (JINST 3 S08004) state; the implementation is the project's own. Response of a jet of 240 GeV: mean
-1.00, spread 4.6%. The hadron calorimeter's stochastic term and its threshold in units of the resolution were chosen
-with the shares of misses and fakes of Z+jets in view (9% each; missing pT is known to 15 GeV). Particles that are
-stable at particle level and decay before the calorimeters are seen by their daughters (`decays`). What is left out: the
-bending of tracks in the magnetic field beyond a momentum threshold, pile-up, conversions, showers wider than a tower;
-daughters of a decay enter the tower that their momentum points to from the collision.
+Efficiencies, resolutions and granularities have the size that the CMS card of Delphes 3 (1307.6346) and the CMS
+detector paper (JINST 3 S08004) give. The implementation is our own. The stochastic term of the hadron calorimeter and
+its threshold (in units of the resolution) were chosen to give reasonable shares of misses and fakes in Z+jets. If a
+particle is stable at particle level but decays before the calorimeters, the detector sees its daughters (`decays`).
+
+The model does not have: the bending of tracks in the magnetic field (only a momentum threshold), pile-up, conversions,
+and showers wider than a tower. The daughters of a decay enter the tower to which their momentum points from the
+collision.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ from truthward.physics.jets import delta_phi, kinematics
 ETA_MAX = 5.0
 TRACKER_ETA = 2.5
 TRACKED_RADIUS = 600.0
-"""Particles born further out (mm) cross too few layers for a track, as in CMS (1405.6569); the value is a choice."""
+"""Particles born further out (mm) cross too few layers for a track, as in CMS (1405.6569); the value is our choice."""
 PION_MASS = 0.13957
 MUON_MASS = 0.10566
-# Regions of a calorimeter: (|eta| from, to, size of a tower in eta and in phi).
+# Regions of a calorimeter: |eta| from, |eta| to, size of a tower in eta and in phi.
 ECAL = ((0.0, 1.479, 0.0174), (1.479, 3.0, 0.0200), (3.0, ETA_MAX, 0.175))
 HCAL = ((0.0, 1.740, 0.0870), (1.740, 3.0, 0.1745), (3.0, ETA_MAX, 0.175))
 
 
 def tracking_efficiency(pt: np.ndarray, eta: np.ndarray, pid: np.ndarray) -> np.ndarray:
-    """Probability that a charged particle of pt (GeV) gives a track, (N,); zero from |eta| = 2.5 on."""
+    """Probability that a charged particle of pt (GeV) gives a track, (N,); zero for |eta| >= 2.5."""
     barrel = np.abs(eta) < 1.5
     soft = pt < 1.0
     hadron = np.where(barrel, np.where(soft, 0.70, 0.95), np.where(soft, 0.60, 0.85))
@@ -41,9 +42,9 @@ def tracking_efficiency(pt: np.ndarray, eta: np.ndarray, pid: np.ndarray) -> np.
 
 
 def track_resolution(pt: np.ndarray, eta: np.ndarray, pid: np.ndarray) -> np.ndarray:
-    """Relative resolution of a track's pt, (N,): multiple scattering and, growing with pt, the hits' resolution.
+    """Relative resolution of a track's pt, (N,): multiple scattering (constant) and hit resolution (linear in pt).
 
-    Electrons radiate in the tracker: theirs is that of the track with a larger constant term.
+    Electrons radiate in the tracker, so their constant term is larger.
     """
     region = np.digitize(np.abs(eta), (0.5, 1.5))
     constant = np.array((0.010, 0.015, 0.025))[region]
@@ -52,12 +53,12 @@ def track_resolution(pt: np.ndarray, eta: np.ndarray, pid: np.ndarray) -> np.nda
 
 
 def angular_resolution(pt: np.ndarray) -> np.ndarray:
-    """Resolution of a track's eta and phi, (N,), radians: 0.2 mrad of hits and 1 mrad GeV / pt of scattering."""
+    """Resolution of a track's eta and phi, (N,), radians: 0.2 mrad from the hits, 1 mrad GeV / pt from scattering."""
     return np.hypot(2.0e-4, 1.0e-3 / pt)
 
 
 def ecal_resolution(energy: np.ndarray, eta: np.ndarray) -> np.ndarray:
-    """Absolute resolution (GeV) of an electromagnetic tower: noise, stochastic, constant; worse behind more matter."""
+    """Absolute resolution (GeV) of an electromagnetic tower: noise, stochastic, constant; larger behind more matter."""
     a = np.abs(eta)
     central = np.sqrt(0.40**2 + 0.11**2 * energy + (0.008 * energy) ** 2)
     forward = np.sqrt(2.08**2 * energy + (0.107 * energy) ** 2)
@@ -66,23 +67,23 @@ def ecal_resolution(energy: np.ndarray, eta: np.ndarray) -> np.ndarray:
 
 
 def hcal_resolution(energy: np.ndarray, eta: np.ndarray) -> np.ndarray:
-    """Absolute resolution (GeV) of a hadronic tower: 100%/sqrt(E) + 5%, and 280%/sqrt(E) + 11% in the forward one."""
+    """Absolute resolution (GeV) of a hadronic tower: 100%/sqrt(E) + 5%, and 280%/sqrt(E) + 11% for |eta| >= 3."""
     central = np.sqrt(1.00**2 * energy + (0.05 * energy) ** 2)
     forward = np.sqrt(2.80**2 * energy + (0.11 * energy) ** 2)
     return np.where(np.abs(eta) < 3.0, central, forward)
 
 
 def smear(mean: np.ndarray, sigma: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Log-normal numbers of the given mean and standard deviation, (N,): positive however wide, and never biased."""
+    """Log-normal random numbers of the given mean and standard deviation, (N,): positive and unbiased at any width."""
     s2 = np.log1p((sigma / mean) ** 2)
     return mean * np.exp(np.sqrt(s2) * rng.standard_normal(len(mean)) - 0.5 * s2)
 
 
 def tower_of(event: np.ndarray, eta: np.ndarray, phi: np.ndarray, regions: tuple) -> tuple[np.ndarray, ...]:
-    """Tower that each particle hits.
+    """The tower that each particle hits.
 
     Returns:
-        key (N,) int64, unique to (event, tower); centre in eta and phi (N,); size in eta and in phi (N,).
+        key (N,) int64, unique for (event, tower); centre in eta and phi (N,); size in eta and in phi (N,).
     """
     side = np.where(eta < 0.0, -1.0, 1.0)
     edges = np.array([low for low, _, _ in regions])
@@ -98,7 +99,7 @@ def tower_of(event: np.ndarray, eta: np.ndarray, phi: np.ndarray, regions: tuple
 
 
 def _flight(particles: ak.Array) -> Flight:
-    """Particles of a collision, all born where the beams meet."""
+    """Particles of a collision as `Flight`, all born at the interaction point."""
     event = np.repeat(np.arange(len(particles)), ak.to_numpy(ak.num(particles, axis=1)))
     flat = ak.flatten(particles)
     columns = (ak.to_numpy(flat[name]) for name in ("px", "py", "pz", "E", "pid", "charge"))
@@ -106,7 +107,7 @@ def _flight(particles: ak.Array) -> Flight:
 
 
 class Calorimeter(NamedTuple):
-    """Regions (see `ECAL`), resolution (GeV) by energy and eta, threshold (GeV), response, PDG code of a tower."""
+    """Regions (see `ECAL`), resolution (GeV) by energy and eta, threshold (GeV), response, PDG code of its towers."""
 
     regions: tuple
     resolution: Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -116,19 +117,20 @@ class Calorimeter(NamedTuple):
 
 
 class Detector:
-    """Reconstruct energy-flow particles: tracks, and what the calorimeters hold beyond the tracks.
+    """Reconstruct energy-flow particles: tracks, and the energy in the calorimeters that the tracks do not explain.
 
-    A charged hadron with a track is its track; its hadronic tower keeps what was measured beyond the momenta of all
-    tracks pointing to it, as a neutral hadron, where this is significant. Photons are electromagnetic towers. A tower's
-    direction is uniform within its area, so that no grid appears in the observables.
+    A charged hadron with a track is represented by its track. Its hadronic tower measures an energy. If this exceeds
+    the momenta of all tracks that point to the tower significantly, the excess is a neutral hadron. Photons are
+    electromagnetic towers. The direction of a tower is drawn uniformly within its area, so that the observables show
+    no grid.
 
     Args:
-        tracks: False for calorimeters alone: every charged hadron is then its hadronic tower.
-        track_pt_min: softer charged particles curl up and leave neither track nor deposit, GeV.
+        tracks: False to use only calorimeters: then every charged hadron is seen as its hadronic tower.
+        track_pt_min: charged particles below this pt curl up and leave neither track nor deposit, GeV.
         efficiency: factor on the tracking efficiency.
-        ecal_min: electromagnetic towers below are noise, GeV.
-        hcal_min: hadronic towers below are noise, GeV.
-        significance: the excess over the tracks counts from this many standard deviations of the tower's energy on.
+        ecal_min: electromagnetic towers below this energy are noise, GeV.
+        hcal_min: hadronic towers below this energy are noise, GeV.
+        significance: the excess over the tracks counts from this number of standard deviations of the tower's energy.
         hcal_scale: response of the hadronic calorimeter.
     """
 
@@ -155,7 +157,7 @@ class Detector:
         """Energy-flow particles of each event.
 
         Args:
-            particles: (N, var) records px, py, pz, E (GeV), pid (PDG code), charge; visible and stable ones.
+            particles: (N, var) records px, py, pz, E (GeV), pid (PDG code), charge; only visible, stable particles.
             rng: the only source of randomness.
 
         Returns:
@@ -169,7 +171,7 @@ class Detector:
         seen = (np.abs(eta) < ETA_MAX) & ((charge == 0) | (pt > self.track_pt_min))
         near = np.hypot(flown.x, flown.y) < TRACKED_RADIUS
         chance = tracking_efficiency(pt, eta, pid) * self.efficiency * near
-        # One number for each particle, used or not: the same event has the same tracks whatever else is switched.
+        # One random number for each particle, used or not: then an event has the same tracks with any other option.
         found = (rng.random(len(pt)) < chance) & (charge != 0) & seen & (self.tracks | (code == 13))
 
         t_pt = smear(pt[found], pt[found] * track_resolution(pt[found], eta[found], pid[found]), rng)
@@ -181,7 +183,7 @@ class Detector:
         t_energy = np.sqrt((t_pt * np.cosh(t_eta)) ** 2 + mass**2)
         rows: list[tuple[np.ndarray, ...]] = [(event[found], t_pt, t_eta, t_phi, t_energy, t_pid)]
 
-        # Energy of the tracks is looked for in the tower that the particle entered.
+        # The energy of a track is subtracted in the tower that the particle entered.
         track_energy = np.zeros(len(pt))
         track_energy[found] = t_energy
         light = (code == 22) | (code == 11)

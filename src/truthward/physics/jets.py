@@ -1,4 +1,4 @@
-"""Jets by anti-kT, soft-drop grooming and N-subjettiness, for whole arrays of events at a time."""
+"""Anti-kT jets, soft-drop grooming, N-subjettiness and subjets, for arrays of many events at a time."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import awkward as ak
 import fastjet
 import numpy as np
 
-# Reclustering takes every constituent into one jet, whatever the distance.
+# With this radius, reclustering puts all constituents into one jet.
 ALL_IN_ONE = 1000.0
 
 
 class Jets(NamedTuple):
     """The leading jet of each event: pt (GeV), pseudorapidity eta, rapidity, phi (radians), m (GeV), (N,) each.
 
-    All are 0 for an event without a jet, and its list of constituents is empty.
+    For an event without a jet all values are 0 and the list of constituents is empty.
     """
 
     pt: np.ndarray
@@ -37,13 +37,13 @@ def momenta(pt: ak.Array, eta: ak.Array, phi: ak.Array, mass: ak.Array) -> ak.Ar
 
 
 def kinematics(p: ak.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """pt, pseudorapidity, rapidity, phi, mass of flat four-momenta of positive pt, (N,) each; no mass is below 0."""
-    # Flat numpy: the same lines on jagged arrays are four times slower.
+    """pt, pseudorapidity, rapidity, phi, mass of flat four-momenta of positive pt, (N,) each; masses are at least 0."""
+    # Flat numpy: the same formulas on jagged arrays are several times slower.
     px, py, pz, energy = (ak.to_numpy(p[name]) for name in ("px", "py", "pz", "E"))
     pt2 = px**2 + py**2
     pt = np.sqrt(pt2)
     m2 = np.maximum(energy**2 - pz**2 - pt2, 0.0)
-    # asinh(pz/mt) is the rapidity without the cancellation in E - pz of a forward particle.
+    # asinh(pz/mt) is the rapidity, without the cancellation in E - pz for a forward particle.
     return pt, np.arcsinh(pz / pt), np.arcsinh(pz / np.sqrt(pt2 + m2)), np.arctan2(py, px), np.sqrt(m2)
 
 
@@ -64,10 +64,10 @@ def leading_jet(
     """Cluster with anti-kT (0802.1189, E-scheme) and keep the jet of largest pt.
 
     Args:
-        particles: (N, var) records with px, py, pz, E (GeV); further fields are carried to the constituents.
+        particles: (N, var) records with px, py, pz, E (GeV); further fields are passed on to the constituents.
         radius: jet radius.
-        min_pt: an event whose jets are all softer (GeV) counts as one without a jet.
-        opposite: (N,) azimuths; only jets more than pi/2 away are looked at.
+        min_pt: an event without a jet above this pt (GeV) counts as an event without a jet.
+        opposite: (N,) azimuths; only jets more than pi/2 away from them are used.
     """
     if len(particles) == 0:
         empty = np.zeros(0)
@@ -100,18 +100,18 @@ def soft_drop(
         radius: R0 of the condition z > zcut (dR/R0)^beta; it has no effect at beta = 0.
 
     Returns:
-        (mass, zg), (N,) each: zg = 0 and mass = 0 where no splitting passes.
+        (mass, zg), (N,) each: zg = 0 and mass = 0 if no splitting passes.
     """
     sequence = _cluster(constituents, fastjet.cambridge_algorithm, ALL_IN_ONE)
     groomed = sequence.exclusive_jets_softdrop_grooming(njets=1, beta=beta, symmetry_cut=zcut, R0=radius)
     zg, mass = ak.to_numpy(groomed.symmetrysoftdrop), ak.to_numpy(groomed.msoftdrop)
-    # fastjet says -1 where nothing passes, and -sqrt(-m^2) where rounding makes m^2 negative.
+    # fastjet returns -1 if nothing passes, and -sqrt(-m^2) if rounding makes m^2 negative.
     passed = zg > 0.0
     return np.where(passed & (mass > 0.0), mass, 0.0), np.where(passed, zg, 0.0)
 
 
 def n_subjettiness(constituents: ak.Array, *, radius: float = 0.4) -> np.ndarray:
-    """tau_1 and tau_2 (1011.2268, eq. 2.1) with beta = 1 about exclusive-kT axes (no minimisation), (N, 2).
+    """tau_1 and tau_2 (1011.2268, eq. 2.1) with beta = 1 and exclusive-kT axes (no minimisation), (N, 2).
 
     Args:
         constituents: (N, var) records with px, py, pz, E (GeV), at least one each.
@@ -122,17 +122,17 @@ def n_subjettiness(constituents: ak.Array, *, radius: float = 0.4) -> np.ndarray
 
 
 def subjets(constituents: ak.Array, *, count: int = 3, radius: float = 0.4) -> np.ndarray:
-    """Subjets by falling pt, (N, count, 4): px, py, pz, E (GeV), all 0 where an axis has nothing about it.
+    """Subjets by falling pt, (N, count, 4): px, py, pz, E (GeV), all 0 for an axis without particles.
 
-    A subjet is what lies within `radius` (rapidity and azimuth) of an axis and of no other nearer by, as in XCone
-    (1508.01516), about exclusive-kT axes instead of those that minimise N-jettiness.
+    A particle belongs to the nearest axis, if this is within `radius` (rapidity and azimuth). So does XCone
+    (1508.01516), but the axes here are exclusive-kT axes and do not minimise N-jettiness.
 
     Args:
         constituents: (N, var) records with px, py, pz, E (GeV), at least `count` each.
     """
     if len(constituents) == 0:
         return np.zeros((0, count, 4))
-    # `exclusive_jets` itself warns of every algorithm, kT as well, and changes how all warnings look.
+    # `exclusive_jets` warns for every algorithm, also for kT, and changes the layout of all warnings.
     members = _cluster(constituents, fastjet.kt_algorithm, ALL_IN_ONE).exclusive_jets_constituent_index(njets=count)
     counts = ak.to_numpy(ak.num(constituents, axis=1))
     owner, flat = np.repeat(np.arange(len(counts)), counts), ak.flatten(constituents)

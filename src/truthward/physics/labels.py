@@ -1,4 +1,4 @@
-"""Titles and units of quantities that events carry without a config declaring them."""
+"""Titles and units of quantities that events carry but that no config declares."""
 
 QUANTITIES = {
     "jet_pt": (r"jet $p_{\mathrm{T}}$", "GeV"),
@@ -15,7 +15,7 @@ QUANTITIES = {
 
 
 def axis(name: str) -> str:
-    """Axis title with the unit in brackets; an unknown name stands for itself.
+    """Axis title with the unit in brackets; for an unknown name, the name.
 
     >>> axis("jet_eta"), axis("x")
     ('jet $\\\\eta$', 'x')

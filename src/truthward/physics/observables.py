@@ -1,7 +1,7 @@
-"""The observables of the Z+jets benchmark (1911.09107, section 4; 2503.09720), with their atoms.
+"""The observables of the Z+jets benchmark (1911.09107, section 4; 2503.09720), and their atoms.
 
-An atom is a value that a finite share of jets takes exactly: zg = 0 and ln_rho = -14 where no splitting passes soft
-drop, tau21 = 0 for a jet of one or two constituents. No value is ever NaN.
+An atom is a value that a finite share of jets has exactly. If no splitting passes soft drop, zg = 0 and ln_rho = -14.
+A jet of one or two constituents has tau21 = 0. No value is ever NaN.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from truthward.physics.jets import Jets, delta_phi, kinematics, n_subjettiness, 
 SUBSTRUCTURE = ("m", "M", "w", "ln_rho", "tau21", "zg")
 LN_RHO_FLOOR = -14.0
 SOFT_PT = 1.0
-"""Constituents below (GeV) are soft: where tracks are lost and calorimeters see noise."""
+"""Constituents below this pt (GeV) are soft: tracks are lost there, and calorimeters see noise."""
 ELECTRON, PHOTON = 11, 22
 NEUTRAL_HADRONS = (111, 130, 310, 311, 2112, 3122, 3322)
 STRANGE = (130, 310, 311, 321, 3112, 3122, 3222, 3312, 3322, 3334)
 COMPOSITION = ("charged_fraction", "em_fraction", "neutral_fraction", "soft_fraction", "strange_fraction")
 ABSENT = -99.0
-"""What a ROOT branch holds where the event is not in the acceptance of that level: read the flag, never the value."""
+"""Value of a ROOT branch if the event is not in the acceptance of that level. Read the flag, never this value."""
 
 
 def substructure(jets: Jets, *, radius: float = 0.4, zcut: float = 0.1) -> dict[str, np.ndarray]:
@@ -28,8 +28,8 @@ def substructure(jets: Jets, *, radius: float = 0.4, zcut: float = 0.1) -> dict[
 
     - m: mass (GeV). - M: number of constituents.
     - w: width, sum pt_i dR_i / sum pt_i, dR in rapidity and azimuth from the jet's axis.
-    - ln_rho: ln(m_sd^2 / pt^2), m_sd the soft-drop mass, pt of the ungroomed jet; -14 where no splitting passes and
-      where it would lie below (a groomed mass of less than one part in 1,100 of pt: unresolvable).
+    - ln_rho: ln(m_sd^2 / pt^2), with the soft-drop mass m_sd and the pt of the ungroomed jet. It is -14 if no splitting
+      passes, and never lower: a groomed mass of less than one part in 1,100 of pt cannot be resolved.
     - tau21: tau_2 / tau_1 with beta = 1 and exclusive-kT axes. - zg: shared momentum of the soft-drop splitting.
     """
     if len(jets.pt) == 0:
@@ -44,7 +44,7 @@ def substructure(jets: Jets, *, radius: float = 0.4, zcut: float = 0.1) -> dict[
     massive = groomed > 0.0
     ln_rho[massive] = np.maximum(2.0 * np.log(groomed[massive] / jets.pt[massive]), LN_RHO_FLOOR)
     tau = n_subjettiness(parts, radius=radius)
-    # With two constituents tau_2 is zero but for rounding; tau_1 = 0 where they are exactly collinear.
+    # With two constituents tau_2 is zero except for rounding; tau_1 = 0 if they are exactly collinear.
     resolved = (multiplicity > 2) & (tau[:, 0] > 0.0)
     tau21 = np.divide(tau[:, 1], tau[:, 0], out=np.zeros(len(tau)), where=resolved)
     return {
@@ -58,13 +58,13 @@ def substructure(jets: Jets, *, radius: float = 0.4, zcut: float = 0.1) -> dict[
 
 
 def composition(constituents: ak.Array) -> dict[str, np.ndarray]:
-    """What jets consist of, as shares of the scalar sum of their constituents' pt, (N,) float64 in [0, 1].
+    """Composition of jets: shares of the scalar sum of their constituents' pt, (N,) float64 in [0, 1].
 
-    A detector responds to it, and no substructure observable shows it.
+    The response of a detector depends on it, but no substructure observable shows it.
 
     - charged_fraction: charged particles, or tracks. - em_fraction: photons, electrons and positrons.
     - neutral_fraction: neutral hadrons. - soft_fraction: constituents of pt < 1 GeV.
-    - strange_fraction: kaons and strange baryons; meaningful at truth level alone, where particles have these names.
+    - strange_fraction: kaons and strange baryons; it has a meaning only at truth level, where particles are identified.
 
     Args:
         constituents: (N, var) records px, py, pz, E (GeV), pid (PDG code), at least one each.
@@ -94,7 +94,7 @@ def level(
     Args:
         jets: leading jets, N events.
         z_pt: transverse momentum of the Z, or missing transverse momentum, (N,), GeV.
-        passed: acceptance of this level, (N,) bool; elsewhere values are `ABSENT` and constituents empty.
+        passed: acceptance of this level, (N,) bool. Other events have the value `ABSENT` and no constituents.
         prefix: "truth" or "reco".
     """
     inside = jets.select(passed)
@@ -102,7 +102,7 @@ def level(
     values |= {"jet_pt": inside.pt, "jet_eta": inside.eta, "z_pt": z_pt[passed]}
     values |= composition(inside.constituents)
     if prefix == "reco":
-        # No detector tells a kaon from a pion here.
+        # This detector cannot tell a kaon from a pion.
         del values["strange_fraction"]
     columns: dict[str, np.ndarray | ak.Array] = {f"pass_{prefix}": passed}
     for name, value in values.items():

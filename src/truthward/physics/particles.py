@@ -1,4 +1,4 @@
-"""What generators that run Pythia 8 share: starting it, and its visible particles as arrays."""
+"""Start Pythia 8, generate accepted events, and turn its visible particles into arrays."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from truthward.physics.detector import ETA_MAX
 FB_PER_MB = 1.0e12
 INVISIBLE = (12, 14, 16)
 STABLE = ("ParticleDecays:limitTau0 = on", "ParticleDecays:tau0Max = 10")
-"""The particle level of the LHC experiments: c tau > 10 mm is stable (`PARTICLE_LEVEL` of the generators says so)."""
+"""The particle level of the LHC experiments: particles with c tau > 10 mm are stable (`PARTICLE_LEVEL` states it)."""
 OWN = (
     *("Beams:", "Random:", "Tune:", "PartonShowers:model", "ParticleDecays:", "PhaseSpace:", "HardQCD:", "SoftQCD:"),
     *("WeakBosonAndParton:", "WeakZ0:", "Top:", "PartonLevel:", "HadronLevel:", "Print:", "Main:", "Next:", "Init:"),
     *("Stat:", "Parallelism:"),
 )
-"""Settings that the generators decide: an option is there, or the events would not be what the metadata say."""
-# The record of a batch holds every parton: 0.3 MB an event.
+"""Settings that the generators set themselves: an option does it, or the metadata would not describe the events."""
+# The record of a batch holds every parton, about 0.3 MB an event.
 BATCH = 200
 
 
 def lines_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """Settings of a config as lines for Pythia, after each has been tried.
+    """Turn the settings of a config into lines for Pythia, and try each of them.
 
     >>> lines_of({"StringZ:aLund": 0.3, "ColourReconnection:reconnect": False})
     ('StringZ:aLund = 0.3', 'ColourReconnection:reconnect = off')
 
     Raises:
-        ConfigError: a setting that Pythia does not know, that is not for the config, or with a value that it refuses.
+        ConfigError: Pythia does not know the setting or refuses its value, or the config may not set it.
     """
     if not settings:
         return ()
     pythia, lines = pythia8mc.Pythia("", False), []
     pythia.readString("Print:quiet = on")
     for name, value in settings.items():
-        # Pythia does not tell capitals from small letters.
+        # Pythia does not distinguish capitals from small letters.
         if name.lower().startswith(tuple(own.lower() for own in OWN)):
             raise ConfigError(f"settings.{name}: the generator sets this itself; use its options, or remove it")
         text = {True: "on", False: "off"}[value] if isinstance(value, bool) else value
@@ -71,16 +71,16 @@ def started(
     hook: pythia8mc.UserHooks | None = None,
     keep: Mapping[str, Any] | None = None,
 ) -> pythia8mc.Pythia:
-    """A fresh Pythia with these settings, the particle level of `STABLE`, and a seed made of `seed`.
+    """Start a new Pythia with these settings, the particle level of `STABLE`, and a seed made from `seed`.
 
     Args:
-        keep: settings that must have their values when all is initialised: a shower may come with a tune of its own.
+        keep: settings that must still have these values after the start. A shower may bring a tune of its own.
 
     Raises:
-        TruthwardError: where it refuses a setting, replaces one of `keep`, or does not initialise.
+        TruthwardError: if Pythia refuses a setting, replaces a setting of `keep`, or does not initialise.
     """
     pythia = pythia8mc.Pythia("", False)
-    # Zero would mean a seed from the clock.
+    # Seed 0 would mean a seed from the clock.
     own = ("Random:setSeed = on", f"Random:seed = {1 + seed % 899_999_999}")
     for line in ("Print:quiet = on", *STABLE, *settings, *own):
         if not pythia.readString(line):
@@ -96,7 +96,7 @@ def started(
 
 
 def _value(pythia: pythia8mc.Pythia, name: str) -> Any:
-    """A setting as it stands."""
+    """The current value of a setting."""
     known = pythia.settings
     for ask, get in ((known.isFlag, known.flag), (known.isMode, known.mode), (known.isParm, known.parm)):
         if ask(name):
@@ -113,18 +113,18 @@ def accepted(
     """Generate until exactly `events` are accepted.
 
     Args:
-        accept: the record of a batch -> the columns of its accepted events and their rows in it, (n,).
+        accept: function of the record of a batch. It returns the columns of the accepted events and their rows, (n,).
 
     Returns:
-        The columns, (events,) or (events, var) each, and how many events were generated for them.
+        The columns, (events,) or (events, var) each, and the number of events that were generated for them.
 
     Raises:
-        TruthwardError: where Pythia gives up on every event of a batch.
+        TruthwardError: if Pythia gives up on every event of a batch.
     """
     pieces: list[dict[str, Any]] = []
     found = generated = 0
     while found < events:
-        # Half of what is generated is accepted: a short last batch wastes nothing.
+        # Half of the generated events are accepted, so a short last batch wastes no time.
         size = min(BATCH, 2 * (events - found) + 10)
         batch = pythia.nextBatch(size)
         if len(batch) == 0:
@@ -149,7 +149,7 @@ def visible(pythia: pythia8mc.Pythia, record: ak.Array) -> ak.Array:
     flat = ak.flatten(record)
     status, pid = ak.to_numpy(flat.status), ak.to_numpy(flat.id)
     px, py, pz, energy = (ak.to_numpy(flat.p[name]) for name in ("px", "py", "pz", "e"))
-    # |pz| < sinh(5) pt is |eta| < 5, without dividing by the pt of what flies down the beam.
+    # |pz| < sinh(5) pt means |eta| < 5, without a division by the pt of particles along the beam.
     seen = (status > 0) & (np.abs(pz) < np.sinh(ETA_MAX) * np.hypot(px, py)) & ~np.isin(np.abs(pid), INVISIBLE)
     pid = pid[seen]
     kinds, which = np.unique(pid, return_inverse=True)

@@ -1,1 +1,1 @@
-"""Classifiers as density ratios."""
+"""Density ratios: learned by classifiers, turned into weights, and checked."""

@@ -1,4 +1,4 @@
-"""Classifiers as density ratios: the logit of a calibrated classifier of two samples is the log of their ratio."""
+"""Learn a density ratio with a classifier: the logit of a calibrated classifier is the log of the ratio."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from truthward.study.seeds import seed_for
 Network = Literal["dense", "deep_sets", "attention"]
 
 SATURATED = 15.0
-"""Largest |logit| that a float32 sigmoid resolves: ratios beyond it are counted and reported, never clipped."""
+"""Largest |logit| that a float32 sigmoid resolves. Ratios beyond it are counted and reported, but never clipped."""
 
 BATCHES = 32
-"""An epoch has as many at least: a small sample would else be judged by a network that has hardly been trained."""
+"""Smallest number of batches in an epoch: else a network would judge a small sample when it is hardly trained."""
 
 ROWS = 4096
-"""Events that a network judges at a time: activations of many of them leave the cache, and arrays of megabytes and ever
-other sizes fragment the heap, which then grows with the events."""
+"""Number of events that a network judges at a time. For more events the activations leave the cache. Arrays of
+megabytes and of changing sizes also fragment the heap, so that memory would grow with the number of events."""
 
 
 class Classifier(LogRatio):
-    """A dense network of inputs that are scaled already (`learn.scaling`), (B, K) -> logit (B,).
+    """A dense network for inputs that are already scaled (`learn.scaling`), (B, K) -> logit (B,).
 
-    Its events are scaled once, not in each epoch. The logit starts at zero: a ratio of one.
+    The events are scaled once and not in each epoch. The logit starts at zero: a ratio of one.
     """
 
     event_dims = 1
@@ -51,15 +51,15 @@ class Classifier(LogRatio):
 
 
 Inputs = int | RankScaling | JetScaling
-"""K of a dense network, or the scaling that makes them; or what scales the constituents of a network of sets."""
+"""K for a dense network, or the scaling that gives K; for a network of sets, the scaling of the constituents."""
 
 
 def classifier_of(inputs: Inputs, *, network: Network = "dense", **options) -> LogRatio:
-    """A classifier.
+    """Make a classifier.
 
     Args:
-        inputs: for a dense network, whose events are scaled beforehand, or one of sets, which scales them itself:
-            scaled, they would take several times the memory.
+        inputs: number or scaling of the inputs. A dense network needs events that are scaled beforehand. A network of
+            sets scales its events itself, because scaled constituents would take several times the memory.
     """
     if network == "dense":
         return Classifier(inputs.inputs if isinstance(inputs, RankScaling) else inputs, **options)
@@ -74,12 +74,12 @@ def stack_of(inputs: Inputs, seeds: list[int], **options) -> Stack:
 
 
 def balanced(weights: np.ndarray, numerator: np.ndarray, held_out: np.ndarray) -> np.ndarray:
-    """Weights (N, E) scaled so that both classes have the same sum, among the training rows and among the others.
+    """Scale weights (N, E) so that both classes have the same sum, in the training rows and in the other rows.
 
-    The ratio of yields goes into the logit afterwards, exactly, instead of through the fluctuation of the split.
+    The ratio of the yields is added to the logit afterwards. So it is exact and does not fluctuate with the split.
 
     Raises:
-        DivergedError: where a class has no positive sum of weights.
+        DivergedError: if a class has no positive sum of weights.
     """
     result = np.array(weights, dtype=np.float64)
     for rows in (~held_out, held_out):
@@ -92,7 +92,7 @@ def balanced(weights: np.ndarray, numerator: np.ndarray, held_out: np.ndarray) -
 
 
 def balance(sums: np.ndarray, events: np.ndarray) -> np.ndarray:
-    """Factors (2, E) on the weights of two classes that sum to (2, E) over so many events (2,); see `balanced`."""
+    """Factors (2, E) for the weights of two classes with sums (2, E) and numbers of events (2,); see `balanced`."""
     if not (sums > 0).all():
         bad = int(np.argmin(sums.min(axis=1)))
         raise DivergedError(
@@ -115,13 +115,12 @@ def train_ratio(
     state: Path | None = None,
     key: str = "",
 ) -> History:
-    """Train E classifiers of balanced classes at once.
+    """Train E classifiers at once, with balanced classes.
 
     Args:
-        x: (N, K) scaled, or (N, E, K) where every member has its own inputs; of constituents (N, P, 4), or
-            (N, E, P, 4).
+        x: (N, K) scaled, or (N, E, K) if every member has its own inputs; for constituents (N, P, 4) or (N, E, P, 4).
         numerator: (N,) bool; weights: (N, E), of any sign, in any normalisation.
-        held_out: (N,) bool, rows for the choice of the epoch; None trains on all, for all epochs.
+        held_out: (N,) bool, rows for the choice of the epoch. None: train on all rows, for all epochs.
     """
     held = np.zeros(len(numerator), dtype=bool) if held_out is None else held_out
     data = (x, torch.from_numpy(numerator.astype(np.float32)))
@@ -152,11 +151,12 @@ def ratio_loss(stack: Stack) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 def logits(stack: Stack, x: Tensor, *, rows: int = ROWS, label: str = "classifier") -> np.ndarray:
-    """Logits (N, E) float64 of every member for x (N, K) scaled, or (N, E, K); of constituents (N, P, 4), or
-    (N, E, P, 4).
+    """Logits (N, E) float64 of every member.
+
+    x is scaled, (N, K) or (N, E, K); for constituents (N, P, 4) or (N, E, P, 4).
 
     Raises:
-        DivergedError: where any is not finite, with the count.
+        DivergedError: if logits are not finite, with the count.
     """
     own = x.ndim > 1 + stack.template.event_dims
     with torch.no_grad():
@@ -179,7 +179,7 @@ class DensityRatio:
         return logits(self.stack, self.scaling(_tensor(x)))[:, 0] + self.offset
 
     def score(self, x: np.ndarray) -> np.ndarray:
-        """D = p / (p + q), of equal yields, at x (N, D) -> (N,)."""
+        """D = p / (p + q) for equal yields, at x (N, D) -> (N,)."""
         return 1.0 / (1.0 + np.exp(self.offset - self.log_ratio(x)))
 
 
@@ -203,12 +203,12 @@ def density_ratio(
     """Learn the ratio of the densities of numerator p and denominator q.
 
     Args:
-        x_p: (N_p, D), w_p: (N_p,); x_q: (N_q, D), w_q: (N_q,). Weights of any sign; sums = yields.
-        held_out: (N_p + N_q,) bool, events of p then of q that choose the epoch and are not trained upon.
-        batch_size: at most.
+        x_p: (N_p, D), w_p: (N_p,); x_q: (N_q, D), w_q: (N_q,). Weights of any sign; their sums are the yields.
+        held_out: (N_p + N_q,) bool, first p then q: these events choose the epoch and are not used in training.
+        batch_size: upper limit of the batch size.
 
     Raises:
-        InputError: inputs that are not finite, or of unequal lengths.
+        InputError: inputs that are not finite, or have unequal lengths.
     """
     x, numerator, w = _joined(x_p, w_p, x_q, w_q, label)
     parts = torch.from_numpy(w[:, 0]).split(len(x_p))
@@ -239,18 +239,18 @@ def cross_fit(
     activation: Activation = "gelu",
     label: str = "two-sample test",
 ) -> tuple[tuple[np.ndarray, np.ndarray], list[DensityRatio]]:
-    """Scores D = p / (p + q), of equal yields, by cross-fitting: no network scores an event of its training.
+    """Scores D = p / (p + q) for equal yields, by cross-fitting: no network scores an event of its own training.
 
-    Every event is used: for the training of `folds - 1` networks, and for the test of the other one. A fifth of the
-    training events of a network chooses its best epoch, so the tested fold has no influence.
-    A score of an ideal classifier gives w = D / (1 - D) = p / q (2305.16774).
+    Every event is used: to train `folds - 1` networks, and to test the remaining one. A fifth of the training events
+    of a network chooses its best epoch, so the tested fold has no influence. The score of an ideal classifier gives
+    w = D / (1 - D) = p / q (2305.16774).
 
     Args:
         x_p: (N_p, D), w_p: (N_p,); x_q: (N_q, D), w_q: (N_q,).
-        seed: of the folds, initial weights and batches.
+        seed: seed of the folds, the initial weights and the batches.
 
     Returns:
-        D of the events of p (N_p,) and of q (N_q,), float64; and the networks, one a fold, for events of neither.
+        D of the events of p (N_p,) and of q (N_q,), float64; and the networks, one for each fold, for further events.
     """
     if folds < 2:
         raise InputError(
@@ -289,7 +289,7 @@ def cross_fit(
 
 
 def _held_out(sizes: list[int], key: int) -> np.ndarray:
-    """Which events of two samples, one after the other, choose the epoch: a fifth, and of ten events at least one."""
+    """The events of two samples, one after the other, that choose the epoch: a fifth, at least one of each sample."""
     u = uniform(np.arange(sum(sizes), dtype=np.uint64), key)
     held = u < 0.2
     for part in (slice(0, sizes[0]), slice(sizes[0], None)):

@@ -1,4 +1,4 @@
-"""Classifiers of jets as sets of constituents."""
+"""Classify jets from the set of their constituents."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from truthward.learn.sets import DeepSets, ParticleAttention
 from truthward.ratio.base import LogRatio
 
 KINDS = 3
-"""Codes of particles: 1 charged, 2 photon, 3 neutral hadron; see `events.constituents`."""
+"""Number of kinds of particles: 1 charged, 2 photon, 3 neutral hadron; see `events.constituents`."""
 
 FEATURES, CONTEXT, PAIRS = 10, 5, 4
 TINY = 1e-4
-"""Distances and momentum fractions below are the same to the networks: logarithms need an end."""
+"""Lower limit of distances and momentum fractions, because a logarithm needs a limit."""
 
 PIECE = 128
-"""Events of like lengths that a network sees at once: few enough to stay in the cache, enough to pay a call."""
+"""Number of events of similar lengths in one call: few enough to stay in the cache, enough to be worth the call."""
 
 
 class JetScaling(nn.Module):
     """Constituents relative to their jet, scaled by ranks: (B, P, 4) -> elements, mask, context.
 
-    Elements (B, P, 10): ln pt, ln z, z, distances in eta and phi, dR, ln dR, and the three kinds, which are not scaled;
-    the remainder has no kind. Context (B, 5): ln of the summed pt, eta of the axis, multiplicity, ln of sum z dR and of
-    sum z dR^2. z is the share of the summed pt, the axis the pt-weighted mean.
+    Elements (B, P, 10): ln pt, ln z, z, distances in eta and phi, dR, ln dR, and the three kinds. Kinds are not scaled,
+    and the remainder has no kind. Context (B, 5): ln of the summed pt, eta of the axis, multiplicity, ln of sum z dR
+    and ln of sum z dR^2. z is the share of the summed pt. The axis is the pt-weighted mean direction.
     """
 
     def __init__(self) -> None:
@@ -66,13 +66,13 @@ class JetScaling(nn.Module):
 
 
 def jet_features(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What `JetScaling` scales; of padding and of an event without constituents it is finite, and ignored."""
+    """The inputs of `JetScaling` before scaling; they are finite, but ignored, for padding and empty events."""
     pt, eta, phi, code = x.unbind(-1)
     mask = code != 0
     total = pt.sum(-1, keepdim=True).clamp(min=TINY)
     z = pt / total
     axis_eta = (z * eta).sum(-1, keepdim=True)
-    # The mean of unit vectors: azimuth has no beginning.
+    # The mean of unit vectors, because azimuth is periodic.
     axis_phi = torch.atan2((z * phi.sin()).sum(-1, keepdim=True), (z * phi.cos()).sum(-1, keepdim=True))
     d_eta, d_phi = (eta - axis_eta) * mask, around(phi - axis_phi) * mask
     dr = torch.hypot(d_eta, d_phi)
@@ -94,7 +94,7 @@ def pair_features(x: Tensor) -> Tensor:
     log_pt = pt.log()
     low = torch.minimum(log_pt[:, :, None], log_pt[:, None, :])
     log_sum = (pt[:, :, None] + pt[:, None, :]).log()
-    # At the distances inside a jet m^2 = pt_i pt_j dR^2.
+    # At the small distances inside a jet m^2 = pt_i pt_j dR^2.
     log_m2 = log_pt[:, :, None] + log_pt[:, None, :] + 2.0 * log_dr
     return torch.stack([log_dr + 2.0, 0.5 * (low + log_dr) + 1.0, 0.5 * (low - log_sum) + 1.0, 0.25 * log_m2], dim=1)
 
@@ -105,7 +105,7 @@ def around(angle: Tensor) -> Tensor:
 
 
 class ConstituentClassifier(LogRatio):
-    """Scaling and a network of sets, (B, P, 4) -> logit (B,), whatever the order of the constituents.
+    """Scaling and a network of sets, (B, P, 4) -> logit (B,), for any order of the constituents.
 
     Args:
         network: "deep_sets" or "attention". width, depth, activation: see the networks; heads: of the attention.
@@ -136,9 +136,9 @@ class ConstituentClassifier(LogRatio):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, P, 4) -> (B,)."""
-        if torch.func.debug_unwrap(x) is not x:  # Members with inputs of their own: no length is common to them.
+        if torch.func.debug_unwrap(x) is not x:  # Members with their own inputs have no common length.
             return self._logit(x)
-        # Events of like lengths together, cut to the longest: most of a padded array is padding.
+        # Group events of similar lengths and cut them to the longest: most of a padded array is padding.
         place = torch.arange(1, x.shape[1] + 1) * (x[..., 3] != 0)
         length, order = place.amax(1).sort()
         pieces = zip(order.split(PIECE), length.split(PIECE), strict=True)

@@ -1,4 +1,4 @@
-"""Positive weights in place of signed ones: for data minus background, or a simulation with negative weights."""
+"""Replace signed weights by positive weights: for data minus background, or negative weights in simulation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from truthward.learn.fit import Settings
 from truthward.ratio.probability import Probability
 
 VANISHING = 1e-3
-"""Share of its base weight below which an event is reported as lost."""
+"""An event whose weight is below this share of its base weight is reported as lost."""
 
 
 def positive_weights(
@@ -31,31 +31,31 @@ def positive_weights(
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Neural positive re-weighting (2007.11586): weights base_i P(x_i), P(x) = E[weight | x] / E[base | x].
 
-    They stand for the same density as `weights` and have, for each member, exactly the same sum. The choice of `base`
-    says which events carry them:
+    They describe the same density as `weights` and, for each member, have exactly the same sum. `base` decides which
+    events carry them:
 
-    - data minus background: `weights` is (data, -background) and `base` (data, 0): only data events remain;
+    - data minus background: `weights` is (data, -background) and `base` is (data, 0): only data events remain;
     - signed generator weights: `base` is |weight|, and all events remain.
 
-    P is learned as the probability of a label: each event is used with the label, with `weight`, and without the label,
-    with `base - weight`, in total `base`. P is between 0 and 1 by construction, which is right for
-    0 <= E[weight | x] <= E[base | x]. Elsewhere, for example with more background than data, P goes to its limit. The
-    rest is then subtracted from all events, so that the sum is right. Such events are counted.
+    P is learned as the probability of a label. Each event is used twice: with the label and the weight `weight`, and
+    without the label and the weight `base - weight`. P is between 0 and 1 by construction. This is right if
+    0 <= E[weight | x] <= E[base | x]. Elsewhere, for example with more background than data, P goes to its limit. A
+    shift of all logits then restores the sum. Such events are counted.
 
     Args:
-        model: networks of E members, trained here; their inputs are to be of order one.
-        x: (N, D), or (N, E, D) where every member has its own inputs.
+        model: networks of E members, trained here; their inputs should be of order one.
+        x: (N, D), or (N, E, D) if every member has its own inputs.
         weights: (N, E), of any sign; base: (N, E), not negative.
-        held_out: (N,) bool, rows that choose the epoch; None trains on all.
+        held_out: (N,) bool, rows that choose the epoch. None: train on all rows.
 
     Returns:
-        the weights (N, E), none negative; and diagnostics (E,): `smallest`, the least P of the events with `base`
-        above zero; `vanishing`, how many of them have a P below VANISHING; `effective_share`, the effective number of
-        events (sum w)^2 / sum w^2 over that of `base`.
+        The weights (N, E), none negative; and diagnostics (E,). `smallest`: the smallest P of the events with `base`
+        above zero. `vanishing`: the number of these events with P below VANISHING. `effective_share`: the effective
+        number of events (sum w)^2 / sum w^2, divided by its value for `base`.
 
     Raises:
         InputError: a negative or non-finite `base`.
-        DivergedError: weights, or their complement, do not sum to something positive; a loss or a logit is not finite.
+        DivergedError: weights, or `base - weight`, without a positive sum; a loss or a logit that is not finite.
     """
     bad = int((~(np.isfinite(base) & (base >= 0))).sum())
     if bad:

@@ -1,4 +1,4 @@
-"""Probabilities of a label, P(label | x), from weighted events: efficiencies, and the share of signal in a sample."""
+"""Learn the probability of a label, P(label | x), from weighted events: an efficiency or a share of signal."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from truthward.learn.nets import Activation
 from truthward.ratio.classifier import logits, stack_of
 
 BOUND = 15.0
-"""Soft limit of the logits: in a region with a negative sum of weights the loss has no minimum, and the logits there
-and nearby would go to infinity."""
+"""Soft limit of the logits. In a region with a negative sum of weights the loss has no minimum, and the logits would go
+to infinity there and nearby."""
 
 REACH = 30.0
 """Largest shift of the logits in the calibration; beyond it a probability is zero or one in double precision."""
 
 
 class Probability:
-    """P(label | x) of E members, from absolute weights: with the classes as they are, nothing is balanced.
+    """P(label | x) of E members, with absolute weights: the classes keep their yields and are not balanced.
 
-    A sum is exact for each member over the events that it was trained with: sum_i w_i P(x_i) = sum_i w_i label_i, or
-    where 1 / P is what is needed, sum_i w_i label_i / P(x_i) = sum_i w_i. 1 / P is then at most the largest one of
-    these labelled events: where none was seen a network extrapolates, and its inverse may be anything.
-    Where all events of any weight have the same label the probability is exactly 0 or 1 and no network is involved.
-    Signed weights are used as they are: the cross entropy is linear in them, so that its expectation, and with it the
-    minimum, is that of the density they stand for.
+    For each member one sum over its training events is exact: sum_i w_i P(x_i) = sum_i w_i label_i. If 1 / P is
+    needed, it is the sum over labelled events sum_i w_i label_i / P(x_i) = sum_i w_i. In this case 1 / P is never
+    larger than its maximum over the labelled events, because a network extrapolates where it has seen no such event.
+    If all events with a weight have the same label, the probability is exactly 0 or 1 and no network is trained.
+    Signed weights are used as they are. The cross entropy is linear in them, so its expectation and its minimum are
+    those of the density that the weights describe.
 
     Args:
-        inputs: D, scaled beforehand (`learn.scaling`); seeds: initial weights, one a member.
+        inputs: D, scaled beforehand (`learn.scaling`); seeds: initial weights, one for each member.
 
     Attributes:
-        shift: (E,), by which all logits were moved to impose that sum: how much the trained networks were off.
-        lowest: (E,), the bound on P where 1 / P is what is needed; 0 otherwise.
+        shift: (E,), the shift of all logits that makes the sum exact: it shows how wrong the trained networks were.
+        lowest: (E,), the lower bound on P if 1 / P is needed; otherwise 0.
     """
 
     def __init__(
@@ -52,12 +52,12 @@ class Probability:
         self.stack = stack_of(inputs, list(seeds), **self.options)
 
     def start_from(self, other: Probability) -> None:
-        """Take over the networks of another, member by member, or those of its only member for all."""
+        """Copy the networks of another instance: member by member, or its only member to all members."""
         for m in range(self.members):
             self.stack.load_member(m, other.stack.state_of(m if other.members > 1 else 0))
 
     def member(self, m: int) -> Probability:
-        """One member by itself."""
+        """One member as a separate instance."""
         single = Probability(self.inputs, [0], **self.options)
         single.stack.load_member(0, self.stack.state_of(m))
         single.offset, single.constant = self.offset[m : m + 1].copy(), self.constant
@@ -65,14 +65,14 @@ class Probability:
         return single
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The only member as named arrays; NaN for a constant that is none."""
+        """The only member as named arrays; the constant is NaN if there is no constant."""
         constant = np.array([np.nan if self.constant is None else self.constant])
         own = {"|offset": self.offset, "|lowest": self.lowest, "|constant": constant}
         return {n: t.numpy() for n, t in self.stack.state_of(0).items()} | own
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], **network: Any) -> Probability:
-        """Back from `arrays`; `network` as it was made with."""
+        """Rebuild from `arrays`; `network` has the same options as before."""
         found = cls(arrays["network.layers.0.weight"].shape[1], [0], **network)
         state = {n: torch.from_numpy(a) for n, a in arrays.items() if not n.startswith("|")}
         found.stack.load_member(0, state)
@@ -98,13 +98,13 @@ class Probability:
         """Train all members.
 
         Args:
-            x: (N, D), or (N, E, D) where every member has its own inputs.
-            label: (N,) bool; weights: (N, E), of any sign; held_out: (N,) bool, rows that choose the epoch;
-                None trains on all.
-            inverse: whether it is the sum of 1 / P that is exact.
+            x: (N, D), or (N, E, D) if every member has its own inputs.
+            label: (N,) bool; weights: (N, E), of any sign; held_out: (N,) bool, rows that choose the epoch.
+                None: train on all rows.
+            inverse: whether the sum of 1 / P is made exact, instead of the sum of P.
 
         Raises:
-            DivergedError: where the weights of either label do not sum to something positive.
+            DivergedError: if the events with the label, or the events without, have no positive sum of weights.
         """
         seen = label[(weights != 0).any(axis=1)]
         if seen.all() or not seen.any():
@@ -148,13 +148,13 @@ class Probability:
         return history
 
     def __call__(self, x: Tensor) -> np.ndarray:
-        """(N, D), or (N, E, D) -> (N, E) float64."""
+        """P at x (N, D) or (N, E, D) -> (N, E) float64."""
         if self.constant is not None:
             return np.full((len(x), self.members), self.constant)
         return np.maximum(_sigmoid(_bounded(logits(self.stack, x)) + self.offset), self.lowest)
 
     def _calibrate(self, found: np.ndarray, weights: np.ndarray, yes: np.ndarray, name: str) -> None:
-        """Shift the offsets so that the mean is exact, by bisection."""
+        """Shift the offsets by bisection so that the sum of P is exact."""
         low, high = np.full(self.members, -REACH), np.full(self.members, REACH)
 
         def excess(shift: np.ndarray) -> np.ndarray:
@@ -171,7 +171,7 @@ class Probability:
         self.shift, self.offset = 0.5 * (low + high) - self.offset, 0.5 * (low + high)
 
     def _calibrate_inverse(self, found: np.ndarray, weights: np.ndarray, no: np.ndarray, name: str) -> None:
-        """Shift the offsets so that 1 / P = 1 + exp(-logit), over the labelled events, makes up for the others."""
+        """Shift the offsets so that the sum of 1 / P = 1 + exp(-logit) over the labelled events is the yield of all."""
         odds = (weights * np.exp(-found)).sum(axis=0)
         if not (odds > 0).all():
             raise DivergedError(

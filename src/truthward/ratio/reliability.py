@@ -1,4 +1,4 @@
-"""Is a learned ratio right where it says it is: reliability curves, and a monotone correction."""
+"""Check a learned ratio by reliability curves, and correct it by a monotone map."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from truthward.ratio.classifier import balanced
 
 
 def reliability(predicted: np.ndarray, target: np.ndarray, weights: np.ndarray, *, bins: int = 20) -> dict[str, Any]:
-    """Predicted against observed mean in bins of equal |weight| of the prediction.
+    """Predicted and observed mean, in bins of the prediction with equal |weight|.
 
-    For step 2 of OmniFold: learned against target ratios of the matched events. Events that were trained upon show
-    what the network could not learn, but not what it learned by heart: that takes held-out ones.
+    For step 2 of OmniFold these are the learned and the target ratios of the matched events. Events of the training
+    show what the network could not learn. Only held-out events show what it learned by heart.
 
-    The error is that of observed minus predicted, sum w^2 (target - predicted)^2 / (sum w)^2 in a bin: right for
-    weights of any sign, and above zero where all targets of a bin are equal.
+    The error in a bin is the error of observed minus predicted, sqrt(sum w^2 (target - predicted)^2) / sum w. It is
+    right for weights of any sign, and it is above zero if all targets of a bin are equal.
 
     Args:
         predicted: (N,), target: (N,); weights: (N,), of any sign.
 
     Returns:
-        `predicted`, `observed`, `error`: a number a bin; `ece`: mean |observed - predicted|, weighted, in units of the
-        target; `chi2`, `ndf` (the bins whose error is not zero); `dropped`: bins left out, of weights
-        that do not sum to something positive.
+        `predicted`, `observed`, `error`: one number for each bin; `ece`: weighted mean |observed - predicted|, in units
+        of the target; `chi2`, `ndf` (number of bins whose error is not zero); `dropped`: number of bins without a
+        positive sum of weights, which are left out.
 
     Raises:
         InputError: no events, shapes that do not agree, or values that are not finite.
@@ -48,7 +48,7 @@ def reliability(predicted: np.ndarray, target: np.ndarray, weights: np.ndarray, 
     filled = np.bincount(index, minlength=bins) > 0
     good = filled & (total > 0)
     total, forecast, residual, square = total[good], forecast[good], residual[good], square[good]
-    known = square > 0  # All the same to the last digit where there is nothing to be learned.
+    known = square > 0  # The error is zero if prediction and target agree to the last digit.
     return {
         "predicted": (forecast / total).tolist(),
         "observed": ((forecast + residual) / total).tolist(),
@@ -75,18 +75,18 @@ def class_reliability(
 class Isotonic:
     """Monotone map of the log ratios of E members, by isotonic regression.
 
-    The events are sorted by log ratio into bins of equal |weight|, whose observed ratios sum(above) / sum(below) are
-    pooled until they rise (pool adjacent violators; Zadrozny and Elkan, KDD 2002). Each pool is a knot at its mean
-    predicted and at its observed ratio (one knot a pool: Oron and Flournoy, 1701.05964), so that the map rises
-    strictly: linear between knots, and beyond the outermost ones a constant shift: no ratio becomes 0 or infinite.
-    Pools without a positive sum of both kinds join their neighbour.
+    The events are sorted by log ratio into bins of equal |weight|. The observed ratios of the bins,
+    sum(above) / sum(below), are pooled until they rise (pool adjacent violators; Zadrozny and Elkan, KDD 2002). Each
+    pool gives one knot at its mean predicted and its observed ratio (Oron and Flournoy, 1701.05964), so the map rises
+    strictly. It is linear between knots and a constant shift beyond the outermost knots, so no ratio becomes 0 or
+    infinite. A pool without positive sums of both kinds joins its neighbour.
 
-    To be fitted with events that the networks were *not* trained upon, held out or by cross-fitting: on its own
-    training events a network looks calibrated whatever it learned by heart. The map does not keep yields: they are
-    imposed afterwards, with `reweight.normalise`, as for the uncorrected ratios.
+    Fit it with events that the networks were *not* trained with (held out, or by cross-fitting). On its own training
+    events a network looks calibrated even if it learned them by heart. The map does not keep yields. They are imposed
+    afterwards with `reweight.normalise`, as for uncorrected ratios.
 
     Args:
-        predicted, observed: (E, K) log ratios of the knots, rising; where a member has fewer, the last is repeated.
+        predicted, observed: (E, K) rising log ratios of the knots. If a member has fewer knots, its last is repeated.
     """
 
     def __init__(self, predicted: np.ndarray, observed: np.ndarray) -> None:
@@ -97,15 +97,15 @@ class Isotonic:
         """Fit the map of each member to events.
 
         Args:
-            logits: (N, E), logarithms of the ratio that above / below is to have.
-            above, below: (N, E), weights of any sign with which an event stands in numerator and denominator. For
-                classes: w where it is of the class, else 0, each class balanced as in the training. For a mean ratio:
-                w ratio and w.
-            bins: before they are pooled.
+            logits: (N, E), log ratios to be corrected; the ratio should be above / below.
+            above, below: (N, E), weights of any sign of an event in numerator and denominator. For a classifier they
+                are w in the event's own class and 0 in the other, with balanced classes as in the training. For a mean
+                ratio they are w ratio and w.
+            bins: number of bins before pooling.
 
         Raises:
             InputError: values that are not finite.
-            DivergedError: a member whose numerator or denominator does not sum to something positive.
+            DivergedError: a member whose numerator or denominator has no positive sum.
         """
         bad = sum(int((~np.isfinite(v)).sum()) for v in (logits, above, below))
         if bad:
@@ -118,7 +118,7 @@ class Isotonic:
         return cls(*knots)
 
     def __call__(self, logits: np.ndarray) -> np.ndarray:
-        """Corrected log ratios of any events, (N, E) -> (N, E); the map of a single member serves all."""
+        """Corrected log ratios of any events, (N, E) -> (N, E); the map of a single member is used for all."""
         own = np.broadcast_to(np.arange(len(self.predicted)), (logits.shape[1],))
         result = np.array(logits, dtype=np.float64)
         for e, m in enumerate(own):
@@ -131,7 +131,7 @@ class Isotonic:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Isotonic:
-        """The map whose `arrays` were kept."""
+        """Rebuild the map from its `arrays`."""
         return cls(arrays["predicted"], arrays["observed"])
 
 
@@ -142,7 +142,7 @@ def _pools(logits: np.ndarray, above: np.ndarray, below: np.ndarray, bins: int) 
             f"isotonic calibration: weights sum to {float(above.sum()):.3g} in the numerator and to "
             f"{float(below.sum()):.3g} in the denominator; both must be positive"
         )
-    # Absolute weights, so that a pool's mean prediction lies within the pool.
+    # Absolute weights, so that the mean prediction of a pool lies within the pool.
     size = np.abs(above) + np.abs(below)
     index = _bins(logits, size, bins)
     columns = (above, below, size * _sigmoid(logits), size * _sigmoid(-logits))
@@ -162,7 +162,7 @@ def _rises(left: np.ndarray, right: np.ndarray) -> bool:
 
 
 def _bins(values: np.ndarray, size: np.ndarray, bins: int) -> np.ndarray:
-    """Bin of each event, (N,): `bins` of equal size in the order of the values; equal values share a bin."""
+    """Bin of each event, (N,): `bins` bins of equal size in the order of the values; equal values share a bin."""
     order, place = np.unique(values, return_inverse=True)
     sizes = np.bincount(place, size, minlength=len(order))
     centre = np.cumsum(sizes) - 0.5 * sizes

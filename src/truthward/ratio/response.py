@@ -1,24 +1,24 @@
-"""Replicas of a trained classifier without training: the linear response of its network to other weights.
+"""Replicas of a trained classifier without training, by the linear response of its network to other weights.
 
-A bootstrap differs from the nominal training by the weights of the events alone. With the gradient phi(x) of the logit
-with respect to all parameters of the dense layers, a replica's logit is l_r(x) = l_0(x) + phi(x) . delta_r; with g_r
-the gradient of the replica's loss and H the Hessian of the nominal one, delta_r is the solution of
+A bootstrap differs from the nominal training only by the weights of the events. Let phi(x) be the gradient of the logit
+with respect to all parameters of the dense layers. The logit of a replica is l_r(x) = l_0(x) + phi(x) . delta_r. Let
+g_r be the gradient of the replica's loss and H the Hessian of the nominal loss. Then delta_r is the solution of
 
-    g_r - g_0 + (|H| + ridge / (rate T) tr|H|/F) delta = 0,
+    g_r - g_0 + (|H| + ridge / (rate T) tr|H|/F) delta = 0.
 
-one Newton step from the nominal: the infinitesimal jackknife (Jaeckel 1972; Giordano et al. 1806.00550) of the
-linearised network (1902.06720). Subtracting g_0, of a nominal training that has not quite ended in its minimum, makes a
-replica of unchanged weights the nominal one. The ridge stands for the end of a training before it has followed its
-sample's fluctuations in every direction: gradient descent for the time t acts as a ridge 1/t, and here t is learning
-rate times T, the number of steps of the optimiser. |H| has the moduli of H's eigenvalues: with signed weights some may
-be negative.
+This is one Newton step from the nominal network: the infinitesimal jackknife (Jaeckel 1972; Giordano et al. 1806.00550)
+of the linearised network (1902.06720). A nominal training does not end exactly in its minimum. We subtract its gradient
+g_0, so that a replica with unchanged weights is the nominal network. The ridge describes that a training ends before it
+has followed its sample's fluctuations in every direction. Gradient descent for the time t acts as a ridge 1/t, and here
+t is the learning rate times T, the number of steps. |H| has the absolute values of H's eigenvalues, because with signed
+weights some may be negative.
 
-The gradient of a layer is an outer product, of what comes back to its outputs and of its inputs; only its products with
-other events' gradients matter, and these are kept, on average, by `SKETCH` random bilinear forms of it. All replicas
-share phi and H, so that a step is two products of (N, F) with (F, E).
+The gradient of a layer is an outer product of its inputs and the gradient at its outputs. Only products with the
+gradients of other events matter. `SKETCH` random bilinear forms keep these products on average. All replicas share phi
+and H, so one step consists of two products of (N, F) with (F, E).
 
-More steps would solve the replica's own equation. Where a replica draws data in a tail and none of its simulation, that
-has a logit without bound, which the iterations of an unfolding carry on: one step has no such way out.
+More steps would solve the replica's own equation. But if a replica draws data in a tail and no simulation there, this
+solution has an unlimited logit, and the iterations of an unfolding amplify it. One step avoids this.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ from truthward.learn.nets import MLP
 from truthward.ratio.base import LogRatio
 
 SKETCH = 128
-"""Random forms a layer."""
+"""Number of random forms for each layer."""
 
 RIDGE = 0.03
-"""Over learning rate times steps of the nominal training. Fixed on two toys and Z+jets, where it gives bootstraps of
-the data 0.94, 0.99 and 1.03 times the variance of trainings; `benchmarks/replica_spread.py` takes other events."""
+"""In units of 1 / (learning rate times steps of the nominal training). Fixed on two toys and Z+jets, so that bootstraps
+of the data have the same variance as trainings; `benchmarks/replica_spread.py` measures it with other events."""
 
 CURVED = 1_000_000
-"""Events that the Hessian is summed over, at least, where there are more: it is then known to sqrt(F / events), that is
-two percent. Gradients are sums over all events: their fluctuation is what is asked for."""
+"""The Hessian is summed over at least this number of events, if there are more. It is then known to sqrt(F / events),
+which is two percent. Gradients are summed over all events, because we need their fluctuation."""
 
 SHORTEST = 0.3
-"""Learning rate times steps below which a nominal training is too far from its end to say what others would do."""
+"""Minimum of learning rate times steps. After a shorter nominal training one cannot predict what others would do."""
 
 log = logging.getLogger("truthward.unfold")
 
@@ -71,11 +71,11 @@ def ratio_response(
 
     Args:
         network: the nominal network.
-        pieces: of the training events: x (m, ...), numerator (m,) bool, and weights (m, E), the nominal ones first,
-            of both classes balanced column by column (`classifier.balanced`).
-        events: how many there are in all pieces.
-        settings: of its training, the first one where it went on from another: they say how long it was.
-        rows: of one product; bounds the memory.
+        pieces: pieces of the training events: x (m, ...), numerator (m,) bool, and weights (m, E), the nominal weights
+            first, with classes that are balanced column by column (`classifier.balanced`).
+        events: number of events in all pieces.
+        settings: settings of the training, which give its length. If it continued another one: of that first training.
+        rows: number of rows in one product; it limits the memory.
 
     Raises:
         DivergedError: results that are not finite.
@@ -99,8 +99,8 @@ def mean_response(
 
     Args:
         network: the nominal network.
-        pieces: of the training events: x (m, ...), ratio (m, E) over the column's mean, and weights (m, E) of unit
-            mean; the nominal ones first, of any sign.
+        pieces: pieces of the training events: x (m, ...), ratio (m, E) divided by the column's mean, and weights (m, E)
+            of any sign and unit mean; the nominal column first.
         events, settings, rows: see `ratio_response`.
 
     Raises:
@@ -117,7 +117,7 @@ def mean_response(
 
 
 class WeightResponse:
-    """Logits (N, E) float64 of the members at any x (N, ...), the nominal one first."""
+    """Logits (N, E) float64 of the members at any x (N, ...), the nominal member first."""
 
     def __init__(self, tangent: _Tangent, delta: Tensor, rows: int, label: str) -> None:
         self._tangent, self._delta, self._rows, self._label = tangent, delta, rows, label
@@ -134,10 +134,12 @@ class WeightResponse:
 def _respond(
     network: LogRatio, pieces: Pieces, events: int, settings: Settings, ridge: float, rows: int, label: str
 ) -> WeightResponse:
-    """Solve for events x with `total` and `positive` (m, E), weights in both classes and in the upper one. The gradient
-    with respect to a logit of probability p is total p - positive."""
+    """Solve for pieces of x, `total` and `positive` (m, E): an event's weight in both classes and in the numerator.
+
+    The gradient of the loss with respect to a logit with probability p is total p - positive.
+    """
     tangent, hessian, gradient, every = _Tangent(network), 0.0, 0.0, 1 + events // CURVED
-    # Features are made twice, piece by piece: to keep them would take more memory than all else.
+    # Features are computed twice, piece by piece: storing them would take more memory than everything else.
     for piece in pieces:
         parts = (torch.as_tensor(p, dtype=torch.float32).split(rows) for p in piece)
         for x, both, upper in zip(*parts, strict=True):
@@ -146,7 +148,7 @@ def _respond(
             curved = (every * both[:, :1] * chance * (1.0 - chance))[::every]
             hessian = hessian + (phi[::every].T @ (phi[::every] * curved)).double()
             residual = both * chance - upper
-            # The first column is the nominal: what is left of its gradient is no replica's.
+            # Subtract the first column, the nominal: the rest of its gradient is common to all replicas.
             gradient = gradient + (phi.T @ (residual - residual[:, :1])).double()
     values, vectors = torch.linalg.eigh(hessian)
     curvature = values.abs() + ridge / _length(settings, events, label) * values.abs().mean()
@@ -170,12 +172,12 @@ def _length(settings: Settings, events: int, label: str) -> float:
 class _Tangent:
     """Gradient of the logit with respect to the parameters of the network's dense layers, sketched.
 
-    Whatever comes before them (scaling, or networks of constituents) stays as it is.
+    Layers before them (scaling, or networks of constituents) stay as they are.
     """
 
     def __init__(self, network: LogRatio) -> None:
         self.trunk = copy.deepcopy(network).eval()
-        # Every network ends in a dense one.
+        # Every network ends in a dense network.
         dense = [m for m in self.trunk.modules() if isinstance(m, MLP)][-1]
         self.layers, dense.layers = list(dense.layers), nn.Identity()
         random = torch.Generator().manual_seed(0)
@@ -190,7 +192,7 @@ class _Tangent:
         self._kept: Tensor | None = None
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, ...) -> phi (B, F), which is overwritten by the next call, and logit (B, 1)."""
+        """(B, ...) -> phi (B, F), which the next call overwrites, and logit (B, 1)."""
         with torch.no_grad():
             start = self.trunk(x).reshape(len(x), -1)
         inputs, outputs, value = [], [], start
@@ -217,7 +219,7 @@ class _Tangent:
         return phi, logit
 
     def _room(self, rows: int) -> Tensor:
-        """Memory for phi: what is taken anew for each piece costs more than to fill it."""
+        """Memory for phi, kept between pieces: allocating it anew would cost more time than filling it."""
         if self._kept is None or len(self._kept) < rows:
             features = self.layers[-1].in_features + 1 + SKETCH * len(self.forms)
             self._kept = torch.empty(rows, features)

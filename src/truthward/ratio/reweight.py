@@ -1,4 +1,4 @@
-"""Weights from classifiers: learning a mean weight, and what to know of weights before they are believed."""
+"""Turn classifiers into weights: learn a mean weight, impose yields, and compute the AUC."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def train_mean(
         offset (E,): the logarithm of the mean ratio, which the networks need not learn; and the history.
 
     Raises:
-        DivergedError: where the mean ratio is not positive.
+        DivergedError: if the mean ratio is not positive.
     """
     mean = mean_ratio(ratio, weights, label)
 
@@ -61,7 +61,7 @@ def train_mean(
 
 
 def mean_loss(stack: Stack) -> Callable[[Tensor, Tensor], Tensor]:
-    """Losses (E, B) of the members for x (B, ...) and the ratio (B, E) whose mean at x they learn."""
+    """Losses (E, B) of the members for x (B, ...) and ratios (B, E); the members learn the mean ratio at x."""
     return lambda x, ratio: stack.call("soft_loss", x, ratio.T, own=(False, True))
 
 
@@ -69,13 +69,13 @@ def mean_ratio(ratio: np.ndarray, weights: np.ndarray, label: str) -> np.ndarray
     """Weighted mean (E,) of ratios (N, E) with weights (N, E).
 
     Raises:
-        DivergedError: where it is not positive.
+        DivergedError: if it is not positive.
     """
     return mean_of((weights * ratio).sum(axis=0), weights.sum(axis=0), label)
 
 
 def mean_of(total: np.ndarray, weights: np.ndarray, label: str) -> np.ndarray:
-    """As `mean_ratio`, from the sums (E,) of weight times ratio and of the weights."""
+    """Like `mean_ratio`, but from the sums (E,) of weight times ratio and of the weights."""
     mean = total / weights
     if not (np.isfinite(mean) & (mean > 0)).all():
         raise DivergedError(f"{label}: the mean ratio is {float(np.min(mean)):.3g}; it must be positive")
@@ -85,16 +85,16 @@ def mean_of(total: np.ndarray, weights: np.ndarray, label: str) -> np.ndarray:
 def normalise(log_ratio: np.ndarray, weights: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Shift log ratios so that the weighted sum is exact: sum_i w_i exp(log r_i) = total.
 
-    A density ratio integrates to the ratio of the yields; a trained one does so only nearly.
+    A density ratio integrates to the ratio of the yields. A trained ratio does so only approximately.
 
     Args:
         log_ratio: (N, E); weights: (N, E); total: (E,), positive.
 
     Returns:
-        the ratios (N, E), and the logarithm of the factor by which each member was off (E,), to be reported.
+        The ratios (N, E), and the logarithm of the factor by which each member was off (E,), to be reported.
 
     Raises:
-        DivergedError: where the weighted sum is not finite and positive, or a ratio is not finite.
+        DivergedError: if the weighted sum is not finite and positive, or a ratio is not finite.
     """
     ratio = finite_ratio(log_ratio)
     factor, off = norm((weights * ratio).sum(axis=0), total)
@@ -105,7 +105,7 @@ def finite_ratio(log_ratio: np.ndarray) -> np.ndarray:
     """exp(log_ratio).
 
     Raises:
-        DivergedError: where it is not finite, with the count.
+        DivergedError: if ratios are not finite, with the count.
     """
     with np.errstate(over="ignore"):
         ratio = np.exp(log_ratio)
@@ -116,8 +116,10 @@ def finite_ratio(log_ratio: np.ndarray) -> np.ndarray:
 
 
 def norm(found: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The factor (E,) by which ratios have to be multiplied whose weighted sum is `found` and should be `total`, and
-    the logarithm of its inverse; see `normalise`."""
+    """The factor (E,) that makes a weighted sum `total` instead of `found`, and the logarithm of its inverse.
+
+    See `normalise`.
+    """
     if not ((found > 0) & (total > 0)).all():
         raise DivergedError(
             f"the weighted sums are {float(np.min(found)):.3g} and {float(np.min(total)):.3g}; both must be positive"
@@ -126,9 +128,10 @@ def norm(found: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def auc(scores: np.ndarray, numerator: np.ndarray, weights: np.ndarray) -> float:
-    """Weighted area under the ROC curve, ties counted half; 0.5 where the samples cannot be told apart.
+    """Weighted area under the ROC curve, ties counted half; 0.5 if the samples cannot be distinguished.
 
-    From `STEPS` bins of the scores' logistic: to sort the scores of each replica would cost more than to find them.
+    It uses `STEPS` bins of the logistic function of the scores. Sorting the scores of each replica would take longer
+    than computing them.
 
     Args:
         scores: logits (N,); numerator: (N,) bool; weights: (N,), any sign, sums of both classes not zero.
@@ -146,7 +149,7 @@ class Area:
 
     def add(self, scores: np.ndarray, numerator: np.ndarray, weights: np.ndarray) -> None:
         """Scores (n, E), numerator (n,) bool and weights (n, E)."""
-        # One index for class and place: a bin count for both classes at once.
+        # One index for class and bin, so that one bin count serves both classes.
         place = (STEPS * 0.5 * (1.0 + np.tanh(0.5 * scores.T))).astype(np.int32) + (STEPS + 1) * numerator
         for sums, at, w in zip(self._sums, place, weights.T, strict=True):
             sums += np.bincount(at, w, minlength=2 * (STEPS + 1)).reshape(2, -1)

@@ -1,4 +1,4 @@
-"""Re-weighting what is not seen until what is seen agrees: the two steps of OmniFold (1911.09107), for one member."""
+"""Reweight hidden quantities until visible ones agree: the two steps of OmniFold (1911.09107), for one member."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from truthward.study.seeds import seed_for
 
 EPOCHS, LATER, BATCH, RATE, ANNEALING = 6, 3, 1024, 6e-3, 0.7
 BATCHES = 32
-"""An epoch has as many at least."""
+"""An epoch has at least this number of batches."""
 
 
 def two_step(
@@ -34,17 +34,18 @@ def two_step(
     start: np.ndarray | None = None,
     label: str = "two steps",
 ) -> np.ndarray:
-    """Factors nu of the latent values such that the events that have them agree with the target in what is seen.
+    """Factors nu(latent) for events such that their visible quantities agree with the target.
 
-    omega(s) = target / (events with nu + fixed ones), in what is seen, with absolute yields; then
-    nu'(l) = E[nu omega | l] over the events with their own weights. Both sums are imposed exactly.
+    Step 1: omega(s) = target / (events weighted with nu, plus the fixed ones), a function of the visible quantities,
+    with absolute yields. Step 2: nu'(l) = E[nu omega | l] over the events with their own weights. Both sums are
+    imposed exactly.
 
     Args:
-        target: (M, S), what is seen of it, with target_weight (M,).
-        seen, latent, weight: (n, S), (n, L) and (n,), events in which both are known.
-        fixed, fixed_weight: (f, S) and (f,), what else is expected in the target, and keeps its weight.
-        everywhere: (N, L), the latent values at which nu is wanted.
-        start: nu of the n events to begin with; None for one.
+        target: (M, S), visible quantities of the target, with target_weight (M,).
+        seen, latent, weight: (n, S), (n, L) and (n,): events with known visible and latent quantities.
+        fixed, fixed_weight: (f, S) and (f,): other events that are expected in the target; they keep their weight.
+        everywhere: (N, L), the latent values at which nu is needed.
+        start: nu of the n events at the start. None: one.
 
     Returns:
         nu at `everywhere`, (N,).
@@ -100,7 +101,7 @@ def conditional_mean(
 ) -> np.ndarray:
     """E[value | x], positive, from values (n,) at x (n, D) with weights (n,), at other places (N, D) -> (N,).
 
-    The weighted sum over the events is that of the values, exactly.
+    The weighted sum of the mean over the events is exactly the weighted sum of the values.
 
     Raises:
         DivergedError: the training, a mean that is not positive, or results that are not finite.

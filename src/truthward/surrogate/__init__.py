@@ -1,1 +1,1 @@
-"""Generative models of the simulation: trained, drawn from, corrected."""
+"""Generative models of the simulation: training, sampling and correction."""

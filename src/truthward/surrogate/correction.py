@@ -1,4 +1,4 @@
-"""Weights that correct the drawn events of a surrogate: the density ratio of a classifier (2305.16774)."""
+"""Correct the drawn events of a surrogate by weights: the density ratio of a classifier (2305.16774)."""
 
 from __future__ import annotations
 
@@ -38,23 +38,25 @@ def correct(
     state: Path | None = None,
     key: str = "",
 ) -> dict[str, Any]:
-    """Multiply the weights of drawn events by p(x) / q(x), p the density of the training events and q that of the draws
-    (2305.16774, eq. 4), with the yield of each category and member as it was.
+    """Multiply the weights of drawn events by p(x) / q(x) (2305.16774, eq. 4).
 
-    One classifier for each member, all in one stack, learns the ratio from the member's own bootstrap of the training
-    events and as many draws made for this alone: no event is weighted by a network that has seen it. It sees both
-    levels and the category. The validation part, and draws in proportion, choose its epoch. What it reached is judged
-    by new, cross-fitted classifiers between the draws and the test part.
+    p is the density of the training events and q the density of the draws. The yield of each category and member does
+    not change.
+
+    There is one classifier for each member, all in one stack. It learns the ratio of the member's own bootstrap of the
+    training events to the same number of new draws, so no network weights an event that it has seen. It sees both
+    levels and the category. The validation part and a share of the draws choose its epoch. New, cross-fitted
+    classifiers between the draws and the test part judge the result.
 
     Args:
-        members: E of them. batches: of `draws`, with a column `member`; their weights are replaced.
-        training: training and validation part. weights: (N, E), those that each member was trained with.
+        members: E of them. batches: result of `draws`, with a column `member`; their weights are replaced.
+        training: training and validation part. weights: (N, E), the weights with which each member was trained.
         test: the test part.
         state: file for resuming; `key` is the digest of spec and code.
 
     Returns:
-        AUC before and after, and the deviation that it has where both samples are alike, a list over members;
-        effective size of all events before and after; largest weight over the mean; losses.
+        AUC before and after and its deviation for equal samples, each a list over members; effective size of all events
+        before and after; largest weight divided by the mean weight; losses.
 
     Raises:
         InputError: there is no event in the test part. DivergedError: a ratio is not finite.
@@ -121,7 +123,7 @@ def _joined(member: SurrogateModel, batches: Sequence[Mapping[str, Any]]) -> tup
 
 
 def _kept(log_ratio: np.ndarray, weights: np.ndarray, category: np.ndarray) -> np.ndarray:
-    """Weights (N,) times the ratios, with log ratios (N, 1), at the same sum in each category."""
+    """Weights (N,) times the ratios, given as log ratios (N, 1), with the same sum in each category as before."""
     new = np.empty_like(weights)
     for c in np.unique(category):
         here = category == c
@@ -131,7 +133,7 @@ def _kept(log_ratio: np.ndarray, weights: np.ndarray, category: np.ndarray) -> n
 
 
 def _area(p: np.ndarray, w_p: np.ndarray, q: np.ndarray, w_q: np.ndarray, seed: int, settings: Correction) -> float:
-    """AUC of new classifiers; each is tested on the half of the events that was not in its training."""
+    """AUC of new classifiers; each is tested with the half of the events that it was not trained with."""
     scores = two_sample_scores(
         p,
         w_p,

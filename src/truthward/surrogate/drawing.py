@@ -1,4 +1,4 @@
-"""A trained surrogate and its drawn events."""
+"""A trained surrogate, its density and its drawn events."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class SurrogateModel(nn.Module):
 
     Args:
         model: entry of the config, {kind: ..., options}.
-        observables: name, label, unit, ..., `integer` and `atoms` of each.
-        categories: (process, pattern) of each; the condition is one-hot in them.
-        selection: level -> expression, as in the simulation's table.
+        observables: name, label, unit, ..., `integer` and `atoms` of each observable.
+        categories: (process, pattern) of each category; the condition of the model is one-hot in the categories.
+        selection: level -> expression, as in the table of the simulation.
     """
 
     yields: Tensor
@@ -62,28 +62,32 @@ class SurrogateModel(nn.Module):
         self.register_buffer("yields", torch.zeros(len(categories), dtype=torch.float64))
 
     def present(self, category: Tensor) -> Tensor:
-        """Which columns a category (B,) has, (B, 2 K) bool."""
+        """Which columns exist in a category (B,), (B, 2 K) bool."""
         levels = torch.tensor([PATTERNS[pattern] for _, pattern in self.categories])
         return levels[category].repeat_interleave(len(self.observables), 1)
 
     def prepare(self, x: Tensor, category: Tensor, weights: Tensor, generator: torch.Generator) -> Tensor:
-        """Fit transform and regression to `x` (N, 2 K) with `weights` (N,), and return what trains the model, (N, 2 K).
+        """Fit transform and regression to `x` (N, 2 K) with `weights` (N,). Return the model's training data, (N, 2 K).
 
-        Columns of an absent level become independent standard normal noise; they teach nothing, and `draw` drops them.
+        The columns of an absent level become independent standard normal noise. The model learns nothing from them, and
+        `draw` drops them.
         """
         seen = self.present(category)
         self.transform.fit(x, weights[:, None] * seen)
         z = self.transform(x, torch.rand(x.shape, generator=generator))
         truth, reco = torch.where(seen, z, torch.randn(x.shape, generator=generator)).chunk(2, 1)
         whole = seen.all(1)
-        # Without events at both levels there is no regression.
+        # Without enough events at both levels there is no regression.
         if (weights[whole] != 0).sum() > z.shape[1]:
             self.residual.fit(truth[whole], reco[whole], weights[whole])
         return torch.cat([truth, torch.where(whole[:, None], self.residual(truth, reco), reco)], 1)
 
     def shown(self, x: Tensor, category: Tensor) -> Tensor:
-        """What a classifier sees of events (N, 2 K): columns as the model has them with atoms at the middle of their
-        interval, 0 where a level is absent, and the category one-hot, (N, 2 K + categories)."""
+        """Inputs of a classifier for events (N, 2 K), (N, 2 K + categories).
+
+        They are the columns as in the model, with atoms at the middle of their interval and 0 if a level is absent, and
+        the one-hot category.
+        """
         seen = self.present(category)
         z = self.transform(torch.where(seen, x, torch.zeros_like(x)), torch.full_like(x, 0.5))
         truth, reco = z.chunk(2, 1)
@@ -116,7 +120,7 @@ class SurrogateModel(nn.Module):
         return self.model.log_prob(z, one_hot) - self.residual.sigma.log().sum() + slope
 
     def draw(self, category: Tensor, noise: Tensor) -> Tensor:
-        """Observables (B, 2 K), NaN where a level is absent, for categories (B,) from normal noise (B, 2 K)."""
+        """Observables (B, 2 K) for categories (B,) from normal noise (B, 2 K); NaN if a level is absent."""
         one_hot = nn.functional.one_hot(category, len(self.categories)).float()
         truth, left = self.model.sample(one_hot, noise).chunk(2, 1)
         present = self.present(category)
@@ -135,8 +139,8 @@ def load_members(path: str | Path) -> tuple[list[SurrogateModel], dict[str, Any]
 def density(members: Sequence[SurrogateModel], x: Tensor, category: Tensor) -> tuple[Tensor, Tensor]:
     """Density at x (B, 2 K) for categories (B,): mean over the members and its sigma, (B,) each, in inverse units of x.
 
-    sigma is the members' spread s (ddof 1) times sqrt(1 + 1/E), as in `amplify.member_covariance`: each member stands
-    for a repeated training, and the mean of E has 1/E of their variance beside that of the training events.
+    sigma is s sqrt(1 + 1/E), with the spread s of the members (ddof 1), as in `amplify.member_covariance`. Each member
+    is like a repeated training, so s^2 is the variance from the training events. The mean of E members adds s^2 / E.
 
     Raises:
         As `SurrogateModel.log_prob`.
@@ -148,16 +152,16 @@ def density(members: Sequence[SurrogateModel], x: Tensor, category: Tensor) -> t
 def draws(
     members: Sequence[SurrogateModel], events: int, *, seed: int, chunk: int = 0, chunks: int = 1, rows: int = 4096
 ) -> Iterator[dict[str, Any]]:
-    """Batches of drawn events with the columns of an event table and `member`, about equally many from each member.
+    """Batches of drawn events with the columns of an event table and `member`; members have nearly equal numbers.
 
-    Numbers of events in each category are fixed at their expectation, rounded: drawing them at random would only add
-    noise. An event of member m weighs (yield of m) / (E * events of m), so that the sum over all members is the
-    simulation's yield, while the members differ in it as bootstraps do.
+    The numbers of events in the categories are fixed at their rounded expectation, because random numbers would only
+    add noise. An event of member m has the weight (yield of m) / (E * events of m). So the sum over all members is the
+    yield of the simulation, and members differ in their yields like bootstraps.
 
     Args:
-        members: E of them; events: drawn from all of them together.
-        chunk, chunks: which share of the batches; all chunks one after the other are the same events as one of one.
-        rows: of a batch, each with random numbers of its own.
+        members: E of them; events: number of events from all of them together.
+        chunk, chunks: this chunk and the number of chunks. All chunks together have the same events for any `chunks`.
+        rows: number of rows in a batch; each batch has its own random numbers.
 
     Raises:
         InputError: there are more chunks than batches.
@@ -182,7 +186,7 @@ def draws(
             generator = torch.Generator().manual_seed(seed_for(seed, "draws", m, start))
             x = member.draw(part, torch.randn(len(part), len(member.columns), generator=generator)).numpy()
             flags = np.array([PATTERNS[pattern] for _, pattern in member.categories])[part]
-            # One to one, so that no id is repeated; events are numbered over all members.
+            # A one-to-one map, so that no id is repeated; events are numbered over all members.
             place = sum(sizes[:m]) + start + np.arange(len(part), dtype=np.uint64)
             yield {
                 **{column: x[:, i] for i, column in enumerate(member.columns)},
@@ -203,7 +207,7 @@ def write_draws(
     record: Record,
     extra: Callable[[], Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """Write batches of `draws` as an event table of role simulation; `extra` is asked at the end for metadata."""
+    """Write batches of `draws` as an event table of role simulation; `extra` is called at the end for metadata."""
     return write_table(
         path,
         batches,
@@ -216,7 +220,7 @@ def write_draws(
 
 
 def _rounded(yields: Tensor, size: int) -> Tensor:
-    """Whole numbers (C,) that sum to `size`, in proportion to `yields` (C,): largest remainders."""
+    """Whole numbers (C,) with sum `size`, in proportion to `yields` (C,): method of the largest remainders."""
     wanted = yields / yields.sum() * size
     counts = wanted.floor()
     counts[(wanted - counts).argsort(descending=True)[: size - int(counts.sum())]] += 1

@@ -1,4 +1,4 @@
-"""The section `surrogate` of a config, as its stage takes it."""
+"""The section `surrogate` of a config."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from truthward.study.strict import Plugin, Strict
 
 
 class Correction(Strict):
-    """The classifier between drawn and simulated events whose density ratio corrects the weights of the former.
+    """The classifier between drawn and simulated events, whose density ratio corrects the weights of drawn events.
 
     Attributes:
-        epochs: of its training.
-        batch_size: events in each step.
-        learning_rate: of the optimiser.
-        width: of each hidden layer.
+        epochs: number of epochs of its training.
+        batch_size: number of events in each step.
+        learning_rate: learning rate of the optimiser.
+        width: number of nodes in each hidden layer.
         depth: number of hidden layers.
     """
 
@@ -32,10 +32,10 @@ class Surrogate(Strict):
     Attributes:
         models: name -> model, a kind and its options.
         uncertainty: the members of a model; their spread is its uncertainty.
-        epochs: of each training.
-        batch_size: events in each step.
-        learning_rate: of the optimiser.
-        correction: classifier that corrects the weights of the drawn events; None leaves them equal.
+        epochs: number of epochs of each training.
+        batch_size: number of events in each step.
+        learning_rate: learning rate of the optimiser.
+        correction: classifier that corrects the weights of the drawn events. With None their weights stay equal.
     """
 
     models: dict[str, Plugin] = Field({})

@@ -38,16 +38,16 @@ log = logging.getLogger("truthward.surrogate.stage")
 
 @dataclass(frozen=True)
 class TrainingSample:
-    """Events of some parts of the simulation that pass at a level.
+    """Events of some parts of the simulation that pass at one level at least.
 
     Attributes:
-        values: (N, 2 K) observables, truth then reco, 0 where absent.
+        values: (N, 2 K) observables, first truth then reco, 0 where absent.
         category: (N,) index into `categories`, pairs of process and pattern.
         weight: (N,) float64.
         event_id: (N,) uint64.
         held: (N,) bool, validation part.
         total: yield of all parts of the simulation.
-        rows: events of the whole simulation that pass at a level.
+        rows: number of events in the whole simulation that pass at one level at least.
     """
 
     values: Tensor
@@ -61,8 +61,7 @@ class TrainingSample:
 
     @classmethod
     def read(cls, table: EventTable, names: Sequence[str], *, test: bool = False) -> TrainingSample:
-        """Read training and validation part from an event table, or the test part; columns other than `names` are left
-        alone."""
+        """Read the training and validation parts of an event table, or its test part; only the columns `names`."""
         truth, reco = (table.level(level, names) for level in LEVELS)
         rest = table.read(["weight", "event_id", "split", "process"])
         passing = truth[0] | reco[0]
@@ -89,7 +88,7 @@ class TrainingSample:
 
 
 def bootstraps(sample: TrainingSample, uncertainty: Uncertainty, seed: int) -> Tensor:
-    """How often each member has each event, (N, members) float64; all have all events of the validation part once."""
+    """How often each member has each event, (N, members) float64; validation events occur once in every member."""
     counts = torch.ones(len(sample.weight), uncertainty.members, dtype=torch.float64)
     if uncertainty.bootstrap:
         for m in range(uncertainty.members):
@@ -113,19 +112,21 @@ def train_surrogate(
     key: str = "",
     output: str | Path,
 ) -> tuple[History, dict[str, Any]]:
-    """Train the members of a surrogate on the simulation's training part, and write them as a checkpoint with the
-    modules `member0`, `member1`, ...
+    """Train the members of a surrogate on the training part of the simulation, and write them as a checkpoint.
 
-    In an ensemble all that a member learns comes from its own Poisson bootstrap of the events (yields of the
-    categories, quantile transform, network) and its own initial weights, so that the members' spread is that of a
-    repeated training; without `bootstrap` they differ by initial weights alone, and state no error of the events.
-    Members drawn from a posterior have the one network's events and transform, and yields of their own bootstraps. The
-    best epoch is chosen on the validation part, without bootstrap.
+    The checkpoint has the modules `member0`, `member1`, ...
+
+    In an ensemble each member learns everything from its own Poisson bootstrap of the events: the yields of the
+    categories, the quantile transform and the network. It also has its own initial weights. So the spread of the
+    members is the spread of repeated trainings. Without `bootstrap` members differ only by initial weights, and the
+    spread does not include the statistical error of the events. If members are drawn from a posterior, all have the
+    events and the transform of the one network, and yields from their own bootstraps. The best epoch is chosen on the
+    validation part, without bootstrap.
 
     Args:
         simulation: event table.
-        observables: what is modelled, at both levels.
-        model: entry of the config. uncertainty: how many members, and where from.
+        observables: the observables to model, at both levels.
+        model: entry of the config. uncertainty: number and kind of the members.
         state: folder for resume state; `key` is the digest of spec and code.
 
     Returns:
@@ -199,7 +200,7 @@ def train_surrogate(
 
 
 def _yields(sample: TrainingSample, weights: Tensor, where: str) -> Tensor:
-    """Yields (categories, members) of weights (N, members), scaled to the sample's own in the mean over members."""
+    """Yields (categories, members) of weights (N, members); their mean over members is scaled to the sample's yield."""
     yields = torch.zeros(len(sample.categories), weights.shape[1], dtype=torch.float64)
     yields.index_add_(0, sample.category, weights)
     if (yields < 0).any():
@@ -212,7 +213,7 @@ def _yields(sample: TrainingSample, weights: Tensor, where: str) -> Tensor:
 
 
 def _members(trainings: list[SurrogateModel], stack: Stack, yields: Tensor) -> list[SurrogateModel]:
-    """The members with what was trained, and the yields of each."""
+    """The members with the trained states, and with their own yields."""
     members = [copy.deepcopy(trainings[m % len(trainings)]) for m in range(yields.shape[1])]
     for m, member in enumerate(members):
         member.model.load_state_dict(stack.state_of(m))
@@ -232,10 +233,10 @@ def sample_surrogate(
     """Draw `events` events from a trained ensemble into an event table with the column `member`.
 
     Args:
-        weigh: changes the weights of all batches in place before they are written, and says what it did.
+        weigh: changes the weights of all batches in place before they are written, and returns a report.
 
     Returns:
-        Facts for the summary: events, sum of weights, events a second; what `weigh` says as `correction`.
+        Facts for the summary: events, sum of weights, events per second; the report of `weigh` as `correction`.
     """
     members, _ = load_members(model)
     started = time.perf_counter()
@@ -273,8 +274,10 @@ def surrogate_stage(
     samples_path: str | Path,
     summary_path: str | Path,
 ) -> dict[str, Any]:
-    """Train, draw as many events as the simulation has, correct their weights where `correction` is given, and write
-    the summary; returns it."""
+    """Train, draw as many events as the simulation has, and correct their weights if `correction` is given.
+
+    It writes the summary and returns it.
+    """
     started = time.perf_counter()
     history, facts = train_surrogate(
         simulation,

@@ -28,11 +28,11 @@ def as_alternative(
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """The new weights (N,) of all events, and their entry in the summary.
 
-    In each category the weight is w p(x) / q(x), with the nominal density q and the alternative density p of x. x is
-    truth and reco of the unfolded observables for matched events, and one level for others, with the `features` of
-    these levels, which networks of an unfolding see. The yield of each category is exactly the yield of the
-    alternative. If the alternative has no background, the background keeps its weights. A hidden quantity keeps its
-    distribution at given x.
+    In each category the weight is w p(x) / q(x), with the nominal density q and the alternative density p of x. For
+    matched events x is truth and reco of the unfolded observables; for other events it is their one level. x also has
+    the `features` of these levels, which the networks of an unfolding see. The yield of each category is exactly the
+    yield of the alternative. If the alternative has no background, the background keeps its weights. A hidden quantity
+    keeps its distribution at given x.
 
     Raises:
         InputError: a category that one of the samples lacks.

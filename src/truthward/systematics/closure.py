@@ -1,4 +1,4 @@
-"""Pseudo-data with known truth that agree with the data in all reco columns: the data-driven closure test."""
+"""Make pseudo-data with known truth that agree with the data in all reco columns: the data-driven closure test."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ def pseudo_data(
 
     Args:
         nu: factors (n,) of the fiducial events, see `truth_weights`.
-        options: of the classifiers.
+        options: options of the classifiers.
 
     Returns:
-        the weights, and for the summary: columns used, AUC of data against the simulation before and with nu and c, by
-        cross-fitted classifiers, effective size, largest weight over the mean, whether it closes, warnings.
+        The weights, and facts for the summary: columns used, AUC of data against the simulation before and with nu and
+        c (by cross-fitted classifiers), effective size, largest weight over the mean, whether it closes, warnings.
 
     Raises:
         InputError: more background than data.

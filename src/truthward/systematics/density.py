@@ -26,19 +26,19 @@ def weights_like(
     before: float | None = None,
     **options: int,
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Weights of x (N, D) that give it the density of y (M, D) with weights v (M,), and how well they do.
+    """Weights of x (N, D) that give it the density of y (M, D) with weights v (M,), and a test of them.
 
-    The ratio comes from classifiers of two folds, so that no event is weighted by a network that saw it.
+    The ratio comes from classifiers of two folds, so that no network weights an event that it has seen.
 
     Args:
-        w: weights (N,) of x as they are. before: the AUC that the result is held against; None: that of w.
-        options: of the classifiers, see `ratio.classifier.cross_fit`.
+        w: original weights (N,) of x. before: the AUC with which the result is compared; None: the AUC of w.
+        options: options of the classifiers, see `ratio.classifier.cross_fit`.
 
     Returns:
-        the weights (N,), of the sum of v; auc_before, auc_after by new classifiers, auc_error, closes.
+        The weights (N,), with the sum of v; auc_before, auc_after by new classifiers, auc_error, closes.
 
     Raises:
-        DivergedError: a training, or weights that are not finite or of no positive sum.
+        DivergedError: a training, or weights that are not finite or have no positive sum.
     """
 
     def areas(weights: np.ndarray, step: str) -> tuple[np.ndarray, float]:

@@ -1,4 +1,4 @@
-"""Hidden quantities, which are not unfolded but change the response: re-weighted to the data, or tilted up and down."""
+"""Re-weight hidden quantities, which are not unfolded but change the response, to the data, or tilt them."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def as_in_data(
 
     Args:
         nu: factors (n,) of the fiducial events, see `closure.truth_weights`. columns: names of the hidden quantities;
-            names: of the unfolded observables.
+            names: names of the unfolded observables.
 
     Returns:
-        the weights; and for the summary by how many of its standard deviations the mean of each quantity moves at fixed
-        truth, effective sizes and largest weight over the mean.
+        The weights; and for the summary the shift of each quantity's mean at fixed truth, in its standard deviations,
+        the effective sizes, and the largest weight over the mean.
 
     Raises:
-        InputError: all quantities are functions of the observables, or do not vary; if only some are, it is logged.
+        InputError: all quantities are functions of the observables, or do not vary. If only some are, this is logged.
     """
     key = f"systematics.{name}"
     matched, fiducial = simulation.masks["matched"], simulation.fiducial
@@ -108,8 +108,8 @@ def tilted(
     The mean of z at fixed t moves by about +-size of its standard deviations, the spectra of t stay as they are.
 
     Args:
-        column: `truth_<name>`. size: None to take it from another sample, `other`: the difference of the mean of z at
-            fixed t, from a fit of both samples with a common quadratic E[z | t].
+        column: `truth_<name>`. size: size of the tilt. With None it comes from another sample, `other`: the difference
+            of the mean of z at fixed t, from a fit of both samples with a common quadratic E[z | t].
 
     Raises:
         InputError: a quantity that is a function of the observables, or that does not vary.
@@ -142,8 +142,10 @@ def _is_free(simulation: Simulated, score: np.ndarray, sigma: float) -> bool:
 
 
 def _at_fixed_truth(simulation: Simulated, factor: np.ndarray, seed: int, label: str) -> np.ndarray:
-    """Factors (n,) of fiducial events, divided by their mean at the same truth: the spectra of the observables keep
-    their shape, and the yield stays exactly the same."""
+    """Factors (n,) of fiducial events, divided by their mean at the same truth.
+
+    So the spectra of the observables keep their shape, and the yield stays exactly the same.
+    """
     truth, w = simulation.truth[simulation.fiducial], simulation.weight[simulation.fiducial]
     found = factor / conditional_mean(truth, factor, w, truth, seed=seed, label=label)
     return found * (w.sum() / (w * found).sum())
@@ -166,7 +168,7 @@ def _scores(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 def _quadratic(simulation: Simulated, reference: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """One, the scores of the truth observables, and their squares and products, (n, P), by the ranks of a reference."""
+    """Terms of a quadratic fit, (n, P): one, the scores of the truth observables by a reference, and their products."""
     truth = simulation.truth[simulation.fiducial]
     scores = np.stack([_like(x, r, weight) for x, r in zip(truth.T, reference.T, strict=True)], axis=1)
     i, j = np.triu_indices(scores.shape[1])

@@ -1,4 +1,4 @@
-"""A sample for the systematics: categories of events, values of both levels, and the data."""
+"""Samples for the systematics: simulated events in categories with values at both levels, and the data."""
 
 from __future__ import annotations
 
@@ -26,8 +26,11 @@ DERIVED = ("_raw", "_sigma_systematic", "_sigma_statistical")
 
 @dataclass(frozen=True)
 class Simulated:
-    """N simulated events: weight (N,), values of the unfolded observables truth and reco (N, D) and the masks (N,) of
-    `CATEGORIES`, which are exclusive."""
+    """N simulated events.
+
+    They have a weight (N,), values of the unfolded observables at truth and reco level (N, D), and the masks (N,) of
+    `CATEGORIES`, which are exclusive.
+    """
 
     table: EventTable
     weight: np.ndarray
@@ -51,14 +54,14 @@ class Simulated:
 
     @property
     def fiducial(self) -> np.ndarray:
-        """(N,) bool."""
+        """Whether each event is fiducial, (N,) bool."""
         return self.masks["matched"] | self.masks["misses"]
 
     def values(self, level: str, names: Sequence[str], where: np.ndarray, key: str) -> np.ndarray:
-        """Values (n, D) of further columns of a level in the events of a mask.
+        """Values (n, D) of further columns of a level, for the events of a mask.
 
         Raises:
-            InputError: a column that is not there, or values that are not finite, with the `key` of the config.
+            InputError: a missing column, or values that are not finite; it names the `key` of the config.
         """
         return _finite(self.table, level, names, where, key)
 
@@ -85,12 +88,12 @@ class Measured:
         return cls(table, found["weight"][accepted], accepted)
 
     def values(self, names: Sequence[str], key: str) -> np.ndarray:
-        """Reco values (M, D); as `Simulated.values`."""
+        """Reco values (M, D); like `Simulated.values`."""
         return _finite(self.table, "reco", names, self.accepted, key)
 
 
 def shared_columns(simulation: EventTable, data: EventTable) -> list[str]:
-    """Names of the reco columns of both samples, without those that the calibration derives from others."""
+    """Names of the reco columns of both samples, without those that the calibration derives from other columns."""
     both = [c for c in simulation.columns if c in data.columns and c.startswith("reco_")]
     names = [c.removeprefix("reco_") for c in both if not (is_jagged(c) or variation_of(c))]
     derived = {f"{name}{ending}" for name in names for ending in DERIVED}

@@ -19,13 +19,13 @@ class Systematic(Strict):
 
     Attributes:
         kind: what varies.
-        replicas: of kinds shifted and weight: number of variations; 2 is a pair, up and down.
-        sample: of kind alternative: the sample with role alternative; of kind hidden: the sample whose tilt of
-            `truth_<name>` columns is used in place of `size`.
-        columns: of kind hidden: quantities that are not unfolded. A bare name has both levels, `truth_<name>` and
-            `reco_<name>`: together, all such columns are re-weighted until the simulation agrees with the data.
-            `truth_<name>` has no counterpart at reco level: it is tilted up and down, in a family of its own.
-        size: of kind hidden: size of the tilts, in standard deviations of the column's normal score at fixed truth.
+        replicas: for kinds shifted and weight: number of variations; 2 is a pair, up and down.
+        sample: for kind alternative: the sample with role alternative. For kind hidden: a sample that sets the size of
+            the tilts of `truth_<name>` columns, instead of `size`.
+        columns: for kind hidden: quantities that are not unfolded. A bare name has both levels, `truth_<name>` and
+            `reco_<name>`: all such columns together are re-weighted until the simulation agrees with the data. A name
+            `truth_<name>` has no counterpart at reco level: it is tilted up and down, in its own family.
+        size: for kind hidden: size of the tilts, in standard deviations of the column's normal score at fixed truth.
     """
 
     kind: Literal["shifted", "weight", "alternative", "closure", "hidden", "regularisation"]
@@ -82,13 +82,13 @@ class Systematic(Strict):
         return seen_and_tilted(self.columns)[1]
 
     def used(self) -> dict[str, Any]:
-        """The entry in plain form, with the options that its result depends on."""
+        """The entry as a dictionary, with the options on which its result depends."""
         found = {"kind": self.kind, "columns": list(self.columns), "sample": self.sample}
         given = {name: value for name, value in found.items() if value}
         return given | ({"size": self.size} if self.tilted and self.sample is None else {})
 
     def sources(self, name: str) -> dict[str, int]:
-        """The independent sources of this entry, each a family, with their replicas."""
+        """The independent sources of this entry, each of them a family, and their numbers of replicas."""
         if self.kind != "hidden":
             return {name: {"alternative": 1, "closure": 1, "regularisation": 2}.get(self.kind, self.replicas)}
         return ({name: 1} if self.seen else {}) | {tilt_of(name, column): 2 for column in self.tilted}

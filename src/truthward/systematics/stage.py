@@ -1,4 +1,4 @@
-"""The stage: the simulation with a column of weights for each thing that it may have wrong."""
+"""The systematics stage: add a column of weights to the simulation for each mistake that it may have."""
 
 from __future__ import annotations
 
@@ -40,25 +40,25 @@ def vary(
     epochs: int = 30,
     batch_size: int = 512,
 ) -> dict[str, Any]:
-    """Write the simulation with columns `weight:<source>:<i>`, in full, not a factor.
+    """Write the simulation with columns `weight:<source>:<i>`; they are full weights, not factors.
 
     Kind alternative: see `alternative.as_alternative`. closure: see `closure.pseudo_data`. hidden: see
     `hidden.as_in_data` and `hidden.tilted`. The samples are held in memory.
 
     Args:
-        simulation: event table. data: event table, for closure and hidden; None where neither is asked for.
-        systematics: name -> {"kind"} and "sample", "columns" and "size" as it has them, see `sources.Systematic`.
-        alternatives: sample -> event table of another simulation, calibrated alike.
+        simulation: event table. data: event table, for closure and hidden; None if neither is used.
+        systematics: name -> {"kind"} and, if it has them, "sample", "columns" and "size", see `section.Systematic`.
+        alternatives: sample -> event table of another simulation, with the same calibration.
         output: event table to write. summary_out: JSON to write, after it.
-        features: level -> what networks see beside the observables; the density of an alternative is in them too.
-        seed: of the study. epochs, batch_size: of the classifiers of alternative and closure.
+        features: level -> what networks see in addition to the observables; the density of an alternative includes it.
+        seed: seed of the study. epochs, batch_size: of the classifiers of alternative and closure.
 
     Returns:
-        For each source what its kind found out, warnings in words among it.
+        For each source the results of its kind, including warnings in words.
 
     Raises:
-        InputError: a category that one of the samples lacks, or a column that is not there or not finite.
-        DivergedError: a training, or weights that are not finite or of no positive sum.
+        InputError: a category that one of the samples lacks, or a column that is missing or not finite.
+        DivergedError: a training, or weights that are not finite or have no positive sum.
     """
     names, options = [o.name for o in observables], {"epochs": epochs, "batch_size": batch_size}
     nominal, others = Simulated.load(simulation, names), {n: Simulated.load(t, names) for n, t in alternatives.items()}

@@ -1,4 +1,4 @@
-"""What every unfolding method is given, and what it returns."""
+"""The base class of all unfolding methods, and their result."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from truthward.unfold.inputs.streamed import Blocks
 
 @dataclass
 class Result:
-    """What a method returns: rows for `write_unfolded`, diagnostics, and the number of iterations where it has one.
+    """The result of a method: rows for `write_unfolded`, diagnostics, and the number of iterations if it has one.
 
-    Weight columns of the rows are named by `Replica.column`. history: JSON-able dictionaries; each names its `replica`.
-    extra: further metadata. trained: of the nominal unfolding, name -> array, what its replicas start from.
+    `Replica.column` gives the names of the weight columns. history: dictionaries for JSON; each names its `replica`.
+    extra: further metadata. trained: arrays of the nominal unfolding by name, from which its replicas start.
     """
 
     rows: Iterable[Mapping[str, np.ndarray]]
@@ -33,12 +33,12 @@ class Result:
 class Unfolder(ABC):
     """A method of unfolding. Options are keyword-only constructor arguments with literal defaults.
 
-    `joint`: one set of weights for all observables, or one for each of them. `observables`: names of those that it
-    unfolds, empty for all of the study. `fakes`: taken as an absolute number, or as a share of the signal.
-    `constituents`: how many constituents of each level it looks at, hardest first.
-    `buffer`: rows of both tables that it holds in memory at once, where it can do with less than all.
-    `features`: columns by level that its networks see beside the observables, and that it does not unfold. A method
-    that takes some has an option `features` whose default names the levels.
+    `joint`: whether one set of weights serves all observables, or each observable has its own. `observables`: names of
+    the observables that it unfolds; empty: all of the study. `fakes`: whether fakes are an absolute number, or a share
+    of the signal. `constituents`: number of constituents that it uses at each level, hardest first.
+    `buffer`: number of rows of both tables that it holds in memory at once, if it does not need all of them.
+    `features`: columns for each level that its networks see in addition to the observables, and that it does not
+    unfold. A method that uses features has an option `features`, and the default of this option names the levels.
     """
 
     STATES = ("joint",)
@@ -51,7 +51,7 @@ class Unfolder(ABC):
     features: Features = NONE
 
     def streams(self, rows: int) -> bool:
-        """Whether both tables, of so many rows, come as `Blocks` instead of as `Inputs`, which hold all of them."""
+        """Whether both tables, with this number of rows, come as `Blocks` or as `Inputs`, which hold all of them."""
         return False
 
     @abstractmethod
@@ -65,32 +65,33 @@ class Unfolder(ABC):
         state: Path | None = None,
         key: str = "",
     ) -> Result:
-        """Unfold once for each of `replicas`: the nominal by itself, or any others given what it has trained.
+        """Unfold once for each of `replicas`: either only the nominal, or any others, given the trained nominal.
 
         Args:
-            inputs: the nominal inputs, or blocks of them where the method `streams`; `inputs.varied(replica)` gives
-                those of a replica.
-            replicas: `[NOMINAL]`, or any subset of the others. A replica's numbers depend on the nominal and on
-                (family, index, seed) alone, never on the others.
-            seed: of everything that is drawn; initial weights are shared by all families but `initialisation`.
-            nominal: `Result.trained` of the nominal unfolding; None where that is the one to be made.
-            state: folder for resume states; a repeated call takes up where an interrupted one stopped.
-            key: digest of spec and code that the states belong to.
+            inputs: the nominal inputs, or blocks of them if the method `streams`; `inputs.varied(replica)` gives the
+                inputs of a replica.
+            replicas: `[NOMINAL]`, or any subset of the others. The result of a replica depends only on the nominal and
+                on (family, index, seed), never on the other replicas.
+            seed: seed of all random numbers; all families except `initialisation` share the initial weights.
+            nominal: `Result.trained` of the nominal unfolding; None to make the nominal unfolding.
+            state: folder for resume states; a repeated call continues where an interrupted one stopped.
+            key: digest of spec and code to which the states belong.
         """
 
     def posterior(
         self, inputs: Inputs, *, events: int, draws: int, seed: int, state: Path | None = None, key: str = ""
     ) -> dict[str, np.ndarray]:
-        """Draws of the truth given reco, under the simulation's prior, for simulated events that no training has seen.
+        """Draws of the truth given reco, with the simulation's prior, for simulated events that no training has seen.
 
         Args:
-            inputs: as of `unfold`. events: at most, drawn by a hash of their ids; draws: K of each.
-            seed, state, key: as of `unfold`.
+            inputs: as for `unfold`. events: largest number of events, chosen by a hash of their ids; draws: K draws of
+                each.
+            seed, state, key: as for `unfold`.
 
         Returns:
             event_id, weight: (n,); truth.<observable>: (n,) and draws.<observable>: (n, K), in its unit; conditional:
-            (1,) whether they are meant as posterior, or false where a method maps distributions; events: (1,) how many
-            there are.
+            (1,) true if they are draws from a posterior, false if the method maps distributions; events: (1,) number
+            of events.
 
         Raises:
             ConfigError: the method draws no truth events.

@@ -1,4 +1,4 @@
-"""Iterative Bayesian unfolding, one observable at a time: the binned baseline."""
+"""Iterative Bayesian unfolding of one observable at a time: the binned baseline."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ LIMITS = (
 )
 
 FEWEST = 4
-"""Iterations at least, as RooUnfold makes by default: where the nominal data agree with the simulation the first moves
-little, and replicas, which make as many, would be drawn to the simulation."""
+"""Smallest number of iterations, the default of RooUnfold. If the nominal data agree with the simulation, the first
+iteration changes little. Replicas make the same number and would then be biased towards the simulation."""
 
 RULE = (
     "declared bins, merged until they hold `events` effective events in data and simulation, and this share of the "
@@ -35,39 +35,40 @@ RULE = (
 
 
 class Ibu(Unfolder):
-    """Iterative Bayesian unfolding (D'Agostini, Nucl. Instrum. Meth. A 362 (1995) 487), its choices made by rules.
+    """Iterative Bayesian unfolding (D'Agostini, Nucl. Instrum. Meth. A 362 (1995) 487), with choices made by rules.
 
     With truth bins i, reco bins j, response R_ij = P(reco j | truth i) of the simulation, efficiency e_i = sum_j R_ij,
     and the absolute component b_j of fakes and background:
 
         n_i' = n_i / e_i sum_j R_ij d_j / (sum_k R_kj n_k + b_j),
 
-    from the simulation's own n_i. With `fakes: share`, d_j is (d_j - background_j) times the simulated share of matched
-    events in the signal of bin j instead, which is right where the rate of fakes goes with that of the signal, and b_j
-    is zero. The result re-weights the simulated truth events by n_i / (simulated n_i) of their
-    bin: a sample as any other method's, within bins as the simulation has it.
+    starting from the n_i of the simulation. With `fakes: share`, b_j is zero, and d_j is (d_j - background_j) times the
+    simulated share of matched events in the signal of bin j. This is right if the rate of fakes is proportional to the
+    signal. The result re-weights the simulated truth events by n_i / (simulated n_i) of their bin. So it is a sample
+    like the result of any other method, with the simulated shape within bins.
 
-    Bins: the observable's fine bins, the outermost ones open to infinity so that no event is lost. To each fine edge at
-    truth level belongs the one at reco level that sorts most matched events to the same side: where the detector shifts
-    an observable its bins shift along. Fine bins are merged from left to right until the effective number of events
-    (sum w)^2 / sum w^2 reaches `events` among the fiducial and the reconstructed ones of the nominal simulation and in
-    the data, and purity and stability reach `purity` in the simulation; what is left at the end joins the last bin.
-    Bins may be narrower than the resolution: the wider a bin, the more of it is the simulation's shape, and what the
-    detector does not resolve is kept from fluctuating by few iterations. There are as many reco bins: finer ones see a
-    shape within wide truth bins that no iteration can change, and events move between bins for it.
+    Bins: they are made from the observable's fine bins. The outermost ones are open to infinity, so no event is lost.
+    Each fine edge at truth level has a partner at reco level: the edge that sorts most matched events to the same side.
+    So if the detector shifts an observable, its bins shift too. Fine bins are merged from left to right until two
+    conditions hold. First, the effective number of events (sum w)^2 / sum w^2 reaches `events` among the fiducial and
+    among the reconstructed events of the nominal simulation, and in the data. Second, purity and stability in the
+    simulation reach `purity`. The remaining fine bins at the end join the last bin. Bins may be narrower than the
+    resolution: wide bins keep more of the simulated shape, and a small number of iterations limits fluctuations that
+    the detector does not resolve. The number of reco bins is the same. Finer reco bins would see a shape within wide
+    truth bins that no iteration can change, and this would move events between bins.
 
-    Iterations, without any look at the truth of the data: four at least, and until the bins change by less than
-    `tolerance` of their data-statistical uncertainty, in the root mean square over the bins. That uncertainty is
-    propagated through all iterations (1105.1160). The choice of the nominal data holds for all replicas, so that
-    their spread is that of one estimator.
+    Iterations: their number is chosen without the truth of the data. There are at least four. They end when the bins
+    change by less than `tolerance` of their data-statistical uncertainty, in the root mean square over the bins. This
+    uncertainty is propagated through all iterations (1105.1160). All replicas use the number chosen for the nominal
+    data, so that their spread is the spread of one estimator.
 
     Args:
-        purity: least purity and stability of a bin in the simulation, see above.
-        events: least effective number of events of a bin in the simulation, at both levels, and in the data.
+        purity: smallest purity and stability of a bin in the simulation, see above.
+        events: smallest effective number of events of a bin in the simulation, at both levels, and in the data.
         tolerance: change of the bins below which iterations end, in units of their data-statistical uncertainty.
-        max_iterations: iterations at most.
-        fakes: "absolute", their simulated number in each reco bin; or "share", their simulated share of the signal,
-            which is right where their rate goes with that of the signal.
+        max_iterations: largest number of iterations.
+        fakes: "absolute": their simulated number in each reco bin; or "share": their simulated share of the signal,
+            which is right if their rate is proportional to the signal.
     """
 
     joint = False
@@ -104,7 +105,7 @@ class Ibu(Unfolder):
         state: Path | None = None,
         key: str = "",
     ) -> Result:
-        """See `Unfolder.unfold`; nothing is random, and nothing takes long enough to be resumed or handed on."""
+        """See `Unfolder.unfold`; it uses no random numbers, and is so fast that it needs no resume state."""
         columns: dict[str, np.ndarray] = {}
         history: list[dict[str, Any]] = []
         edges, reco_edges, iterations = {}, {}, {}
@@ -206,12 +207,12 @@ class Ibu(Unfolder):
             if enough and inside > 0 and inside >= self.purity * whole:
                 start, reco_start = end, reco_end
                 ends.append(end)
-        # The last edge is dropped where what follows it does not fulfil the rule by itself.
+        # The last edge is dropped if the bins after it do not fulfil the rule themselves.
         chosen = np.array(ends[:-1], dtype=int) - 1
         return IbuBins(fine[chosen], fine[partner[chosen] - 1])
 
     def _converge(self, counts: _Counts) -> list[float]:
-        """Changes of the nominal result in units of its uncertainty, one for each iteration that is to be made."""
+        """Changes of the nominal result in units of its uncertainty, one for each iteration to make."""
         unfolded, jacobian, changes = counts.truth, np.zeros_like(counts.response[0]), []
         variance = counts.data_variance[0]
         while len(changes) < self.max_iterations:
@@ -233,7 +234,7 @@ class Ibu(Unfolder):
 
 @dataclass(frozen=True)
 class IbuBins:
-    """Inner edges (B - 1,) at truth and at reco level; bin i of one level belongs to bin i of the other."""
+    """Inner edges (B - 1,) at truth and at reco level; bin i of one level corresponds to bin i of the other."""
 
     truth: np.ndarray
     reco: np.ndarray
@@ -241,9 +242,9 @@ class IbuBins:
 
 @dataclass
 class _Counts:
-    """Histograms of E replicas in B bins: response (E, B, B) of matched events, truth first; the rest (E, B).
+    """Histograms of E replicas in B bins: response (E, B, B) of matched events, truth first; the others (E, B).
 
-    truth: fiducial events; fixed: what else is expected at reco level; data and data_variance: sums of w and w^2.
+    truth: fiducial events; fixed: other events expected at reco level; data and data_variance: sums of w and w^2.
     """
 
     response: np.ndarray
@@ -254,13 +255,13 @@ class _Counts:
 
     @classmethod
     def fill(cls, varied: Sequence[Inputs], column: int, bins: IbuBins, share: bool) -> _Counts:
-        """Fill them; with `share` the data are those without background and fakes, and nothing else is expected."""
+        """Fill the histograms; with `share` background and fakes are removed from the data, and `fixed` is zero."""
         size, first = len(bins.truth) + 1, varied[0]
         fiducial = first.fiducial
         truth_bin = cell_of(first.truth[:, column], bins.truth)
         parts: list[tuple[np.ndarray, ...]] = []
         for v in varied:
-            matched = v.matched  # A systematic may have an acceptance of its own.
+            matched = v.matched  # A systematic may have its own acceptance.
             reco_bin = cell_of(v.reco[:, column], bins.reco)
             both = truth_bin[matched] * size + reco_bin[matched]
             response = np.bincount(both, v.weight[matched], minlength=size * size).reshape(size, size)
@@ -274,7 +275,7 @@ class _Counts:
             fixed = fakes + background
             if share:
                 signal = response.sum(axis=0)
-                # A bin that the simulation never reaches has no share, and takes no part in the formula.
+                # A bin that the simulation never reaches has share 0 and does not enter the formula.
                 kept = np.divide(signal, signal + fakes, out=np.zeros(size), where=signal + fakes != 0)
                 data, variance, fixed = (data - background) * kept, variance * kept**2, np.zeros(size)
             parts.append((response, truth, fixed, data, variance))
@@ -286,14 +287,14 @@ class _Counts:
         return self.response.sum(axis=2)
 
     def step(self, unfolded: np.ndarray) -> np.ndarray:
-        """One iteration, (E, B) -> (E, B); bins without content come out not finite, for the caller to count."""
+        """One iteration, (E, B) -> (E, B); bins without content are not finite, and the caller counts them."""
         with np.errstate(divide="ignore", invalid="ignore"):
             scale = unfolded / self.truth
             expected = np.einsum("eij,ei->ej", self.response, scale) + self.fixed
             return unfolded * np.einsum("eij,ej->ei", self.response, self.data / expected) / self.matched
 
     def jacobian(self, unfolded: np.ndarray, new: np.ndarray, before: np.ndarray) -> np.ndarray:
-        """d new_i / d data_j of the first member, (B, B), from that of `unfolded`: 1105.1160, eq. 7."""
+        """d new_i / d data_j of the first member, (B, B), from `before`, that of `unfolded` (1105.1160, eq. 7)."""
         response = self.response[0] / self.truth[0][:, None]
         efficiency = response.sum(axis=1)
         expected = unfolded @ response + self.fixed[0]

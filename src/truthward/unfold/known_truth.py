@@ -1,10 +1,10 @@
-"""Pseudo-data of known truth: what a method gets wrong of them becomes a variation of the nominal result.
+"""Use pseudo-data with known truth: the error of a method on them becomes a variation of the nominal result.
 
-The replica is nominal + (unfolded pseudo-data - their truth): event by event where a method re-weights the simulation,
-as three blocks of events, the last with negative weights, where it draws events. Its histograms differ from the nominal
-ones by what does not close. Pseudo-data are made of the events that they are unfolded with: their statistical noise is
-in both terms. What remains is the noise of the data in the ratio that the pseudo-data's weights have learned, and that
-of the method's own trainings.
+The replica is nominal + (unfolded pseudo-data - their truth). If a method re-weights the simulation, this is done event
+by event. If it draws events, the replica has three blocks of events, and the last has negative weights. Its histograms
+differ from the nominal ones by the non-closure. Pseudo-data are made of the same events with which they are unfolded,
+so the statistical noise of these events is in both terms. What remains is the noise of the data in the learned weights
+of the pseudo-data, and the noise of the method's own trainings.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def compared(rows: Rows, nominal: Rows, blocks: Iterable[Inputs], replicas: Sequ
     """Rows of a result in which the replicas of pseudo-data are compared with their known truth.
 
     Args:
-        rows: of a method, where these replicas are unfolded pseudo-data as any data. nominal: those of the nominal
-            result. blocks: the inputs, in the order of the rows. replicas: those that are compared.
+        rows: rows of a method, in which these replicas are unfolded pseudo-data like any data. nominal: rows of the
+            nominal result. blocks: the inputs, in the order of the rows. replicas: the replicas to compare.
     """
     rows = iter(rows)
     first = next(rows)
@@ -83,7 +83,7 @@ def _chain(first: Any, rest: Iterable[Any]) -> Iterator[Any]:
 
 
 class _Feed:
-    """Batches of columns, taken by any number of rows."""
+    """Batches of columns, from which any number of rows can be taken."""
 
     def __init__(self, batches: Rows) -> None:
         self._batches, self._held, self._at = iter(batches), None, 0
@@ -92,7 +92,7 @@ class _Feed:
         """The next rows.
 
         Raises:
-            InputError: there are fewer.
+            InputError: there are not enough rows.
         """
         parts: list[dict[str, np.ndarray]] = []
         while count > 0:

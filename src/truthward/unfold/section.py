@@ -8,14 +8,14 @@ from truthward.study.strict import Plugin, Strict
 
 
 class Replicas(Strict):
-    """Number of replicas in each family; those of `systematic:calibration` are the members of the calibrator.
+    """Number of replicas in each family; replicas of `systematic:calibration` are the members of the calibrator.
 
     Attributes:
         data_bootstrap: bootstraps of the data.
         mc_bootstrap: bootstraps of the simulation.
         initialisation: unfoldings with other initial weights and batches of the networks.
-        combined: replicas that vary data, simulation and initialisation at once: a check of the sum, of which they are
-            no part.
+        combined: replicas that vary data, simulation and initialisation at once. They check the sum of uncertainties
+            and are not part of it.
     """
 
     data_bootstrap: int = Field(30, ge=0)
@@ -25,12 +25,12 @@ class Replicas(Strict):
 
 
 class Unfold(Strict):
-    """The methods, and what they share.
+    """The methods, and their common options.
 
     Attributes:
         methods: name -> method, a kind and its options.
         replicas: number of replicas in each family.
-        jobs: jobs that the replicas of a method are dealt to; changes no result.
+        jobs: number of jobs that share the replicas of a method; it does not change the result.
     """
 
     methods: dict[str, Plugin] = Field({})

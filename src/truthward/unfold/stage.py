@@ -1,4 +1,4 @@
-"""Unfolding as jobs do it: the nominal of a method, then its replicas, dealt to jobs."""
+"""The unfolding stage: the nominal of a method, then its replicas, shared among jobs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ log = logging.getLogger("truthward.unfold")
 def unfold_all(
     unfolder: Unfolder, inputs: Inputs | Blocks, replicas: Sequence[Replica], *, seed: int, state: Path | None = None
 ) -> Result:
-    """The nominal unfolding and then `replicas` of it, in memory: one result with all their weight columns."""
+    """The nominal unfolding and then its `replicas`, in memory: one result with all weight columns."""
     blocks = inputs if isinstance(inputs, Blocks) else [inputs]
     first = unfolder.unfold(inputs, [NOMINAL], seed=seed, state=state)
     if not replicas:
@@ -58,7 +58,7 @@ def unfold_all(
 
 
 def replicas_of(job: int, jobs: int, families: Mapping[str, int]) -> list[Replica]:
-    """The replicas of one of `jobs` jobs, dealt in turn, so that each has its share of every family.
+    """The replicas of one of `jobs` jobs, dealt in turn, so that each job has its share of every family.
 
     >>> [str(r) for r in replicas_of(0, 2, {"data_bootstrap": 3})]
     ['data_bootstrap:0', 'data_bootstrap:2']
@@ -86,7 +86,7 @@ def write_part(
     families: Mapping[str, Family],
     record: Record,
 ) -> None:
-    """Write the replicas of one job, as `events.unfolded.gather` takes them."""
+    """Write the replicas of one job, as `events.unfolded.gather` reads them."""
     write_unfolded(
         output,
         _numbered(result.rows, families),
@@ -105,7 +105,7 @@ def write_part(
 
 
 def _numbered(rows: Iterable[Mapping[str, np.ndarray]], families: Mapping[str, Family]) -> Iterator[Mapping[str, Any]]:
-    """Rows of stacked blocks with the numbers of the whole result: a method knows but the replicas of its job."""
+    """Rows of stacked blocks with the numbers of the whole result, because a method sees only its job's replicas."""
     columns = weight_columns(families)
     for batch in rows:
         own = [columns.index(name) for name in batch if name in columns]
@@ -117,7 +117,7 @@ def unfold_nominal(*, trained: str | Path, output: str | Path, record: Record, *
     """Make the nominal unfolding of a method; see `unfold_part` for the arguments.
 
     Args:
-        output: its part of the result; trained: what the replicas start from (safetensors).
+        output: its part of the result; trained: arrays from which the replicas start (safetensors).
     """
     made = _Task(**task)
     result = made.unfold([NOMINAL], None)
@@ -139,14 +139,14 @@ def unfold_part(
     """Make one job's replicas of one method and write them to `output`; then remove the resume states.
 
     Args:
-        job, jobs: which of how many; nominal: what the nominal unfolding has trained; part: its part of the result,
-            needed where a systematic is of kind closure.
+        job, jobs: number of this job, and number of jobs; nominal: trained arrays of the nominal unfolding; part: its
+            part of the result, needed if a systematic is of kind closure.
         entry: `{"kind": ..., option: ...}`; method: its name in the config.
         data, simulation: event tables.
-        observables: of the study; the method may take some of them.
-        families: name -> number of replicas; families of none are left out. kinds: systematic -> "closure" or
-            "regularisation", as far as it is of one of these.
-        seed: of the study; state: folder for resuming; key: digest of spec and code.
+        observables: observables of the study; the method may use only some of them.
+        families: name -> number of replicas; families without replicas are left out. kinds: systematic -> "closure" or
+            "regularisation", for those of these kinds.
+        seed: seed of the study; state: folder for resuming; key: digest of spec and code.
     """
     made = _Task(**task)
     replicas = replicas_of(job, jobs, {name: f.count for name, f in made.families.items()})
@@ -159,7 +159,7 @@ def unfold_part(
 
 
 def unfold_posterior(*, events: int, draws: int, output: str | Path, record: Record, **task: Any) -> None:
-    """Write what `Unfolder.posterior` draws of held-out simulated events; see there, and `unfold_part` for the rest."""
+    """Write the draws of `Unfolder.posterior` for held-out simulated events; see there, and `unfold_part`."""
     made = _Task(**task)
     found = made.unfolder.posterior(
         made.inputs, events=events, draws=draws, seed=made.seed, state=made.folder, key=made.key
@@ -208,7 +208,7 @@ class _Task:
         kinds: Mapping[str, str],
         seed: int,
     ) -> Inputs | Blocks:
-        """Both tables in memory, or in blocks where there are too many rows for a method that can do without."""
+        """Both tables in memory; or in blocks, if there are too many rows and the method does not need all at once."""
         chosen, rows = [o for o in observables if o.name in self.names], data.num_rows + simulation.num_rows
         if self.unfolder.streams(rows):
             return Blocks.streamed(
@@ -233,7 +233,7 @@ class _Task:
         return Inputs.load(data, simulation, chosen, seed=seed, features=self.unfolder.features, kinds=kinds, **more)
 
     def require(self, replicas: Sequence[Replica]) -> None:
-        """Find now, not after an hour of training, what the inputs cannot vary."""
+        """Check the variations now and not after an hour of training."""
         for replica in replicas:
             if replica.family.startswith("systematic:"):
                 (self.inputs.require if isinstance(self.inputs, Blocks) else self.inputs.varied)(replica)
@@ -266,6 +266,6 @@ class _Task:
         )
 
     def done(self) -> None:
-        """The artefacts are written: the resume states have served."""
+        """Remove the resume states, since the results are written."""
         if self.folder and not launch.rank():
             shutil.rmtree(self.folder)

@@ -1,4 +1,4 @@
-"""`truthward check [CONFIG]`: exits with 1 and one line on stderr for each thing that is wrong."""
+"""`truthward check [CONFIG]`: exits with 1 and one line on stderr for each problem."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from truthward.study.notes import notes
 
 
 def show(console: Console, title: str, columns: list[str], rows: Sequence[tuple[str, ...]]) -> None:
-    """Print a table without vertical lines; the last column alone is broken into lines."""
+    """Print a table without vertical lines; only the last column is broken into lines."""
     made = Table(box=box.SIMPLE_HEAD, show_header=any(columns))
     for column in columns:
         number = column in ("s", "new", "again")
@@ -31,7 +31,7 @@ def show(console: Console, title: str, columns: list[str], rows: Sequence[tuple[
 
 
 def show_packages(console: Console) -> list[str]:
-    """Installed versions against the lock; a problem where a stage would refuse to run with them."""
+    """Compare installed versions with the lock; a problem if a stage would refuse to run with them."""
     locked = environment.used()
     wrong = environment.differing(locked)
     if wrong:
@@ -53,7 +53,7 @@ def show_packages(console: Console) -> list[str]:
 
 
 def show_methods(console: Console, config: Config | None) -> list[str]:
-    """Every plug-in, built and called."""
+    """Build and call every plug-in, and show the results."""
     done = [probes.probe(*entry) for entry in probes.entries(config)]
     rows = [(p.kind, p.where or f"({p.package})", f"{p.seconds:.1f}", p.said or "failed") for p in done]
     show(console, "Methods, those in brackets not in the config", ["kind", "where", "s", "seen"], rows)
@@ -61,7 +61,7 @@ def show_methods(console: Console, config: Config | None) -> list[str]:
 
 
 def show_plan(console: Console, config: Path) -> None:
-    """Jobs by rule, and why they would run."""
+    """Show the jobs of each rule, and why they would run."""
     found = plan.parse(plan.dry_run(config))
     if not found:
         console.print("Plan: nothing is to be done\n", style="bold")
@@ -72,17 +72,17 @@ def show_plan(console: Console, config: Path) -> None:
 
 
 def why(planned: plan.Planned) -> str:
-    """Reasons, own ones before those that follow from other rules; with the jobs that have it where not all do."""
+    """Reasons, first the rule's own and then those from other rules; with their number of jobs if not all have them."""
     jobs = planned.new + planned.again
     ordered = sorted(planned.why.items(), key=lambda item: (item[0].startswith("after "), -item[1], item[0]))
     return "; ".join(reason if count == jobs else f"{reason} ({count})" for reason, count in ordered)
 
 
 def run(path: Path) -> int:
-    """Show all, then what is wrong.
+    """Show everything, then the problems.
 
     Returns:
-        0, or 1 where something is.
+        0, or 1 if there is a problem.
     """
     console = Console(markup=False, highlight=False)
     console.print(f"truthward {__version__}, {path}\n", style="bold")

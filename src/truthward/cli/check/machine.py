@@ -1,4 +1,4 @@
-"""What the machine has, as rows (what, how much)."""
+"""Describe the machine as rows of a table (what, how much)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 import torch
 
 GB = 1e9
-# Seconds; a controller that is down lets sinfo wait for minutes.
+# Seconds. If a controller is down, sinfo waits for minutes.
 PATIENCE = 10
 
 
 def devices(results: Path) -> list[tuple[str, str]]:
-    """Processor, memory, GPUs that torch sees, SLURM's partitions, and the disk that `results` lies on."""
+    """Processor, memory, GPUs that torch sees, SLURM partitions, and the disk of `results`."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     page = os.sysconf("SC_PAGE_SIZE")
     total, free = page * os.sysconf("SC_PHYS_PAGES") / GB, page * os.sysconf("SC_AVPHYS_PAGES") / GB
@@ -34,7 +34,7 @@ def devices(results: Path) -> list[tuple[str, str]]:
 
 
 def gpus() -> list[str]:
-    """One line a GPU, or why there is none."""
+    """One line for each GPU, or the reason why there is none."""
     if not torch.cuda.is_available():
         return [
             "none that torch sees" + ("" if torch.version.cuda else f" (torch {torch.__version__} is without CUDA)")
@@ -44,7 +44,7 @@ def gpus() -> list[str]:
 
 
 def slurm() -> list[str]:
-    """One line a partition, or that there is none."""
+    """One line for each partition, or a line that says that there is none."""
     if shutil.which("sinfo") is None:
         return ["none (no sinfo)"]
     command = ["sinfo", "--noheader", "--format=%P: %a, %D nodes of %c cores, %m MB, %G"]
@@ -52,5 +52,5 @@ def slurm() -> list[str]:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     except subprocess.TimeoutExpired:
         return ["sinfo does not answer"]
-    # What matters of an error is its last line.
+    # The last line of an error is the important one.
     return done.stdout.splitlines() or (done.stderr.strip().splitlines() or ["sinfo: no partition"])[-1:]

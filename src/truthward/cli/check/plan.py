@@ -1,4 +1,4 @@
-"""What Snakemake would run, and why: its dry run, by rule, with the parameter that changed told apart."""
+"""Find out what Snakemake would run, and why: its dry run, by rule, with the parameters that changed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import yaml
 from truthward.errors import ConfigError, TruthwardError
 
 PARAMS = "Params have changed since last execution: "
-# What Snakemake's reasons begin with, in the words of this table.
+# Beginnings of Snakemake's reasons, and the words for them in the table.
 REASONS = {
     "Incomplete output files": "was interrupted",
     "Updated input files": "newer: ",
@@ -36,9 +36,9 @@ class Planned:
     """The jobs of a rule that would run.
 
     Attributes:
-        new: jobs without any output yet.
-        again: jobs whose output, or some of it, is there and would be made anew.
-        why: reason -> jobs that have it; where the reason is another rule's job, "after <rule>".
+        new: number of jobs without any output yet.
+        again: number of jobs with existing output (or a part of it) that would be made again.
+        why: reason -> number of jobs that have it; "after <rule>" if the reason is a job of another rule.
     """
 
     new: int = 0
@@ -50,7 +50,7 @@ def dry_run(config: Path) -> str:
     """The text of `snakemake --dry-run`, with the triggers of the default profile and the plain logger.
 
     Raises:
-        ConfigError, PlanError: what Snakemake says in its last lines.
+        ConfigError, PlanError: with the last lines of Snakemake's output.
     """
     profile = Path("profiles/default/config.yaml")
     try:
@@ -94,7 +94,7 @@ def parse(text: str) -> dict[str, Planned]:
 
 
 def reasons(text: str, outputs: list[str], makers: dict[str, str]) -> set[str]:
-    """One job's reasons in few words.
+    """The reasons of one job in few words.
 
     >>> sorted(reasons("Updated input files: a.root; Input files updated by another job: b", ["."], {"b": "ingest"}))
     ['after ingest', 'newer: a.root']
@@ -116,7 +116,7 @@ def reasons(text: str, outputs: list[str], makers: dict[str, str]) -> set[str]:
 
 
 def _changed(text: str) -> list[str]:
-    """Which params differ, from the literal `before: {...} now: {...}` that Snakemake prints."""
+    """The params that differ, from the text `before: {...} now: {...}` that Snakemake prints."""
     match = re.search(r"before: (.*) now: (.*?)(?:; Software environment.*)?$", text.strip())
     try:
         sides = [ast.literal_eval(f"[{side}]") for side in (match.groups() if match else ())]
@@ -124,7 +124,7 @@ def _changed(text: str) -> list[str]:
         sides = []
     if not sides:
         return ["other parameters"]
-    # Snakemake prints sets: `spec` and `code` come in any order, and what did not change is left out.
+    # Snakemake prints sets: `spec` and `code` come in any order, and params that did not change are left out.
     code, spec = ([[p for p in side if ("digest" in p) is is_code] for side in sides] for is_code in (True, False))
     found = [CODE.get(key, key) for old, new in zip(*code, strict=False) for key in new if old.get(key) != new[key]]
     found += [said for old, new in zip(*spec, strict=False) for said in difference(old, new)]

@@ -1,4 +1,4 @@
-"""Each plug-in built once as the config has it, and made to do the least that shows it works."""
+"""Build each plug-in once with its options of the config, and call it with the smallest input that shows it works."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ContractError(TruthwardError):
 
 @dataclass(frozen=True)
 class Probe:
-    """One plug-in: where the config names it ("" where it does not), and how it went."""
+    """One plug-in: its key in the config ("" if the config does not name it), and the result of the test."""
 
     where: str
     package: str
@@ -36,7 +36,7 @@ class Probe:
 
 
 def entries(config: Config | None) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """(key of the config, package, entry) of all that the config names, then each other kind of the folders."""
+    """(key of the config, package, entry) of all plug-ins in the config, then each other kind of the folders."""
     named = list(_named(config)) if config else []
     yield from named
     used = {(package, entry["kind"]) for _, package, entry in named}
@@ -69,7 +69,7 @@ def _named(config: Config) -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def probe(where: str, package: str, entry: dict[str, Any]) -> Probe:
-    """Build one plug-in and call it; what it raises is told, not raised."""
+    """Build one plug-in and call it. Errors are reported and not raised."""
     name, started = where or f"{package}.{entry['kind']}", time.perf_counter()
     try:
         with _quiet():
@@ -81,7 +81,7 @@ def probe(where: str, package: str, entry: dict[str, Any]) -> Probe:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the banners that libraries print from C++."""
+    """Suppress the banners that libraries print from C++."""
     sys.stdout.flush()
     kept = os.dup(1)
     try:

@@ -1,1 +1,1 @@
-"""Generators of events with truth and detector level; one file a kind."""
+"""Generators of events at truth and detector level; one file for each kind."""

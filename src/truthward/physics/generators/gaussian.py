@@ -1,4 +1,4 @@
-"""A generator whose answer is known in closed form, in any number of dimensions."""
+"""A generator whose truth distribution is known in closed form, in up to ten dimensions."""
 
 from __future__ import annotations
 
@@ -19,40 +19,41 @@ VARIED = ("bias", "resolution", "mean", "background")
 class Gaussian(Generator):
     """Independent normal truth, smeared, with misses, fakes, background and signed weights of known distribution.
 
-    Truth inside the fiducial region: x_d ~ N(mean_d, width_d), *exactly*, whatever the other options are.
-    Reco: r_d = x_d + bias_d + resolution_d n_d, n_d ~ N(0, 1); r_0 moves by leak x_(D-1) in addition.
+    Truth inside the fiducial region: x_d ~ N(mean_d, width_d), *exactly*, for all values of the other options.
+    Reco: r_d = x_d + bias_d + resolution_d n_d, n_d ~ N(0, 1). In addition r_0 is shifted by leak x_(D-1).
 
-    - Misses: pass_reco has the probability e(x_0), see `efficiency_at`: it depends on the truth.
-    - Fakes: reconstructed events from outside the fiducial region. At any reco value r_0 they are the share f(r_0) of
-      the reconstructed signal, see `fake_share_at`. That function does not depend on mean and width, so a simulation
-      with a wrong prior has the right one: an unfolder that treats fakes correctly has no bias to be forgiven.
+    - Misses: a fiducial event is reconstructed with the probability e(x_0), see `efficiency_at`. It depends on the
+      truth.
+    - Fakes: reconstructed events from outside the fiducial region. At the reco value r_0 their share of the
+      reconstructed signal is f(r_0), see `fake_share_at`. This function does not depend on mean and width. So a
+      simulation with a wrong prior has the right f, and an unfolder that treats fakes correctly must show no bias.
     - Background: process "background", r_d ~ N(background_mean, background_width), no truth.
-    - Signed weights: a random share of all events weighs -w, the others +w, w = 1/(1 - 2 share): every expectation
-      is unchanged, its variance grows by w^2.
+    - Signed weights: a random share of all events has weight -w and the others have +w, w = 1/(1 - 2 share). All
+      expectations stay the same, and variances grow by w^2.
 
-    Variations: the same events as a generator with another parameter would have them, up (0) and down (1).
+    Variations: the same events, as a generator with another parameter would make them, up (0) and down (1).
 
-    - `bias`: r_d moves by +-a, for background as well. `resolution`: resolution_d (1 +- a), with the same n_d.
-    - `mean`: signal weights times the exact ratio of N(mean_d +- a, width_d) to N(mean_d, width_d), fakes and all, by
-      the truth that fakes had outside of the region. `background`: weights of background times 1 +- a.
+    - `bias`: r_d moves by +-a, also for background. `resolution`: resolution_d (1 +- a), with the same n_d.
+    - `mean`: the signal weights are multiplied by the exact ratio of N(mean_d +- a, width_d) to N(mean_d, width_d).
+      Fakes too, with the truth that they have outside the region. `background`: weights of background times 1 +- a.
 
     Args:
         dimensions: 1 to 10; the observables are x0, x1, ...
-        mean: of the truth; one number for all dimensions or a list of one each.
-        width: standard deviation of the truth, likewise.
-        bias: shift of the reco values, likewise.
-        resolution: standard deviation of the reco values about the shifted truth, likewise.
-        leak: share of the last dimension's truth that is in r_0. Where x_0 alone is unfolded its response depends on
-            what is hidden then: a sample with another mean there has another response.
+        mean: mean of the truth; one number for all dimensions, or a list with one number for each.
+        width: standard deviation of the truth; one number or a list.
+        bias: shift of the reco values; one number or a list.
+        resolution: standard deviation of the reco values around the shifted truth; one number or a list.
+        leak: share of the last dimension's truth that is added to r_0. If only x_0 is unfolded, its response then
+            depends on a hidden quantity: a sample with another mean of that quantity has another response.
         efficiency: [e_low, e_high], e at x_0 -> -inf and +inf; [1, 1]: no misses.
-        fakes: [f_low, f_high], f at r_0 -> -inf and +inf, below 0.5; [0, 0]: none.
+        fakes: [f_low, f_high], f at r_0 -> -inf and +inf, below 0.5; [0, 0]: no fakes.
         background: expected share of background in all accepted events.
-        background_mean: mean of its reco values.
-        background_width: standard deviation of its reco values.
+        background_mean: mean of the reco values of background.
+        background_width: standard deviation of the reco values of background.
         negative_weights: expected share of events of negative weight, below 0.5.
         expected: expected number of accepted events, to which the weights are scaled; 0: every |weight| is w.
-        systematics: name -> parameter -> size a, such as {"jes": {"bias": 0.1}}; branches `reco_x0__jes__0` and so on
-            for bias and resolution, `weight__<name>__<i>` for mean and background.
+        systematics: name -> parameter -> size a, such as {"jes": {"bias": 0.1}}. bias and resolution give branches
+            `reco_x0__jes__0` and so on; mean and background give branches `weight__<name>__<i>`.
     """
 
     PROVIDES = ("x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9")
@@ -75,7 +76,7 @@ class Gaussian(Generator):
         bias: float | list[float] = 0.0,
         resolution: float | list[float] = 0.5,
         leak: float = 0.0,
-        efficiency: list[float] = [0.75, 0.98],  # noqa: B006 (read as a literal, never changed)
+        efficiency: list[float] = [0.75, 0.98],  # noqa: B006 (only read, never changed)
         fakes: list[float] = [0.2, 0.05],  # noqa: B006
         background: float = 0.0,
         background_mean: float = 0.0,
@@ -144,12 +145,12 @@ class Gaussian(Generator):
     # ---- the known answer
 
     def efficiency_at(self, x0: np.ndarray) -> np.ndarray:
-        """e(x_0), the probability that a fiducial event is reconstructed, (N,): logistic, centred at 0, unit width."""
+        """e(x_0), the probability that a fiducial event is reconstructed, (N,): logistic, centre 0, unit width."""
         low, high = self.efficiency
         return low + (high - low) * expit(x0)
 
     def fake_share_at(self, r0: np.ndarray) -> np.ndarray:
-        """f(r_0), the share of fakes in the reconstructed signal, fakes included, (N,): logistic as e(x_0)."""
+        """f(r_0), the share of fakes in the reconstructed signal, fakes included, (N,): logistic like e(x_0)."""
         low, high = self.fakes
         return low + (high - low) * expit(r0)
 
@@ -183,14 +184,14 @@ class Gaussian(Generator):
 
     @property
     def composition(self) -> np.ndarray:
-        """Expected shares of fiducial signal, fakes and background in the accepted events, (3,), of sum 1."""
+        """Expected shares of fiducial signal, fakes and background in the accepted events, (3,), with sum 1."""
         fakes = self._fakes_per_fiducial()
         return np.array([(1.0 - self.background) / (1.0 + fakes)] * 2 + [self.background]) * [1.0, fakes, 1.0]
 
     def fiducial_yield(self, events: float | None = None) -> float:
         """Expected sum of weights of the fiducial truth in a sample of `events` accepted events (None: `expected`).
 
-        With `expected` set the weights are scaled to it, and `events` does not matter.
+        If the option `expected` is set, the weights are scaled to it and `events` does not matter.
         """
         total = self.expected if self.expected > 0.0 else events
         if total is None:
@@ -215,12 +216,14 @@ class Gaussian(Generator):
     # ---- events
 
     def draw(self, events: int, rng: np.random.Generator, *, total: int | None = None) -> dict[str, np.ndarray]:
-        """`events` accepted events as columns of the event table; for a data-like sample draw `events` from a Poisson.
+        """Draw `events` accepted events as columns of the event table.
+
+        For a sample like data, draw `events` from a Poisson distribution.
 
         Args:
-            events: how many.
+            events: number of events.
             rng: the only source of randomness.
-            total: size of the sample that these are part of, for the weights; None: `events`.
+            total: size of the sample that these events are part of, for the weights; None: `events`.
 
         Returns:
             truth_x*, reco_x* (n,) float32 (-99 where the flag is false), pass_truth, pass_reco, weight, process.
@@ -269,7 +272,7 @@ class Gaussian(Generator):
         return branches
 
     def _centre(self, x: np.ndarray) -> np.ndarray:
-        """Mean of reco at the truth, (n, D)."""
+        """Mean of reco for given truth, (n, D)."""
         centre = x + self.bias
         centre[:, 0] += self.leak * x[:, -1]
         return centre
@@ -280,7 +283,7 @@ class Gaussian(Generator):
         return x, self._centre(x) + self.resolution * rng.standard_normal(x.shape)
 
     def _fakes(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Truth and reco of fakes, (n, D): reconstructed events kept with probability odds(r_0) / (largest odds)."""
+        """Truth and reco of fakes, (n, D): reconstructed events, kept with probability odds(r_0) / (largest odds)."""
         largest = max(share / (1.0 - share) for share in self.fakes)
         pieces = [np.empty((2, 0, self.dimensions))]
         found = 0
@@ -293,5 +296,5 @@ class Gaussian(Generator):
         return truth, reco
 
     def block(self, events: int, *, total: int, seed: int) -> dict[str, Any]:
-        """`draw` from a seed."""
+        """`draw` with the random numbers of `seed`."""
         return self.draw(events, np.random.default_rng(seed), total=total)

@@ -1,4 +1,4 @@
-"""Z(-> neutrinos) + jet from Pythia 8 through the parametrised detector: the benchmark of 1911.09107."""
+"""Z(-> neutrinos) + jet from Pythia 8 with the parametrised detector: the benchmark of 1911.09107."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from truthward.physics.jets import leading_jet
 from truthward.physics.observables import level
 from truthward.physics.particles import FB_PER_MB, accepted, lines_of, started, visible
 
-# Scale of the shower (GeV) at which the Z is looked at. Further down its pt changes by 1.1 GeV (standard deviation),
-# 4 at most; but the time lies there: 5 ms an event, in multiparton interactions, against 0.5 ms above.
+# Scale of the shower (GeV) at which the pt of the Z is checked. Later it changes by 1.1 GeV (standard deviation), 4 at
+# most. But most of the time is spent there: 5 ms an event, in multiparton interactions, against 0.5 ms before.
 VETO_SCALE = 4.0
 
 
 class _SoftZ(pythia8mc.UserHooks):
-    """Give an event up early when the pt of its Z is below `z_pt_min` (GeV) at the shower scale `VETO_SCALE`."""
+    """Stop an event early if the pt of its Z is below `z_pt_min` (GeV) at the shower scale `VETO_SCALE`."""
 
     def __init__(self, z_pt_min: float) -> None:
         pythia8mc.UserHooks.__init__(self)
@@ -41,35 +41,36 @@ class _SoftZ(pythia8mc.UserHooks):
 class Pythia(Generator):
     """Z + jet in pp collisions, Z to three kinds of neutrinos; leading anti-kT jet at both levels.
 
-    Acceptance, truth: pt(Z) > z_pt_min, leading jet of visible particles pt > jet_pt_min, |eta| < jet_eta_max.
-    Acceptance, reco: the same cuts on the missing pt (vector sum of the energy-flow particles) and the leading jet of
-    energy-flow particles. `z_pt` at reco is the missing pt. Particles with c tau > 10 mm are stable at particle level.
-    Besides the observables, columns hold the composition of the jet, see `observables.composition`.
+    Acceptance at truth level: pt(Z) > z_pt_min; the leading jet of visible particles has pt > jet_pt_min and
+    |eta| < jet_eta_max. Acceptance at reco level: the same cuts on the missing pt (vector sum of the energy-flow
+    particles) and on the leading jet of energy-flow particles. `z_pt` at reco level is the missing pt. Particles with
+    c tau > 10 mm are stable at particle level. Further columns hold the composition of the jet, see
+    `observables.composition`.
 
-    Misses and fakes come from migration across these cuts, so events are generated from pt(Z) = z_pt_min - z_pt_margin
-    (at the shower scale of 4 GeV) on; no cut on jets is made in generation. Of all accepted events 0.24 +- 0.10% come
-    from below the default margin (measured with one of 70 GeV): they are lacking here, 3% of the fakes.
+    Misses and fakes come from migration across these cuts. So events are generated from pt(Z) = z_pt_min - z_pt_margin
+    (at the shower scale of 4 GeV), without a cut on jets. A small share of the accepted events would come from below
+    this margin; they are missing here, and nearly all of them would be fakes.
 
     Args:
         process: the hard process; only "zjets".
         tune: number of Pythia's pp tune: 14 Monash, 21 A14, 26 A14 var2- (the "Tune 26" of OmniFold).
-        shower: "simple" (pt-ordered dipoles) or "vincia" (antennae; five times slower).
-        alpha_s: strong coupling at the Z mass in the final-state shower; 0: that of the tune.
+        shower: "simple" (pt-ordered dipoles) or "vincia" (antennae; several times slower).
+        alpha_s: strong coupling at the Z mass in the final-state shower; 0: the value of the tune.
         settings: further settings of Pythia by name, on top of the tune, such as {"StringZ:aLund": 0.36}.
-        energy: of the collision, GeV.
+        energy: energy of the collision, GeV.
         pt_hat_min: cut on the hard process, GeV; low enough that initial-state radiation cannot bias the margin.
         z_pt_min: acceptance: pt of the Z, or missing pt, above this, GeV.
-        z_pt_margin: GeV below z_pt_min from which events are generated.
+        z_pt_margin: events are generated from this many GeV below z_pt_min.
         jet_pt_min: acceptance: pt of the leading jet above this, GeV.
         jet_eta_max: acceptance: |eta| of the leading jet below this.
-        radius: of the anti-kT jets.
-        luminosity: per fb; weights are sigma * luminosity / generated. 0: every event weighs 1, as data do.
-        tracks: whether the detector has a tracker; without it every charged hadron is its hadronic tower.
-        track_pt_min: softer charged particles leave neither track nor deposit, GeV.
+        radius: radius of the anti-kT jets.
+        luminosity: per fb; weights are sigma * luminosity / generated. 0: every event has weight 1, as in data.
+        tracks: whether the detector has a tracker; without it every charged hadron is seen as its hadronic tower.
+        track_pt_min: charged particles below this pt leave neither track nor deposit, GeV.
         tracking_efficiency: factor on the efficiency of tracks.
-        ecal_min: electromagnetic towers below are noise, GeV.
-        hcal_min: hadronic towers below are noise, GeV.
-        significance: standard deviations of a tower's energy from which its excess over the tracks counts.
+        ecal_min: electromagnetic towers below this energy are noise, GeV.
+        hcal_min: hadronic towers below this energy are noise, GeV.
+        significance: the excess of a tower over the tracks counts from this number of standard deviations.
         hcal_scale: response of the hadronic calorimeter.
     """
 
@@ -98,7 +99,7 @@ class Pythia(Generator):
         tune: int = 14,
         shower: Literal["simple", "vincia"] = "simple",
         alpha_s: float = 0.0,
-        settings: dict[str, Any] = {},  # noqa: B006 (read as a literal, never changed)
+        settings: dict[str, Any] = {},  # noqa: B006 (only read, never changed)
         energy: float = 14000.0,
         pt_hat_min: float = 140.0,
         z_pt_min: float = 200.0,
@@ -158,17 +159,17 @@ class Pythia(Generator):
         )
 
     def block(self, events: int, *, total: int, seed: int) -> dict[str, Any]:
-        """Exactly `events` accepted events; a fresh Pythia for each block, so that no block knows of the others.
+        """Exactly `events` accepted events. Each block has a new Pythia, so blocks do not depend on each other.
 
         Raises:
-            TruthwardError: where Pythia does not start or gives up on every event of a batch.
+            TruthwardError: if Pythia does not start, or gives up on every event of a batch.
         """
         hook = _SoftZ(self.z_pt_min - self.z_pt_margin)
         pythia = started(self.settings, seed, hook=hook, keep=self.chosen)
         rng = np.random.default_rng(seed)
         out, generated = accepted(pythia, self.settings, events, lambda record: self._accept(pythia, record, rng))
-        # With the early veto, sigma is the cross section of what is handed out. Each block has its own estimate of the
-        # accepted cross section, sigma * events / generated; the sample's is their mean, weighted by events / total.
+        # With the early veto, sigma is the cross section of the events that Pythia returns. Each block estimates the
+        # accepted cross section, sigma * events / generated. The sample has their mean, weighted by events / total.
         expected = pythia.infoPython().sigmaGen() * FB_PER_MB * self.luminosity / generated * (events / total)
         per_event = expected if self.luminosity else 1.0
         return out | {"weight": np.full(events, per_event), "process": np.zeros(events, dtype=np.int32)}
@@ -180,7 +181,7 @@ class Pythia(Generator):
         particles = visible(pythia, record)
         reco = self.detector.reconstruct(particles, rng)
         missing = np.hypot(ak.to_numpy(ak.sum(reco.px, axis=1)), ak.to_numpy(ak.sum(reco.py, axis=1)))
-        # Most of the time below is clustering, and most of the margin's events fail both cuts.
+        # Clustering takes most of the time below, and most events of the margin fail both cuts.
         rows = np.flatnonzero((z_pt > self.z_pt_min) | (missing > self.z_pt_min))
         levels = []
         for parts, recoil in ((particles[rows], z_pt[rows]), (reco[rows], missing[rows])):

@@ -1,4 +1,4 @@
-"""Boosted hadronic top decays from Pythia 8 through the parametrised detector: the events of 2501.12363."""
+"""Boosted hadronic top decays from Pythia 8 with the parametrised detector: the events of 2501.12363."""
 
 from __future__ import annotations
 
@@ -24,44 +24,45 @@ PAIRS = {"m_12": (0, 1), "m_13": (0, 2), "m_23": (1, 2)}
 class Top(Generator):
     """tt -> (b q q) (b mu nu) in pp collisions: the large jet opposite to the muon, and its three subjets.
 
-    The jet is the hardest anti-kT one (without the muon) more than pi/2 in azimuth from the hardest muon. Its three
-    subjets are taken as by XCone (see `jets.subjets`), so that soft wide-angle radiation is groomed away, by falling
-    pt. m_jjj is the mass of all three, m_12, m_13, m_23 those of pairs, jet_pt the pt of all three; GeV.
+    The large jet is the hardest anti-kT jet (without the muon) more than pi/2 in azimuth from the hardest muon. Its
+    three subjets are found as by XCone (see `jets.subjets`), which grooms soft wide-angle radiation away. They are
+    ordered by falling pt. m_jjj is the mass of all three, m_12, m_13, m_23 are the masses of pairs, jet_pt is the pt
+    of all three; GeV.
 
-    Acceptance, at each level on that level's objects: muon pt > lepton_pt_min, |eta| < 2.4; jet_pt > jet_pt_min and
-    |eta| < 2.5 of the three together; each subjet pt > subjet_pt_min; m_jjj within `mass_window`, which keeps jets that
-    hold the whole decay. Misses and fakes are what migrates across these cuts.
+    Acceptance, at each level with the objects of that level: muon pt > lepton_pt_min, |eta| < 2.4; jet_pt > jet_pt_min
+    and |eta| < 2.5 of all three subjets together; each subjet pt > subjet_pt_min; m_jjj within `mass_window`, which
+    keeps jets that hold the whole decay. Misses and fakes are events that migrate across these cuts.
 
-    The top that decays to hadrons is the particle, the other the antiparticle. Every event has a column
-    `truth_top_mass`, the mass parameter that it was made with, which no detector knows: it is not unfolded, but tells
-    which sample an event is of. The top's natural width is that of its mass. Columns of the composition of the large
-    jet: see `observables.composition`. Particles with c tau > 10 mm are stable at particle level.
+    The top quark decays to hadrons, and the antiquark decays to leptons. Every event has a column `truth_top_mass`, the
+    mass parameter of its generation. No detector measures it, so it is not unfolded; it tells samples apart. The
+    natural width of the top follows its mass. Further columns hold the composition of the large jet, see
+    `observables.composition`. Particles with c tau > 10 mm are stable at particle level.
 
     Args:
-        top_mass: GeV; of a list, each mass has an equal part of every block.
-        multiparton: multiparton interactions, which make generation three times slower. Without them jets hold no
+        top_mass: GeV; if a list is given, each mass has an equal part of every block.
+        multiparton: multiparton interactions, which make generation several times slower. Without them jets hold no
             underlying event.
-        tune: number of Pythia's pp tune, as of `pythia`.
-        energy: of the collision, GeV.
-        pt_hat_min: cut on the hard process, GeV. The default lacks about a fifth of the accepted events: 219 fb against
-            267 at 200 GeV (500 events each).
+        tune: number of Pythia's pp tune, as for `pythia`.
+        energy: energy of the collision, GeV.
+        pt_hat_min: cut on the hard process, GeV. The default loses about a fifth of the accepted events; a lower cut
+            loses fewer and is slower.
         lepton_pt_min: acceptance: pt of the muon above this, GeV.
         jet_pt_min: acceptance: pt of the three subjets together above this, GeV.
         subjet_pt_min: acceptance: pt of each subjet above this, GeV.
         mass_window: acceptance: lowest and highest m_jjj, GeV.
-        radius: of the large jet.
-        subjet_radius: of its subjets.
-        luminosity: per fb; weights are sigma * luminosity / generated, 0: every event weighs 1, as data do.
-        tracks: whether the detector has a tracker; without it every charged hadron is its hadronic tower.
-        track_pt_min: softer charged particles leave neither track nor deposit, GeV.
+        radius: radius of the large jet.
+        subjet_radius: radius of its subjets.
+        luminosity: per fb; weights are sigma * luminosity / generated. 0: every event has weight 1, as in data.
+        tracks: whether the detector has a tracker; without it every charged hadron is seen as its hadronic tower.
+        track_pt_min: charged particles below this pt leave neither track nor deposit, GeV.
         tracking_efficiency: factor on the efficiency of tracks.
-        ecal_min: electromagnetic towers below are noise, GeV.
-        hcal_min: hadronic towers below are noise, GeV.
-        significance: standard deviations of a tower's energy from which its excess over the tracks counts.
+        ecal_min: electromagnetic towers below this energy are noise, GeV.
+        hcal_min: hadronic towers below this energy are noise, GeV.
+        significance: the excess of a tower over the tracks counts from this number of standard deviations.
         hcal_scale: response of the hadronic calorimeter.
 
     Raises:
-        ConfigError: no mass, one that is not positive, or a window that does not rise.
+        ConfigError: no mass, a mass that is not positive, or a window that does not rise.
     """
 
     PROVIDES = (
@@ -92,7 +93,7 @@ class Top(Generator):
         lepton_pt_min: float = 30.0,
         jet_pt_min: float = 400.0,
         subjet_pt_min: float = 30.0,
-        mass_window: list[float] = [130.0, 215.0],  # noqa: B006 (read as a literal, never changed)
+        mass_window: list[float] = [130.0, 215.0],  # noqa: B006 (only read, never changed)
         radius: float = 1.2,
         subjet_radius: float = 0.4,
         luminosity: float = 1.0,
@@ -134,10 +135,10 @@ class Top(Generator):
         )
 
     def block(self, events: int, *, total: int, seed: int) -> dict[str, Any]:
-        """Exactly `events` accepted events, dealt to the masses in turn; a Pythia of its own for each mass.
+        """Exactly `events` accepted events, shared among the masses; each mass has its own Pythia.
 
         Raises:
-            TruthwardError: where Pythia does not start or gives up on every event of a batch.
+            TruthwardError: if Pythia does not start, or gives up on every event of a batch.
         """
         pieces, places = [], []
         for k, mass in enumerate(self.masses):
@@ -171,7 +172,7 @@ class Top(Generator):
         return columns, rows
 
     def _level(self, particles: ak.Array) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Observables and acceptance of one level, (N,) each; observables mean nothing where it is false."""
+        """Observables and acceptance of one level, (N,) each; observables have no meaning where acceptance is false."""
         values = {name: np.zeros(len(particles)) for name in (*self.PROVIDES, "strange_fraction")}
         passed = np.zeros(len(particles), dtype=bool)
         muons = particles[np.abs(particles.pid) == 13]
@@ -181,7 +182,7 @@ class Top(Generator):
         good = (pt > self.lepton_pt_min) & (np.abs(eta) < LEPTON_ETA_MAX)
         rows, pt, phi = rows[good], pt[good], phi[good]
         rest = particles[rows]
-        # The muon is told from all others by its momentum, which is that of the list that it was taken from.
+        # The muon is found among the others by its momentum, since it was taken from the same list.
         rest = rest[(np.abs(rest.pid) != 13) | (np.sqrt(rest.px**2 + rest.py**2) < pt)]
         jets = leading_jet(rest, radius=self.radius, min_pt=0.5 * self.jet_pt_min, opposite=phi)
         held = ak.to_numpy(ak.num(jets.constituents, axis=1)) >= 3
@@ -207,5 +208,5 @@ class Top(Generator):
 
 
 def _mass(p: np.ndarray) -> np.ndarray:
-    """(N, 4) -> (N,), never below 0."""
+    """Masses of four-momenta, (N, 4) -> (N,), at least 0."""
     return np.sqrt(np.maximum(p[:, 3] ** 2 - (p[:, :3] ** 2).sum(axis=1), 0.0))

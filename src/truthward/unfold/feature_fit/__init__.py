@@ -1,1 +1,1 @@
-"""Re-weighting by a few features of the truth, fitted to the data."""
+"""Re-weighting by a few learned features of the truth, fitted to the data."""

@@ -1,4 +1,4 @@
-"""The penalised chi2 fit of `feature_fit`: re-weight matched events so that sums of features agree with the data's."""
+"""The penalised chi2 fit of `feature_fit`: re-weight matched events until sums of features agree with the data."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from truthward.errors import DivergedError
 log = logging.getLogger("truthward.unfold")
 
 KEPT = 1e-6
-"""Eigenvalues of the features' correlation matrix, relative to the largest, below which a direction is left out."""
+"""Directions of the features' correlation matrix with a smaller eigenvalue, relative to the largest, are dropped."""
 
 STEPS, SMALL = 100, 1e-3
-"""Gauss-Newton steps at most, and the change of the objective, a chi2, that ends them."""
+"""Largest number of Gauss-Newton steps, and the change of the objective (a chi2) at which they end."""
 
 
 @dataclass
 class Chi2Sums:
-    """What is to be described, for n matched events with F features at reco and P at truth level, constants first.
+    """The input of the fit: n matched events with F features at reco and P at truth level, constants first.
 
-    phi: (n, F), psi: (n, P) float32; weight: (n,); wanted: (F,), sum of the data's features less those of all other
-    simulated events at reco level; fixed: their contribution to the covariance (F, F); data_weight: mean of the data's.
+    phi: (n, F), psi: (n, P) float32; weight: (n,); wanted: (F,), sum of the data's features minus the sum of all other
+    simulated events at reco level; fixed: contribution of those events to the covariance (F, F); data_weight: mean
+    weight of the data.
     """
 
     phi: Tensor
@@ -36,11 +37,11 @@ class Chi2Sums:
     data_weight: float
 
     def log_nu(self, theta: Tensor) -> Tensor:
-        """(P,) -> (n,)."""
+        """log nu for theta, (P,) -> (n,)."""
         return self.psi @ theta.float()
 
     def whitening(self, theta: Tensor) -> Tensor:
-        """(F, K): features whose sums have unit covariance where nu = exp(psi theta); see `spread` for the variance.
+        """(F, K): features whose sums have unit covariance for nu = exp(psi theta); see `spread` for the variance.
 
         Raises:
             DivergedError: a feature that does not vary, or a covariance that is not finite.
@@ -49,7 +50,7 @@ class Chi2Sums:
         scale = covariance.diagonal().sqrt()
         if not (torch.isfinite(covariance).all() and scale[0] > 0):
             raise DivergedError("feature_fit: the covariance of the features is not finite and positive")
-        # A hidden unit that is always off says nothing.
+        # A hidden unit that is always off has no information.
         scale = torch.where(scale > KEPT * scale.max(), scale, torch.inf)
         values, vectors = torch.linalg.eigh(covariance / scale / scale[:, None])
         kept = values > KEPT * values.max()
@@ -58,7 +59,7 @@ class Chi2Sums:
 
 @dataclass
 class Solution:
-    """theta (P,), with its penalty, chi2, number of features K, and of parameters that the data determine."""
+    """theta (P,), with its penalty, its chi2, the number of features K, and of parameters that the data determine."""
 
     theta: Tensor
     penalty: float
@@ -70,8 +71,9 @@ class Solution:
 def spread(phi: Tensor, weight: Tensor, data_weight: float) -> Tensor:
     """Covariance (F, F) of the difference of two Poisson samples: simulated events of `weight` (n,), and data.
 
-    The data that w simulated events stand for have the variance data_weight w; those events have w^2. Where weights
-    have both signs the former is taken of their magnitudes, scaled to their sum, so that it stays positive.
+    The data that correspond to a simulated event of weight w have the variance data_weight w, and the event itself has
+    w^2. If weights have both signs, the first term uses absolute weights, scaled to the sum of the weights, so that it
+    stays positive.
     """
     magnitude = weight.abs()
     variance = data_weight * magnitude * (weight.double().sum() / magnitude.double().sum()).abs().float() + weight**2
@@ -79,10 +81,12 @@ def spread(phi: Tensor, weight: Tensor, data_weight: float) -> Tensor:
 
 
 def solve(sums: Chi2Sums, whitening: Tensor, theta: Tensor, penalty: float, *, adapt: bool, label: str) -> Solution:
-    """Minimise |whitening^T (wanted - sum w nu phi)|^2 + penalty |theta|^2, less the constant, by Gauss-Newton steps.
+    """Minimise |whitening^T (wanted - sum w nu phi)|^2 + penalty |theta|^2 by Gauss-Newton steps.
+
+    The constant has no penalty.
 
     Args:
-        theta: (P,) to start from; adapt: choose the penalty by its evidence, from `penalty` on.
+        theta: (P,), the start; adapt: choose the penalty by its evidence, starting from `penalty`.
 
     Raises:
         DivergedError: the objective is not finite, or the data determine nothing.
@@ -102,7 +106,7 @@ def solve(sums: Chi2Sums, whitening: Tensor, theta: Tensor, penalty: float, *, a
         slope = (phi.T @ (sums.psi * weight[:, None])).double()
         hessian = slope.T @ slope
         matrix = hessian + torch.diag(penalty * free)
-        # What single precision has left of units that are always off.
+        # Units that are always off leave small numbers from rounding in single precision.
         inverse = torch.linalg.pinv(matrix, rtol=1e-12, hermitian=True)
         determined = len(theta) - 1 - penalty * float((inverse.diagonal() * free).sum())
         step = inverse @ (slope.T @ residual - penalty * free * theta)
@@ -119,7 +123,7 @@ def solve(sums: Chi2Sums, whitening: Tensor, theta: Tensor, penalty: float, *, a
         if adapt and not settled:
             new = max(determined, 1e-3) / max(float((free * theta**2).sum()), 1e-12)
             new = float(np.clip(new, penalty / 10, penalty * 10))
-            # The last digits of the penalty move the result by far less than its error.
+            # Small changes of the penalty move the result by far less than its error.
             settled = length == 1.0 and abs(np.log(new / penalty)) * determined < 0.3
             penalty = new
             weight, residual, objective = value(theta)

@@ -1,4 +1,4 @@
-"""A fit in learned features: unfolding without iterations or adversaries."""
+"""Unfolding by a fit in learned features, without iterations or adversaries."""
 
 from __future__ import annotations
 
@@ -31,55 +31,52 @@ LIMITS = (
 
 
 class FeatureFit(Unfolder):
-    """Re-weight the simulation so that learned features agree with the data at reco level, by one penalised chi2 fit.
+    """Re-weight the simulation until learned features agree with the data at reco level, by one penalised chi2 fit.
 
-    The idea of AUSSIE (2602.24282): nu(t) is right where a classifier of data against re-weighted simulation has
-    nothing left to learn, that is, where the gradient of its loss with respect to its parameters vanishes. In the last
-    layer that gradient is a sum of features; here it is given its statistical metric, and solved instead of trained:
+    The idea of AUSSIE (2602.24282): nu(t) is right if a classifier of data against re-weighted simulation has nothing
+    left to learn. Then the gradient of its loss with respect to its parameters vanishes. In the last layer this
+    gradient is a sum of features. Here the fit uses the statistical covariance of these sums, and solves the equation
+    instead of training:
 
     1. A classifier of data against simulation at reco level learns features phi(r): its hidden units, and a constant.
-    2. E[omega | t] of its ratio omega, learned over the matched events, gives features psi(t) at truth level likewise.
+    2. E[omega | t] of its ratio omega, learned over the matched events, gives features psi(t) at truth level.
     3. nu(t) = exp(theta . psi(t)) minimises d^T C^-1 d + lambda |theta|^2, with
        d = sum_data w phi - sum_matched w nu(t) phi - sum_fakes w phi - sum_background w phi.
 
-    C = sum (w_d w nu + w^2 nu^2) phi phi^T over the reconstructed simulation, w_d the data's mean weight, is the
-    covariance expected of d: Poisson fluctuations of data and simulation. It is taken at nu = 1 and then at the
-    solution before, never from the data's own counts, which would pull the yield down by the chi2. nu applies to all
-    fiducial events, misses included, while d has but the matched ones: the efficiency enters exactly once. The
-    constant in psi has no penalty, so that the yield is free.
+    C is the covariance expected of d, from the Poisson fluctuations of data and simulation. It is
+    C = sum (w_d w nu + w^2 nu^2) phi phi^T over the reconstructed simulation, with the data's mean weight w_d. It is
+    taken at nu = 1 and then at the previous solution, never from the counts of the data, because then the chi2 would
+    pull the yield down. nu applies to all fiducial events, misses included, but d contains only the matched events. So
+    the efficiency enters exactly once. The constant in psi has no penalty, so that the yield is free.
 
-    Regularisation, without any look at the truth: the functions that the hidden units span, and the penalty, a Gaussian
-    prior of the last layer about the simulation, nu = 1. lambda maximises the evidence (MacKay, Neural Comput. 4, 415):
-    lambda = gamma / |theta|^2, gamma = sum_i h_i / (h_i + lambda) the parameters that the data determine, h_i the
-    eigenvalues of the Hessian. chi2 and its K - gamma degrees of freedom are in the history: a chi2 far above them says
-    that psi cannot express what the data want.
+    Regularisation does not use the truth. It consists of the functions that the hidden units span, and of the penalty,
+    which is a Gaussian prior of the last layer around the simulation, nu = 1. lambda maximises the evidence (MacKay,
+    Neural Comput. 4, 415): lambda = gamma / |theta|^2. gamma = sum_i h_i / (h_i + lambda) is the number of parameters
+    that the data determine, with the eigenvalues h_i of the Hessian. The history has the chi2 and its K - gamma degrees
+    of freedom. A chi2 far above this number means that psi cannot describe the data.
 
-    Replicas keep the nominal's features, C and lambda and are fitted anew from its theta: bootstraps with their
-    weights, systematics with their events, a systematic of kind regularisation with twice and half of lambda. Those of
-    `initialisation` learn all of it by themselves.
+    Where only few events determine the result, the prior pulls it towards the simulation. For example, a width can then
+    be biased by more than its statistical error.
 
-    Measured: Z+jets, 200,000 + 200,000 events, triangular discriminators of m, M, w, ln rho, tau21, zg, means of three
-    seeds: 0.38 0.28 0.10 0.15 0.17 0.11; OmniFold, two seeds: 0.26 0.27 0.11 0.17 0.14 0.12. 30 to 52 s against 67 to
-    80 s on a shared core, 3.6 s a replica. chi2 is 77 with 32 degrees of freedom: psi does not express it all. The
-    prior pulls what few events determine: the width of a Gaussian of 1.15, from one of 1 and 6,000 data events, comes
-    out as 1.12 to 1.13, 2.4 statistical errors (OmniFold 1.128, exact weights 1.143); five bins within 2.5 widths have
-    pulls of means between -0.4 and 0.7 (each known to 0.25) and a width of 1.0.
+    Replicas keep the nominal's features, C and lambda and start the fit from its theta. Bootstraps use their weights,
+    systematics use their events, and a systematic of kind regularisation uses twice and half of lambda. Replicas of
+    `initialisation` learn everything anew.
 
     Args:
-        observables: that are unfolded, jointly; empty: all of the study.
-        epochs: of the training of each network.
-        batch_size: events in each step.
-        learning_rate: of the optimiser.
-        width: of each hidden layer of both networks; the number of features.
+        observables: observables to unfold, jointly; empty: all of the study.
+        epochs: number of epochs of the training of each network.
+        batch_size: number of events in each step.
+        learning_rate: learning rate of the optimiser.
+        width: number of nodes in each hidden layer of both networks; also the number of features.
         depth: number of hidden layers.
-        activation: between them.
-        passes: fits, each with the covariance at the solution of the one before.
-        penalty: factor on the lambda that was found, for one more fit; below one less bias to the simulation, for more
-            variance.
-        fakes: "absolute", their simulated number at each r; or "share", weighted by the classifier's (data -
-            background) / (matched + fakes), which is right where their rate goes with that of the signal. In replicas
-            that ratio is the nominal's but for its normalisation. Background is always absolute.
-        precision: of the trainings; bf16 is faster where the processor computes in it and the networks are wide.
+        activation: function between the hidden layers.
+        passes: number of fits; each uses the covariance at the solution of the previous fit.
+        penalty: factor on the fitted lambda, for one more fit. Below one it reduces the bias towards the simulation and
+            increases the variance.
+        fakes: "absolute": their simulated number at each r. "share": weighted by the classifier's (data - background) /
+            (matched + fakes), which is right if their rate is proportional to the signal. Replicas use the nominal
+            ratio, except for its normalisation. Background is always absolute.
+        precision: number format of the trainings; bf16 is faster for wide networks on processors that support it.
     """
 
     joint = True
@@ -136,7 +133,7 @@ class FeatureFit(Unfolder):
                 arrays, entry = self._learn(inputs, seed_for(seed, *name), replica, state, key)
                 features = Features(arrays, inputs, self.network)
             sums = self._sums(features, varied)
-            # More of a penalty is what fewer iterations are to others.
+            # A stronger penalty here corresponds to fewer iterations in other methods.
             regularised = inputs.kind_of(replica) == "regularisation"
             solutions = self._fit(features, sums, str(replica), (2.0, 0.5)[replica.index] if regularised else 1.0)
             if nominal is None:
@@ -171,7 +168,7 @@ class FeatureFit(Unfolder):
         reco = torch.from_numpy(np.concatenate([inputs.data_reco, *(inputs.reco[mask] for mask in levels)]))
         truth, matched = torch.from_numpy(inputs.truth[inputs.fiducial]), inputs.pass_reco[inputs.fiducial]
         data, background = len(inputs.data_reco), int(levels[2].sum())
-        # The share of fakes is one of the signal: the background is then taken from the data.
+        # The share of fakes is a share of the signal, so the background is subtracted from the data first.
         sign = -1.0 if self.share else 1.0
         simulated = [inputs.weight[mask] * s for mask, s in zip(levels, (1.0, 1.0, sign), strict=True)]
         weights = np.concatenate([inputs.data_weight, *simulated])[:, None]
@@ -215,7 +212,7 @@ class FeatureFit(Unfolder):
         }
 
     def _sums(self, features: Features, varied: Inputs) -> Chi2Sums:
-        """The fit's problem for one replica."""
+        """The input of the fit for one replica."""
         levels = [varied.matched, varied.fakes, varied.background]
         matched, fakes, background = (torch.from_numpy(varied.weight[mask]).float() for mask in levels)
         data = torch.from_numpy(varied.data_weight).float()
@@ -239,8 +236,11 @@ class FeatureFit(Unfolder):
         return Chi2Sums(phi[0], psi, matched, wanted, fixed, mean)
 
     def _fit(self, features: Features, sums: Chi2Sums, name: str, factor: float) -> list[Solution]:
-        """Fit theta: with covariance and penalty found in `passes` fits, or with those that the features came with,
-        the latter times a factor."""
+        """Fit theta.
+
+        Covariance and penalty are found in `passes` fits. If the features bring them along, those are used, the penalty
+        times a factor.
+        """
         arrays, label = features.arrays, f"feature_fit {name}"
         if "theta" in arrays:
             theta, whitening = (torch.from_numpy(arrays[n]) for n in ("theta", "whitening"))
@@ -266,7 +266,7 @@ class FeatureFit(Unfolder):
 def _entries(
     replica: Replica, features: Features, sums: Chi2Sums, varied: Inputs, solutions: Sequence[Solution]
 ) -> tuple[list[dict[str, Any]], np.ndarray]:
-    """History of one replica, one entry a fit, and the weights of its result.
+    """History of one replica, one entry for each fit, and the weights of its result.
 
     Raises:
         DivergedError: weights that are not finite.

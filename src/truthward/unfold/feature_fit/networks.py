@@ -1,4 +1,4 @@
-"""The features of `feature_fit`: hidden units of the networks that it has trained at both levels."""
+"""The features of `feature_fit`: hidden units of its trained networks at both levels."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ ROWS = 32768
 
 
 class Features:
-    """What both networks have learned: events' observables -> hidden units less their mean, and a constant before.
+    """The trained networks: observables of events -> a constant, then the hidden units minus their mean.
 
-    arrays: name -> array, the states of the networks with their scalings and, of a fit that was made, `theta`,
-    `whitening`, `penalty`.
+    arrays: name -> array: the states of the networks with their scalings. After a fit also `theta`, `whitening` and
+    `penalty`.
     """
 
     def __init__(self, arrays: Mapping[str, np.ndarray], inputs: Inputs, network: Mapping[str, Any]) -> None:
@@ -33,7 +33,7 @@ class Features:
             classifier = Classifier(self.scalings[level].inputs, **network)
             classifier.load_state_dict(own)
             self.networks[level] = classifier.eval()
-        # Constants are a feature too: a shift changes nothing but the rounding.
+        # Subtract the mean: with the constant as a feature, this changes only the rounding.
         self.centre = {"reco": 0.0, "truth": 0.0}
         self.centre = {
             "reco": self.reco(inputs.reco[inputs.matched])[:, 1:].mean(dim=0),
@@ -41,11 +41,11 @@ class Features:
         }
 
     def reco(self, x: np.ndarray) -> Tensor:
-        """(N, D) -> (N, F)."""
+        """Features at reco level, (N, D) -> (N, F)."""
         return self._hidden("reco", x)
 
     def truth(self, x: np.ndarray) -> Tensor:
-        """(N, D) -> (N, P)."""
+        """Features at truth level, (N, D) -> (N, P)."""
         return self._hidden("truth", x)
 
     def log_ratio(self, x: np.ndarray) -> np.ndarray:

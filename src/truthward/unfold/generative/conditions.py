@@ -1,4 +1,4 @@
-"""What a generative model is given beside the event: a median over the sample that the event is of."""
+"""The condition of a generative model in addition to the event: a median over the sample to which the event belongs."""
 
 from __future__ import annotations
 
@@ -16,38 +16,40 @@ from truthward.study.seeds import seed_for
 from truthward.unfold.inputs.arrays import Inputs
 
 SUBSETS = 128
-"""Random subsets of each group whose medians its events are given."""
+"""Number of random subsets of each group; events get the medians of these subsets."""
 
 
 class Medians:
-    """The batch-wise condition of 2501.12363 (section 4): a model that is trained on simulations of several values of a
-    parameter is told, by the median of an observable over the whole sample, which of them the sample is like.
+    """The batch-wise condition of 2501.12363 (section 4).
 
-    In training an event is given the weighted median of a random subset of a sample of its own value, as large as the
-    data are (by Kish's effective size), so that the model sees medians that fluctuate as that of the data does; drawing
-    from data, all events are given the weighted median of the data. Both are of the reco values of all that is
-    measured: a sample of one value has its matched events and, in the proportion of the whole simulation, the fakes and
-    the background that the data hold too. A median of the data with their share of matched events as weights would be
-    pulled to that of all values, on which this share is learned. They are computed anew for each replica, with the
-    replica's weights and reco values.
+    The model is trained on simulations with several values of a parameter. The median of an observable over the whole
+    sample tells it which of these values the sample is like.
 
-    A spectrum whose peak goes with the parameter is hard to learn as a function of a single number. So the model draws
-    truth values of that observable relative to `steps` times the median, which is added afterwards: a model that does
-    not heed what it is told is then one that moves the peak along. The share is the one that makes the spectrum of all
-    values sharpest, which lays the peaks upon one another. It is 0 for an observable that is discrete.
+    In training, an event gets the weighted median of a random subset of a sample of its own value. The subset is as
+    large as the data (by Kish's effective size), so the model sees medians that fluctuate like the median of the data.
+    When it draws from data, all events get the weighted median of the data. Both medians are of the reco values of
+    everything that is measured. So the sample of one value has its matched events and also the fakes and the background
+    that the data hold, in the proportion of the whole simulation. The data could be weighted with their share of
+    matched events instead. But this share is learned on all values and would pull the median towards their average.
+    Each replica computes its medians anew, with its own weights and reco values.
+
+    A spectrum whose peak moves with the parameter is hard to learn as a function of a single number. So the model draws
+    truth values of that observable relative to `steps` times the median, which is added afterwards. If the model then
+    ignores the condition, the peak still moves. The step is the one that makes the spectrum of all values sharpest,
+    that is, the peaks overlap best. It is 0 for a discrete observable.
 
     Args:
-        inputs: of the nominal unfolding. others: mask (N,) of the fakes and background among what is measured.
-        seed: of the subsets.
-        like: that of the nominal, where `inputs` are of a replica of another acceptance: its scale is kept.
-        option: {"median": an unfolded observable, "by": truth column that holds the parameter}; empty for no condition.
+        inputs: inputs of the nominal unfolding. others: mask (N,) of the measured fakes and background.
+        seed: seed of the subsets.
+        like: the nominal instance, if `inputs` are of a replica with another acceptance; its scale is used.
+        option: {"median": an unfolded observable, "by": truth column that holds the parameter}; empty: no condition.
 
     Raises:
-        ConfigError: an unknown observable or column, or a column of a single value.
+        ConfigError: an unknown observable or column, or a column with a single value.
 
     Attributes:
-        steps: (D,), by how much the truth values go with one unit of what is given.
-        columns: 1; 0 without a condition, and nothing else is then to be asked of it.
+        steps: (D,), shift of the truth values for one unit of the condition.
+        columns: 1; or 0 without a condition, and then the other attributes do not exist.
     """
 
     def __init__(
@@ -85,10 +87,10 @@ class Medians:
             self.steps[self.place] = share * self.scale
 
     def simulated(self, reco: np.ndarray, weight: np.ndarray) -> Tensor:
-        """What the matched events are given, (n_m, E, 1), scaled to order one.
+        """The condition of the matched events, (n_m, E, 1), scaled to order one.
 
         Args:
-            reco: (E or 1, n_r, D), reconstructed events of the members or of all; weight: (n_r, E).
+            reco: (E or 1, n_r, D), reconstructed events of each member or of all; weight: (n_r, E).
         """
         found = np.zeros((len(self.matched), weight.shape[1], 1))
         nominal, samples = self._samples(self.weight[:, None]), self._samples(weight)
@@ -102,7 +104,7 @@ class Medians:
         return self._scaled(found)
 
     def measured(self, reco: np.ndarray, weight: np.ndarray) -> Tensor:
-        """What the measured events of each member are given, (E, 1).
+        """The condition of the measured events of each member, (E, 1).
 
         Args:
             reco: (E or 1, n, D), in their own units; weight: (n, E).
@@ -114,7 +116,7 @@ class Medians:
         return self._scaled(np.stack(found))
 
     def _samples(self, weight: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Rows and weights (n, E) of a sample of each value, of reconstructed events with weights (n_r, E)."""
+        """Rows and weights (n, E) of a sample for each value, from reconstructed events with weights (n_r, E)."""
         found = []
         for value in range(self.group.max() + 1):
             own = self.matched[self.group == value]
@@ -128,8 +130,10 @@ class Medians:
 
 
 def sharpest(values: np.ndarray, distance: np.ndarray, weight: np.ndarray) -> float:
-    """The share s in [0, 2] that makes the density of values - s distance sharpest, in the integral of its square:
-    (N,) each."""
+    """The s in [0, 2] for which the density of values - s distance is sharpest, all (N,).
+
+    Sharpest means that the integral of the squared density is largest.
+    """
     edges = np.linspace(*np.quantile(values, [0.02, 0.98]), 81)
     shares = np.linspace(0.0, 2.0, 41)
     peaked = [(np.histogram(values - s * distance, edges, weights=weight)[0] ** 2).sum() for s in shares]
@@ -137,12 +141,14 @@ def sharpest(values: np.ndarray, distance: np.ndarray, weight: np.ndarray) -> fl
 
 
 def beside(events: Tensor, found: Tensor) -> Tensor:
-    """Events (n, D) with what all of them are given, (columns,), at their end."""
+    """Events (n, D) with the common condition (columns,) appended."""
     return torch.cat([events, found.expand(len(events), -1)], dim=-1)
 
 
 def weighted_median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Where half of the weight lies below, (N,) and (N, K) -> (K,): linear between the middles of the events' weights.
+    """The value below which half of the weight lies, (N,) and (N, K) -> (K,).
+
+    It is linear between the middles of the events' weights.
 
     >>> weighted_median(np.array([3.0, 1.0, 2.0]), np.array([[1.0, 1.0], [1.0, 0.0], [1.0, 1.0]])).tolist()
     [2.0, 2.5]
@@ -158,7 +164,7 @@ def weighted_median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     middle = (np.cumsum(w, axis=0) - 0.5 * w) / total
     found = np.empty(len(total))
     for k in range(len(total)):
-        # Negative weights step back: only where the sum reaches a new height does it count.
+        # Negative weights make the sum fall: only a new maximum of the sum counts.
         rising = w[:, k] > 0.0
         found[k] = np.interp(0.5, np.maximum.accumulate(middle[rising, k]), ordered[rising])
     return found

@@ -1,4 +1,4 @@
-"""What drawing some events for each measured one adds to the variance of a result, and other sums over drawn events."""
+"""The variance that drawing some truth events for each measured event adds to a result, and other sums over draws."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from truthward.unfold.stop.rules import Bins
 class DrawSums:
     """Sums over the draws of one replica, in the coarse bins of each observable, filled piece by piece.
 
-    The draws of a measured event come in two independent halves, of even and of odd number. With contents h and h' that
-    they add to a bin, h - h' has the variance of h + h' under repeated drawing, so that the sum of its squares over the
-    measured events is the sampling variance of the bin, unbiased, however the draws of a half depend on one another.
+    The draws of a measured event form two independent halves, those with even and those with odd number. Let them add
+    the contents h and h' to a bin. Under repeated drawing h - h' has the same variance as h + h'. So the sum of
+    (h - h')^2 over the measured events is an unbiased estimate of the sampling variance of the bin. It does not matter
+    how the draws within a half depend on each other.
     """
 
     def __init__(self, bins: Bins, count: int) -> None:
@@ -41,9 +42,11 @@ class DrawSums:
             self._halves[d * size : (d + 1) * size] += (differences**2).sum(axis=0)
 
     def entry(self) -> dict[str, Any]:
-        """For the history. Variances are by bin, observable after observable: `sampling_variance`; `counting_variance`,
-        that of the data if each event were reconstructed where it was drawn; `sampling_share`, their sums' ratio. None
-        of these from an odd number of draws."""
+        """The entry for the history. Variances are per bin, one observable after the other.
+
+        `sampling_variance`; `counting_variance`, the variance of the data if each event were reconstructed where it was
+        drawn; `sampling_share`, the ratio of their sums. With an odd number of draws there are none of these.
+        """
         found = {
             "events_drawn": self._events,
             "yield_unfolded": self._first,

@@ -1,4 +1,4 @@
-"""The inputs of a generative unfolding as its networks see them, and the drawing of truth events from data events."""
+"""The inputs of a generative unfolding as its networks see them, and draws of truth events for data events."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from truthward.unfold.inputs.arrays import Inputs
 
 
 class Scaled:
-    """Truth and reco values as networks see them, by scalings fitted to the nominal sample, or those of `like`.
+    """Truth and reco values as networks see them, by scalings fitted to the nominal sample, or by those of `like`.
 
-    What a model generates is standard normal, with the value of an atom (an integer, a failed splitting) at random
-    within the atom's interval of probability, so that it comes back exactly. What a network is only shown goes through
-    the scaling of all networks: of D columns it makes K inputs, the first D of them normal scores.
-    Rows are those of the inputs' masks, n_m matched events, n_f fiducial, n_r reconstructed, M data. others: mask (N,)
-    of the fakes and background among what is measured; where it is not given, all that are reconstructed.
+    The columns that a model generates are standard normal. The value of an atom (an integer, a failed splitting) is
+    placed at random within the atom's interval of probability, so that the inverse gives the exact value. The columns
+    that a network only sees have the scaling of all networks. It makes K inputs from D columns; the first D are normal
+    scores. Rows follow the masks of the inputs: n_m matched events, n_f fiducial, n_r reconstructed, M data. others:
+    mask (N,) of the measured fakes and background; by default all reconstructed ones.
 
     Attributes:
-        size: D; given: K at reco level, of the observables and the features.
-        truth: (n_f, K'), fiducial truth, as classifiers see it; reco: (n_r, K); data: (M, K);
-        shown_truth, shown_reco: the scalings; target_map: between what models generate and its own units.
-        medians: what models are given beside the reco values;
-        matched_fiducial, matched_reco: masks of the matched events among the fiducial and the reconstructed ones.
+        size: D; given: K at reco level, for the observables and the features.
+        truth: (n_f, K'), fiducial truth as classifiers see it; reco: (n_r, K); data: (M, K);
+        shown_truth, shown_reco: the scalings; target_map: between the model's columns and their own units.
+        medians: the condition of models in addition to the reco values;
+        matched_fiducial, matched_reco: masks of the matched events among the fiducial and the reconstructed events.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Scaled:
             truth = _weighted(inputs.truth, inputs.weight, fiducial)
             reco = _weighted(inputs.seen("reco"), inputs.weight, passed)
             data = torch.from_numpy(inputs.seen("data")), torch.from_numpy(inputs.data_weight)
-            # Of features nothing is declared: what many events share is found to be an atom.
+            # Features have no declared atoms: a value that many events share is found as an atom.
             atoms = [*kinds["atoms"], *[()] * (data[0].shape[1] - self.size)]
             self.shown_truth = RankScaling(self.size, atoms=kinds["atoms"]).fit(truth)
             self.shown_reco = RankScaling(len(atoms), atoms=atoms).fit(reco, data)
@@ -84,22 +84,22 @@ class Scaled:
         self.matched_fiducial, self.matched_reco = matched[fiducial], matched[passed]
 
     def shifted(self, members: Sequence[Inputs]) -> Tensor:
-        """Reco values (n_r, E, K) of members that each have their own."""
+        """Reco values (n_r, E, K) of members, if each member has its own."""
         return torch.stack([self.shown_reco(torch.from_numpy(m.seen("reco")[m.pass_reco])) for m in members], dim=1)
 
     def target(self, condition: Tensor) -> Tensor:
-        """What models generate for the matched events: (n_m, D), or (n_m, E, D) where members are given their own."""
+        """The model's columns for the matched events: (n_m, D), or (n_m, E, D) if members have their own condition."""
         if condition.ndim == 2:
             return self.target_map(self._relative(condition[:, self.given :]), self.place)
         own = [self.target_map(self._relative(c[:, self.given :]), self.place) for c in condition.unbind(1)]
         return torch.stack(own, dim=1)
 
     def truth_of(self, events: Tensor, condition: Tensor) -> Tensor:
-        """What models have generated (n, D) given (n, C), in its own units, within the range of the simulation."""
+        """Generated columns (n, D) given (n, C), converted to their own units, within the range of the simulation."""
         found, given = self.target_map.inverse(events), condition[:, self.given :]
         if not self.medians.columns:
             return found
-        # Beyond the fiducial region, where a median may move an event by a little, there is no efficiency.
+        # A median may move an event slightly out of the fiducial region, where no efficiency is known.
         low, high = self.matched_truth.amin(dim=0), self.matched_truth.amax(dim=0)
         return (found + given * self.medians.steps).clamp(low, high)
 
@@ -107,11 +107,11 @@ class Scaled:
         return self.matched_truth - given * self.medians.steps if self.medians.columns else self.matched_truth
 
     def noise(self, event_id: np.ndarray, draw: int, *, even: bool = False) -> Tensor:
-        """Standard normal numbers (n, D) of a draw: a function of the data event alone, so that replicas share them.
+        """Standard normal numbers (n, D) of a draw. They depend only on the data event, so replicas share them.
 
-        even: spread those of an event evenly, which makes the noise of sampling smaller (randomly shifted points of a
+        even: spread the numbers of an event evenly, which reduces the noise of sampling (randomly shifted points of a
         Kronecker sequence, with the steps of the largest minimal distance by Roberts 2018). The draws of even number
-        and those of odd number are then two such sets, independent of each other.
+        and the draws of odd number are then two such sets, independent of each other.
         """
         u = self._uniform(event_id, "draw", draw % 2 if even else draw)
         if even:
@@ -122,7 +122,7 @@ class Scaled:
         return torch.special.ndtri((u + 2.0**-54).clamp(max=1.0 - 2.0**-53)).float()
 
     def draw(self, generator: GenerativeModel, data: Tensor, noise: Tensor) -> Tensor:
-        """Truth events (n, D) in their own units for data events (n, D + F) as in `data`."""
+        """Truth events (n, D) in their own units for data events (n, D + F), scaled like `data`."""
         return self.truth_of(generator.sample(data, noise), data)
 
     def _uniform(self, event_id: np.ndarray, *labels: object) -> Tensor:
@@ -132,10 +132,10 @@ class Scaled:
 
 @dataclass(frozen=True)
 class MeasuredEvents:
-    """What is unfolded for E members: the data, or the data and the background to be taken off.
+    """The measured events for E members: the data, or the data and the background to subtract.
 
-    event_id, held: (n,), held out in trainings; reco: (n, K), or (n, E, K) where members have their own, as networks
-    see it; weight: (n, E), negative for what is taken off.
+    event_id, held: (n,), held out in trainings; reco: (n, K), or (n, E, K) if members have their own, as networks see
+    it; weight: (n, E), negative for events to subtract.
     """
 
     event_id: np.ndarray
@@ -148,7 +148,7 @@ class MeasuredEvents:
         return self.reco if self.reco.ndim == 2 else self.reco[:, e]
 
     def member(self, e: int) -> MeasuredEvents:
-        """What one member unfolds, less what it leaves out: events of no weight."""
+        """The measured events of one member, without events of weight zero."""
         chosen = np.flatnonzero(self.weight[:, e])
         return MeasuredEvents(
             self.event_id[chosen],
@@ -161,7 +161,7 @@ class MeasuredEvents:
 def drawn(scaled: Scaled, flows: Stack, condition: Tensor, event_id: np.ndarray, count: int) -> Tensor:
     """`count` draws of each of n events from each member, (count n, E, K'), as classifiers see them.
 
-    condition: (n, C), or (n, E, C) where members are given their own.
+    condition: (n, C), or (n, E, C) if members have their own condition.
     """
     flows.eval()
     noise = [scaled.noise(event_id, k, even=True) for k in range(count)]
@@ -176,7 +176,7 @@ def drawn(scaled: Scaled, flows: Stack, condition: Tensor, event_id: np.ndarray,
 
 
 def model_of(model: dict[str, Any], size: int, given: int, state: dict[str, Tensor] | None = None) -> GenerativeModel:
-    """The generative model of `size` truth observables given so many inputs; to be trained or as it was."""
+    """The generative model of `size` truth observables for this number of inputs; new, or with a trained state."""
     found = build("models", model, dimensions=size, conditions=given)
     if state is None:
         return found

@@ -1,4 +1,4 @@
-"""Draws from p(truth | reco) of simulated events that the networks have not seen."""
+"""Draws from p(truth | reco) for simulated events that the networks have not seen."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from truthward.unfold.inputs.arrays import NOMINAL, Inputs
 def held_out_draws(
     recipe: GenerativeRecipe, inputs: Inputs, *, events: int, draws: int, seed: int, state: Path | None, key: str
 ) -> dict[str, np.ndarray]:
-    """Train as the first step of an unfolding does, on simulated events that are not in the split "test", and draw for
-    matched events that are.
+    """Train like the first step of an unfolding, and draw for matched events that the training has not seen.
 
-    The unfolding itself trains on all events: a fifth fewer of them would cost it more than the check is worth, and its
-    own networks cannot be judged by events that they have seen. So what is judged is the recipe, by networks of their
-    own, at four fifths of the events: an unfolding's own networks are as good or better. Events of the split "test"
-    weigh nothing here, in the trainings and in the transforms of the columns.
+    It trains on simulated events outside the split "test" and draws for events inside. The unfolding itself trains on
+    all events, because a fifth fewer events would cost more than this check is worth. So its own networks cannot be
+    judged with events that they have not seen. Instead the check judges the recipe, with separate networks trained on
+    four fifths of the events. The networks of the unfolding are as good or better. Events of the split "test" have
+    weight zero in the trainings and in the transforms of the columns.
 
     Returns:
         As `Unfolder.posterior`.
@@ -48,7 +48,7 @@ def held_out_draws(
     picked = chosen[np.sort(np.argsort(rank, kind="stable")[:events])]
     ids, condition = inputs.event_id[picked], scaled.shown_reco(torch.from_numpy(inputs.seen("reco")[picked]))
     if members.medians.columns:
-        # Those of the other events of the same parameter: what the event would be given in a sample like theirs.
+        # The medians of other events with the same parameter: the event would get them in a sample like theirs.
         given = members.medians.simulated(members.passed, members.reconstructed)[:, 0]
         condition = torch.cat([condition, given[np.searchsorted(np.flatnonzero(inputs.matched), picked)]], dim=-1)
     drawn = torch.stack([scaled.draw(model, condition, scaled.noise(ids, k)) for k in range(draws)], dim=1).numpy()

@@ -1,4 +1,4 @@
-"""The trainings behind a generative unfolding: p(truth | reco), the shares of signal, the efficiency."""
+"""The trainings of a generative unfolding: p(truth | reco), the shares of signal, the efficiency."""
 
 from __future__ import annotations
 
@@ -27,8 +27,11 @@ PROBABILITIES = ("signal", "rest", "efficiency")
 
 @dataclass(frozen=True)
 class GenerativeRecipe:
-    """Options of the trainings: model, classifiers, settings of each, draws of a data event for the ratio; what else
-    than the signal is in the data, see `generative.Generative`; and the number of features at reco level."""
+    """Options of the trainings.
+
+    These are the model, the classifiers, the settings of each, the draws of a data event for the ratio, and the number
+    of features at reco level. Fakes and background: see `generative.Generative`.
+    """
 
     model: dict[str, Any]
     network: dict[str, Any]
@@ -43,8 +46,10 @@ class GenerativeRecipe:
     features: int = 0
 
     def build(self, size: int, given: int, state: dict[str, Tensor] | None = None) -> GenerativeModel:
-        """The model of `size` observables given so many inputs at reco level, and what it is given beside them; to be
-        trained or as it was."""
+        """The model of `size` observables for this number of inputs at reco level, including the condition.
+
+        It is new, or has a trained state.
+        """
         return model_of(self.model, size, given + (1 if self.condition else 0), state)
 
     def scaled(self, inputs: Inputs, seed: int, *, like: Scaled | None = None) -> Scaled:
@@ -55,10 +60,11 @@ class GenerativeRecipe:
 
 @dataclass(frozen=True)
 class Networks:
-    """What E members have learned; where nothing distinguishes them yet, one member stands for all.
+    """The trained networks of E members; as long as nothing distinguishes the members, one member stands for all.
 
-    flows: p(t | r); signal: the share of the matched events in what is reconstructed that no step touches; rest: their
-    share, with what they bring along, beside what keeps its absolute yield; efficiency: P(reconstructed | t).
+    flows: p(t | r). signal: share of the matched events among matched events and the fakes that scale with the signal.
+    rest: share of matched events and these fakes in the sample that also holds the contributions of absolute yield.
+    efficiency: P(reconstructed | t).
     """
 
     flows: Stack
@@ -67,7 +73,7 @@ class Networks:
     efficiency: Probability
 
     def fraction(self, x: Tensor) -> np.ndarray:
-        """f(r), share of the matched events in what is unfolded: (n, K), or (n, E, K) -> (n, E)."""
+        """f(r), share of the matched events in the measured events: (n, K), or (n, E, K) -> (n, E)."""
         return self.signal(x) * self.rest(x)
 
     def member(self, e: int) -> tuple[dict[str, Tensor], Callable[[Tensor], np.ndarray], Probability]:
@@ -78,7 +84,7 @@ class Networks:
         return self.flows.state_of(m[0]), lambda x: signal(x) * rest(x), self.efficiency.member(m[3])
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """What a single member has learned, as named arrays."""
+        """The networks of a single member, as named arrays."""
         found = {f"model.{n}": t.numpy() for n, t in self.flows.state_of(0).items()}
         for name in PROBABILITIES:
             found |= {f"{name}.{n}": a for n, a in getattr(self, name).member(0).arrays().items()}
@@ -86,7 +92,7 @@ class Networks:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], recipe: GenerativeRecipe, scaled: Scaled) -> Networks:
-        """Back from `arrays`."""
+        """Rebuild from `arrays`."""
 
         def of(name: str) -> dict[str, np.ndarray]:
             return {n.removeprefix(f"{name}."): a for n, a in arrays.items() if n.startswith(f"{name}.")}
@@ -97,11 +103,10 @@ class Networks:
 
 
 class Members:
-    """E replicas that are trained together: their weights and, for systematics, their own reco values. All have the
-    acceptance of `inputs`.
+    """E replicas that are trained together, with their weights and, for systematics, their own reco values.
 
-    Rows: n_r reconstructed events of the simulation (n_m of them matched), n_f fiducial, M of data, of what is measured
-    M or, where background is subtracted, also the B events of background.
+    All have the acceptance of `inputs`. Rows: n_r reconstructed events of the simulation (n_m of them matched), n_f
+    fiducial, M data. There are M measured events, or M + B if the B events of background are subtracted.
     """
 
     def __init__(
@@ -131,10 +136,10 @@ class Members:
         self.measured = self._measured(self.data)
 
     def first(self) -> Networks:
-        """Train on the simulation as it is."""
+        """Train on the simulation with its own prior."""
         inputs, scaled, recipe = self.inputs, self.scaled, self.recipe
         efficiency = Probability(scaled.truth.shape[1], self.initial("efficiency"))
-        # Its inverse is what is used: that the misses are made up for exactly, on the simulation, is imposed.
+        # Its inverse is used, so the calibration makes the sum of 1 / P exact: it corrects for all misses.
         efficiency.train(
             scaled.truth,
             scaled.matched_fiducial,
@@ -165,18 +170,18 @@ class Members:
         return networks
 
     def given(self) -> Tensor:
-        """What the models are given beside the data events, (E, 0 or 1)."""
+        """The condition for the data events, (E, 0 or 1)."""
         if not self.medians.columns:
             return torch.zeros(len(self.replicas), 0)
-        # Background is taken off by weights of the data alone where there is a condition.
+        # With a condition, background is removed only by weights of the data.
         return self.medians.measured(self.inputs.data_reco[None], self.measured.weight)
 
     def train(self, networks: Networks, matched: np.ndarray, step: int, diagnostics: dict[str, np.ndarray]) -> None:
-        """Train p(t | r) and f(r) with these weights (n_m, E) of the matched events; all others keep theirs."""
+        """Train p(t | r) and f(r) with weights (n_m, E) of the matched events; all other events keep their weights."""
         flows, inside = networks.flows, self.scaled.matched_reco
         settings, rules = self.recipe.later if step else self.recipe.first, self.recipe
         total = self.reconstructed.copy()
-        # Fakes that go with the signal are in its share: what is compared with the rest is the signal with them.
+        # Fakes that scale with the signal are part of its share: signal and these fakes are compared with the rest.
         total[inside] = matched / networks.signal(self.reco[torch.from_numpy(inside)])
         self._learn_share(
             networks.rest, rules.fakes == "absolute", rules.background == "expected", total, "fraction", step
@@ -209,7 +214,7 @@ class Members:
         self.note(step, {**_losses(fitted, held is not None), **diagnostics})
 
     def condition(self, matched: np.ndarray) -> Tensor:
-        """What the models are given for the matched events of weights (n_m, E): (n_m, C), or (n_m, E, C)."""
+        """The inputs of the models for matched events with weights (n_m, E): (n_m, C), or (n_m, E, C)."""
         condition = self.reco[torch.from_numpy(self.scaled.matched_reco)]
         if not self.medians.columns:
             return condition
@@ -220,7 +225,7 @@ class Members:
         return torch.cat([each, found], dim=-1)
 
     def data_condition(self) -> Tensor:
-        """What the models are given for the measured events: (n, C), or (n, E, C)."""
+        """The inputs of the models for the measured events: (n, C), or (n, E, C)."""
         if not self.medians.columns:
             return self.measured.reco
         return torch.stack([beside(self.measured.of(e), g) for e, g in enumerate(self.given())], dim=1)
@@ -233,13 +238,13 @@ class Members:
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """One entry a replica and iteration; what the nominal's first networks are taken over from has no loss."""
+        """One entry for each replica and iteration; networks that were taken over from the nominal have no loss."""
         return list(self._entries.values())
 
     def _learn_share(
         self, model: Probability, fakes: bool, background: bool, weights: np.ndarray, what: str, step: int
     ) -> None:
-        """Train the share of the matched events beside fakes, background, both or none, at reco level.
+        """Train the share of the matched events among them and fakes, background, both or none, at reco level.
 
         weights: (n_r, E).
         """
@@ -256,7 +261,7 @@ class Members:
         )
 
     def _measured(self, data: np.ndarray) -> MeasuredEvents:
-        """The data with weights (M, E), with what is done about the background."""
+        """The data with weights (M, E), after the treatment of the background."""
         inputs, recipe, away = self.inputs, self.recipe, self.inputs.background
         both = MeasuredEvents(inputs.data_id, inputs.data_validation, self.scaled.data, data)
         if recipe.background == "expected" or not away.any():
@@ -303,7 +308,7 @@ class Members:
 
 
 def _losses(fitted: History, held_out: bool) -> dict[str, np.ndarray]:
-    """Losses of the epoch that is used, one entry a member."""
+    """Losses of the epoch that is used, one entry for each member."""
     best = [(epoch, member) for member, epoch in enumerate(fitted.best)]
     found = {"loss": np.array([fitted.train[epoch][member] for epoch, member in best])}
     return found | ({"held_out_loss": np.array([fitted.validation[e][m] for e, m in best])} if held_out else {})

@@ -1,4 +1,4 @@
-"""Removal of the prior from p(truth | reco): draw, re-weight the training truth, train on, until a rule ends it."""
+"""Remove the prior from p(truth | reco): draw, re-weight the training truth, train again, until a rule ends it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ from truthward.unfold.stop.rules import COARSE, StopRule, Watch
 
 
 def remove_prior(group: Members, before: Networks, rule: StopRule) -> tuple[Networks, int]:
-    """Iterate from the networks of the first training until the rule ends it, by what the first member did: draw,
-    give the simulation the truth spectrum that was found, train on. Also the number of iterations, with the first.
+    """Iterate from the networks of the first training: draw, give the simulation the unfolded truth spectrum, train.
+
+    The rule ends it, by the change of the first member. Return the networks and the number of iterations, including the
+    first.
     """
     scaled, measured, members = group.scaled, group.measured, len(group.replicas)
     ratio = stack_of(scaled.truth.shape[1], group.initial("ratio"), **group.recipe.network)
@@ -36,7 +38,7 @@ def remove_prior(group: Members, before: Networks, rule: StopRule) -> tuple[Netw
         previous = watch.contents
         watch.clear()
         watch.add(x[..., : scaled.size].numpy(), found / _at(before.efficiency, x))
-        # Each observable's bins hold all events.
+        # The bins of each observable hold all events, so the bins of the first one give the yield.
         yields = [c[:COARSE].sum(axis=0) for c in (previous, watch.contents)]
         if not (yields[1] > 0).all():
             raise DivergedError(
@@ -65,12 +67,12 @@ def remove_prior(group: Members, before: Networks, rule: StopRule) -> tuple[Netw
 def _reweighted(
     group: Members, ratio: Stack, flows: Stack, matched: np.ndarray, x: Tensor, found: np.ndarray, step: int
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """The weights `matched` (n_m, E) times the ratio of what is drawn for the data, x (K M, D) or (K M, E, D) with
-    weights `found` (K M, E), to what the same model draws for the simulation; diagnostics.
+    """The weights `matched` (n_m, E) times a ratio of densities; diagnostics.
 
-    Were the model exact, the latter would be the matched events as they are. It is not, and where the detector
-    resolves little its errors would add up from one iteration to the next: here they drop out. The efficiency at t
-    is the same in both spectra, and drops out too.
+    The numerator is the draws for the data, x (K M, D) or (K M, E, D) with weights `found` (K M, E). The denominator is
+    the draws of the same model for the simulation. For an exact model, these would be the matched events themselves.
+    But the model is not exact, and if the detector resolves little, its errors would add up over the iterations. In
+    this ratio they cancel. The efficiency at t is the same in both spectra and also cancels.
     """
     recipe, inputs, scaled = group.recipe, group.inputs, group.scaled
     prior, own = scaled.truth[torch.from_numpy(scaled.matched_fiducial)], inputs.event_id[inputs.matched]
@@ -117,14 +119,14 @@ def _continued(stack: Stack, before: Stack) -> Stack:
 
 
 def _alike(x: Tensor, y: Tensor, members: int) -> list[Tensor]:
-    """Both (n, D), or both (n, E, D): what is shared by all members goes beside what is each one's own."""
+    """Both (n, D), or both (n, E, D): if one has own values for each member, the other is repeated for all members."""
     if x.ndim == y.ndim:
         return [x, y]
     return [z if z.ndim == 3 else z[:, None].expand(-1, members, -1) for z in (x, y)]
 
 
 def _at(probability: Probability, x: Tensor) -> np.ndarray:
-    """Probabilities (n, E) at x (n, D), or (n, E, D), where one member may stand for all."""
+    """Probabilities (n, E) at x (n, D), or (n, E, D); one member may stand for all."""
     if x.ndim == 3 and probability.members == 1:
         return probability(x.flatten(0, 1)).reshape(x.shape[:2])
     return probability(x)

@@ -1,1 +1,1 @@
-"""What all methods are given: events, background, totals, variations."""
+"""The inputs of all methods: events, background, totals, variations."""

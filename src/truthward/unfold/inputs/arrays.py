@@ -1,4 +1,4 @@
-"""The inputs of an unfolding as arrays, and what each replica changes in them."""
+"""The inputs of an unfolding as arrays, and the changes that each replica makes."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 ROWS = 65536
 
 Features = Mapping[str, Sequence[str]]
-"""Level, "reco" or "truth" -> columns of that level that networks are shown beside the unfolded observables."""
+"""Level, "reco" or "truth" -> columns of that level that networks see in addition to the unfolded observables."""
 
 NONE: Features = {}
 
 
 @dataclass(frozen=True)
 class Replica:
-    """One unfolding to be made: the nominal one, or the `index`-th of a family."""
+    """One unfolding: the nominal one, or the `index`-th of a family."""
 
     family: str
     index: int
@@ -40,7 +40,7 @@ class Replica:
 
     @property
     def anew(self) -> bool:
-        """Whether its networks have initial weights and batches of their own."""
+        """Whether its networks have their own initial weights and batches."""
         return self.family in ("initialisation", "combined")
 
     def column(self, observable: str | None = None) -> str:
@@ -58,18 +58,21 @@ NOMINAL = Replica("nominal", 0)
 class Inputs:
     """Simulation and data as arrays, N and M events, D unfolded observables.
 
-    truth, reco: (N, D) float32, NaN where not `pass_truth`, `pass_reco`; weight: (N,) float64, any sign, sum = expected
-    yield; signal: (N,) bool, False for the processes that are background; validation: (N,) bool, events held out in
-    trainings; carried: every truth observable of the simulation, name -> (N,) float32, unfolded or not.
-    data_*: the M data events that pass at reco level. variations: systematic name -> function of the replica's index
-    that returns what it replaces: `reco` (N, D), `features` (N, F) at reco level, `pass_reco` (N,) and `weight` (N,),
-    or some of them. seed: that of the study; bootstraps are the same for all methods. constituents: where they were
-    asked for, "truth" and "reco" (N, P, 4) and "data" (M, P, 4), see `events.constituents.hardest`; no variation moves
-    them. features: what networks are shown beside the observables, and is not unfolded: "truth" and "reco" (N, F) and
-    "data" (M, F) float32, F for each level its own; feature_names: those of "truth" and "reco", in the order of the
-    columns. backgrounds: process -> (N,) bool, of each that is no signal. whole: whether these are all events, and not
-    a block of them. kinds: systematic name -> "closure" where its weights make pseudo-data, "regularisation" where it
-    is a pair of half and twice the iterations; all others are columns that vary the simulation.
+    truth, reco: (N, D) float32, NaN if not `pass_truth`, `pass_reco`; weight: (N,) float64, any sign, sum = expected
+    yield; signal: (N,) bool, False for background processes; carried: every truth observable of the simulation,
+    unfolded or not, name -> (N,) float32. data_*: the M data events that pass at reco level. seed: seed of the study;
+    bootstraps are the same for all methods. whole: whether these are all events, or a block of them. backgrounds:
+    process -> (N,) bool, for each process that is not signal.
+
+    variations: systematic name -> function of the replica's index. It returns the arrays that change: `reco` (N, D),
+    `features` (N, F) at reco level, `pass_reco` (N,) and `weight` (N,), or some of them. kinds: systematic name ->
+    "closure" if its weights make pseudo-data, or "regularisation" if it is a pair of half and twice the iterations. All
+    other systematics are columns that vary the simulation.
+
+    constituents: if asked for, "truth" and "reco" (N, P, 4) and "data" (M, P, 4), see `events.constituents.hardest`; no
+    variation moves them. features: columns that networks see in addition to the observables and that are not unfolded,
+    "truth" and "reco" (N, F) and "data" (M, F) float32; F may differ between levels. feature_names: their names at
+    "truth" and "reco" level, in the order of the columns.
     """
 
     observables: Sequence[Observable]
@@ -101,8 +104,10 @@ class Inputs:
         return [o.name for o in self.observables]
 
     def seen(self, level: Literal["truth", "reco", "data"]) -> np.ndarray:
-        """What networks are shown at a level, (N, D + F), or (M, D + F) of the data: the unfolded observables, then the
-        features."""
+        """The columns that networks see at a level: the unfolded observables, then the features.
+
+        (N, D + F), or (M, D + F) for the data.
+        """
         values = {"truth": self.truth, "reco": self.reco, "data": self.data_reco}[level]
         more = self.features.get(level)
         return values if more is None or not more.shape[1] else np.concatenate([values, more], axis=1)
@@ -114,27 +119,27 @@ class Inputs:
 
     @property
     def fiducial(self) -> np.ndarray:
-        """(N,) bool, signal within the truth acceptance: the rows of the result, misses included."""
+        """(N,) bool, signal within the truth acceptance: the rows of the result, including misses."""
         return self.pass_truth & self.signal
 
     @property
     def matched(self) -> np.ndarray:
-        """(N,) bool, fiducial events that were reconstructed: those that connect the two levels."""
+        """(N,) bool, fiducial events that were reconstructed: they connect the two levels."""
         return self.fiducial & self.pass_reco
 
     @property
     def fakes(self) -> np.ndarray:
-        """(N,) bool, reconstructed signal from outside of the fiducial region."""
+        """(N,) bool, reconstructed signal from outside the fiducial region."""
         return self.pass_reco & self.signal & ~self.pass_truth
 
     @property
     def background(self) -> np.ndarray:
-        """(N,) bool, reconstructed events of other processes, whatever their truth."""
+        """(N,) bool, reconstructed events of other processes, for any truth."""
         return self.pass_reco & ~self.signal
 
     @property
     def fixed(self) -> np.ndarray:
-        """(N,) bool, reconstructed events from outside of the fiducial region: fakes and background."""
+        """(N,) bool, reconstructed events from outside the fiducial region: fakes and background."""
         return self.pass_reco & ~self.fiducial
 
     @classmethod
@@ -149,9 +154,9 @@ class Inputs:
         features: Features = NONE,
         kinds: Mapping[str, str] = NONE,
     ) -> Inputs:
-        """Read both tables, with so many constituents of each event, or none, and the features of each level.
+        """Read both tables, with this number of constituents of each event (or none) and the features of each level.
 
-        kinds: those of the systematics that are no columns by themselves, see the class.
+        kinds: kinds of the systematics that are not columns themselves, see the class.
 
         Raises:
             InputError: a column is missing, or no event is left at reco level or in the fiducial region.
@@ -194,8 +199,10 @@ class Inputs:
         whole: bool = True,
         kinds: Mapping[str, str] = NONE,
     ) -> Inputs:
-        """Inputs from the columns of event tables, name -> (N,) and (M,). `split` is the hash of the id where missing,
-        `process` is signal, and values are blanked where their level's flag is false.
+        """Make inputs from the columns of event tables, name -> (N,) and (M,).
+
+        If `split` is missing it is the hash of the id, and if `process` is missing all events are signal. Values are
+        set to NaN if the flag of their level is false.
 
         Raises:
             ConfigError: a feature is unfolded itself.
@@ -246,14 +253,16 @@ class Inputs:
         )
 
     def varied(self, replica: Replica) -> Inputs:
-        """The inputs of one replica: other weights, or for a systematic also other reco values and another acceptance
-        at reco level; everything else is shared. The truth, and with it the fiducial region, is that of all. Of kind
-        closure the data are replaced instead, by pseudo-data; of kind regularisation nothing is.
+        """The inputs of one replica.
+
+        A replica has other weights; a systematic may also have other reco values and another acceptance at reco level.
+        Everything else is shared. All replicas have the same truth and so the same fiducial region. Kind closure
+        replaces the data by pseudo-data instead, and kind regularisation changes nothing.
 
         Raises:
-            ConfigError: an unknown family, or a systematic that the simulation has no columns of.
-            InputError: a variation lets events in that it has no reco values of, moves events whose constituents stay
-                where they are, or leaves no signal event; a total that no method can unfold (see `totals.refuse`).
+            ConfigError: an unknown family, or a systematic for which the simulation has no columns.
+            InputError: a variation accepts events without reco values, moves events but not their constituents, or
+                leaves no signal event; a total that no method can unfold (see `totals.refuse`).
         """
         changed = self._vary(replica)
         if self.whole:
@@ -309,12 +318,12 @@ class Inputs:
         raise ConfigError(f"family {replica.family!r} is not known; valid: {known}")
 
     def kind_of(self, replica: Replica) -> str:
-        """ "closure" or "regularisation" where a replica is of such a systematic, else an empty string."""
+        """ "closure" or "regularisation" if a replica is of such a systematic, else an empty string."""
         family, _, name = replica.family.partition(":")
         return self.kinds.get(name, "") if family == "systematic" else ""
 
     def pseudo_weight(self, replica: Replica) -> np.ndarray:
-        """Weights (N,) of the simulated events that are pseudo-data, and their truth, of a systematic of kind closure.
+        """Weights (N,) that make the simulated events pseudo-data with known truth, for a systematic of kind closure.
 
         Raises:
             ConfigError: the simulation has no such weights.
@@ -358,7 +367,7 @@ class Inputs:
 def columns_of(
     simulation: EventTable, observables: Sequence[Observable], features: Features = NONE
 ) -> tuple[list[str], list[str]]:
-    """Columns of the simulation and of the data that `Inputs.from_columns` takes."""
+    """Columns of the simulation and of the data that `Inputs.from_columns` needs."""
     names = [o.name for o in observables]
     truths = [c for c in simulation.columns if c.startswith("truth_") and not is_jagged(c)]
     truths = dict.fromkeys([*truths, *(f"truth_{n}" for n in (*names, *features.get("truth", ())))])

@@ -1,4 +1,4 @@
-"""Background taken off the data by weights between 0 and 1, for all methods that can unfold weighted events."""
+"""Remove background from the data by weights between 0 and 1, for all methods that can unfold weighted events."""
 
 from __future__ import annotations
 
@@ -25,18 +25,19 @@ def without_background(
     state: Path | None,
     key: str,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Weights (M, E) of the data that stand for the data without background, which is then nowhere else.
+    """Weights (M, E) of the data that describe the data without background; no background is left elsewhere.
 
     Args:
-        x: reco values of order one of the data, then of the background, (M + B, D), or (M + B, E, D) of each member.
+        x: reco values of order one, first of the data, then of the background, (M + B, D), or (M + B, E, D) if each
+            member has its own.
         data, background: weights (M, E) and (B, E).
-        held_out: (M + B,) bool, rows that choose the epoch; None trains on all.
+        held_out: (M + B,) bool, rows that choose the epoch; None: train on all rows.
 
     Returns:
-        the weights, and the diagnostics of `ratio.positive.positive_weights`, each named background_...
+        The weights, and the diagnostics of `ratio.positive.positive_weights`, each named background_...
 
     Raises:
-        InputError, DivergedError: as `positive_weights` does.
+        InputError, DivergedError: as `positive_weights`.
     """
     members = data.shape[1]
     model = Probability(x.shape[-1], [seed_for(seed, "initial", "background")] * members)

@@ -1,4 +1,4 @@
-"""The inputs of an unfolding block by block: all in one, or read from the tables each time that they are asked for."""
+"""The inputs of an unfolding in blocks: one block in memory, or blocks read from the tables each time they are used."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
     from truthward.study.observable import Observable
 
 PILOT = 200_000
-"""Events of each table, on average at most, that scalings and coarse bins are taken from where not all are held."""
+"""Mean number of events of each table in the pilot sample, at most; it sets scalings and coarse bins if not all fit."""
 
 log = logging.getLogger("truthward.unfold")
 
 
 class Blocks:
-    """Both samples in blocks: each has its share of the simulation and of the data, so that they are mixed alike.
+    """Both samples in blocks. Each block has its share of the simulation and of the data, so they are mixed alike.
 
     Attributes:
-        pilot: a random part of the events, or all where there is one block.
+        pilot: a random part of the events, or all of them if there is only one block.
         simulated: number of simulated events.
-        buffer: rows of both samples that a training holds at once.
+        buffer: number of rows of both samples that a training holds at once.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Blocks:
         return map(self._read, range(self._count))
 
     def require(self, replica: Replica) -> None:
-        """Raise what `Inputs.varied` would of all events at once."""
+        """Raise the errors that `Inputs.varied` would raise for all events at once."""
         mine, nominal = {}, {}
         for block in self:
             mine, nominal = added(mine, totals(block.varied(replica))), added(nominal, totals(block))
@@ -81,7 +81,7 @@ class Blocks:
         features: Features = NONE,
         kinds: Mapping[str, str] = NONE,
     ) -> Blocks:
-        """Blocks of at most `ROWS` rows of each table, of which nothing is held but the one that was asked for.
+        """Blocks of at most `ROWS` rows of each table; memory holds only the block that was asked for.
 
         Raises:
             InputError: a column is missing, no event is left at reco level or in the fiducial region, or no method can
@@ -129,13 +129,13 @@ class Blocks:
 
 
 class Store:
-    """Arrays by name and block: in memory as they are, or as float32 in files that are removed with the store.
+    """Arrays by name and block: in memory, or as float32 in files that are removed together with the store.
 
-    What an interrupted job has left in the folder is removed at the start: it is made again, from trainings that are
-    done.
+    Files that an interrupted job has left in the folder are removed at the start. They are made again from trainings
+    that are finished.
 
     Args:
-        folder: where the files lie; None for memory.
+        folder: folder of the files; None for memory.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -147,8 +147,8 @@ class Store:
 
     @classmethod
     def scratch(cls, state: Path | None) -> Store:
-        """Files beside the resume state, or in the system's folder for temporary files where there is none."""
-        # Of several processes the others have a place of their own, which the first one does not remove.
+        """Files beside the resume state, or in the system's folder for temporary files if there is no resume state."""
+        # All processes but the first have their own folder, which the first one does not remove.
         elsewhere = state is None or launch.rank()
         return cls(Path(tempfile.mkdtemp(prefix="truthward-")) if elsewhere else state / "scratch")
 

@@ -1,4 +1,4 @@
-"""Sums of weights by category: what no method can unfold, whichever it is, is refused by all of them alike."""
+"""Sums of weights by category: refuse inputs that no method can unfold."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from truthward.unfold.inputs.arrays import Inputs, Replica
 
 SHRUNK = 0.1
-"""Share of the nominal effective size below which a few events decide a variation."""
+"""Below this share of the nominal effective size, a few events dominate a variation."""
 RUNAWAY = 0.2
-"""Share of all weight that one event of a variation may have, unless it has it in the nominal sample too."""
+"""Largest share of a variation's total weight for one event, unless it has this share in the nominal sample too."""
 ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
 class Total:
-    """Of some events: their number, sums of w, |w| and w^2, and the largest |w|."""
+    """Totals of some events: their number, sums of w, |w| and w^2, and the largest |w|."""
 
     count: int = 0
     sum: float = 0.0
@@ -70,15 +70,15 @@ def added(one: Mapping[str, Total], other: Mapping[str, Total]) -> dict[str, Tot
 
 
 def refuse(found: Mapping[str, Total], nominal: Mapping[str, Total], replica: Replica) -> None:
-    """Refuse what no method can unfold.
+    """Refuse inputs that no method can unfold.
 
     Args:
-        found: totals of the replica; nominal: those of the nominal inputs. Of bootstraps, where a small category may
-            fluctuate below zero, matched events and data alone are looked at.
+        found: totals of the replica; nominal: totals of the nominal inputs. For bootstraps only matched events and data
+            are checked, because a small category may fluctuate below zero.
 
     Raises:
-        InputError: a total that is negative, or background beyond the data; in a systematic also a weight that runs
-            away. The message names replica, category and what to do.
+        InputError: a total that is negative, or background larger than the data; in a systematic also a weight that is
+            much too large. The message names replica, category and what to do.
     """
     bootstrap = replica.family in ("data_bootstrap", "mc_bootstrap", "combined")
     for name, total in found.items():

@@ -1,4 +1,4 @@
-"""What the variations of the simulation's table replace in the inputs of an unfolding."""
+"""The variations in the simulation's table, as changes of the inputs of an unfolding."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from truthward.events.table import EventTable
 from truthward.study.variations import variation_of
 
 Vary = Callable[[int], Mapping[str, np.ndarray]]
-"""Of a systematic: index of the variation -> the fields of `Inputs` that it replaces."""
+"""For one systematic: index of the variation -> the fields of `Inputs` that it replaces."""
 
 
 KEPT = 8
@@ -26,10 +26,10 @@ def variations_of(
     *,
     features: Sequence[str] = (),
 ) -> dict[str, Vary]:
-    """Systematics by the columns of the table (see `truthward.study.variations`); what one has no column of stays.
+    """Systematics from the columns of the table (see `truthward.study.variations`).
 
-    names: of the unfolded observables; features: of what networks see at reco level beside them. rows: first and end of
-    those that are varied; None for all.
+    A field without a column stays nominal. names: names of the unfolded observables; features: columns that networks
+    see in addition at reco level. rows: first and end of the varied rows; None: all.
     """
     found = {v.systematic for c in simulation.columns if (v := variation_of(c))}
     first, end = rows or (0, simulation.num_rows)

@@ -1,1 +1,1 @@
-"""OmniFold: the two steps of classifier re-weighting."""
+"""OmniFold: iterated re-weighting by classifiers in two steps."""

@@ -1,4 +1,4 @@
-"""Groups of replicas of OmniFold: trained or responded together, one group after the other."""
+"""Unfold groups of OmniFold replicas: each group is trained, or computed by response, at once."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from truthward.unfold.omnifold.method import Omnifold
 
 LOST = 0.1
-"""A bootstrap halves the effective number of events; far below, a response is none."""
+"""A bootstrap halves the effective number of events. If it is far below this, the response is not valid."""
 
 
 class Groups:
-    """Unfolds one group of replicas after the other; keeps their weights, by block."""
+    """Unfolds one group of replicas after the other, and stores their weights by block."""
 
     def __init__(
         self,
@@ -48,12 +48,12 @@ class Groups:
         self.store = Store(None) if len(blocks) == 1 else Store.scratch(state)
 
     def unfold(self, group: list[Replica]) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
-        """Store weights w nu(t) of the fiducial events (n, E); history, and what the first member has trained."""
+        """Store weights w nu(t) of the fiducial events (n, E). Return history and the arrays of the first member."""
         options = self.options
         responds = group[0].family.endswith("_bootstrap") and options.respond
-        # Half or twice the iterations are those of the nominal's chain, and more of them.
+        # Half or twice the iterations: the same chain as the nominal, stopped earlier or continued.
         other = self.blocks.pilot.kind_of(group[0]) == "regularisation"
-        # The response is that to a change from the nominal, which is computed along with it.
+        # A response describes a change from the nominal, so the nominal is computed with it.
         members = [NOMINAL, *group] if responds else group
         seed = seed_for(self.seed, *((group[0].family, group[0].index) if group[0].anew else ("nominal",)))
         history, trained, chosen = [], {}, []
@@ -68,7 +68,7 @@ class Groups:
             if rules.background == "positive":
                 checks = self._take_off_background(sample[0], seed, name, state)
             if self.nominal is not None:
-                # As many iterations as the nominal made, whatever they change.
+                # As many iterations as the nominal, whatever the change is.
                 made = int(self.nominal["iterations"][f])
                 rules = replace(rules, stop=rules.stop.exactly(varied_count(group[0].index, made) if other else made))
             if responds:
@@ -108,7 +108,7 @@ class Groups:
             yield from inputs.rows(columns)
 
     def _folds(self) -> Iterator[tuple[np.ndarray | None, np.ndarray | None]]:
-        """Of each fold the simulated events (N,) that get their weights from it, and those that it may see."""
+        """For each fold, the simulated events (N,) that get their weights from it, and the events that it may see."""
         if not self.options.folds:
             yield None, None
         else:
@@ -117,7 +117,7 @@ class Groups:
             yield from ((fold == f, fold != f) for f in range(self.options.folds))
 
     def _keep(self, group: list[Replica], chain: Chain, fold: np.ndarray | None) -> None:
-        """Store the weights of the group, of a later fold those of its events alone."""
+        """Store the weights of the group; for a later fold only the weights of its events."""
         for number, block in enumerate(chain.sample):
             weights = (block.weight * chain.nu(number, block))[:, -len(group) :]
             if fold is not None:
@@ -127,7 +127,7 @@ class Groups:
     def _take_off_background(
         self, block: OmnifoldBlock, seed: int, name: str, state: Path | None
     ) -> dict[str, np.ndarray]:
-        """Weights of the data that stand for the data without background, which is then nowhere else; diagnostics."""
+        """Give the data weights without background, and the background weight zero; return diagnostics."""
         data, background, recipe = len(block.data_weight), len(block.background_weight), self.options.recipe
         if not background:
             return {}
@@ -151,7 +151,7 @@ def _run_response(chain: Chain, group: list[Replica]) -> None:
     """Run a chain of responses, the nominal first.
 
     Raises:
-        DivergedError: the effective size of one has run away from the nominal's, to numbers that are finite or not.
+        DivergedError: a replica diverges, or its effective size is far below the nominal one.
     """
     way_out = (
         "bootstraps of so few events are too far from the nominal for this approximation; set `replicas: training`, "
@@ -173,7 +173,7 @@ def _run_response(chain: Chain, group: list[Replica]) -> None:
 
 
 def _entries(history: list[dict[str, Any]], group: list[Replica], fold: int | None) -> list[dict[str, Any]]:
-    """One entry a replica and iteration; reliability curves are those of the nominal."""
+    """One entry for each replica and iteration; reliability curves are those of the nominal."""
     entries = []
     for iteration, found in enumerate(history):
         for e, replica in enumerate(group):

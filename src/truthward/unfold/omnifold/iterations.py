@@ -1,4 +1,4 @@
-"""The iterations of OmniFold, for E replicas at once, however the logits of its steps are found, block by block."""
+"""The iterations of OmniFold, for E replicas at once, block by block, for any way to find the logits of its steps."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ from truthward.unfold.omnifold.steps import Logits, StepEvents, Steps
 from truthward.unfold.stop.rules import StopRule, Watch
 
 CURVE = 1_000_000
-"""Events of which a reliability curve is made, at most."""
+"""Largest number of events in a reliability curve."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """When to stop, and what else than the signal is in the data; see `omnifold.Omnifold`. curves: whether reliability
-    curves of the first member are made."""
+    """When to stop, and how fakes and background in the data are treated; see `omnifold.Omnifold`.
+
+    curves: whether to make reliability curves of the first member.
+    """
 
     stop: StopRule
     fakes: Literal["absolute", "share"]
@@ -33,8 +35,11 @@ class Rules:
 
 @dataclass(frozen=True)
 class Standing:
-    """Sums of weights (held out, part, E) in data, signal and background, and numbers of events (block, held out,
-    part); `matched` those of the matched events, (held out, E) and (block, held out)."""
+    """Sums of weights (held out, part, E), with the parts data, signal and background.
+
+    events: numbers of events (block, held out, part). matched, matched_events: the same for the matched events,
+    (held out, E) and (block, held out).
+    """
 
     sums: np.ndarray
     events: np.ndarray
@@ -53,31 +58,35 @@ class Standing:
 
 @dataclass(frozen=True)
 class Omega:
-    """What a reco step has found, of which the store keeps the values: its `norm` (E,), and the sum (E,) of the matched
-    events' weights with it, before that."""
+    """The result of a reco step; the store keeps the values.
+
+    norm: (E,), factor on the values. products: (E,), sum of the matched events' weights times the values, without norm.
+    """
 
     norm: np.ndarray
     products: np.ndarray
 
 
 class Chain:
-    """The iterations over a sample; `history` has for each of them diagnostics name -> (E,), and the contents (D B, E)
-    of coarse bins.
+    """The iterations over a sample.
 
-    Kept in `store`, by block: "nu", its logarithm for all fiducial events (n, E), before it is normalised; "omega" of
-    the matched events and fakes in the running iteration, likewise; "fakes", theirs as the first iteration found it.
+    `history` has an entry for each iteration: diagnostics name -> (E,), and the contents (D B, E) of coarse bins.
+
+    `store` keeps these arrays by block: "nu", its logarithm for all fiducial events (n, E), before normalisation;
+    "omega" of the matched events in the current iteration, before normalisation; "fakes", the factors of the fakes from
+    the first iteration.
     """
 
     def __init__(self, sample: OmnifoldSample, steps: Steps, rules: Rules, store: Store) -> None:
         self.sample, self.steps, self.rules, self.store = sample, steps, rules, store
         self.history: list[dict[str, Any]] = []
-        # What normalises nu and the fakes in the store: a logarithm and a factor, (E,) each.
+        # Normalisation of nu (a logarithm) and of the fakes (a factor) in the store, (E,) each.
         self._off: np.ndarray | None = None
         self._share: np.ndarray | None = None
         self._nu: tuple[int, np.ndarray] | None = None
 
     def run(self) -> None:
-        """Iterate until the rule ends it, by what the nominal, the first member, did."""
+        """Iterate until the rule ends it, by the change of the first member, which is the nominal."""
         pilot, members = self.sample.pilot, self.sample.members
         watch, refold = Watch(pilot.truth[pilot.fiducial], members), Refold(pilot, members)
         found, standing = self._survey(watch, refold)
@@ -100,7 +109,7 @@ class Chain:
         return self._nu[1]
 
     def _survey(self, watch: Watch, refold: Refold) -> tuple[dict[str, Any], Standing]:
-        """Where the weights stand: diagnostics, and what the next steps need."""
+        """Sum the current weights: diagnostics, and the sums that the next steps need."""
         standing = Standing.empty(len(self.sample), self.sample.members)
         total, squares, moduli, largest, events = 0.0, 0.0, 0.0, 0.0, 0
         watch.clear()
@@ -142,11 +151,11 @@ class Chain:
         return np.concatenate([block.matched_weight * self.nu(number, block)[block.matched], fakes])
 
     def _reco_step(self, iteration: int, standing: Standing) -> tuple[Omega, dict[str, Any]]:
-        """Find omega at the matched events and fakes; diagnostics.
+        """Find omega of the matched events and fakes; return diagnostics too.
 
-        The background stands in the denominator, or where it is subtracted with negative weights in the numerator.
+        The background is in the denominator. If it is subtracted, it is in the numerator with negative weights.
         """
-        # The share of fakes is one of the signal: for the first ratio the background is taken from the data.
+        # The share of fakes is a share of the signal, so the first ratio subtracts the background from the data.
         share = self.rules.fakes == "share" and iteration == 0
         subtract = self.rules.background == "subtract" or share
         data, signal, background = np.moveaxis(standing.sums, 1, 0)
@@ -194,14 +203,14 @@ class Chain:
         return Omega(factor, products), found.diagnostics | entry
 
     def _truth_step(self, iteration: int, standing: Standing, omega: Omega) -> dict[str, Any]:
-        """Find nu of all fiducial events, misses included, from the matched ones alone; diagnostics."""
+        """Find nu of all fiducial events, including misses, from the matched events; return diagnostics."""
         total = omega.products * omega.norm
         mean = mean_of(total, standing.matched.sum(axis=0), f"iteration {iteration + 1}, truth")
         counts = standing.matched_events
         unit, offset = counts[:, 0].sum() / standing.matched[0], np.log(mean)
 
         def ratios(block: OmnifoldBlock, number: int) -> np.ndarray:
-            """nu omega of the matched events, over its mean."""
+            """nu omega of the matched events, divided by its mean."""
             return self.nu(number, block)[block.matched] * (self.store["omega", number] * omega.norm) / mean
 
         def read(number: int) -> tuple[Tensor, np.ndarray, np.ndarray, np.ndarray]:
@@ -219,7 +228,7 @@ class Chain:
                 judged = block.truth_held if self.sample.hold_out else slice(None)
                 curve.add(np.exp(seen[judged, 0]), ratios(block, number)[judged, 0], weights[judged, 0])
             self.store["nu", number] = logits + offset
-        # What is stored is the new nu already: from here on, with its own norm.
+        # The store already has the new nu, so its new normalisation is used from here on.
         _, self._off = norm(reached, total)
         self._nu = None
         entry = {"normalisation_truth": self._off, "saturated_truth": saturated}
@@ -228,14 +237,14 @@ class Chain:
 
 
 class Curve:
-    """The events of a reliability curve: every k-th, so that there are at most `CURVE`."""
+    """The events of a reliability curve: every k-th event, so that there are at most `CURVE`."""
 
     def __init__(self, events: int) -> None:
         self._every, self._kept = 1 + int(events) // CURVE, []
 
     def add(self, *columns: np.ndarray) -> None:
-        """Arrays of the same length."""
-        # Copies: a view would keep all of its block.
+        """Add arrays of the same length."""
+        # Copies, because a view would keep the whole block in memory.
         self._kept.append([c[:: self._every].copy() for c in columns])
 
     def events(self) -> list[np.ndarray]:
@@ -244,6 +253,6 @@ class Curve:
 
 
 def _corrected(found: Logits, x: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Logits (n, E) at x, and how many each member has that are saturated."""
+    """Corrected logits (n, E) at x, and the number of saturated ones of each member, (E,)."""
     raw = found.logits(x)
     return found.correct(raw), (np.abs(raw) > SATURATED).sum(axis=0)

@@ -1,4 +1,4 @@
-"""The arrays that OmniFold's two steps work on, and how what they make of them folds to the data."""
+"""The arrays for OmniFold's two steps, and how the re-weighted simulation folds to the data."""
 
 from __future__ import annotations
 
@@ -14,23 +14,22 @@ from truthward.unfold.inputs.streamed import Blocks
 from truthward.unfold.stop.rules import Bins
 
 Scaling = tuple[RankScaling, RankScaling] | tuple[JetScaling, JetScaling]
-"""What scales the networks' inputs, at reco and at truth level."""
+"""The scalings of the networks' inputs, at reco and at truth level."""
 
 
 class OmnifoldBlock:
-    """The arrays of E replicas that differ by their weights alone; n fiducial events, M of data.
+    """The arrays of E replicas that differ only by their weights; n fiducial events, M data events.
 
-    Rows of reco: M data, matched, fakes, background, in this order, scaled with the features (rows, K), or for
-    constituents (rows, P, F).
-    truth: of all fiducial events (n, ...); weight: (n, E). matched: (n,) bool, those that the chain is trained with;
-    matched_weight, fake_weight, background_weight, data_weight: (..., E), of what it is trained with.
-    reco_held, truth_held: held out in trainings, (rows,) and (matched,) bool.
+    reco: M data, matched, fakes, background, in this order. The rows are scaled and include the features, (rows, K).
+    For constituents they are (rows, P, F). truth: all fiducial events (n, ...). weight: (n, E). matched: (n,) bool, the
+    matched events of the training. matched_weight, fake_weight, background_weight, data_weight: (..., E), weights of
+    the training. reco_held, truth_held: (rows,) and (matched,) bool, held out in trainings.
 
     Args:
-        varied: inputs of each member; reco values and acceptance of the first are those of all.
+        varied: inputs of each member; reco values and acceptance of the first are used for all.
         train: (N,) bool, simulated events that the chain may see; the others only get a weight from it. The weights of
-            those that it sees are scaled up by N / sum(train), so that they stand for all.
-        scaling: see `scaling_of`; networks of constituents scale them themselves.
+            events that it sees are scaled up by N / sum(train), so that they represent all.
+        scaling: see `scaling_of`; networks of constituents scale their inputs themselves.
     """
 
     def __init__(self, varied: Sequence[Inputs], *, train: np.ndarray, hold_out: bool, scaling: Scaling) -> None:
@@ -60,11 +59,11 @@ class OmnifoldBlock:
 
 
 class OmnifoldSample:
-    """Blocks of both samples for E replicas; a single block is kept, others are made each time.
+    """Blocks of both samples for E replicas. A single block is kept; several blocks are made again each time.
 
     Args:
         replicas: the members. scaling: see `scaling_of`.
-        train: of the single block, see `OmnifoldBlock`; None for all.
+        train: for a single block, see `OmnifoldBlock`; None: all events.
         hold_out: whether the validation events are held out in trainings.
     """
 
@@ -98,10 +97,11 @@ class OmnifoldSample:
 
 
 class Refold:
-    """Coarse bins of all observables at reco level, quantiles of the data's: how well an iteration folds to the data.
+    """Coarse bins of all observables at reco level, at quantiles of the data: they test how an iteration folds to it.
 
-    What is coarse has a chi2 that means something; what is finer than these bins, or not among the observables, goes
-    unseen. Features are not looked at: no weight of truth can move what has no counterpart there.
+    In coarse bins the chi2 has a statistical meaning. Differences within the bins, or in quantities that are not among
+    the observables, are not seen. Features are not tested, because truth weights cannot move a feature that has no
+    counterpart at truth level.
     """
 
     def __init__(self, pilot: Inputs, members: int) -> None:
@@ -114,15 +114,17 @@ class Refold:
         self._contents = np.zeros_like(self._contents)
 
     def add(self, block: OmnifoldBlock, simulated: np.ndarray) -> None:
-        """Fill a block, with weights (rows, E) of its matched events, fakes and background."""
+        """Add a block, with weights (rows, E) of its matched events, fakes and background."""
         values = np.concatenate([block.inputs.reco[mask] for mask in block.levels])
         for k, (x, w) in enumerate(((values, simulated), (block.inputs.data_reco, block.data_weight))):
             both = self.bins.filled(x, np.concatenate([w, w**2], axis=1))
             self._contents[2 * k : 2 * k + 2] += np.stack(np.split(both, 2, axis=1))
 
     def chi2(self) -> tuple[np.ndarray, int]:
-        """Chi2 (E,) of simulation against data, summed over the observables, and its number of terms. Observables are
-        correlated, and were fitted: a small one proves nothing."""
+        """Chi2 (E,) of simulation against data, summed over the observables, and its number of terms.
+
+        The observables are correlated and were fitted, so a small chi2 proves nothing.
+        """
         simulated, squares, data, data_squares = self._contents
         variance = data_squares + squares
         used = variance > 0
@@ -131,7 +133,7 @@ class Refold:
 
 
 def scaling_of(inputs: Inputs, *, constituents: bool) -> Scaling:
-    """Scaling at reco level, from data and simulation alike, and at truth level, of the nominal sample for all."""
+    """Scalings from the nominal sample: at reco level, with equal weight of data and simulation, and at truth level."""
     if constituents:
         levels = inputs.constituents
         reco = np.concatenate([levels["data"], levels["reco"][inputs.pass_reco]])
@@ -140,13 +142,13 @@ def scaling_of(inputs: Inputs, *, constituents: bool) -> Scaling:
     passed, fiducial = inputs.pass_reco, inputs.fiducial
 
     def sample(x: np.ndarray, weight: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        # Which events are there, not what they weigh: that may be a secret of a fold.
+        # Use only which events there are, not their weights: weights may belong to events outside a fold.
         return torch.from_numpy(x), torch.from_numpy(weight != 0)
 
     data = sample(inputs.seen("data"), inputs.data_weight)
     reco = sample(inputs.seen("reco")[passed], inputs.weight[passed])
     truth = sample(inputs.seen("truth")[fiducial], inputs.weight[fiducial])
-    # Of features nothing is declared: what many events share is found to be an atom.
+    # Features have no declared atoms: a value that many events share is found as an atom.
     atoms = [o.atoms for o in inputs.observables]
     levels = ((data, reco), (truth,))
     columns = [[*atoms, *[()] * (s[0][0].shape[1] - len(atoms))] for s in levels]

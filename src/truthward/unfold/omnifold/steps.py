@@ -1,4 +1,4 @@
-"""How OmniFold finds the logits of its two steps: by training, or as the response of what the nominal has trained."""
+"""Find the logits of OmniFold's two steps: by training, or as the response of the trained nominal networks."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from truthward.unfold.omnifold.sample import Scaling
 
 STEPS = ("reco", "truth")
 BATCHES = 32
-"""An epoch has as many at least: of a small sample batches are smaller, or nothing would be learned in an epoch."""
+"""Smallest number of batches in an epoch. In a small sample batches are smaller, so that an epoch still learns."""
 
 
 @dataclass(frozen=True)
 class OmnifoldRecipe:
-    """Options of all trainings; `network` are those of the classifier."""
+    """Options of all trainings; `network` has the options of the classifier."""
 
     epochs: int
     later_epochs: int
@@ -48,7 +48,7 @@ class OmnifoldRecipe:
         return bool(self.patience) or self.isotonic
 
     def settings(self, iteration: int, rows: int) -> Settings:
-        """Those of one iteration on so many rows: fewer epochs where a training goes on, at a rate that falls."""
+        """Settings of one iteration: a continued training has fewer epochs, and the rate falls with the iteration."""
         return Settings(
             epochs=self.later_epochs if iteration and self.start == "warm" else self.epochs,
             batch_size=max(1, min(self.batch_size, rows // BATCHES)),
@@ -60,11 +60,11 @@ class OmnifoldRecipe:
 
 @dataclass(frozen=True)
 class StepEvents:
-    """What a step learns from, block by block.
+    """The events of a step, block by block.
 
-    read: number -> x (n, ...), what is learned there, (n,) bool for classes and (n, E) for a ratio, over its mean;
-    weights (n, E), of balanced classes, or of unit mean; and which events are held out, (n,) bool.
-    counts: (blocks, 2), how many are trained upon and held out. buffer: see `Blocks`.
+    read: number -> x (n, ...); the target, which is (n,) bool for classes, or a ratio (n, E) divided by its mean;
+    weights (n, E), with balanced classes or unit mean; and which events are held out, (n,) bool.
+    counts: (blocks, 2), numbers of events for training and held out. buffer: see `Blocks`.
     """
 
     read: Callable[[int], tuple[Tensor, np.ndarray, np.ndarray, np.ndarray]]
@@ -73,21 +73,21 @@ class StepEvents:
 
     @property
     def rows(self) -> int:
-        """How many there are."""
+        """Number of all events."""
         return int(self.counts.sum())
 
     @property
     def used(self) -> int:
-        """How many are trained upon."""
+        """Number of events for training."""
         return int(self.counts[:, 0].sum())
 
     def trained(self) -> Iterator[tuple[Tensor, np.ndarray, np.ndarray]]:
-        """x, target and weights of what is trained upon, block by block."""
+        """x, target and weights of the events for training, block by block."""
         for number in range(len(self.counts)):
             yield self._part(number, held=False)
 
     def source(self, members: int, label: str) -> Source:
-        """For a training: a single block in memory, others with a shuffled buffer."""
+        """The source of a training: a single block in memory, or several blocks with a shuffled buffer."""
         if len(self.counts) == 1:
             x, target, weights, held = self.read(0)
             data = (x, torch.from_numpy(target.astype(np.float32)))
@@ -95,7 +95,7 @@ class StepEvents:
 
         def part(held: bool, number: int) -> tuple[Tensor, ...]:
             x, *others = self._part(number, held=held)
-            # A buffer may hold less than a block, in which one class comes after the other.
+            # A buffer may hold less than a block, and in a block one class comes after the other.
             order = torch.randperm(len(x), generator=torch.Generator().manual_seed(number))
             return x[order], *(torch.from_numpy(o.astype(np.float32))[order] for o in others)
 
@@ -118,7 +118,7 @@ class StepEvents:
 
 @dataclass
 class Logits:
-    """The logits of a step: at any x (n, ...) -> (n, E), and what corrects them; diagnostics name -> (E,)."""
+    """The logits of a step: a function of x, (n, ...) -> (n, E), a correction of them; diagnostics name -> (E,)."""
 
     logits: Callable[[Tensor], np.ndarray]
     diagnostics: dict[str, Any] = field(default_factory=dict)
@@ -129,16 +129,16 @@ class Steps(Protocol):
     """Finds the logits of both steps in any iteration."""
 
     def reco(self, events: StepEvents, iteration: int) -> Logits:
-        """Of the ratio of the classes, balanced."""
+        """Logits of the ratio of the balanced classes."""
 
     def truth(self, events: StepEvents, iteration: int) -> Logits:
-        """Of E[ratio | truth] less the logarithm of the mean ratio."""
+        """Logits of E[ratio | truth], minus the logarithm of the mean ratio."""
 
 
 class TrainingSteps:
-    """E classifiers a step, trained together; `arrays` keeps what those of the first member have learned.
+    """E classifiers for each step, trained together; `arrays` keeps the trained networks of the first member.
 
-    known: such arrays of a single member with the same seed. The iterations that they have are not trained again.
+    known: such arrays of a single member with the same seed. Iterations that they contain are not trained again.
     """
 
     def __init__(
@@ -194,7 +194,7 @@ class TrainingSteps:
         return found
 
     def _calibration(self, step: int, events: StepEvents) -> Isotonic:
-        """From the events that were held out, all in one block."""
+        """The correction from the held-out events, all in one block."""
         x, target, weights, held = events.read(0)
         x, target, weights = x[torch.from_numpy(held)], target[held], weights[held]
         above = weights * (target[:, None] if step == 0 else target)
@@ -206,7 +206,7 @@ class TrainingSteps:
         return stack_of(self.scaling[step], seeds, **self.recipe.network)
 
     def _losses(self, fitted: History, step: int) -> dict[str, np.ndarray]:
-        """Losses of the epoch that is used; the held-out one where there is a held-out sample."""
+        """Losses of the epoch that is used; also the held-out loss if there is a held-out sample."""
         name, best = STEPS[step], [(epoch, member) for member, epoch in enumerate(fitted.best)]
         losses = {"loss": fitted.train} | ({"held_out_loss": fitted.validation} if self.recipe.holds_out else {})
         found = {f"{n}_{name}": np.array([v[epoch][member] for epoch, member in best]) for n, v in losses.items()}
@@ -214,9 +214,9 @@ class TrainingSteps:
 
 
 class ResponseSteps:
-    """Members whose weights alone differ from those of the nominal, which is the first: nothing is trained.
+    """Members that differ from the nominal, which is the first, only by weights: nothing is trained.
 
-    Their logits are those of the nominal's networks with last layers that answer to the weights; see `ratio.response`.
+    Their logits are the linear response of the nominal networks to the weights; see `ratio.response`.
     """
 
     def __init__(self, recipe: OmnifoldRecipe, scaling: Scaling, arrays: Mapping[str, np.ndarray]) -> None:
@@ -239,7 +239,7 @@ class ResponseSteps:
         )
 
     def _longest(self, iteration: int, rows: int) -> Settings:
-        """Settings of the training that made the networks: of a warm start the first, the later ones only refine."""
+        """Settings of the training that made the networks. After a warm start this is the first training."""
         return self.recipe.settings(iteration if self.recipe.start == "cold" else 0, rows)
 
     def _trained(self, step: int, iteration: int) -> tuple[nn.Module, Any]:
@@ -255,7 +255,7 @@ def _of_step(arrays: Mapping[str, np.ndarray], iteration: int, name: str) -> dic
 
 
 def _correction(recipe: OmnifoldRecipe, arrays: Mapping[str, np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
-    """What a step's logits are corrected by."""
+    """The correction of a step's logits."""
     if not recipe.isotonic:
         return lambda found: found
     return Isotonic.from_arrays({n.removeprefix("isotonic."): a for n, a in arrays.items()})

@@ -1,1 +1,1 @@
-"""When the iterations end."""
+"""Rules that end the iterations."""

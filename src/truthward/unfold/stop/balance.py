@@ -1,9 +1,10 @@
-"""When iterations end by pseudo-data of known truth: bias falls and variance grows with each, and their sum decides.
+"""Choose the number of iterations by pseudo-data with known truth: the smallest sum of squared bias and variance.
 
-Registered beforehand, and blind to the truth behind the data. Pseudo-data that agree with the data in all that is seen
-(`systematics` of kind closure) are unfolded with the method's own settings. At each iteration the bias is the distance
-of the result from their known truth in coarse bins, the variance that of bootstraps; both in units of the data's
-statistical error, squared and averaged over the bins. The first minimum of the sum is taken for the data.
+The bias falls and the variance grows with each iteration. The rule is fixed beforehand and does not see the truth
+behind the data. Pseudo-data that agree with the data in all visible quantities (`systematics` of kind closure) are
+unfolded with the method's own settings. The bias after each iteration is the distance of the result from the known
+truth in coarse bins. The variance comes from bootstraps. Both are in units of the data's statistical error, squared and
+averaged over the bins. The first minimum of the sum gives the number of iterations for the data.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from truthward.unfold.inputs.arrays import Inputs, Replica
 from truthward.unfold.stop.rules import Watch
 
 BOOTSTRAPS = 10
-"""Of the pseudo-data. The variance is a mean over all coarse bins: so few know it to some percent."""
+"""Number of bootstraps of the pseudo-data. It is small, because the variance is a mean over all coarse bins."""
 
 LIMITS = (
     "bias is seen as far as the pseudo-data differ from the simulation as the data do: a response that differs in what "
@@ -36,7 +37,7 @@ class Balance:
 
     @property
     def chosen(self) -> int:
-        """The number of iterations with the least sum.
+        """The number of iterations with the smallest sum.
 
         >>> Balance(np.array([4.0, 1.0, 0.5]), np.array([0.1, 0.4, 1.5])).chosen
         2
@@ -57,7 +58,7 @@ class Balance:
 
 
 def pseudo_replica(inputs: Inputs) -> Replica:
-    """The replica whose pseudo-data the rule looks at.
+    """The replica with the pseudo-data for this rule.
 
     Raises:
         ConfigError: there is no systematic of kind closure.
@@ -71,7 +72,7 @@ def pseudo_replica(inputs: Inputs) -> Replica:
 def by_iteration(
     history: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Contents (B,) after each iteration from the nominal entries of a history, and (R, B) of R other replicas."""
+    """Contents (B,) after each iteration of the nominal entries of a history, and (R, B) of R other replicas."""
 
     def contents(entries: Sequence[Mapping[str, Any]]) -> list[np.ndarray]:
         made = sorted({h["iteration"] for h in entries if "contents" in h})
@@ -86,8 +87,10 @@ def balance(
     """Judge an unfolding of the pseudo-data.
 
     Args:
-        blocks: the inputs of the data's unfolding; pilot: those whose quantiles the coarse bins are (see `Watch`).
-        contents: of these bins after each iteration, K of (B,); bootstraps: K of (R, B), of bootstraps of pseudo-data.
+        blocks: the inputs of the data's unfolding; pilot: inputs whose quantiles are the edges of the coarse bins (see
+            `Watch`).
+        contents: contents of these bins after each iteration, K of (B,); bootstraps: K of (R, B), the same for
+            bootstraps of the pseudo-data.
     """
     watch, pseudo, truth = Watch(pilot.truth[pilot.fiducial], 1), pseudo_replica(pilot), 0.0
     moments = np.zeros(2)
@@ -97,7 +100,7 @@ def balance(
         watch.start(values, weight, matched[fiducial], inputs.weight[matched, None], varied.data_weight[:, None])
         truth = truth + watch.bins.filled(values, inputs.pseudo_weight(pseudo)[fiducial, None])
         moments += inputs.data_weight.sum(), (inputs.data_weight**2).sum()
-    # Pseudo-data are more or fewer events than the data, with weights: their fluctuations are not those of the data.
+    # Pseudo-data are weighted events of another number than the data, so their fluctuations are not those of the data.
     mean = moments[1] / moments[0]
     bias = np.array([watch.distance(c[:, None], truth, mean)[0] ** 2 for c in contents])
     variance = np.array(

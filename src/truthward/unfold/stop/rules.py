@@ -1,4 +1,4 @@
-"""When iterations end: coarse bins in which one is held against the next, and the rule that looks at them."""
+"""The rule that ends the iterations, and the coarse bins in which it compares each iteration with the one before."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from truthward.unfold.inputs.arrays import Inputs
 Stop = Literal["fixed", "change", "closure"]
 
 COARSE = 10
-"""Bins of equal population of each observable in which iterations are compared with each other and with the data."""
+"""Number of bins of equal population for each observable, to compare iterations with each other and with the data."""
 
 LIMITS = (
     "a small change says that the iterations have settled, not that they are right: what the detector does not resolve "
@@ -24,11 +24,11 @@ LIMITS = (
 
 @dataclass(frozen=True)
 class StopRule:
-    """How many iterations are made, settled beforehand and without any look at the truth of the data.
+    """The number of iterations, chosen beforehand or by a rule that does not see the truth of the data.
 
-    iterations: at most. stop: "fixed" makes them all; "change" ends after the first, from the second on, that moves
-    the coarse truth bins (`Watch.change`) by less than `tolerance` of the data's statistical error; "closure" makes as
-    many as `stop.balance.balance` finds best.
+    iterations: largest number. stop: "fixed" makes all of them. "change" ends after the first iteration, from the
+    second on, that moves the coarse truth bins (`Watch.change`) by less than `tolerance` of the data's statistical
+    error. "closure" makes the number that `stop.balance.balance` finds best.
     """
 
     iterations: int
@@ -42,16 +42,16 @@ class StopRule:
             )
 
     def ends(self, iteration: int, change: float) -> bool:
-        """Whether an iteration, counted from 0, that moved the nominal so far is the last."""
+        """Whether this iteration, counted from 0, is the last; `change` is how far it moved the nominal result."""
         settled = self.stop == "change" and iteration > 0 and change < self.tolerance
         return settled or iteration + 1 == self.iterations
 
     def exactly(self, iterations: int) -> StopRule:
-        """That many, whatever they change: what a replica makes where the nominal has chosen."""
+        """Exactly this number, for any change: for replicas, after the nominal has chosen."""
         return replace(self, iterations=iterations, stop="fixed")
 
     def stated(self, chosen: int) -> dict[str, Any]:
-        """For the metadata of a result: the rule, what it chose, and what it cannot see."""
+        """For the metadata of a result: the rule, its choice, and the quantities that it cannot see."""
         return {
             "rule": self.stop,
             "tolerance": self.tolerance if self.stop == "change" else None,
@@ -62,7 +62,7 @@ class StopRule:
 
 
 def varied_count(index: int, nominal: int) -> int:
-    """Iterations of a replica of the regularisation: half of the nominal's, at least one, or twice as many.
+    """Iterations of a replica of the regularisation: half of the nominal number, at least one, or twice this number.
 
     >>> [varied_count(index, 5) for index in range(2)]
     [2, 10]
@@ -73,7 +73,7 @@ def varied_count(index: int, nominal: int) -> int:
 class Bins:
     """Coarse bins of D observables, B = COARSE of each: quantiles of their values x (N, D), the outer ones open.
 
-    Where many values are equal there are fewer edges: the last bins of such an observable stay empty.
+    If many values are equal there are fewer edges, and the last bins of such an observable stay empty.
     """
 
     def __init__(self, x: np.ndarray) -> None:
@@ -81,7 +81,7 @@ class Bins:
         self.size = len(self.inner) * COARSE
 
     def filled(self, x: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        """Sums of weight (N, E) in the bins of each column of x (N, D), or (N, E, D), laid end to end, (D B, E)."""
+        """Sums of weight (N, E) in the bins of all columns of x (N, D) or (N, E, D), column after column, (D B, E)."""
         found = np.empty((len(self.inner), COARSE, weight.shape[1]))
         for d, inner in enumerate(self.inner):
             shared = None if x.ndim == 3 else cell_of(x[:, d], inner)
@@ -94,13 +94,13 @@ class Bins:
 class Watch:
     """Coarse truth bins of an unfolding with E members: how far an iteration moved them.
 
-    What is finer than these bins, or not among the observables, goes unseen.
+    Changes within these bins, or in quantities that are not among the observables, are not seen.
 
     Args:
         pilot: truth values (N, D) of the nominal fiducial simulation, whose quantiles are the edges.
 
     Attributes:
-        bins: the bins. contents: of the running iteration, (D B, E).
+        bins: the bins. contents: contents in the current iteration, (D B, E).
     """
 
     def __init__(self, pilot: np.ndarray, members: int) -> None:
@@ -116,9 +116,11 @@ class Watch:
         matched_weight: np.ndarray,
         data_weight: np.ndarray,
     ) -> None:
-        """Take of some events what no iteration changes: the fiducial simulation's truth (n, D) and weights (n, E),
-        which of them are matched (n,), the weights of these, which stand for all matched events, and those of the data
-        (M, E)."""
+        """Add events to the sums that no iteration changes.
+
+        These are the fiducial simulation's truth (n, D) and weights (n, E), which of them are matched (n,), the weights
+        of these, scaled to represent all matched events, and the weights of the data (M, E).
+        """
         self._all += self.bins.filled(truth, weight)
         self._matched += self.bins.filled(truth[matched], matched_weight)
         self._moments += data_weight.sum(axis=0), (data_weight**2).sum(axis=0)
@@ -134,9 +136,9 @@ class Watch:
     def change(self, before: np.ndarray) -> np.ndarray:
         """Root mean square (E,) over all bins of contents - before in units of the data's statistical error.
 
-        That error is the one of a detector which loses events but moves none: a bin of content n in which a share e is
-        reconstructed holds n e data events of mean weight <d> = sum d^2 / sum d, and sigma = sqrt(n <d> / e). The true
-        one is larger, so that a tolerance in these units is on the safe side.
+        This error is for a detector which loses events but moves none. A bin of content n, of which a share e is
+        reconstructed, holds n e data events of mean weight <d> = sum d^2 / sum d, and sigma = sqrt(n <d> / e). The true
+        error is larger, so a tolerance in these units is on the safe side.
         """
         return self.distance(self.contents, before, self.mean)
 
@@ -146,8 +148,8 @@ class Watch:
         return self._moments[1] / self._moments[0]
 
     def distance(self, after: np.ndarray, before: np.ndarray, mean: np.ndarray | float) -> np.ndarray:
-        """As `change`, (E,), from any contents to others, (D B, E), for data of another <d>."""
-        # Bins beyond those that were made hold nothing.
+        """Like `change`, (E,), from `before` to `after`, (D B, E), for data with this <d>."""
+        # Bins that do not exist hold nothing.
         share = np.divide(self._matched, self._all, out=np.zeros_like(after), where=self._all != 0)
         variance = np.abs(after) * mean / np.abs(share).clip(min=1e-3)
         used = variance > 0
@@ -156,5 +158,5 @@ class Watch:
 
 
 def watched(pilot: Inputs) -> dict[str, list[float]]:
-    """Inner edges of the watched truth bins by observable, for the metadata: `contents` in the history are theirs."""
+    """Inner edges of the watched truth bins by observable, for the metadata: `contents` in the history use them."""
     return {n: e.tolist() for n, e in zip(pilot.names, Bins(pilot.truth[pilot.fiducial]).inner, strict=True)}
