@@ -12,6 +12,7 @@ from tests.docs.blocks import BLOCKS, Block, titled
 from truthward.errors import ConfigError
 from truthward.events.contract import Batch
 from truthward.study import checks, plugins
+from truthward.study.columns import check_selection
 from truthward.study.config import Config
 from truthward.study.observable import Observable
 from truthward.study.seeds import seed_for
@@ -22,7 +23,8 @@ PYTHON = [block for block in BLOCKS if block.language == "python"]
 
 
 def check_entries(config: Config) -> None:
-    """Hold the plug-ins of a config against their schemas."""
+    """Hold the plug-ins of a config against their schemas, and its selection against the columns of its levels."""
+    check_selection(config.selection.model_dump())
     for name, sample in config.samples.items():
         for folder, entry in (("physics.generators", sample.generate), ("events.readers", sample.read)):
             if entry is not None:
@@ -58,6 +60,8 @@ def test_configs_of_the_pages_are_valid(block: Block) -> None:
 def test_a_page_with_an_option_that_there_is_not_would_be_found() -> None:
     with pytest.raises(ConfigError, match="has no such option"):
         check_part({"unfold": {"methods": {"a": {"kind": "omnifold", "iteration": 3}}}})
+    with pytest.raises(ConfigError, match="m is no column of this level"):
+        check_part({"selection": {"truth": "m < 200"}})
     with pytest.raises(ValueError, match="Extra inputs"):
         check_part({"validate": {"seed": 3}})
 
