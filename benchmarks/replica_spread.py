@@ -21,7 +21,7 @@ from typing import Any
 import _common as common
 import numpy as np
 import torch
-from omnifold_quality import study
+from _quality import study
 
 from truthward.events.hashing import uniform
 from truthward.events.table import EventTable
