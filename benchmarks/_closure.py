@@ -20,7 +20,7 @@ from truthward.learn.nets import seeded
 from truthward.learn.quantile import QuantileTransform
 from truthward.learn.residual import Residual
 from truthward.ratio.classifier import density_ratio
-from truthward.study.plugins import build
+from truthward.study.plugins import build, option
 from truthward.unfold.generative.draws import Scaled
 from truthward.unfold.inputs.arrays import Inputs
 from truthward.validate.distances import Counts, discriminator
@@ -48,7 +48,8 @@ def closure(remedy: str, entry: dict[str, Any], share: float, seed: int) -> dict
         target = apart(target, scaled.target_map, WIDTH * torch.randn(target.shape, generator=random))
     size = {"dimensions": scaled.size, "conditions": scaled.given}
     model = seeded(seed, lambda: build("models", entry["model"], **size))
-    settings = Settings(entry["epochs"], entry["batch_size"], entry["learning_rate"], precision=entry["precision"])
+    names = ("epochs", "batch_size", "learning_rate", "precision")
+    settings = Settings(**{n: option("unfold", entry, f"training.{n}") for n in names})
     weight = torch.from_numpy(inputs.weight[inputs.matched])
     fit(model, model.loss, (residual(given, target), given), weight, settings, seed=seed, label=f"closure, {remedy}")
     model.eval()

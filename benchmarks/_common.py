@@ -1,4 +1,4 @@
-"""What the benchmarks share: QUICK, machine, versions, toys of the Gaussian generator, the JSON object at the end."""
+"""What the benchmarks share: QUICK, machine, toys of the Gaussian generator, changed options, the JSON at the end."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from truthward.physics.generators.gaussian import Gaussian  # noqa: E402
 from truthward.run.artefact import write_json  # noqa: E402
 from truthward.run.provenance import git_state  # noqa: E402
 from truthward.study.observable import Observable  # noqa: E402
+from truthward.study.plugins import schema  # noqa: E402
 from truthward.unfold.contract import Result, Unfolder  # noqa: E402
 from truthward.unfold.inputs.arrays import NOMINAL, Inputs, Replica  # noqa: E402
 from truthward.unfold.stage import unfold_all  # noqa: E402
@@ -82,6 +83,12 @@ def toy(
         columns["event_id"] = rng.integers(0, 2**63, number).astype(np.uint64)
         samples.append(columns)
     return Inputs.from_columns(*samples, observables, seed=seed)
+
+
+def merged(entry: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """The entry of a method with other options: of a group those that `changes` names, anything else as a whole."""
+    groups = schema("unfold", entry["kind"]).groups
+    return entry | {n: entry.get(n, {}) | value if n in groups else value for n, value in changes.items()}
 
 
 class Histograms:

@@ -7,12 +7,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import _common as common
 import _quality as quality
 import numpy as np
 import torch
 
 from truthward.events.table import EventTable
-from truthward.study.plugins import build
+from truthward.study.plugins import build, option
 from truthward.study.seeds import seed_for
 from truthward.unfold.inputs.arrays import NOMINAL, Inputs, Replica
 from truthward.validate.two_sample import floor_test, two_sample_test
@@ -37,12 +38,16 @@ def run(entry: dict[str, Any], seed: int, bootstrap: int, share: float, tested: 
         inputs = inputs.varied(Replica("data_bootstrap", bootstrap))
     steps: dict[str, dict[str, Any]] = {"": {}}
     if entry["kind"] == "generative":
-        steps = {"prior left": {"iterations": 1, "draws": min(entry["draws"], FIRST_DRAWS)}, "prior removed": {}}
+        steps = {
+            "prior left": {"iterations": 1, "draws": {"nominal": min(entry["draws"]["nominal"], FIRST_DRAWS)}},
+            "prior removed": {},
+        }
     found: dict[str, Any] = {"results": {}, "seconds": 0.0}
     trained = {"cpu": 0.0, "wall": 0.0}
     with tempfile.TemporaryDirectory() as state:
         for what, change in steps.items():
-            unfolder = build("unfold", entry | change)
+            changed = common.merged(entry, change)
+            unfolder = build("unfold", changed)
             cpu, wall = time.process_time(), time.perf_counter()
             result = unfolder.unfold(inputs, [NOMINAL], seed=seed, state=Path(state), key="landscape")
             spent = {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall}
@@ -51,7 +56,7 @@ def run(entry: dict[str, Any], seed: int, bootstrap: int, share: float, tested: 
             drawing = time.process_time() - cpu
             found["seconds"] = trained["cpu"]
             columns = {n: np.concatenate([r[n] for r in rows]) for n in rows[0]}
-            draws = (entry | change).get("draws", 1)
+            draws = option("unfold", changed, "draws.nominal") or 1
             found["results"][what] = {
                 "train": trained,
                 "events_per_second": len(columns["event_id"]) / drawing if "draws" in entry else None,

@@ -30,7 +30,7 @@ GAUSSIANS: dict[str, dict[str, Any]] = {
     },
 }
 FAMILIES = {"data_bootstrap": 2, "mc_bootstrap": 2}
-EPOCHS = {"iterations": 2, "epochs": 1, "later_epochs": 1}
+ITERATIONS, EPOCHS = 2, {"epochs": 1, "later_epochs": 1}
 CHUNK = 500_000
 """Events of a ROOT file, at most."""
 
@@ -77,7 +77,14 @@ def unfold(folder: Path, buffer: int, *, nominal: bool) -> None:
     from truthward.unfold.stage import unfold_nominal, unfold_part
 
     task: dict[str, Any] = {
-        "entry": {"kind": "omnifold", **EPOCHS, "batch_size": 4096, "width": 32, "fakes": "share", "buffer": buffer},
+        "entry": {
+            "kind": "omnifold",
+            "iterations": ITERATIONS,
+            "network": {"width": 32},
+            "training": {**EPOCHS, "batch_size": 4096},
+            "fakes": "share",
+            "buffer": buffer,
+        },
         "method": "omnifold",
         "data": folder / "pseudodata.parquet",
         "simulation": folder / "simulation.parquet",

@@ -25,10 +25,9 @@ import numpy as np
 import torch
 
 from truthward.run.artefact import read_json, write_json
+from truthward.study.plugins import build
 from truthward.unfold.contract import Unfolder
-from truthward.unfold.generative.method import Generative
 from truthward.unfold.inputs.arrays import NOMINAL, Inputs, Replica
-from truthward.unfold.omnifold.method import Omnifold
 from truthward.unfold.stage import unfold_all
 
 SEEDS = 3 if common.QUICK else 20
@@ -43,21 +42,23 @@ FIRST_SEED = 800_000
 NAMES = ("yield", "mean", "width")
 
 
-def method() -> Omnifold:
+def method() -> Unfolder:
     """Batches are large, for so are the samples: what counts is the number of steps."""
-    return Omnifold(
-        fakes="share",
-        iterations=8,
-        epochs=4,
-        later_epochs=2,
-        batch_size=512 if common.QUICK else 2048,
-        learning_rate=0.01,
-        annealing=0.8,
-        width=24,
-        depth=2,
-        activation="silu",
-        stack=20,
-    )
+    entry = {
+        "kind": "omnifold",
+        "fakes": "share",
+        "iterations": 8,
+        "network": {"width": 24, "depth": 2, "activation": "silu"},
+        "training": {
+            "epochs": 4,
+            "later_epochs": 2,
+            "batch_size": 512 if common.QUICK else 2048,
+            "learning_rate": 0.01,
+            "annealing": 0.8,
+        },
+        "replicas": {"stack": 20},
+    }
+    return build("unfold", entry)
 
 
 def moments(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -124,24 +125,22 @@ TREATMENTS = ("expected", "subtract", "positive")
 
 def methods(background: str) -> dict[str, Unfolder]:
     """Small networks, for one observable; both remove the prior until little is left of it."""
-    small = {"fakes": "share", "background": background, "width": 24}
-    return {
-        "omnifold": Omnifold(
-            iterations=5, epochs=6, later_epochs=3, batch_size=512, learning_rate=0.01, activation="silu", **small
-        ),
-        "generative": Generative(
-            model={"kind": "flow_matching", "width": 32, "depth": 2, "activation": "silu"},
-            iterations=4,
-            stop="fixed",
-            epochs=12,
-            later_epochs=4,
-            ratio_epochs=4,
-            side_epochs=8,
-            learning_rate=0.01,
-            later_rate=0.002,
-            **small,
-        ),
+    entries: dict[str, dict[str, Any]] = {
+        "omnifold": {
+            "iterations": 5,
+            "network": {"width": 24, "activation": "silu"},
+            "training": {"epochs": 6, "later_epochs": 3, "batch_size": 512, "learning_rate": 0.01},
+        },
+        "generative": {
+            "model": {"kind": "flow_matching", "width": 32, "depth": 2, "activation": "silu"},
+            "iterations": 4,
+            "stop": {"rule": "fixed"},
+            "training": {"epochs": 12, "later_epochs": 4, "learning_rate": 0.01, "later_learning_rate": 0.002},
+            "classifiers": {"ratio_epochs": 4, "side_epochs": 8, "width": 24},
+        },
     }
+    same = {"fakes": "share", "background": background}
+    return {kind: build("unfold", {"kind": kind} | entry | same) for kind, entry in entries.items()}
 
 
 def with_background(seed: int) -> tuple[Inputs, np.ndarray]:

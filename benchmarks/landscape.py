@@ -40,42 +40,48 @@ CLOSES, OBSERVABLES = 1.5, 4
 COMMON: dict[str, Any] = {
     "kind": "generative",
     "iterations": 3,
-    "stop": "fixed",
-    "draws": 16,
-    "ratio_draws": 2,
-    "epochs": 60,
-    "later_epochs": 10,
-    "batch_size": 1024,
-    "learning_rate": 5e-3,
-    "later_rate": 2e-3,
-    "classifier_batch": 1024,
-    "classifier_rate": 4e-3,
-    "width": 64,
+    "stop": {"rule": "fixed"},
+    "draws": {"nominal": 16, "ratio": 2},
+    "training": {
+        "epochs": 60,
+        "later_epochs": 10,
+        "batch_size": 1024,
+        "learning_rate": 5e-3,
+        "later_learning_rate": 2e-3,
+    },
+    "classifiers": {"batch_size": 1024, "learning_rate": 4e-3, "width": 64},
 }
 DENSE = {"width": 128, "depth": 3, "activation": "silu"}
 WIDE = DENSE | {"width": 256, "precision": "bf16"}
 LARGE = {"learning_rate": 3e-3, "precision": "bf16"}
-LIKELIHOOD = {"learning_rate": 2e-3, "later_epochs": 4, "later_rate": 1e-3}
-SMALL = {"iterations": 2, "draws": 2, "ratio_draws": 1, "epochs": 8, "later_epochs": 2, "learning_rate": 3e-3}
+LIKELIHOOD = {"epochs": 25, "learning_rate": 2e-3, "later_epochs": 4, "later_learning_rate": 1e-3}
+SMALL = {
+    "iterations": 2,
+    "draws": {"nominal": 2, "ratio": 1},
+    "training": {"epochs": 8, "later_epochs": 2, "learning_rate": 3e-3},
+}
 """Of the transformer, some ten times slower in training and drawing than the others: fewer epochs and draws."""
 MODELS: dict[str, dict[str, Any]] = {
-    "coupling flow": {"model": {"kind": "coupling_flow"}, "epochs": 25} | LIKELIHOOD | {"learning_rate": 3e-3},
-    "bridge": {"model": {"kind": "bridge"} | WIDE} | LARGE,
-    "flow matching": {"model": {"kind": "flow_matching"} | WIDE} | LARGE,
-    "autoregressive": {"model": {"kind": "autoregressive"}, "epochs": 25} | LIKELIHOOD,
+    "coupling flow": {"model": {"kind": "coupling_flow"}, "training": LIKELIHOOD | {"learning_rate": 3e-3}},
+    "bridge": {"model": {"kind": "bridge"} | WIDE, "training": LARGE},
+    "flow matching": {"model": {"kind": "flow_matching"} | WIDE, "training": LARGE},
+    "autoregressive": {"model": {"kind": "autoregressive"}, "training": LIKELIHOOD},
     "diffusion": {"model": {"kind": "diffusion"} | DENSE},
     "transformer": {"model": {"kind": "transformer_flow_matching"}} | SMALL,
 }
 METHODS: dict[str, dict[str, Any]] = {
     "MultiFold": {"kind": "omnifold"},
     "IBU": {"kind": "ibu"},
-    **{name: COMMON | entry for name, entry in MODELS.items()},
+    **{name: common.merged(COMMON, entry) for name, entry in MODELS.items()},
 }
 TUNING_SEED, TUNING_SHARE = 101, 0.5
 REMEDIES: dict[str, dict[str, Any]] = {
     "as configured": {},
-    "three times the epochs": {"epochs": 180, "later_epochs": 30},
-    "half the width, single precision": {"model": {"kind": "flow_matching"} | DENSE, "precision": "fp32"},
+    "three times the epochs": {"training": {"epochs": 180, "later_epochs": 30}},
+    "half the width, single precision": {
+        "model": {"kind": "flow_matching"} | DENSE,
+        "training": {"precision": "fp32"},
+    },
     "six iterations": {"iterations": 6},
 }
 """Tried where a model fell short, each a change of the flow matching above; half of the events, the seed it was tuned
@@ -91,7 +97,7 @@ def piece(method: str, seed: int) -> dict[str, Any]:
     """One run, kept under the digest of the code and the options it ran with."""
     if method == "truth":
         return kept((method, seed, TESTED, TEST_EPOCHS), [], lambda: truth_against_truth(seed, TESTED, TEST_EPOCHS))
-    entry = METHODS.get(method) or METHODS["flow matching"] | REMEDIES.get(method, {})
+    entry = METHODS.get(method) or common.merged(METHODS["flow matching"], REMEDIES.get(method, {}))
     kinds = [("unfold", entry["kind"]), *([("models", entry["model"]["kind"])] if "model" in entry else [])]
     share = (1.0 if method in METHODS else TUNING_SHARE) * (quality.QUICK_SHARE if common.QUICK else 1.0)
     if method in CLOSURES:

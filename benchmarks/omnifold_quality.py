@@ -32,15 +32,15 @@ SEEDS, SET_SEEDS = (2, 1) if common.QUICK else (8, 3)
 SHARES = {"zjets": ("zjets", 1.0), "hard": ("hard", 1.0), "hard, half": ("hard", 0.5)}
 """Case -> its study, and the share of the events of both samples that is unfolded."""
 MULTIFOLD: dict[str, Any] = {"kind": "omnifold"}
-SETS: dict[str, Any] = {"kind": "omnifold", "inputs": "constituents", "batch_size": 512}
-DEEP = {"network": "deep_sets", "width": 64, "activation": "relu", "learning_rate": 3e-3}
+SETS: dict[str, Any] = {"kind": "omnifold", "inputs": "constituents"}
+DEEP = {
+    "network": {"kind": "deep_sets", "width": 64, "activation": "relu"},
+    "training": {"batch_size": 512, "learning_rate": 3e-3},
+}
 ATTENTION = {
-    "network": "attention",
-    "width": 32,
-    "learning_rate": 2e-3,
-    "epochs": 4,
-    "later_epochs": 2,
     "iterations": 4,
+    "network": {"kind": "attention", "width": 32},
+    "training": {"epochs": 4, "later_epochs": 2, "batch_size": 512, "learning_rate": 2e-3},
 }
 METHODS: dict[str, dict[str, Any]] = {
     "MultiFold": MULTIFOLD,

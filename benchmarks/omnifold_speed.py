@@ -21,6 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,8 @@ from _speed_samples import Case, gaussian, nominal_of, zjets
 
 from truthward.learn.fit import Settings
 from truthward.ratio.classifier import stack_of, train_ratio
+from truthward.study.plugins import build, option
 from truthward.unfold.inputs.arrays import NOMINAL, Replica
-from truthward.unfold.omnifold.method import Omnifold
 from truthward.unfold.stage import unfold_all
 
 EVENTS = 15_000 if common.QUICK else 200_000
@@ -56,17 +57,27 @@ WORK: dict[str, Any] = {
     "activation": "gelu",
 }
 """Work that is the same for both."""
-SAME: dict[str, Any] = WORK | {"later_epochs": WORK["epochs"], "annealing": 1.0}
-RECOMMENDED: dict[str, Any] = {}
+SAME: dict[str, Any] = {
+    "kind": "omnifold",
+    "iterations": ITERATIONS,
+    "network": {n: WORK[n] for n in ("width", "depth", "activation")},
+    "training": {n: WORK[n] for n in ("epochs", "batch_size", "learning_rate")}
+    | {"later_epochs": EPOCHS, "annealing": 1.0},
+}
+RECOMMENDED: dict[str, Any] = {"kind": "omnifold"}
 """The defaults."""
-SHAPES = {"recommended": RECOMMENDED, "3x100": {"width": 100, "depth": 3}, "3x256": {"width": 256, "depth": 3}}
+SHAPES = {
+    "recommended": RECOMMENDED,
+    "3x100": RECOMMENDED | {"network": {"width": 100, "depth": 3}},
+    "3x256": RECOMMENDED | {"network": {"width": 256, "depth": 3}},
+}
 """Networks whose training is held against bare products: narrow ones leave a processor little to multiply."""
 
 
-def timed(case: Case, options: dict[str, Any], seed: int) -> peer.Found:
+def timed(case: Case, entry: dict[str, Any], seed: int) -> peer.Found:
     """One nominal unfolding of ours."""
     cpu, wall = time.process_time(), time.perf_counter()
-    weights = nominal_of(Omnifold(**options).unfold(case.inputs, [NOMINAL], seed=seed))
+    weights = nominal_of(build("unfold", entry).unfold(case.inputs, [NOMINAL], seed=seed))
     return peer.Found(weights, time.process_time() - cpu, time.perf_counter() - wall)
 
 
@@ -102,7 +113,7 @@ def time_to_quality(case: Case, target: float | None) -> dict[str, Any]:
     }
     if target is None:
         return rounded(figures)
-    for iterations in range(1, Omnifold(**RECOMMENDED).rules.stop.iterations + 1):
+    for iterations in range(1, option("unfold", RECOMMENDED, "iterations") + 1):
         found = timed(case, RECOMMENDED | {"iterations": iterations}, 0)
         if case.quality(found.weights) <= target:
             reached = {"iterations": iterations, "cpu": found.cpu, "wall": found.wall}
@@ -115,7 +126,7 @@ def replicas(case: Case) -> dict[str, Any]:
     one = timed(case, RECOMMENDED, 0)
     started, wall = time.process_time(), time.perf_counter()
     chosen = [Replica(name, i) for name, count in FAMILIES.items() for i in range(count)]
-    list(unfold_all(Omnifold(**RECOMMENDED), case.inputs, chosen, seed=0).rows)
+    list(unfold_all(build("unfold", RECOMMENDED), case.inputs, chosen, seed=0).rows)
     cpu, wall = time.process_time() - started, time.perf_counter() - wall
     figures = {"one": one.cpu, "one_wall": one.wall, "all": cpu, "all_wall": wall, "over_one": cpu / one.cpu}
     return rounded(figures) | {"replicas": FAMILIES}
@@ -155,10 +166,10 @@ def step_of_training(
 def training() -> list[dict[str, Any]]:
     """Share of the rate of bare matrix products that training reaches, with the recommended batch."""
     rows, steps = [], 20 if common.QUICK else 50
-    for shape, options in SHAPES.items():
-        recipe = Omnifold(**options).recipe
+    for shape, entry in SHAPES.items():
+        recipe = build("unfold", entry).recipe
         width, depth, activation = (recipe.network[n] for n in ("width", "depth", "activation"))
-        sizes, batch = [6, *[width] * depth, 1], recipe.batch_size
+        sizes, batch = [6, *[width] * depth, 1], recipe.training.batch_size
         products = sum(i * o for i, o in pairwise(sizes)) * 6 - 2 * sizes[0] * sizes[1]
         for threads, precision in ((1, "fp32"), (1, "bf16"), (2, "fp32"), (2, "bf16")):
             dtype = torch.float32 if precision == "fp32" else torch.bfloat16
@@ -237,7 +248,7 @@ def main() -> dict[str, Any]:
     cases = [c for c in (gaussian(EVENTS), zjets(EVENTS)) if c is not None]
     if len(cases) == 1:
         print("../shared/data/zjets is not there: Gaussian only")
-    figures: dict[str, Any] = {"work": WORK, "recommended": vars(Omnifold(**RECOMMENDED).recipe), "cases": {}}
+    figures: dict[str, Any] = {"work": WORK, "recommended": asdict(build("unfold", RECOMMENDED).recipe), "cases": {}}
     for case in cases:
         prior = round(case.quality(case.prior), 3)
         # A quick run compares on the first sample alone.

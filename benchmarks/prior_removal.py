@@ -37,10 +37,15 @@ from truthward.validate.metrics import triangular_discriminator
 TOYS = 2 if common.QUICK else 4
 ITERATIONS = 3 if common.QUICK else 6
 FIRST_TOY = 500
-SHORT = {"epochs": 3, "later_epochs": 2, "ratio_epochs": 2, "side_epochs": 2} if common.QUICK else {}
+SHORT = (
+    {"training": {"epochs": 3, "later_epochs": 2}, "classifiers": {"ratio_epochs": 2, "side_epochs": 2}}
+    if common.QUICK
+    else {}
+)
 METHODS: dict[str, dict[str, Any]] = {
-    "generative": {"kind": "generative", "iterations": ITERATIONS, "stop": "change", "tolerance": 0.5} | SHORT,
-    "MultiFold": {"kind": "omnifold", "iterations": ITERATIONS, "stop": "change", "tolerance": 0.1},
+    "generative": {"kind": "generative", "iterations": ITERATIONS, "stop": {"rule": "change", "tolerance": 0.5}}
+    | SHORT,
+    "MultiFold": {"kind": "omnifold", "iterations": ITERATIONS, "stop": {"rule": "change", "tolerance": 0.1}},
     "IBU": {"kind": "ibu"},
 }
 EVENTS = (4_000, 4_000) if common.QUICK else (15_000, 30_000)
@@ -131,7 +136,7 @@ def run(entry: dict[str, Any], toy: Toy, seed: int) -> Run:
     with tempfile.TemporaryDirectory() as folder:
 
         def unfold(**options: Any) -> tuple[Any, dict[str, Any]]:
-            unfolder = build("unfold", entry | options)
+            unfolder = build("unfold", common.merged(entry, options))
             result = unfolder.unfold(toy.inputs, [NOMINAL], seed=seed, state=Path(folder))
             return result, measured(toy, unfolder, list(result.rows))
 
@@ -140,15 +145,14 @@ def run(entry: dict[str, Any], toy: Toy, seed: int) -> Run:
             result, ruled = unfold()
             contents = np.stack([c["contents"] for c in cut])
             return Run(contents, [], result.iterations, cut[0], ruled)
-        result, last = unfold(stop="fixed")
+        fixed = {"rule": "fixed"}
+        result, last = unfold(stop=fixed)
         kept = [h for h in result.history if "contents" in h]
         changes = [h["change"] for h in kept]
-        rule = StopRule(ITERATIONS, "change", entry["tolerance"])
+        rule = StopRule(ITERATIONS, "change", entry["stop"]["tolerance"])
         chosen = next(i + 1 for i, change in enumerate(changes) if rule.ends(i, change))
-        ruled = last if chosen == ITERATIONS else unfold(stop="fixed", iterations=chosen)[1]
-        return Run(
-            np.array([h["contents"] for h in kept]), changes, chosen, unfold(stop="fixed", iterations=1)[1], ruled
-        )
+        ruled = last if chosen == ITERATIONS else unfold(stop=fixed, iterations=chosen)[1]
+        return Run(np.array([h["contents"] for h in kept]), changes, chosen, unfold(stop=fixed, iterations=1)[1], ruled)
 
 
 def measured(toy: Toy, unfolder: Any, rows: list) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Do replicas that are not trained spread as those that are?
 
-Bootstrap replicas of OmniFold as the response of the nominal's networks (`replicas: response`, see
-`truthward.ratio.response`) against the same replicas trained in full with the nominal's initial weights and order of
-batches (`replicas: training`), on Gaussian toys of two observables and on slices of the Z+jets sample of
+Bootstrap replicas of OmniFold as the response of the nominal's networks (`replicas: {by: response}`,
+see `truthward.ratio.response`) against the same replicas trained in full with the nominal's initial weights and order
+of batches (`by: training`), on Gaussian toys of two observables and on slices of the Z+jets sample of
 `workflow/studies/own_data.yaml`. Per bin of the unfolded observables (those of at least half a per cent of the sample):
 
 - variance ratio, response over training, mean over bins and data sets, with a 95% interval from resampling replicas;
@@ -21,12 +21,13 @@ from typing import Any
 import _common as common
 import numpy as np
 import torch
-from omnifold_quality import study
+from _quality import study
 
 from truthward.events.hashing import uniform
 from truthward.events.table import EventTable
+from truthward.study.plugins import build
+from truthward.unfold.contract import Unfolder
 from truthward.unfold.inputs.arrays import NOMINAL, Inputs, Replica
-from truthward.unfold.omnifold.method import Omnifold
 
 FAMILIES = ("data_bootstrap", "mc_bootstrap")
 REPLICAS = 10 if common.QUICK else 20
@@ -91,16 +92,21 @@ def weights_of(result: Any, replicas: list[Replica]) -> np.ndarray:
     return np.stack([np.concatenate([r[replica.column()] for r in rows]) for replica in replicas], axis=1)
 
 
+def method(by: str) -> Unfolder:
+    """OmniFold whose replicas are computed that way."""
+    return build("unfold", {"kind": "omnifold", "replicas": {"by": by}})
+
+
 def both(inputs: Inputs, seed: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Family -> bin contents (R, B) of the response, and of trainings."""
-    respond, train = Omnifold(replicas="response"), Omnifold(replicas="training")
+    respond, train = (method(by) for by in ("response", "training"))
     nominal = respond.unfold(inputs, [NOMINAL], seed=seed).trained
     found = {}
     for family in FAMILIES:
         replicas = [Replica(family, i) for i in range(REPLICAS)]
         found[family] = tuple(
-            contents(inputs, weights_of(method.unfold(inputs, replicas, seed=seed, nominal=nominal), replicas))
-            for method in (respond, train)
+            contents(inputs, weights_of(unfolder.unfold(inputs, replicas, seed=seed, nominal=nominal), replicas))
+            for unfolder in (respond, train)
         )
     return found
 
@@ -143,7 +149,7 @@ def figures_of(pairs: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
 def cost() -> dict[str, Any]:
     """Seconds of processor time of one nominal unfolding and of the replicas that respond."""
     inputs = gaussian(0) if common.QUICK else zjets(0, slices=1)
-    unfolder = Omnifold(replicas="response")
+    unfolder = method("response")
     replicas = [Replica(FAMILIES[i % 2], i // 2) for i in range(COSTED)]
     started = time.process_time()
     trained = unfolder.unfold(inputs, [NOMINAL], seed=1).trained

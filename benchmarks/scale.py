@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import _common as common
-from _scale_stages import EPOCHS, FAMILIES, chunks_of
+from _scale_stages import EPOCHS, FAMILIES, ITERATIONS, chunks_of
 
 SIZES = (20_000, 100_000) if common.QUICK else (100_000, 1_000_000, 10_000_000)
 BUFFER = 10_000 if common.QUICK else 500_000
@@ -67,6 +67,7 @@ def main() -> dict[str, Any]:
     return {
         "buffer": BUFFER,
         "replicas": FAMILIES,
+        "iterations": ITERATIONS,
         **EPOCHS,
         "sizes": {str(events): stages for events, stages in found.items()},
     }

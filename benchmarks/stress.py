@@ -16,8 +16,7 @@ import _common as common
 import numpy as np
 import torch
 
-from truthward.unfold.ibu import Ibu
-from truthward.unfold.omnifold.method import Omnifold
+from truthward.study.plugins import build
 from truthward.validate.section import Stress
 from truthward.validate.stress.scenarios import QUESTIONS, STARVED, Scenario
 from truthward.validate.stress.stage import run
@@ -34,18 +33,16 @@ OPTIONS = Stress(scale=1.03).model_dump(exclude={"replicas", "events"})
 OBSERVABLE = common.Observable(name="x0", range=(6.0, 14.0), bins=40)
 FIRST_SEED = 900_000
 METHODS = {
-    "ibu": Ibu(),
-    "omnifold": Omnifold(
-        iterations=5,
-        epochs=10,
-        later_epochs=5,
-        batch_size=512,
-        learning_rate=0.01,
-        annealing=0.8,
-        width=32,
-        depth=2,
-        activation="silu",
-        stack=50,
+    "ibu": build("unfold", {"kind": "ibu"}),
+    "omnifold": build(
+        "unfold",
+        {
+            "kind": "omnifold",
+            "iterations": 5,
+            "network": {"width": 32, "depth": 2, "activation": "silu"},
+            "training": {"epochs": 10, "later_epochs": 5, "batch_size": 512, "learning_rate": 0.01, "annealing": 0.8},
+            "replicas": {"stack": 50},
+        },
     ),
 }
 

@@ -28,8 +28,8 @@ from truthward.events.families import Histogram, family
 from truthward.physics.generators.top import Top
 from truthward.run.artefact import atomic
 from truthward.study.observable import Observable
+from truthward.study.plugins import build
 from truthward.study.seeds import seed_for
-from truthward.unfold.generative.method import Generative
 from truthward.unfold.inputs.arrays import NOMINAL, Inputs, Replica
 from truthward.validate.parameter.templates import Templates, fit_parameter
 
@@ -47,7 +47,12 @@ OBSERVABLES = [
 ]
 FINE = [130.0, 150.0, 162.0, 168.0, 172.0, 177.0, 187.0, 215.0]
 EDGES = np.array([130.0, 162.0, 172.0, 182.0, 215.0] if common.QUICK else FINE)
-OPTIONS: dict[str, Any] = {"iterations": 1, "draws": 3, "replica_draws": 1, "epochs": 10 if common.QUICK else 30}
+ENTRY: dict[str, Any] = {
+    "kind": "generative",
+    "iterations": 1,
+    "draws": {"nominal": 3, "replicas": 1},
+    "training": {"epochs": 10 if common.QUICK else 30},
+}
 TOLD = {"condition": {"median": "m_jjj", "by": "top_mass"}}
 CACHE = common.HERE / ".cache" / "top_mass"
 SOURCES = ("generators/top.py", "particles.py", "jets.py", "detector.py")
@@ -107,7 +112,7 @@ class Trained:
     """A method with its networks, and with those of other simulations and trainings, made when first asked for."""
 
     def __init__(self, name: str, simulation: dict[str, np.ndarray], others: bool, **options: Any) -> None:
-        self.name, self.method, self.simulation = name, Generative(**OPTIONS, **options), simulation
+        self.name, self.method, self.simulation = name, build("unfold", ENTRY | options), simulation
         self.replicas = [NOMINAL]
         if others:
             self.replicas += [Replica("mc_bootstrap", i) for i in range(SIMULATIONS)]

@@ -14,7 +14,7 @@ FITTED = [
 
 # Methods that keep the coarse bins of each iteration: those that look at them to stop.
 ITERATING = [
-    n for n, entry in STUDY.unfold.methods.items() if "stop" in plugins.schema("unfold", entry["kind"]).options
+    n for n, entry in STUDY.unfold.methods.items() if "stop.rule" in plugins.schema("unfold", entry["kind"]).options
 ]
 
 

@@ -151,7 +151,7 @@ def finished_orphan(study: Study) -> Iterator[str]:
 
 def orphan_of_another_spec(study: Study) -> Iterator[str]:
     """SIGKILL of Snakemake alone, then another config: the training ends, and belongs to the config of before."""
-    with other(study, lambda s: s["unfold"]["methods"]["omnifold"].update(epochs=1, later_epochs=1)):
+    with other(study, lambda s: s["unfold"]["methods"]["omnifold"]["training"].update(epochs=1, later_epochs=1)):
         with study.running() as running:
             study.until_trains(epoch=1)
             trainer = study.trainer()
@@ -293,7 +293,7 @@ def stale_environment(study: Study) -> Iterator[str]:
 
 def state_of_another_spec(study: Study) -> Iterator[str]:
     """Resume state of another spec: put in the place of the study's own."""
-    with other(study, lambda s: s["unfold"]["methods"]["omnifold"].update(learning_rate=1e-3)):
+    with other(study, lambda s: s["unfold"]["methods"]["omnifold"]["training"].update(learning_rate=1e-3)):
         interrupt(study)
         foreign = study.states()[0]
     study.call("--unlock", "--configfile", "study.yaml")

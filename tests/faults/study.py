@@ -147,7 +147,8 @@ def _shrink(content: dict) -> None:
     content["samples"]["simulation"].update(events=1500, chunks=1)
     content["samples"]["simulation"]["generate"].update(expected=1000)
     content["samples"]["pseudodata"].update(events=1000)
-    options = {"iterations": 2, "epochs": EPOCHS, "later_epochs": EPOCHS, "batch_size": 32, "width": 16, "depth": 2}
-    content["unfold"]["methods"] = {"omnifold": {"kind": "omnifold", **options}}
+    training = {"epochs": EPOCHS, "later_epochs": EPOCHS, "batch_size": 32}
+    entry = {"kind": "omnifold", "iterations": 2, "network": {"width": 16, "depth": 2}, "training": training}
+    content["unfold"]["methods"] = {"omnifold": entry}
     content["unfold"]["replicas"] = {"data_bootstrap": 2, "mc_bootstrap": 0, "initialisation": 0}
     content["unfold"]["jobs"] = 1

@@ -14,27 +14,17 @@ from truthward.unfold.inputs.arrays import NOMINAL
 from truthward.validate.two_sample import two_sample_test
 
 GENERATIVE = {
-    "epochs": 10,
-    "later_epochs": 2,
     "iterations": 2,
-    "stop": "fixed",
-    "ratio_epochs": 2,
-    "ratio_draws": 1,
-    "side_epochs": 3,
-    "draws": 4,
-    "width": 16,
-    "depth": 1,
-    "batch_size": 256,
+    "stop": {"rule": "fixed"},
+    "draws": {"nominal": 4, "ratio": 1},
+    "training": {"epochs": 10, "later_epochs": 2, "batch_size": 256},
+    "classifiers": {"ratio_epochs": 2, "side_epochs": 3, "width": 16, "depth": 1},
 }
 METHODS: dict[str, dict[str, Any]] = {
     "omnifold": {
         "iterations": 3,
-        "epochs": 6,
-        "later_epochs": 3,
-        "width": 16,
-        "depth": 2,
-        "learning_rate": 1e-2,
-        "activation": "silu",
+        "network": {"width": 16, "depth": 2, "activation": "silu"},
+        "training": {"epochs": 6, "later_epochs": 3, "learning_rate": 1e-2},
     },
     "feature_fit": {"epochs": 10, "width": 32, "depth": 2},
     "generative": {"model": {"kind": "flow_matching", "width": 16, "depth": 2}, **GENERATIVE},

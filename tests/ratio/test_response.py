@@ -132,7 +132,7 @@ def test_a_short_training_is_told_of(ratio, caplog):
     short = Settings(epochs=1, batch_size=6000, learning_rate=6e-3)
     with caplog.at_level("WARNING"):
         ratio_response(network, x, numerator, weights[:, :2], short)
-    assert "replicas: training" in caplog.text
+    assert "replicas: {by: training}" in caplog.text
 
 
 @pytest.mark.parametrize(("ridge", "agrees"), [(RIDGE, True), (30.0, False)])

@@ -307,9 +307,9 @@ def test_columns_that_no_sample_provides_are_refused(key, value, said):
 
 
 def test_a_rule_that_needs_pseudo_data_is_refused_without_them() -> None:
-    method = {"m": {"kind": "omnifold", "stop": "closure"}}
+    method = {"m": {"kind": "omnifold", "stop": {"rule": "closure"}}}
     publish = {"method": "m", "licence": "CC0-1.0", "fiducial": "all"}
     content = changed("unfold", {"methods": method}) | {"publish": publish}
-    with pytest.raises(ConfigError, match=r"unfold\.methods\.m\.stop: closure needs pseudo-data.*kind: closure"):
+    with pytest.raises(ConfigError, match=r"unfold\.methods\.m\.stop\.rule: closure needs pseudo-data.*kind: closure"):
         parse(content)
     assert parse(content | {"systematics": {"c": {"kind": "closure"}}}).kinds() == {"c": "closure"}

@@ -1,5 +1,6 @@
 """Schemas read from source agree with the classes that they describe."""
 
+import dataclasses
 import importlib
 import inspect
 import re
@@ -8,7 +9,7 @@ import shutil
 import pytest
 
 from truthward.errors import ConfigError
-from truthward.study import plugins
+from truthward.study import plugins, values
 
 PACKAGES = ("models", "unfold", "calibrate", "physics.generators", "events.readers")
 ALL = [(package, kind) for package in PACKAGES for kind in plugins.kinds(package)]
@@ -24,9 +25,9 @@ def test_schema_is_the_constructor(package: str, kind: str) -> None:
     inside = plugins.source(package, kind).relative_to(plugins.ROOT).with_suffix("")
     found = getattr(importlib.import_module(".".join(["truthward", *inside.parts])), plugins.class_name(kind))
     parameters = {n: p for n, p in inspect.signature(found.__init__).parameters.items() if n != "self"}
-    assert {n: p.default for n, p in parameters.items() if p.default is not p.empty} == {
-        n: default for n, (_, default) in schema.options.items() if n not in schema.required
-    }
+    given = {n: p.default for n, p in parameters.items() if p.default is not p.empty}
+    fields = {f"{n}.{f}": v for n in schema.groups for f, v in dataclasses.asdict(given.pop(n)).items()}
+    assert given | fields == {n: default for n, (_, default) in schema.options.items() if n not in schema.required}
     assert all(p.kind is p.KEYWORD_ONLY for p in parameters.values())
     assert schema.provides == tuple(getattr(found, "PROVIDES", ()))
     assert schema.provides_from == getattr(found, "PROVIDES_FROM", None)
@@ -49,7 +50,7 @@ def test_schema_is_the_constructor(package: str, kind: str) -> None:
     ],
 )
 def test_types(value: object, annotation: str, fits: bool) -> None:
-    assert plugins._matches(value, annotation) is fits
+    assert values.matches(value, annotation) is fits
 
 
 def test_unknown_kind_offers_the_nearest() -> None:
@@ -77,6 +78,12 @@ JUST_BEYOND = {
 }
 
 
+def nested(option: str, value: object) -> dict[str, object]:
+    """The entry that sets an option: `network.width` is the mapping {"network": {"width": value}}."""
+    group, _, name = option.rpartition(".")
+    return {group: {name: value}} if group else {name: value}
+
+
 @pytest.mark.parametrize(("package", "kind", "option", "bounds"), BOUNDS)
 def test_an_option_beyond_its_bounds_is_refused_by_its_source_alone(package, kind, option, bounds) -> None:
     schema = plugins.schema(package, kind)
@@ -84,11 +91,11 @@ def test_an_option_beyond_its_bounds_is_refused_by_its_source_alone(package, kin
     for value in JUST_BEYOND[bounds]:
         number = float(value) if schema.options[option][0].startswith("float") and isinstance(value, int) else value
         with pytest.raises(ConfigError) as caught:
-            plugins.check(package, {"kind": kind, option: number}, "here", given)
+            plugins.check(package, {"kind": kind} | nested(option, number), "here", given)
         assert str(caught.value).startswith(f"here.{option}: {number} given, ")
         assert str(caught.value).endswith(f" {bounds} expected")
     if option not in schema.required:
-        plugins.check(package, {"kind": kind, option: schema.options[option][1]}, "here", given)
+        plugins.check(package, {"kind": kind} | nested(option, schema.options[option][1]), "here", given)
 
 
 def test_numbers_of_networks_have_bounds() -> None:
@@ -97,7 +104,48 @@ def test_numbers_of_networks_have_bounds() -> None:
     for package, kind in ALL:
         if package in ("models", "unfold", "calibrate"):
             schema = plugins.schema(package, kind)
-            assert common & set(schema.options) <= set(schema.bounds), kind
+            assert {o for o in schema.options if o.rpartition(".")[2] in common} <= set(schema.bounds), kind
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        (
+            {"stop": "change"},
+            r"here\.stop: 'change' given, a mapping .* rule, tolerance .* write stop: \{rule: change\}$",
+        ),
+        ({"draws": 8}, r"here\.draws: 8 given, a mapping .* write draws: \{nominal: 8\}$"),
+        ({"draws": "all"}, r"here\.draws: 'all' given, a mapping with some of nominal, replicas, ratio is expected$"),
+        ({"training": {"epoch": 3}}, r"here\.training\.epoch: generative has no such option; .* mean 'epochs'\?\)$"),
+        ({"training": {"epochs": "3"}}, r"here\.training\.epochs: '3' given, int expected$"),
+        ({"epochs": 3}, r"here\.epochs: .* has moved to training\.epochs; write training: \{epochs: 3\}$"),
+        ({"width": 9}, r"here\.width: .* has moved to classifiers\.width; write classifiers: \{width: 9\}$"),
+        ({"replica_draws": 2}, r"here\.replica_draws: .* write draws: \{replicas: 2\}$"),
+        ({"later_rate": 0.1}, r"here\.later_rate: .* write training: \{later_learning_rate: 0.1\}$"),
+    ],
+)
+def test_a_group_is_a_mapping_and_a_former_option_is_refused_with_its_place(entry, said) -> None:
+    with pytest.raises(ConfigError, match=said):
+        plugins.check("unfold", {"kind": "generative"} | entry, "here")
+
+
+def test_former_options_have_a_place_that_exists() -> None:
+    moved = {
+        (kind, place) for kind in plugins.kinds("unfold") for place in plugins.schema("unfold", kind).moved.values()
+    }
+    assert moved
+    assert [(kind, place) for kind, place in moved if place not in plugins.schema("unfold", kind).options] == []
+
+
+def test_a_group_is_built_on_the_defaults_of_the_constructor() -> None:
+    """Stop at a tolerance of its own is the default of the generative method, not of the group."""
+    default = plugins.build("unfold", {"kind": "generative"}).rule
+    assert (default.stop, default.tolerance) == ("change", 0.5)
+    changed = plugins.build("unfold", {"kind": "generative", "stop": {"tolerance": 0.25}, "training": {"epochs": 2}})
+    assert (changed.rule.stop, changed.rule.tolerance) == ("change", 0.25)
+    assert (changed.recipe.first.epochs, changed.recipe.first.batch_size, changed.recipe.later.epochs) == (2, 512, 10)
+    entry = {"kind": "generative", "stop": {"tolerance": 0.25}}
+    assert [plugins.option("unfold", entry, f"stop.{name}") for name in ("rule", "tolerance")] == ["change", 0.25]
 
 
 CALIBRATOR = """
@@ -130,6 +178,11 @@ def house(tmp_path, monkeypatch):
         ("unfold", "class Mine(Unfolder):\n    pass", "Mine does not set joint, but every Unfolder must"),
         ("events.readers", "class Mine(Reader):\n    pass", "Mine does not set PROVIDES or PROVIDES_FROM"),
         ("physics.generators", "class Mine(Generator):\n    pass", "Mine does not set PROVIDES, but every Generator"),
+        (
+            "models",
+            "class Mine(GenerativeModel):\n    def __init__(self, *, x: Tensor = 1): pass",
+            "mine.x: its annotation",
+        ),
         (
             "models",
             "class Another(GenerativeModel):\n    pass",

@@ -26,19 +26,19 @@ from truthward.unfold.stage import replicas_of, unfold_nominal, unfold_part
 
 # As small as each method can be; a new one is tested with its defaults.
 SMALL = {
-    "omnifold": {"iterations": 2, "epochs": 2, "later_epochs": 1, "width": 8, "depth": 1, "stack": 3},
+    "omnifold": {
+        "iterations": 2,
+        "network": {"width": 8, "depth": 1},
+        "training": {"epochs": 2, "later_epochs": 1},
+        "replicas": {"stack": 3},
+    },
     "feature_fit": {"epochs": 3, "width": 8, "depth": 1, "batch_size": 256},
     "generative": {
         "model": {"kind": "flow_matching", "width": 8, "depth": 1},
         "iterations": 2,
-        "epochs": 2,
-        "later_epochs": 1,
-        "ratio_epochs": 1,
-        "side_epochs": 1,
-        "draws": 2,
-        "replica_draws": 1,
-        "width": 8,
-        "depth": 1,
+        "draws": {"nominal": 2, "replicas": 1},
+        "training": {"epochs": 2, "later_epochs": 1},
+        "classifiers": {"ratio_epochs": 1, "side_epochs": 1, "width": 8, "depth": 1},
     },
 }
 FAMILIES = {"data_bootstrap": 2, "mc_bootstrap": 2, "initialisation": 2, "combined": 2, "systematic:calibration": 2}

@@ -16,48 +16,33 @@ import numpy as np
 import pytest
 
 from truthward.physics.generators.gaussian import Gaussian
+from truthward.study.plugins import build
 from truthward.unfold.contract import Unfolder
-from truthward.unfold.generative.method import Generative
-from truthward.unfold.ibu import Ibu
 from truthward.unfold.inputs.arrays import NOMINAL, Inputs
-from truthward.unfold.omnifold.method import Omnifold
 
 LIMIT, FAILS = 4.0, 8.0
 EVENTS, SIMULATED = 8000, 24000
 DETECTOR = {"resolution": 0.25, "efficiency": [0.4, 0.9], "fakes": [0.0, 0.0]}
 METHODS = ("omnifold", "generative", "ibu")
+SMALL = {
+    "omnifold": {
+        "iterations": 3,
+        "network": {"width": 16, "depth": 2, "activation": "silu"},
+        "training": {"epochs": 6, "later_epochs": 3, "batch_size": 512, "learning_rate": 0.01},
+    },
+    "generative": {
+        "model": {"kind": "flow_matching", "width": 24, "depth": 2, "activation": "silu"},
+        "iterations": 4,
+        "stop": {"rule": "fixed"},
+        "draws": {"nominal": 4},
+        "training": {"epochs": 8, "later_epochs": 3, "learning_rate": 0.01, "later_learning_rate": 0.002},
+        "classifiers": {"ratio_epochs": 3, "side_epochs": 6, "width": 16},
+    },
+}
 
 
 def method(name: str, **options: Any) -> Unfolder:
-    if name == "ibu":
-        return Ibu(**options)
-    if name == "generative":
-        model = {"kind": "flow_matching", "width": 24, "depth": 2, "activation": "silu"}
-        small = {
-            "model": model,
-            "iterations": 4,
-            "stop": "fixed",
-            "draws": 4,
-            "epochs": 8,
-            "later_epochs": 3,
-            "ratio_epochs": 3,
-            "side_epochs": 6,
-            "width": 16,
-            "learning_rate": 0.01,
-            "later_rate": 0.002,
-        }
-        return Generative(**small | options)
-    small = {
-        "iterations": 3,
-        "epochs": 6,
-        "later_epochs": 3,
-        "batch_size": 512,
-        "learning_rate": 0.01,
-        "width": 16,
-        "depth": 2,
-        "activation": "silu",
-    }
-    return Omnifold(**small | options)
+    return build("unfold", {"kind": name, **SMALL.get(name, {}), **options})
 
 
 def sample(unfolder: Unfolder, inputs: Inputs) -> tuple[np.ndarray, np.ndarray, list[dict[str, Any]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.options import merged
 from truthward.errors import ConfigError, InputError
 from truthward.events.table import EventTable
 from truthward.events.table_write import write_table
@@ -20,27 +21,16 @@ OBSERVABLES = [Observable(name="x", range=(-4.0, 4.0), bins=16)]
 FEATURES = {"reco": ["f", "noise"], "truth": ["h"]}
 METHODS = {
     "omnifold": {
-        "stop": "fixed",
-        "epochs": 6,
-        "later_epochs": 3,
-        "learning_rate": 0.01,
-        "width": 24,
-        "depth": 2,
-        "batch_size": 512,
-        "activation": "silu",
+        "stop": {"rule": "fixed"},
+        "network": {"width": 24, "depth": 2, "activation": "silu"},
+        "training": {"epochs": 6, "later_epochs": 3, "batch_size": 512, "learning_rate": 0.01},
     },
     "generative": {
-        "stop": "fixed",
+        "stop": {"rule": "fixed"},
         "model": {"kind": "flow_matching", "width": 32, "depth": 2, "steps": 4},
-        "epochs": 10,
-        "later_epochs": 6,
-        "ratio_epochs": 6,
-        "side_epochs": 2,
-        "learning_rate": 0.01,
-        "later_rate": 2e-3,
-        "draws": 4,
-        "ratio_draws": 1,
-        "width": 24,
+        "draws": {"nominal": 4, "ratio": 1},
+        "training": {"epochs": 10, "later_epochs": 6, "learning_rate": 0.01, "later_learning_rate": 2e-3},
+        "classifiers": {"ratio_epochs": 6, "side_epochs": 2, "width": 24},
     },
 }
 EVENTS = 6_000
@@ -203,10 +193,11 @@ def test_networks_see_the_columns_and_what_a_systematic_moves_of_them(tmp_path, 
 @pytest.mark.parametrize("method", METHODS)
 def test_no_feature_is_what_no_option_gives_bit_by_bit_and_columns_by_themselves_do_nothing(method, tmp_path):
     data, simulation = tables(tmp_path)
-    fast = {"iterations": 2, "epochs": 1, "later_epochs": 1}
+    fast = {"iterations": 2, "training": {"epochs": 1, "later_epochs": 1}}
+    entry = merged({"kind": method, **METHODS[method]}, fast)
     found = []
     for option in ({}, {"features": {}}, {"features": {"reco": []}}):
-        unfolder = build("unfold", {"kind": method, **METHODS[method], **fast, **option})
+        unfolder = build("unfold", entry | option)
         inputs = Inputs.load(data, simulation, OBSERVABLES, seed=1, features=unfolder.features)
         found.append([r["weight"] for r in unfolder.unfold(inputs, [NOMINAL], seed=1).rows])
     columns = [
@@ -259,7 +250,12 @@ def test_what_cannot_be_a_feature_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"`inputs: constituents` takes no features"):
         build(
             "unfold",
-            {"kind": "omnifold", "features": {"reco": ["f"]}, "inputs": "constituents", "network": "deep_sets"},
+            {
+                "kind": "omnifold",
+                "features": {"reco": ["f"]},
+                "inputs": "constituents",
+                "network": {"kind": "deep_sets"},
+            },
         )
     # A shift that lets events in, of which there is no value of one feature.
     columns = {n: simulation.read([n])[n] for n in simulation.columns}

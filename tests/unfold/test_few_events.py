@@ -12,7 +12,12 @@ from truthward.study.plugins import build
 from truthward.unfold.inputs.arrays import NOMINAL, Replica
 from truthward.unfold.stage import unfold_all
 
-SMALL = {"kind": "omnifold", "iterations": 3, "epochs": 5, "later_epochs": 3, "width": 16, "batch_size": 256}
+SMALL = {
+    "kind": "omnifold",
+    "iterations": 3,
+    "network": {"width": 16},
+    "training": {"epochs": 5, "later_epochs": 3, "batch_size": 256},
+}
 REPLICAS = [Replica(family, i) for family in ("data_bootstrap", "mc_bootstrap") for i in range(5)]
 
 
@@ -21,9 +26,10 @@ def test_bootstraps_of_few_events_are_responses_or_trained(toy, events):
     inputs, _ = toy(events=events, simulated=800, fakes=[0.0, 0.0])
     nominal = build("unfold", SMALL).unfold(inputs, [NOMINAL], seed=1)
     if events == 10:
-        with pytest.raises(DivergedError, match="set `replicas: training`"):
+        with pytest.raises(DivergedError, match=r"set `replicas: \{by: training\}`"):
             build("unfold", SMALL).unfold(inputs, REPLICAS, seed=1, nominal=nominal.trained)
-    rows = list(unfold_all(build("unfold", SMALL | {"replicas": "training"}), inputs, REPLICAS[::5], seed=1).rows)
+    trained = build("unfold", SMALL | {"replicas": {"by": "training"}})
+    rows = list(unfold_all(trained, inputs, REPLICAS[::5], seed=1).rows)
     for replica in (NOMINAL, *REPLICAS[::5]):
         data = inputs.varied(replica).data_weight.sum()
         weights = np.concatenate([r[replica.column()] for r in rows])
@@ -39,7 +45,7 @@ def test_a_response_that_is_not_finite_says_how_it_is_trained(toy, monkeypatch):
         raise DivergedError("18 of 53333 ratios are not finite")
 
     monkeypatch.setattr("truthward.unfold.omnifold.iterations.finite_ratio", overflow)
-    with pytest.raises(DivergedError, match=r"18 of 53333 ratios are not finite.*set `replicas: training`"):
+    with pytest.raises(DivergedError, match=r"18 of 53333 ratios are not finite.*set `replicas: \{by: training\}`"):
         build("unfold", SMALL).unfold(inputs, REPLICAS, seed=1, nominal=nominal.trained)
 
 

@@ -30,17 +30,14 @@ MOVED = RESPONSE * HIDDEN / (1.0 + RESPONSE * SLOPE)
 METHODS = {
     "ibu": {"tolerance": 0.02},
     "feature_fit": {"epochs": 8, "width": 24},
-    "omnifold": {"iterations": 4, "epochs": 4, "later_epochs": 2, "width": 16, "depth": 1},
+    "omnifold": {"iterations": 4, "network": {"width": 16, "depth": 1}, "training": {"epochs": 4, "later_epochs": 2}},
     "generative": {
         "model": {"kind": "flow_matching", "width": 24, "depth": 2},
         "iterations": 3,
-        "stop": "fixed",
-        "epochs": 8,
-        "later_epochs": 3,
-        "ratio_epochs": 4,
-        "side_epochs": 4,
-        "draws": 4,
-        "ratio_draws": 2,
+        "stop": {"rule": "fixed"},
+        "draws": {"nominal": 4, "ratio": 2},
+        "training": {"epochs": 8, "later_epochs": 3},
+        "classifiers": {"ratio_epochs": 4, "side_epochs": 4},
     },
 }
 

@@ -136,14 +136,12 @@ def test_a_variation_that_is_not_there_is_named(inputs):
 METHODS = {
     # Few iterations keep some of the simulation's yield.
     "ibu": {"tolerance": 0.05},
-    "omnifold": {"iterations": 3, "epochs": 4, "later_epochs": 2, "width": 16, "depth": 1},
+    "omnifold": {"iterations": 3, "network": {"width": 16, "depth": 1}, "training": {"epochs": 4, "later_epochs": 2}},
     "generative": {
         "model": {"kind": "flow_matching", "width": 24, "depth": 2},
         "iterations": 2,
-        "epochs": 6,
-        "later_epochs": 3,
-        "ratio_epochs": 4,
-        "side_epochs": 6,
+        "training": {"epochs": 6, "later_epochs": 3},
+        "classifiers": {"ratio_epochs": 4, "side_epochs": 6},
     },
 }
 

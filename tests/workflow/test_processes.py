@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.options import merged
 from truthward.events.parquet import Parquet
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
@@ -24,8 +25,8 @@ def settle(clone, batch_size: int) -> None:
 
     def change(study: dict) -> None:
         study.pop("calibrate", None)
-        method = study["unfold"]["methods"]["omnifold"]
-        study["unfold"]["methods"] = {"omnifold": method | {"batch_size": batch_size, "iterations": 1}}
+        changes = {"training": {"batch_size": batch_size}, "iterations": 1}
+        study["unfold"]["methods"] = {"omnifold": merged(study["unfold"]["methods"]["omnifold"], changes)}
 
     clone.study(change)
 

@@ -57,7 +57,7 @@ def test_a_methods_option_reruns_its_branch(fork) -> None:
 
 
 def test_the_published_methods_option_reruns_the_publication_too(fork) -> None:
-    fork.study(lambda s: s["unfold"]["methods"]["omnifold"].update(width=17))
+    fork.study(lambda s: s["unfold"]["methods"]["omnifold"]["network"].update(width=17))
     assert fork.planned() == branch("omnifold") | PUBLICATION
 
 

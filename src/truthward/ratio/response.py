@@ -162,7 +162,7 @@ def _length(settings: Settings, events: int, label: str) -> float:
     if found < SHORTEST:
         log.warning(
             "%s: learning rate times number of steps of the nominal training is only %.2g, so its response "
-            "overestimates the spread of trainings; set `replicas: training`, or train longer",
+            "overestimates the spread of trainings; set `replicas: {by: training}`, or train longer",
             label,
             found,
         )

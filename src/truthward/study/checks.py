@@ -223,10 +223,10 @@ def _check_methods(config: Config) -> None:
                 f"{where}.observables: {unknown!r} is not one of observables: "
                 f"{known}{plugins.nearest(unknown, config.observables)}"
             )
-        if entry.get("stop") == "closure" and "closure" not in config.kinds().values():
+        if plugins.option("unfold", entry, "stop.rule") == "closure" and "closure" not in config.kinds().values():
             raise ConfigError(
-                f"{where}.stop: closure needs pseudo-data with a known truth, but no systematic has the kind closure; "
-                "add `closure: {kind: closure}` to systematics, or set `stop: change`"
+                f"{where}.stop.rule: closure needs pseudo-data with a known truth, but no systematic has the kind "
+                "closure; add `closure: {kind: closure}` to systematics, or set `stop: {rule: change}`"
             )
         if "model" in entry:
             plugins.check("models", entry["model"], f"{where}.model", given=("dimensions", "conditions"))
@@ -240,8 +240,7 @@ def _check_methods(config: Config) -> None:
 
 
 def _check_calibrated(config: Config, entry: Mapping[str, Any]) -> None:
-    scaled = plugins.schema("calibrate", entry["kind"]).options.get("scales", ("", []))[1]
-    scaled = entry.get("scales", scaled)
+    scaled = plugins.option("calibrate", dict(entry), "scales") or []
     if not set(scaled) & (set(config.observables) | reco_features(config)):
         raise ConfigError(
             f"calibrate.scales: none of {', '.join(scaled)} is an observable or a feature, so the calibration would "

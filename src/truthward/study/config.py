@@ -129,8 +129,7 @@ class Config(Strict):
         """Replica families of the study with the number of replicas of each, empty ones left out."""
         counts = dict(self.unfold.replicas.model_dump())
         if self.calibrate is not None:
-            schema = plugins.schema("calibrate", self.calibrate["kind"])
-            counts["systematic:calibration"] = self.calibrate.get("members", schema.options["members"][1])
+            counts["systematic:calibration"] = plugins.option("calibrate", self.calibrate, "members")
         for name, systematic in self.systematics.items():
             counts |= {f"systematic:{source}": n for source, n in systematic.sources(name).items()}
         return {name: n for name, n in counts.items() if n}

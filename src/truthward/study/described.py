@@ -75,16 +75,19 @@ def of_class(path: Path, name: str, names: Collection[str]) -> dict[str, str]:
 
     If a text is `see <Class>`, and the file imports or defines this class, the text of that class is used.
     """
-    tree = _tree(path)
-    node = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name)
-    found = meanings(ast.get_docstring(node), names)
+    found = meanings(ast.get_docstring(class_node(path, name)), names)
     for option, text in found.items():
-        if (match := _SEE.fullmatch(text)) and (place := _place(path, match[1])):
-            found[option] = of_class(place, match[1], names).get(option, text)
+        if (match := _SEE.fullmatch(text)) and (file := place(path, match[1])):
+            found[option] = of_class(file, match[1], names).get(option, text)
     return found
 
 
-def _place(path: Path, name: str) -> Path | None:
+def class_node(path: Path, name: str) -> ast.ClassDef:
+    """A class of a source file."""
+    return next(n for n in _tree(path).body if isinstance(n, ast.ClassDef) and n.name == name)
+
+
+def place(path: Path, name: str) -> Path | None:
     """The file that defines a class which a file imports from the package, or defines itself."""
     for node in _tree(path).body:
         if isinstance(node, ast.ClassDef) and node.name == name:

@@ -91,8 +91,7 @@ def provided(config: Config, sample: Sample, level: str, *, calibrated: bool = T
             return None
         found = {c.removeprefix(f"{level}_") for c in mapped if c.startswith(f"{level}_")}
     if calibrated and config.calibrate is not None and level == "reco":
-        options = {n: o[1] for n, o in plugins.schema("calibrate", config.calibrate["kind"]).options.items()}
-        options |= config.calibrate
-        found |= {f"{n}_raw" for n in options["scales"]}
-        found |= {f"{options['target']}_sigma_{part}" for part in ("systematic", "statistical")}
+        scales, target = (plugins.option("calibrate", config.calibrate, name) for name in ("scales", "target"))
+        found |= {f"{n}_raw" for n in scales}
+        found |= {f"{target}_sigma_{part}" for part in ("systematic", "statistical")}
     return found

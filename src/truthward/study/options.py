@@ -9,7 +9,7 @@ import ast
 import inspect
 import json
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 from truthward.errors import ConfigError
 from truthward.study import described, plugins
 from truthward.study.config import Config
+from truthward.study.schema import Schema
 
 FOLDERS = {
     "physics.generators": ("samples.<name>.generate", "Generators of samples"),
@@ -88,16 +89,27 @@ def plugin(package: str, kind: str) -> Group:
         ConfigError: there is no such kind, see `plugins.schema`.
     """
     schema, path = plugins.schema(package, kind), plugins.source(package, kind)
-    names = [name for name in schema.options if name not in GIVEN]
+    names = [name for name in schema.keys if name not in GIVEN]
     said = described.of_class(path, plugins.class_name(kind), names)
     where = FOLDERS[package][0]
     rows = []
     for name in names:
-        annotation, default = schema.options[name]
-        shown = NEEDED if name in schema.required else _default(default)
-        row = Option(where, name, _type(annotation), shown, schema.bounds.get(name, ""), said.get(name, ""))
-        rows.append(row)
+        if (group := schema.groups.get(name)) is None:
+            rows.append(_option(schema, name, where, said))
+            continue
+        rows.append(Option(where, name, "section", "", "", said.get(name, "")))
+        of_group = described.of_class(group.file, group.name, schema.within(name))
+        rows += [_option(schema, f"{name}.{n}", where, {n: of_group.get(n, "")}) for n in schema.within(name)]
     return Group(f"{package}.{kind}", where, package, described.summary(described.of_module(path)), tuple(rows))
+
+
+def _option(schema: Schema, name: str, where: str, said: Mapping[str, str]) -> Option:
+    """One option of a plug-in, in a group or not; `said` has its meaning."""
+    annotation, default = schema.options[name]
+    shown = NEEDED if name in schema.required else _default(default)
+    above, _, own = name.rpartition(".")
+    place = f"{where}.{above}" if above else where
+    return Option(place, own, _type(annotation), shown, schema.bounds.get(name, ""), said.get(own, ""))
 
 
 def plugins_of(package: str) -> list[Group]:

@@ -10,14 +10,15 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib
-import operator
 import reprlib
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from truthward.errors import ConfigError
+from truthward.study.schema import REQUIRED, Schema, literal, read
+from truthward.study.values import matches, within
 
 ROOT = Path(__file__).parents[1]
 NOT_PLUGINS = {"__init__", "base"}
@@ -30,23 +31,6 @@ CONTRACTS = {
 }
 """Folder of plug-ins -> file and name of their base class. The base class states its requirements: each constructor has
 the options in `OPTIONS`; each class sets at least one of the attributes in `STATES`, as a literal."""
-_COMPARED = {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt, "=": operator.eq}
-
-
-@dataclass(frozen=True)
-class Schema:
-    """Schema of a plug-in, from its source: options with annotation and default, the observables that it provides (at
-    both levels, or at truth level only), which particles are stable, and bounds such as {"folds": "= 0 or >= 2"}.
-    """
-
-    kind: str
-    options: dict[str, tuple[str, Any]]
-    required: tuple[str, ...]
-    provides: tuple[str, ...]
-    provides_from: str | None
-    provides_truth: tuple[str, ...] = ()
-    particle_level: str = ""
-    bounds: dict[str, str] = field(default_factory=dict)
 
 
 def class_name(kind: str) -> str:
@@ -94,42 +78,10 @@ def schema(package: str, kind: str) -> Schema:
         raise ConfigError(
             f"kind: {shown(kind)} is not one of {', '.join(kinds(package))}{nearest(kind, kinds(package))}"
         )
-    node = _class_of(package, kind)
-    options: dict[str, tuple[str, Any]] = {}
-    required: list[str] = []
-    for item in node.body:
-        if isinstance(item, ast.FunctionDef) and item.name == "__init__":
-            if len(item.args.args) > 1 or item.args.vararg or item.args.kwarg:
-                raise ConfigError(f"{package}.{kind}: options must be keyword-only, without *args or **kwargs")
-            for argument, default in zip(item.args.kwonlyargs, item.args.kw_defaults, strict=True):
-                annotation = ast.unparse(argument.annotation) if argument.annotation else "Any"
-                if default is None:
-                    required.append(argument.arg)
-                    options[argument.arg] = (annotation, None)
-                    continue
-                try:
-                    options[argument.arg] = (annotation, ast.literal_eval(default))
-                except ValueError as error:
-                    raise ConfigError(
-                        f"{package}.{kind}.{argument.arg}: the default of this option is not a literal; write a "
-                        "number, text, True, False, None, or a list or mapping of them"
-                    ) from error
-    # Pairs of a bound and of the names of its options, separated by spaces.
-    pairs = attribute(package, kind, "BOUNDS") or ()
-    bounds = {name: bound for bound, names in pairs for name in names.split()}
-    if unknown := [name for name in bounds if name not in options]:
-        raise ConfigError(f"{package}.{kind}.BOUNDS: {unknown[0]} is no option of {kind}; valid: {', '.join(options)}")
-    _hold_against_contract(package, kind, options)
-    return Schema(
-        kind,
-        options,
-        tuple(required),
-        tuple(_literal(node, "PROVIDES") or ()),
-        _literal(node, "PROVIDES_FROM"),
-        tuple(_literal(node, "PROVIDES_TRUTH") or ()),
-        _literal(node, "PARTICLE_LEVEL") or "",
-        bounds,
-    )
+    path = source(package, kind)
+    found = read(_class_of(package, kind), path, f"{package}.{kind}")
+    _hold_against_contract(package, kind, found)
+    return found
 
 
 def _refuse_other_name(package: str, kind: str) -> None:
@@ -147,19 +99,19 @@ def _refuse_other_name(package: str, kind: str) -> None:
         )
 
 
-def _hold_against_contract(package: str, kind: str, options: dict[str, Any]) -> None:
+def _hold_against_contract(package: str, kind: str, found: Schema) -> None:
     """Refuse a plug-in that lacks what its base class requires."""
     file, base = CONTRACTS[package]
     tree = ast.parse((ROOT / package.replace(".", "/") / file).read_text(encoding="utf-8"))
     contract = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == base)
     where = f"{package.replace('.', '/')}/{file}"
-    lacking = [name for name in _literal(contract, "OPTIONS") or () if name not in options]
+    lacking = [name for name in literal(contract, "OPTIONS") or () if name not in found.keys]
     if lacking:
         raise ConfigError(
             f"kind: {class_name(kind)} has no option `{lacking[0]}`, but every {base} needs it ({where}); add it to "
             "the constructor, with a literal default"
         )
-    states = _literal(contract, "STATES") or ()
+    states = literal(contract, "STATES") or ()
     if states and all(attribute(package, kind, name) is None for name in states):
         raise ConfigError(
             f"kind: {class_name(kind)} does not set {' or '.join(states)}, but every {base} must ({where}); set it in "
@@ -169,17 +121,7 @@ def _hold_against_contract(package: str, kind: str, options: dict[str, Any]) -> 
 
 def attribute(package: str, kind: str, name: str) -> Any:
     """A literal that the class of a plug-in sets, such as `joint` of a method of unfolding; None if it sets none."""
-    return _literal(_class_of(package, kind), name)
-
-
-def _literal(node: ast.ClassDef, name: str) -> Any:
-    """The literal value of a class attribute, None if the class does not set it."""
-    for item in node.body:
-        targets = item.targets if isinstance(item, ast.Assign) else [getattr(item, "target", None)]
-        value = getattr(item, "value", None)
-        if any(isinstance(t, ast.Name) and t.id == name for t in targets) and value is not None:
-            return ast.literal_eval(value)
-    return None
+    return literal(_class_of(package, kind), name)
 
 
 def nearest(name: str, valid: Any) -> str:
@@ -193,51 +135,6 @@ def shown(value: Any) -> str:
     short = reprlib.Repr()
     short.maxlevel, short.maxstring, short.maxother, short.maxlong = 3, 80, 80, 80
     return short.repr(value)
-
-
-_CHECKS = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,), "list": (list,), "dict": (dict,)}
-
-
-def _matches(value: Any, annotation: str) -> bool:
-    """Whether a YAML value fits a literal annotation such as `int`, `list[str]`, `float | None`, `Literal["a"]`."""
-    node = ast.parse(annotation, mode="eval").body
-
-    def fits(value: Any, node: ast.expr) -> bool:
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-            return fits(value, node.left) or fits(value, node.right)
-        if isinstance(node, ast.Constant) and node.value is None:
-            return value is None
-        if isinstance(node, ast.Name):
-            if node.id == "Any":
-                return True
-            if isinstance(value, bool) and node.id in ("int", "float"):
-                return False
-            return isinstance(value, _CHECKS.get(node.id, (object,)))
-        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
-            inner = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-            if node.value.id == "Literal":
-                return value in [ast.literal_eval(e) for e in inner]
-            if node.value.id == "list":
-                return isinstance(value, list) and all(fits(v, inner[0]) for v in value)
-            if node.value.id == "dict":
-                return isinstance(value, dict) and all(fits(v, inner[-1]) for v in value.values())
-        return True
-
-    return fits(value, node)
-
-
-def _within(value: Any, bounds: str) -> bool:
-    """Whether a number, or each of a list of them, is within bounds: `>= 1`, `> 0 and < 1`, `= 0 or >= 2`.
-
-    >>> _within(0, ">= 1"), _within([0.5, 0.9], "> 0 and < 1"), _within(1, "= 0 or >= 2")
-    (False, True, False)
-    """
-    if isinstance(value, list):
-        return all(_within(v, bounds) for v in value)
-    if not isinstance(value, int | float):
-        return True
-    each = [[condition.split() for condition in part.split(" and ")] for part in bounds.split(" or ")]
-    return any(all(_COMPARED[sign](value, float(limit)) for sign, limit in conditions) for conditions in each)
 
 
 def check(package: str, entry: dict[str, Any], where: str, given: tuple[str, ...] = ()) -> Schema:
@@ -261,30 +158,86 @@ def check(package: str, entry: dict[str, Any], where: str, given: tuple[str, ...
         found = schema(package, entry["kind"])
     except ConfigError as error:
         raise ConfigError(f"{where}.{error}") from None
-    valid = [o for o in found.options if o not in given]
-    for option, value in entry.items():
-        if option == "kind":
-            continue
-        if option not in valid:
-            raise ConfigError(
-                f"{where}.{option}: {entry['kind']} has no such option; valid: {', '.join(valid)}"
-                f"{nearest(option, valid)}"
-            )
-        annotation = found.options[option][0]
-        if not _matches(value, annotation):
-            raise ConfigError(f"{where}.{option}: {shown(value)} given, {annotation} expected")
-        if (bounds := found.bounds.get(option)) and not _within(value, bounds):
-            raise ConfigError(f"{where}.{option}: {shown(value)} given, {annotation} {bounds} expected")
+    for key, value in entry.items():
+        if key in found.groups:
+            _check_group(found, key, value, where)
+        elif key != "kind":
+            _check_option(found, key, value, where, [name for name in found.keys if name not in given])
     for option in found.required:
-        if option not in entry and option not in given:
+        if _given(entry, option) is REQUIRED and option not in given:
             raise ConfigError(f"{where}.{option}: {entry['kind']} needs this option")
     return found
 
 
+def _check_group(found: Schema, group: str, value: Any, where: str) -> None:
+    """Check the mapping that stands for a group of options."""
+    valid = found.within(group)
+    if not isinstance(value, dict):
+        first = f"{group}.{valid[0]}"
+        hint = f"; write {group}: {{{valid[0]}: {value}}}" if matches(value, found.options[first][0]) else ""
+        raise ConfigError(
+            f"{where}.{group}: {shown(value)} given, a mapping with some of {', '.join(valid)} is expected{hint}"
+        )
+    for name, inner in value.items():
+        if name not in valid:
+            raise ConfigError(
+                f"{where}.{group}.{name}: {found.kind} has no such option; valid: {', '.join(valid)}"
+                f"{nearest(name, valid)}"
+            )
+        _check_value(found, f"{group}.{name}", inner, where)
+
+
+def _check_option(found: Schema, option: str, value: Any, where: str, valid: list[str]) -> None:
+    """Check an option that is in no group. One that has moved into a group is refused with its place."""
+    if option not in valid:
+        inside = [name for name in found.options if name.endswith(f".{option}")]
+        if place := found.moved.get(option) or (inside or [""])[0]:
+            group, _, name = place.partition(".")
+            raise ConfigError(
+                f"{where}.{option}: this option of {found.kind} has moved to {place}; write {group}: "
+                f"{{{name}: {value}}}"
+            )
+        raise ConfigError(
+            f"{where}.{option}: {found.kind} has no such option; valid: {', '.join(valid)}{nearest(option, valid)}"
+        )
+    _check_value(found, option, value, where)
+
+
+def _check_value(found: Schema, option: str, value: Any, where: str) -> None:
+    annotation, bounds = found.options[option][0], found.bounds.get(option)
+    if not matches(value, annotation):
+        raise ConfigError(f"{where}.{option}: {shown(value)} given, {annotation} expected")
+    if bounds and not within(value, bounds):
+        raise ConfigError(f"{where}.{option}: {shown(value)} given, {annotation} {bounds} expected")
+
+
+def _given(entry: dict[str, Any], option: str) -> Any:
+    """What an entry says of an option, `REQUIRED` if it says nothing."""
+    group, _, name = option.rpartition(".")
+    return (entry.get(group, {}) if group else entry).get(name, REQUIRED)
+
+
+def option(package: str, entry: dict[str, Any], name: str) -> Any:
+    """What an entry says of an option, or its default; None if the plug-in has no such option.
+
+    >>> option("unfold", {"kind": "omnifold"}, "stop.rule"), option("unfold", {"kind": "ibu"}, "stop.rule")
+    ('fixed', None)
+    """
+    said = _given(entry, name)
+    return schema(package, entry["kind"]).options.get(name, ("", None))[1] if said is REQUIRED else said
+
+
 def build(package: str, entry: dict[str, Any], **given: Any) -> Any:
     """Construct the plug-in that `entry` names: `build("models", {"kind": "flow_matching", "width": 128})`."""
-    check(package, entry, package, tuple(given))
-    inside = ".method" if source(package, entry["kind"]).stem == "method" else ""
-    module = importlib.import_module(f"truthward.{package}.{entry['kind']}{inside}")
-    options = {k: v for k, v in entry.items() if k != "kind"}
+    found = check(package, entry, package, tuple(given))
+    module = _module(source(package, entry["kind"]))
+    options = {key: value for key, value in entry.items() if key not in ("kind", *found.groups)}
+    for key, group in found.groups.items():
+        fields = {name: option(package, entry, f"{key}.{name}") for name in found.within(key)}
+        options[key] = getattr(_module(group.file), group.name)(**fields)
     return getattr(module, class_name(entry["kind"]))(**options, **given)
+
+
+def _module(file: Path) -> ModuleType:
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return importlib.import_module(".".join(["truthward", *parts]))

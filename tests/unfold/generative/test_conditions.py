@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from tests.options import merged
 from truthward.errors import ConfigError, DivergedError
 from truthward.study.observable import Observable
+from truthward.study.plugins import build
 from truthward.unfold.generative.conditions import SUBSETS, Medians, weighted_median
 from truthward.unfold.generative.draws import Scaled
-from truthward.unfold.generative.method import Generative
 from truthward.unfold.inputs.arrays import NOMINAL, Inputs, Replica
 from truthward.unfold.stage import unfold_all
 
@@ -20,13 +21,12 @@ MEANS = (-1.0, 0.0, 1.0)
 SMEAR = 1.0
 OPTION = {"median": "x", "by": "mean"}
 QUICK = {
+    "kind": "generative",
     "model": {"kind": "flow_matching", "width": 32, "depth": 2},
-    "epochs": 10,
-    "side_epochs": 2,
-    "width": 16,
     "iterations": 1,
-    "draws": 1,
-    "replica_draws": 1,
+    "draws": {"nominal": 1, "replicas": 1},
+    "training": {"epochs": 10},
+    "classifiers": {"side_epochs": 2, "width": 16},
 }
 
 
@@ -153,7 +153,8 @@ def test_without_a_condition_the_prior_pulls_and_with_it_it_does_not() -> None:
         ("range", inputs, {}),
         ("told", inputs, OPTION),
     ):
-        rows = list(Generative(**QUICK, condition=option).unfold(these, [NOMINAL], seed=3).rows)
+        unfolder = build("unfold", QUICK | {"condition": option})
+        rows = list(unfolder.unfold(these, [NOMINAL], seed=3).rows)
         found[name] = np.average(rows[0]["truth_x"], weights=rows[0]["weight"])
     measured = inputs.data_reco.mean()
     assert found["one"] == pytest.approx(measured * 0.25 / (0.25 + SMEAR**2), abs=0.08)
@@ -165,7 +166,7 @@ def test_without_a_condition_the_prior_pulls_and_with_it_it_does_not() -> None:
 def test_the_median_of_the_data_is_that_of_each_bootstrap() -> None:
     """The mean unfolded goes with the median of the replica, not of the nominal data; in stacks as alone."""
     inputs = toy(0.5, data=300)
-    method = Generative(**QUICK | {"epochs": 4}, condition=OPTION)
+    method = build("unfold", QUICK | {"training": {"epochs": 4}, "condition": OPTION})
     replicas = [Replica("data_bootstrap", i) for i in range(25)]
     result = unfold_all(method, inputs, replicas, seed=3)
     means = [np.average(b["truth_x"], weights=b[c]) for b in result.rows for c in b if c.startswith("replica")]
@@ -173,9 +174,9 @@ def test_the_median_of_the_data_is_that_of_each_bootstrap() -> None:
     assert np.corrcoef(means, told)[0, 1] > 0.8
     # Without the medians' share a bootstrap moves the mean by sigma(x) / sqrt(n) at most.
     assert np.std(means) > 1.3 * 0.5 / np.sqrt(300)
-    removed = Generative(
-        **QUICK | {"epochs": 2, "iterations": 2, "later_epochs": 1, "ratio_epochs": 1}, condition=OPTION
-    )
+    training, classifiers = {"epochs": 2, "later_epochs": 1}, {"ratio_epochs": 1}
+    options = {"iterations": 2, "training": training, "classifiers": classifiers, "condition": OPTION}
+    removed = build("unfold", merged(QUICK, options))
     both = [Replica("mc_bootstrap", 0), Replica("mc_bootstrap", 1)]
     rows = list(removed.unfold(inputs, both, seed=3).rows)
     single = list(removed.unfold(inputs, both[1:], seed=3).rows)
@@ -187,7 +188,8 @@ def test_systematics_move_the_medians() -> None:
     shift = {"scale": lambda index: {"reco": inputs.reco + np.float32(0.3 * (index + 1))}}
     inputs = replace(inputs, variations=shift)
     replicas = [Replica("systematic:scale", i) for i in range(2)]
-    result = unfold_all(Generative(**QUICK | {"epochs": 3}, condition=OPTION), inputs, replicas, seed=3)
+    unfolder = build("unfold", QUICK | {"training": {"epochs": 3}, "condition": OPTION})
+    result = unfold_all(unfolder, inputs, replicas, seed=3)
     means = [np.average(b["truth_x"], weights=b[c]) for b in result.rows for c in b if c.startswith(("weight", "rep"))]
     np.testing.assert_allclose(np.diff(means), -0.3, atol=0.15)
 
@@ -228,4 +230,4 @@ def test_truth_values_are_drawn_relative_to_the_median() -> None:
 
 def test_options_are_checked() -> None:
     with pytest.raises(ConfigError, match="`median` and `by`"):
-        Generative(condition={"median": "x"})
+        build("unfold", {"kind": "generative", "condition": {"median": "x"}})

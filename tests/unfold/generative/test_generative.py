@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.options import merged
 from truthward.errors import ConfigError, InputError
 from truthward.models.flow_matching import FlowMatching
 from truthward.study.observable import Observable
 from truthward.study.plugins import build
 from truthward.unfold.contract import Result
-from truthward.unfold.generative.method import Generative
 from truthward.unfold.generative.posterior import Members
 from truthward.unfold.inputs.arrays import NOMINAL, Inputs, Replica
 from truthward.unfold.stage import unfold_all
@@ -22,17 +22,22 @@ SHIFT, SMEAR = 0.5, 0.7
 # What one Bayesian inversion with a Gaussian prior of unit width leaves of a shift of the mean (the width is exact).
 REMAINS = SMEAR**2 / (1 + SMEAR**2)
 QUICK = {
+    "kind": "generative",
     "model": {"kind": "flow_matching", "width": 32, "depth": 2},
     "iterations": 2,
-    "stop": "fixed",
-    "epochs": 12,
-    "later_epochs": 6,
-    "width": 24,
-    "classifier_batch": 256,
+    "stop": {"rule": "fixed"},
+    "training": {"epochs": 12, "later_epochs": 6},
+    "classifiers": {"width": 24, "batch_size": 256},
 }
 
 
-SHORT = {**QUICK, "epochs": 2, "later_epochs": 1, "ratio_epochs": 2, "side_epochs": 2}
+def shorter(*, epochs: int, ratio_epochs: int, side_epochs: int) -> dict:
+    """The entry with so many epochs, and one after each step of prior removal."""
+    classifiers = {"ratio_epochs": ratio_epochs, "side_epochs": side_epochs}
+    return merged(QUICK, {"training": {"epochs": epochs, "later_epochs": 1}, "classifiers": classifiers})
+
+
+SHORT = shorter(epochs=2, ratio_epochs=2, side_epochs=2)
 
 
 def efficiency(x: np.ndarray) -> np.ndarray:
@@ -115,14 +120,14 @@ def blocks(result: Result, replica: Replica = NOMINAL) -> tuple[np.ndarray, np.n
 
 
 def nominal(inputs: Inputs, **options: object) -> tuple[np.ndarray, np.ndarray]:
-    return blocks(Generative(**QUICK | options).unfold(inputs, [NOMINAL], seed=3))
+    return blocks(build("unfold", merged(QUICK, options)).unfold(inputs, [NOMINAL], seed=3))
 
 
 def test_what_the_model_has_wrong_does_not_enter_the_prior(monkeypatch: pytest.MonkeyPatch) -> None:
     """Data like the simulation and a model that draws all events off by half a sigma: there is nothing to remove."""
     sample = FlowMatching.sample
     monkeypatch.setattr(FlowMatching, "sample", lambda self, given, noise: sample(self, given, noise) + 0.5)
-    result = Generative(**QUICK).unfold(toy(shift=0.0), [NOMINAL], seed=3)
+    result = build("unfold", QUICK).unfold(toy(shift=0.0), [NOMINAL], seed=3)
     (entry,) = [h for h in result.history if "effective_size" in h]
     # A ratio to the simulation's own truth would leave exp(-0.5^2) = 0.78 of the events.
     assert entry["effective_size"] > 0.97 * 8000
@@ -146,7 +151,7 @@ def test_prior_removal_takes_the_bias_that_bayes_theorem_says() -> None:
 
 def test_the_bias_falls_until_the_rule_ends_it_and_replicas_make_as_many_iterations() -> None:
     inputs, replicas = toy(), [Replica("data_bootstrap", 0), Replica("initialisation", 0)]
-    ruled = Generative(**QUICK | {"iterations": 6, "stop": "change", "tolerance": 1.2})
+    ruled = build("unfold", QUICK | {"iterations": 6, "stop": {"rule": "change", "tolerance": 1.2}})
     result = unfold_all(ruled, inputs, replicas, seed=3)
     history = {
         str(r): [h for h in result.history if h["replica"] == str(r) and "contents" in h] for r in (NOMINAL, *replicas)
@@ -158,8 +163,8 @@ def test_the_bias_falls_until_the_rule_ends_it_and_replicas_make_as_many_iterati
     for replica in replicas:
         assert len(history[str(replica)]) == result.iterations
     # The nominal's choice is what counts, also where a replica's own changes would have it go on.
-    strict = Generative(**SHORT | {"iterations": 4, "stop": "change", "tolerance": 1e-6})
-    given = Generative(**SHORT).unfold(inputs, [NOMINAL], seed=3).trained
+    strict = build("unfold", SHORT | {"iterations": 4, "stop": {"rule": "change", "tolerance": 1e-6}})
+    given = build("unfold", SHORT).unfold(inputs, [NOMINAL], seed=3).trained
     assert strict.unfold(inputs, replicas[:1], seed=3, nominal=given).iterations == 2
     edges = [-np.inf, *result.extra["watched"]["x"], np.inf]
     wanted = np.diff([0.5 * (1 + math.erf((e - SHIFT) / 2**0.5)) for e in edges]) * len(inputs.data_reco)
@@ -169,8 +174,8 @@ def test_the_bias_falls_until_the_rule_ends_it_and_replicas_make_as_many_iterati
 
 def test_the_rule_ends_at_the_least_where_there_is_no_prior_to_remove() -> None:
     """Data as simulated: two iterations, one to move and one to see that nothing did."""
-    options = {**QUICK, "iterations": 6, "stop": "change", "tolerance": 1.2}
-    same, other = (Generative(**options).unfold(toy(4000, shift=s), [NOMINAL], seed=3) for s in (0.0, 1.0))
+    entry = QUICK | {"iterations": 6, "stop": {"rule": "change", "tolerance": 1.2}}
+    same, other = (build("unfold", entry).unfold(toy(4000, shift=s), [NOMINAL], seed=3) for s in (0.0, 1.0))
     assert same.iterations == 2 < other.iterations
     assert "settled" in same.extra["stopping"]["limits"]
 
@@ -192,8 +197,8 @@ def test_misses_and_fakes_enter_exactly_once() -> None:
 
 def test_matched_events_over_their_efficiency_are_the_fiducial_ones_however_short_the_training() -> None:
     """In signed weights too; what is imposed is the sum of 1 / efficiency, not of the efficiency."""
-    inputs, short = toy(1500, misses=True, negative=0.1), {**SHORT, "epochs": 1, "side_epochs": 1}
-    recipe = Generative(**short).recipe
+    inputs, short = toy(1500, misses=True, negative=0.1), shorter(epochs=1, ratio_epochs=2, side_epochs=1)
+    recipe = build("unfold", short).recipe
     members = Members(recipe, recipe.scaled(inputs, 3), inputs, [NOMINAL], seed=3, state=None, key="")
     efficiency = members.first().efficiency(members.scaled.truth)[members.scaled.matched_fiducial, 0]
     matched, fiducial = inputs.weight[inputs.matched], inputs.weight[inputs.fiducial].sum()
@@ -206,17 +211,9 @@ def test_matched_events_over_their_efficiency_are_the_fiducial_ones_however_shor
 def test_the_share_of_fakes_follows_the_removal_of_the_prior() -> None:
     """The signal is 1.4 times what was simulated, the fakes are what was simulated."""
     inputs = toy(fakes=0.25, strength=1.4, shift=0.0)
-    short = {
-        **QUICK,
-        "epochs": 2,
-        "later_epochs": 1,
-        "ratio_epochs": 2,
-        "side_epochs": 8,
-        "draws": 2,
-        "replica_draws": 2,
-    }
+    short = shorter(epochs=2, ratio_epochs=2, side_epochs=8) | {"draws": {"nominal": 2, "replicas": 2}}
     before, after = (
-        blocks(Generative(**short | {"iterations": n}).unfold(inputs, [NOMINAL], seed=3))[1].sum() for n in (1, 3)
+        blocks(build("unfold", short | {"iterations": n}).unfold(inputs, [NOMINAL], seed=3))[1].sum() for n in (1, 3)
     )
     expected = len(inputs.data_reco) - 0.25 * 8000
     assert before == pytest.approx(len(inputs.data_reco) / 1.25, rel=0.01)
@@ -228,8 +225,8 @@ def test_background_is_like_fakes() -> None:
     inputs = toy(1000, fakes=0.15, shift=0.0)
     other = replace(inputs, signal=inputs.pass_truth, truth=np.where(inputs.pass_truth[:, None], inputs.truth, 0.0))
     other.pass_truth = np.ones_like(inputs.pass_truth)
-    short = {**QUICK, "epochs": 1, "later_epochs": 1, "ratio_epochs": 1, "side_epochs": 1}
-    first, second = (blocks(Generative(**short).unfold(i, [NOMINAL], seed=3)) for i in (inputs, other))
+    short = shorter(epochs=1, ratio_epochs=1, side_epochs=1)
+    first, second = (blocks(build("unfold", short).unfold(i, [NOMINAL], seed=3)) for i in (inputs, other))
     np.testing.assert_array_equal(first[0], second[0])
     np.testing.assert_array_equal(first[1], second[1])
 
@@ -246,7 +243,7 @@ def test_weights_that_sum_to_nothing_are_refused() -> None:
     inputs = toy(500, misses=True)
     inputs.weight[~inputs.pass_reco] = -1.0
     with pytest.raises(InputError, match="misses sum to"):
-        Generative(**QUICK).unfold(inputs, [NOMINAL], seed=3)
+        build("unfold", QUICK).unfold(inputs, [NOMINAL], seed=3)
 
 
 def test_integers_and_atoms_come_back_exactly() -> None:
@@ -268,7 +265,7 @@ def test_integers_and_atoms_come_back_exactly() -> None:
         reco=discrete(inputs.reco),
         data_reco=discrete(inputs.data_reco),
     )
-    x, w = nominal(inputs, batch_size=128)
+    x, w = nominal(inputs, training={"batch_size": 128})
     assert (x[:, 0] == np.round(x[:, 0])).all()
     assert len(np.unique(x[:, 0])) > 5
     atom, middle = x[:, 1] == 0.0, (x[:, 1] > 0) & (x[:, 1] < 0.09)
@@ -298,7 +295,7 @@ def test_bridges_unfold_the_distribution_where_prior_and_data_agree(pairing) -> 
         variations={},
     )
     model = {**QUICK["model"], "kind": "bridge", "pairing": pairing}
-    x, w = blocks(Generative(**QUICK | {"model": model, "iterations": 1}).unfold(inputs, [NOMINAL], seed=3))
+    x, w = blocks(build("unfold", QUICK | {"model": model, "iterations": 1}).unfold(inputs, [NOMINAL], seed=3))
     assert w.sum() == pytest.approx(len(data))
     for power in ((0, 1), (0, 2), (1, 0), (2, 0), (2, 1)):
         moments = [np.average((v**power).prod(axis=1), weights=u) for v, u in ((x, w), (wanted, None), (data, None))]
@@ -309,8 +306,8 @@ def test_bridges_unfold_the_distribution_where_prior_and_data_agree(pairing) -> 
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"draws": 0}, r"unfold\.draws: 0 given, int >= 1 expected"),
-        ({"replica_draws": 0}, r"unfold\.replica_draws: 0 given, int >= 1 expected"),
+        ({"draws": {"nominal": 0}}, r"unfold\.draws\.nominal: 0 given, int >= 1 expected"),
+        ({"draws": {"replicas": 0}}, r"unfold\.draws\.replicas: 0 given, int >= 1 expected"),
         ({"iterations": 0}, r"unfold\.iterations: 0 given, int >= 1 expected"),
         (
             {"model": {"kind": "bridge", "pairing": "unpaired"}},
@@ -325,4 +322,4 @@ def test_bad_options_are_refused(option: dict, message: str) -> None:
 
 def test_an_unknown_model_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"flow_matchin.*did you mean .flow_matching"):
-        Generative(model={"kind": "flow_matchin"})
+        build("unfold", {"kind": "generative", "model": {"kind": "flow_matchin"}})

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.options import merged
 from truthward.errors import ConfigError, InputError
 from truthward.events.split import TEST, TRAIN
 from truthward.learn.checkpoint import save_arrays
@@ -15,11 +16,17 @@ from truthward.study.plugins import build
 from truthward.validate.posterior import validate_posterior
 
 MODEL = {"kind": "flow_matching", "width": 32, "depth": 2}
-SHORT = {"kind": "generative", "model": MODEL, "epochs": 2, "side_epochs": 1, "width": 16, "depth": 1, "iterations": 1}
+SHORT = {
+    "kind": "generative",
+    "model": MODEL,
+    "iterations": 1,
+    "training": {"epochs": 2},
+    "classifiers": {"side_epochs": 1, "width": 16, "depth": 1},
+}
 
 
 def drawn(inputs, *, entry: dict = SHORT, events: int = 500, draws: int = 19, **options) -> dict[str, np.ndarray]:
-    return build("unfold", entry | options).posterior(inputs, events=events, draws=draws, seed=3)
+    return build("unfold", merged(entry, options)).posterior(inputs, events=events, draws=draws, seed=3)
 
 
 def test_only_events_of_the_test_split_are_drawn_for_and_none_of_them_is_learned(toy) -> None:
@@ -52,7 +59,7 @@ def test_what_is_learned_is_the_posterior_under_the_weighted_prior(toy, tmp_path
     inputs, _ = toy(simulated=12000)
     tilt = np.exp(0.4 * np.nan_to_num(inputs.truth[:, 0]))
     inputs = replace(inputs, weight=inputs.weight * tilt)
-    long = {"epochs": 15, "batch_size": 256, "model": MODEL | {"width": 48}}
+    long = {"training": {"epochs": 15, "batch_size": 256}, "model": MODEL | {"width": 48}}
     save_arrays(tmp_path / "p.safetensors", drawn(inputs, events=1500, draws=99, **long), provenance={})
     settings = {"seed": 1, "record": Record.for_tests(), "output": tmp_path / "p.json"}
     content = validate_posterior(tmp_path / "p.safetensors", **settings)
@@ -68,7 +75,7 @@ def test_a_median_that_models_are_given_beside_the_event_is_given_to_held_out_ev
     reco = np.where(moved[:, None], inputs.reco + 2, inputs.reco)
     inputs = replace(inputs, reco=reco, carried=dict(inputs.carried) | {"parameter": np.where(moved, 1.0, 0.0)})
     condition = {"median": inputs.names[0], "by": "parameter"}
-    found = drawn(inputs, condition=condition, epochs=10)
+    found = drawn(inputs, condition=condition, training={"epochs": 10})
     # Given the sample an event is of, a reco value says as much of its truth as if nothing had been moved.
     draws, truth = found[f"draws.{inputs.names[0]}"].mean(axis=1), found[f"truth.{inputs.names[0]}"]
     for odd in (0, 1):
@@ -80,7 +87,7 @@ def test_a_map_of_distributions_says_so(toy) -> None:
     inputs, _ = toy(simulated=1000)
     for pairing in ("conditional", "paired", "unpaired"):
         model = {"kind": "bridge", "pairing": pairing, "width": 8, "depth": 1}
-        assert drawn(inputs, model=model, epochs=1)["conditional"].item() == (pairing == "conditional")
+        assert drawn(inputs, model=model, training={"epochs": 1})["conditional"].item() == (pairing == "conditional")
 
 
 def test_what_cannot_be_checked_is_refused(toy) -> None:

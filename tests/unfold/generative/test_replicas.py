@@ -10,8 +10,8 @@ import pytest
 from tests.unfold.generative.test_generative import SHORT, blocks, toy
 from truthward.events.unfolded import Unfolded, family, gather
 from truthward.run.provenance import Record
+from truthward.study.plugins import build
 from truthward.unfold.contract import Result
-from truthward.unfold.generative.method import Generative
 from truthward.unfold.inputs.arrays import NOMINAL, Replica
 from truthward.unfold.stage import replicas_of, unfold_all, write_part
 
@@ -23,7 +23,7 @@ def test_a_replica_depends_neither_on_its_job_nor_on_its_stack(tmp_path) -> None
     families = {name: family(name, count) for name, count in FAMILIES.items()}
     paths = []
     for jobs, stack in ((1, 10), (3, 2)):
-        unfolder = Generative(**SHORT, stack=stack)
+        unfolder = build("unfold", SHORT | {"stack": stack})
         parts = []
         first = unfolder.unfold(inputs, [NOMINAL], seed=3, state=tmp_path)
         for job in range(-1, jobs):
@@ -62,7 +62,7 @@ def test_a_replica_depends_neither_on_its_job_nor_on_its_stack(tmp_path) -> None
 def test_replicas_share_the_noise_of_sampling() -> None:
     """A bootstrap of the data does not touch the first network: without prior removal its draws stay."""
     inputs, replica = toy(2000), Replica("data_bootstrap", 1)
-    unfolder = Generative(**SHORT | {"iterations": 1}, draws=2)
+    unfolder = build("unfold", SHORT | {"iterations": 1, "draws": {"nominal": 2}})
     rows = list(unfold_all(unfolder, inputs, [replica], seed=3).rows)
     (x, w), (y, v) = (blocks(Result(rows, []), r) for r in (NOMINAL, replica))
     counts = np.tile(inputs.varied(replica).data_weight, 2)
@@ -85,12 +85,13 @@ def test_replicas_share_the_noise_of_sampling() -> None:
 def test_systematics_have_the_draws_of_the_nominal() -> None:
     """Their shift is measured from it: with fewer draws the noise of sampling would not cancel."""
     inputs, replica = toy(1000), Replica("systematic:calibration", 0)
-    rows = list(unfold_all(Generative(**SHORT, draws=3, replica_draws=1), inputs, [replica], seed=3).rows)
+    unfolder = build("unfold", SHORT | {"draws": {"nominal": 3, "replicas": 1}})
+    rows = list(unfold_all(unfolder, inputs, [replica], seed=3).rows)
     assert sum(len(b["block"]) for b in rows if replica.column() in b) == 3 * len(inputs.data_reco)
 
 
 def test_an_interrupted_training_is_taken_up_in_every_iteration(tmp_path) -> None:
-    inputs, unfolder = toy(800), Generative(**SHORT | {"iterations": 3})
+    inputs, unfolder = toy(800), build("unfold", SHORT | {"iterations": 3})
     first = blocks(unfolder.unfold(inputs, [NOMINAL], seed=3, state=tmp_path, key="k"))
     states = sorted(p.name for p in tmp_path.iterdir())
     # Without misses and fakes: a model an iteration, and a ratio between two.

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.options import merged
 from truthward.errors import ConfigError
 from truthward.events.table import EventTable
 from truthward.events.table_write import write_table
@@ -16,28 +17,25 @@ from truthward.learn.resume import Interrupted
 from truthward.physics.generators.gaussian import Gaussian
 from truthward.run.provenance import Record
 from truthward.study.observable import Observable
+from truthward.study.plugins import build
 from truthward.unfold.inputs import streamed as module
 from truthward.unfold.inputs.arrays import NOMINAL, Inputs, Replica
 from truthward.unfold.inputs.streamed import Blocks, Store
 from truthward.unfold.omnifold import iterations as chain
 from truthward.unfold.omnifold import steps
 from truthward.unfold.omnifold.iterations import CURVE, Curve
-from truthward.unfold.omnifold.method import Omnifold
 from truthward.unfold.stage import unfold_all, unfold_nominal, unfold_part
 
 ROWS = 1500
 OBSERVABLES = [Observable(name=n, range=(-4.0, 4.0), bins=20) for n in ("x0", "x1")]
 FAST = {
+    "kind": "omnifold",
     "iterations": 2,
-    "epochs": 4,
-    "later_epochs": 2,
-    "learning_rate": 0.01,
-    "width": 16,
-    "activation": "silu",
-    "batch_size": 128,
+    "network": {"width": 16, "activation": "silu"},
+    "training": {"epochs": 4, "later_epochs": 2, "batch_size": 128, "learning_rate": 0.01},
 }
 # One batch an epoch: a training does not depend on the order of its events.
-WHOLE = FAST | {"batch_size": 10**6, "epochs": 4, "later_epochs": 2, "learning_rate": 0.05}
+WHOLE = merged(FAST, {"training": {"batch_size": 10**6, "learning_rate": 0.05}})
 REPLICAS = [
     Replica("data_bootstrap", 0),
     Replica("mc_bootstrap", 1),
@@ -83,8 +81,8 @@ def streamed(pair: Tables, buffer: int = 10**6) -> Blocks:
     return Blocks.streamed(*pair, OBSERVABLES, seed=1, buffer=buffer)
 
 
-def weights(options: dict, inputs: Inputs | Blocks, replicas: list[Replica], **more) -> dict[str, np.ndarray]:
-    rows = list(unfold_all(Omnifold(**options), inputs, replicas, seed=1, **more).rows)
+def weights(entry: dict, inputs: Inputs | Blocks, replicas: list[Replica], **more) -> dict[str, np.ndarray]:
+    rows = list(unfold_all(build("unfold", entry), inputs, replicas, seed=1, **more).rows)
     return {name: np.concatenate([r[name] for r in rows]) for name in rows[0]}
 
 
@@ -101,12 +99,17 @@ def test_blocks_hold_every_event_once_and_vary_it_as_the_whole(toy, small):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"fakes": "share", "start": "cold"}, {"background": "subtract", "patience": 30}],
+    [
+        {},
+        {"fakes": "share", "training": {"start": "cold"}},
+        {"background": "subtract", "training": {"patience": 30}},
+    ],
     ids=["default", "share", "subtract and held out"],
 )
 def test_responses_are_those_in_memory(toy, small, options):
     """Nothing is trained: what is left of a difference is that of float32 from float64."""
-    inputs, unfolder = (Inputs.load(*toy, OBSERVABLES, seed=1), streamed(toy)), Omnifold(**FAST | options)
+    inputs = Inputs.load(*toy, OBSERVABLES, seed=1), streamed(toy)
+    unfolder = build("unfold", merged(FAST, options))
     trained = unfolder.unfold(inputs[0], [NOMINAL], seed=1).trained
     whole, found = (unfolder.unfold(i, REPLICAS[:2], seed=1, nominal=trained) for i in inputs)
     rows = [list(r.rows) for r in (whole, found)]
@@ -122,9 +125,9 @@ def test_responses_are_those_in_memory(toy, small, options):
 
 def test_trainings_are_those_in_memory(toy, small, monkeypatch):
     monkeypatch.setattr(steps, "BATCHES", 1)
-    options, replicas = WHOLE | {"replicas": "training"}, REPLICAS[1:]
-    whole = weights(options, Inputs.load(*toy, OBSERVABLES, seed=1), replicas)
-    found = weights(options, streamed(toy), replicas)
+    entry, replicas = WHOLE | {"replicas": {"by": "training"}}, REPLICAS[1:]
+    whole = weights(entry, Inputs.load(*toy, OBSERVABLES, seed=1), replicas)
+    found = weights(entry, streamed(toy), replicas)
     np.testing.assert_array_equal(found["event_id"], whole["event_id"])
     for replica in (NOMINAL, *replicas):
         name = replica.column()
@@ -138,9 +141,9 @@ def test_trainings_are_those_in_memory(toy, small, monkeypatch):
 
 def test_stops_by_the_same_rule(toy, small, monkeypatch):
     monkeypatch.setattr(steps, "BATCHES", 1)
-    options = WHOLE | {"iterations": 6, "stop": "change", "tolerance": 2.0}
+    entry = WHOLE | {"iterations": 6, "stop": {"rule": "change", "tolerance": 2.0}}
     inputs = Inputs.load(*toy, OBSERVABLES, seed=1), streamed(toy)
-    whole, found = (Omnifold(**options).unfold(i, [NOMINAL], seed=1) for i in inputs)
+    whole, found = (build("unfold", entry).unfold(i, [NOMINAL], seed=1) for i in inputs)
     assert found.iterations == whole.iterations < 6
     for a, b in zip(whole.history, found.history, strict=True):
         assert set(a) == set(b)
@@ -177,12 +180,12 @@ def test_yield_is_that_of_the_data(tmp_path, small):
 def test_memory_does_not_grow_with_the_sample(tmp_path, small, monkeypatch):
     monkeypatch.setattr(module, "PILOT", 500)
     monkeypatch.setattr(chain, "CURVE", 500)
-    peaks = []
+    peaks, short = [], merged(FAST, {"training": {"epochs": 1, "later_epochs": 1}})
     for count in (4000, 16000):
         (tmp_path / str(count)).mkdir()
         blocks = streamed(tables(tmp_path / str(count), count, count), buffer=1000)
         tracemalloc.start()
-        result = Omnifold(**FAST | {"epochs": 1, "later_epochs": 1}).unfold(blocks, [NOMINAL], seed=1)
+        result = build("unfold", short).unfold(blocks, [NOMINAL], seed=1)
         assert sum(len(r["weight"]) for r in result.rows) > count // 2
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
@@ -200,7 +203,7 @@ def test_interrupted_goes_on_to_the_same_weights(toy, small, tmp_path, monkeypat
         return real(*args, **kwargs)
 
     monkeypatch.setattr(steps, "fit_source", stopped)
-    unfolder = Omnifold(**FAST)
+    unfolder = build("unfold", FAST)
     with pytest.raises(Interrupted):
         unfolder.unfold(streamed(toy, buffer=1500), [NOMINAL], seed=1, state=tmp_path, key="k")
     (tmp_path / "scratch").mkdir(exist_ok=True)
@@ -220,7 +223,7 @@ def test_interrupted_goes_on_to_the_same_weights(toy, small, tmp_path, monkeypat
         {"folds": 2},
         {"calibrate": "isotonic"},
         {"background": "positive"},
-        {"inputs": "constituents", "network": "deep_sets"},
+        {"inputs": "constituents", "network": {"kind": "deep_sets"}},
     ],
 )
 def test_what_needs_all_events_is_refused_before_anything_is_read(toy, tmp_path, monkeypatch, options):
@@ -233,7 +236,7 @@ def test_what_needs_all_events_is_refused_before_anything_is_read(toy, tmp_path,
             record=Record.for_tests(),
             **task(toy, tmp_path, {"buffer": 6499} | options),
         )
-    assert not Omnifold(**{"buffer": 6500} | options).streams(6500)
+    assert not build("unfold", {"kind": "omnifold", "buffer": 6500} | options).streams(6500)
 
 
 def task(pair: Tables, folder: Path, options: dict) -> dict:

@@ -55,7 +55,7 @@ def test_contents_are_taken_in_the_order_of_the_iterations():
 @pytest.mark.parametrize("kind", ["omnifold", "generative"])
 def test_the_nominal_makes_as_many_iterations_as_are_best(kind, inputs):
     """What it writes is the run with that number, bit by bit; the truth of the data has no part in it."""
-    options = METHODS[kind] | {"stop": "closure", "iterations": 3}
+    options = METHODS[kind] | {"stop": {"rule": "closure"}, "iterations": 3}
     result = build("unfold", {"kind": kind, **options}).unfold(inputs, [NOMINAL], seed=3)
     stated = result.extra["stopping"]
     total = np.array(stated["bias"]) + stated["variance"]
@@ -64,12 +64,13 @@ def test_the_nominal_makes_as_many_iterations_as_are_best(kind, inputs):
     # The prior is off by 0.4: one iteration leaves more of it than is made up for by its smaller variance.
     assert stated["bias"][0] > 2 * stated["bias"][1]
     assert stated["variance"][0] < stated["variance"][2]
-    fixed = options | {"stop": "fixed", "iterations": result.iterations}
+    fixed = options | {"stop": {"rule": "fixed"}, "iterations": result.iterations}
     alone = build("unfold", {"kind": kind, **fixed}).unfold(inputs, [NOMINAL], seed=3)
     for one, other in zip(result.rows, alone.rows, strict=True):
         np.testing.assert_array_equal(one["weight"], other["weight"])
 
 
 def test_it_needs_pseudo_data(inputs):
-    with pytest.raises(ConfigError, match=r"stop: closure needs pseudo-data.*kind: closure"):
-        build("unfold", {"kind": "omnifold", "stop": "closure"}).unfold(replace(inputs, kinds={}), [NOMINAL], seed=1)
+    unfolder = build("unfold", {"kind": "omnifold", "stop": {"rule": "closure"}})
+    with pytest.raises(ConfigError, match=r"stop\.rule: closure needs pseudo-data.*kind: closure"):
+        unfolder.unfold(replace(inputs, kinds={}), [NOMINAL], seed=1)

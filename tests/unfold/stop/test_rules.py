@@ -14,19 +14,12 @@ from truthward.unfold.stage import unfold_all
 from truthward.unfold.stop.rules import COARSE, Bins, StopRule, Watch
 
 SMALL = {
-    "omnifold": {"epochs": 2, "later_epochs": 1, "width": 8, "depth": 1},
+    "omnifold": {"network": {"width": 8, "depth": 1}, "training": {"epochs": 2, "later_epochs": 1}},
     "generative": {
         "model": {"kind": "flow_matching", "width": 8, "depth": 1},
-        "epochs": 2,
-        "later_epochs": 1,
-        "ratio_epochs": 1,
-        "side_epochs": 1,
-        "draws": 2,
-        "replica_draws": 2,
-        "ratio_draws": 2,
-        "later_rate": 0.003,
-        "width": 8,
-        "depth": 1,
+        "draws": {"nominal": 2, "replicas": 2, "ratio": 2},
+        "training": {"epochs": 2, "later_epochs": 1, "later_learning_rate": 0.003},
+        "classifiers": {"ratio_epochs": 1, "side_epochs": 1, "width": 8, "depth": 1},
     },
 }
 

@@ -308,7 +308,7 @@ def test_the_fewest_replicas_of_the_config_still_give_a_verdict() -> None:
 
 
 def test_a_rule_that_needs_pseudo_data_makes_all_iterations_of_a_scenario(caplog):
-    entry = {"kind": "omnifold", "stop": "closure", "iterations": 8}
-    assert without_pseudo_data(entry, "m") == entry | {"stop": "fixed"}
+    entry = {"kind": "omnifold", "stop": {"rule": "closure"}, "iterations": 8}
+    assert without_pseudo_data(entry, "m") == entry | {"stop": {"rule": "fixed"}}
     assert "m: stress tests have no pseudo-data" in caplog.text
     assert without_pseudo_data({"kind": "ibu"}, "m") == {"kind": "ibu"}

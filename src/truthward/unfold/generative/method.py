@@ -22,11 +22,12 @@ from truthward.unfold.generative.conditions import beside
 from truthward.unfold.generative.drawing_noise import DrawSums
 from truthward.unfold.generative.draws import Scaled
 from truthward.unfold.generative.held_out import held_out_draws
+from truthward.unfold.generative.options import ClassifierOptions, DrawOptions, ModelTrainingOptions
 from truthward.unfold.generative.posterior import GenerativeRecipe, Members, Networks
 from truthward.unfold.generative.prior_removal import remove_prior
 from truthward.unfold.inputs.arrays import NOMINAL, Inputs, Replica
 from truthward.unfold.stop.balance import BOOTSTRAPS, Balance, balance, by_iteration, pseudo_replica
-from truthward.unfold.stop.rules import Bins, StopRule, varied_count, watched
+from truthward.unfold.stop.rules import Bins, StopOptions, StopRule, varied_count, watched
 
 log = logging.getLogger("truthward.unfold")
 
@@ -65,13 +66,13 @@ class Generative(Unfolder):
     data than in the simulation, where it does not go with the truth. There are none at truth level: what a model is to
     know of the truth it has to draw, which is to unfold it. Every replica is a block of draws of its own,
     with the same noise for the same data event, so that what sampling adds is common to nominal and replicas. Sizes: M
-    `draws` rows for the nominal and for each systematic, M `replica_draws` for each other replica, less the events that
-    a bootstrap leaves out. The draws of an event are spread evenly (`draws.Scaled.noise`): they are right as a sample
-    of all events, and no independent draws from p(t | r).
+    `draws.nominal` rows for the nominal and for each systematic, M `draws.replicas` for each other replica, less the
+    events that a bootstrap leaves out. The draws of an event are spread evenly (`draws.Scaled.noise`): they are right
+    as a sample of all events, and no independent draws from p(t | r).
 
     Noise of drawing: what K draws add to the variance of coarse bins is measured (`drawing_noise.DrawSums`) and stands
-    in the history, for nominal and replicas: it is a part of the bootstraps' variance, and as `replica_draws` are fewer
-    they overstate it a little. What the draws of the classifier add is no part of it.
+    in the history, for nominal and replicas: it is a part of the bootstraps' variance, and as `draws.replicas` are
+    fewer they overstate it a little. What the draws of the classifier add is no part of it.
 
     Bootstraps share initial weights and batches with the nominal trainings. What a family leaves as it is, it does not
     train again: the first networks of a data bootstrap are the nominal ones. A replica of `initialisation` or
@@ -81,27 +82,10 @@ class Generative(Unfolder):
         model: kind and options of the generative model.
         iterations: at most, the first training being one of them: 1 leaves the simulation's prior in the result, each
             other removes it once more.
-        stop: "fixed" makes them all; "change" ends after the first, from the second on, that moves coarse truth bins
-            (`stop.rules.Watch`) by less than `tolerance`, for the nominal; replicas make as many. "closure" makes as
-            many as balance bias and variance in an unfolding of pseudo-data of known truth (`stop.balance`), which a
-            systematic of kind closure provides; it costs as much as a stack of eleven replicas.
-        tolerance: of stop "change", in units of the data's statistical error, root mean square over coarse bins.
-            Training on moves them by itself, by 0.35 for 20,000 events of Z+jets: a tolerance below that would make
-            all iterations.
-        draws: K, truth events that are drawn for each data event, of the nominal.
-        replica_draws: K of replicas, at most as many.
-        ratio_draws: K of the classifier of a step.
-        epochs: of the first training of the generative model.
-        later_epochs: of its trainings after a step.
-        batch_size: events in each step of its trainings.
-        learning_rate: of its first training.
-        later_rate: learning rate of its trainings after a step.
-        ratio_epochs: of the classifier of a step of prior removal.
-        side_epochs: of the classifiers for f and eps.
-        classifier_batch: events in each training step of all classifiers.
-        classifier_rate: learning rate of all classifiers.
-        width: of each hidden layer of all classifiers.
-        depth: number of hidden layers of all classifiers.
+        stop: the rule that ends the iterations.
+        draws: how many truth events are drawn for each data event.
+        training: the trainings of the generative model.
+        classifiers: those of the prior removal, of the matched fraction and of the efficiency.
         condition: {median: an observable, by: a truth column of the simulation} for a simulation of several values of a
             parameter: the model is also given the median of the sample, see `conditions.Medians`. One iteration is then
             enough where the parameter is what data and simulation differ in.
@@ -111,19 +95,17 @@ class Generative(Unfolder):
         background: "expected", likewise an absolute part of f; "subtract", simulated events of it are unfolded along
             with the data, with negative weights; "positive", taken from the data by weights between 0 and 1
             (`ratio.positive`). All keep the yield. Where there may be more background than data, take "positive".
-        patience: epochs without improvement on held-out events after which a training ends; 0 trains on all events, for
-            all epochs.
-        precision: of the generative model's trainings; bf16 is the faster one where the processor computes in it and
-            the model is wide.
         stack: replicas that are trained together; changes the speed, not the result.
     """
 
     joint = True
-    BOUNDS = (
-        (">= 1", "iterations draws replica_draws ratio_draws width depth stack"),
-        (">= 1", "epochs later_epochs ratio_epochs side_epochs batch_size classifier_batch"),
-        ("> 0", "tolerance learning_rate later_rate classifier_rate"),
-        (">= 0", "patience"),
+    BOUNDS = ((">= 1", "iterations stack"),)
+    MOVED = (
+        ("replica_draws", "draws.replicas"),
+        ("ratio_draws", "draws.ratio"),
+        ("later_rate", "training.later_learning_rate"),
+        ("classifier_batch", "classifiers.batch_size"),
+        ("classifier_rate", "classifiers.learning_rate"),
     )
 
     def __init__(
@@ -131,42 +113,16 @@ class Generative(Unfolder):
         *,
         model: dict = {"kind": "flow_matching", "width": 64, "depth": 3},  # noqa: B006 (schemas are literals; only read)
         iterations: int = 5,
-        stop: Literal["fixed", "change", "closure"] = "change",
-        tolerance: float = 0.5,
-        draws: int = 16,
-        replica_draws: int = 8,
-        ratio_draws: int = 4,
-        epochs: int = 60,
-        later_epochs: int = 10,
-        batch_size: int = 512,
-        learning_rate: float = 5e-3,
-        later_rate: float = 3e-4,
-        ratio_epochs: int = 6,
-        side_epochs: int = 15,
-        classifier_batch: int = 512,
-        classifier_rate: float = 2e-3,
-        width: int = 48,
-        depth: int = 2,
+        stop: StopOptions = StopOptions(rule="change", tolerance=0.5),
+        draws: DrawOptions = DrawOptions(),
+        training: ModelTrainingOptions = ModelTrainingOptions(),
+        classifiers: ClassifierOptions = ClassifierOptions(),
         condition: dict = {},  # noqa: B006
         features: dict[str, list[str]] = {"reco": []},  # noqa: B006
         fakes: Literal["absolute", "share"] = "absolute",
         background: Literal["expected", "subtract", "positive"] = "expected",
-        patience: int = 0,
-        precision: Literal["fp32", "bf16"] = "fp32",
         stack: int = 10,
     ) -> None:
-        positive = {
-            "draws": draws,
-            "replica_draws": replica_draws,
-            "ratio_draws": ratio_draws,
-            "epochs": epochs,
-            "later_epochs": later_epochs,
-            "ratio_epochs": ratio_epochs,
-            "side_epochs": side_epochs,
-            "stack": stack,
-        }
-        if low := [n for n, v in positive.items() if v < 1]:
-            raise ConfigError(f"generative: {low[0]} is {positive[low[0]]}; at least 1 is needed")
         if condition and set(condition) != {"median", "by"}:
             raise ConfigError(
                 f"generative: condition has the keys {', '.join(map(str, condition))}; `median` and `by` are needed"
@@ -178,16 +134,27 @@ class Generative(Unfolder):
             )
         check("models", model, "generative.model", given=("dimensions", "conditions"))
         self.fakes, self.features = fakes, dict(features)
-        self.model, self.rule, self.stack = dict(model), StopRule(iterations, stop, tolerance), stack
-        self.draws, self.replica_draws = draws, min(draws, replica_draws)
+        self.model, self.rule, self.stack = dict(model), StopRule(iterations, stop.rule, stop.tolerance), stack
+        self.draws, self.replica_draws = draws.nominal, min(draws.nominal, draws.replicas)
+        patience = training.patience
+        model_training: dict[str, Any] = {
+            "batch_size": training.batch_size,
+            "patience": patience,
+            "precision": training.precision,
+        }
+        side: dict[str, Any] = {
+            "batch_size": classifiers.batch_size,
+            "learning_rate": classifiers.learning_rate,
+            "patience": patience,
+        }
         self.recipe = GenerativeRecipe(
             model=self.model,
-            network={"width": width, "depth": depth},
-            first=Settings(epochs, batch_size, learning_rate, patience=patience, precision=precision),
-            later=Settings(later_epochs, batch_size, later_rate, patience=patience, precision=precision),
-            ratio=Settings(ratio_epochs, classifier_batch, classifier_rate, patience=patience),
-            side=Settings(side_epochs, classifier_batch, classifier_rate, patience=patience),
-            draws=ratio_draws,
+            network={"width": classifiers.width, "depth": classifiers.depth},
+            first=Settings(training.epochs, learning_rate=training.learning_rate, **model_training),
+            later=Settings(training.later_epochs, learning_rate=training.later_learning_rate, **model_training),
+            ratio=Settings(classifiers.ratio_epochs, **side),
+            side=Settings(classifiers.side_epochs, **side),
+            draws=draws.ratio,
             condition=dict(condition),
             features=len(features.get("reco", ())),
             fakes=fakes,

@@ -132,7 +132,7 @@ class Groups:
         if not background:
             return {}
         x = torch.cat([block.reco[:data], block.reco[len(block.reco) - background :]])
-        settings = Settings(recipe.epochs, recipe.batch_size, recipe.learning_rate)
+        settings = Settings(recipe.training.epochs, recipe.training.batch_size, recipe.training.learning_rate)
         block.data_weight, checks = without_background(
             x,
             block.data_weight,
@@ -154,8 +154,8 @@ def _run_response(chain: Chain, group: list[Replica]) -> None:
         DivergedError: a replica diverges, or its effective size is far below the nominal one.
     """
     way_out = (
-        "bootstraps of so few events are too far from the nominal for this approximation; set `replicas: training`, "
-        "which trains each of them"
+        "bootstraps of so few events are too far from the nominal for this approximation; set `replicas: {by: "
+        "training}`, which trains each of them"
     )
     try:
         chain.run()

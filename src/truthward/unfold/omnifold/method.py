@@ -19,10 +19,11 @@ from truthward.unfold.inputs.arrays import NOMINAL, Inputs, Replica
 from truthward.unfold.inputs.streamed import Blocks
 from truthward.unfold.omnifold.groups import Groups
 from truthward.unfold.omnifold.iterations import Rules
+from truthward.unfold.omnifold.options import NetworkOptions, ReplicaOptions, TrainingOptions
 from truthward.unfold.omnifold.sample import Scaling, scaling_of
 from truthward.unfold.omnifold.steps import STEPS, OmnifoldRecipe
 from truthward.unfold.stop.balance import BOOTSTRAPS, Balance, balance, by_iteration, pseudo_replica
-from truthward.unfold.stop.rules import StopRule, watched
+from truthward.unfold.stop.rules import StopOptions, StopRule, watched
 
 log = logging.getLogger("truthward.unfold")
 
@@ -42,11 +43,11 @@ class Omnifold(Unfolder):
     The sum of both steps' ratios over their own sample is known exactly and is imposed; by how much the networks were
     off is in the history. What the nominal unfolding has trained is kept: replicas start from it.
 
-    Replicas: bootstraps are the response of the nominal's networks to the weights (`replicas: response`, see
-    `ratio.response`), or trained anew with the nominal's initial weights and order of batches (`training`). Those of
-    `initialisation` and `combined` have initial weights and batches of their own. Systematics, whose events move, are
-    always trained; half and twice the iterations, of a systematic of kind regularisation, take over what the nominal
-    has trained as far as it goes.
+    Replicas: bootstraps are the response of the nominal's networks to the weights (`replicas: {by: response}`, see
+    `ratio.response`), or trained anew with the nominal's initial weights and order of batches (`by: training`). Those
+    of `initialisation` and `combined` have initial weights and batches of their own. Systematics, whose events move,
+    are always trained. Half and twice the iterations, of a systematic of kind regularisation, take over what the
+    nominal has trained as far as it goes.
 
     UniFold is `observables: [one]`, MultiFold any list; OmniFold in the narrow sense has `inputs: constituents`.
 
@@ -57,25 +58,11 @@ class Omnifold(Unfolder):
             otherwise in the data than in the simulation, if it does not go with the truth; refolding, which looks at
             observables alone, does not know. What goes with the truth belongs at truth level too: there it is
             re-weighted as an observable is, but neither watched nor shown.
-        inputs: what the classifiers see: the observables, or the jet's `constituents`, the hardest ones of each level.
-        network: "dense" for observables; "deep_sets" or "attention" for constituents.
-        constituents: of each jet that the classifiers see, at most: the hardest; the last one stands for all others.
+        inputs: what the classifiers see: the observables, or the hardest `constituents` of the jet at each level.
         iterations: of both steps, at most.
-        stop: "fixed" makes them all; "change" ends after the first, from the second on, that moves coarse truth bins
-            (`stop.rules.Watch`) by less than `tolerance`, for the nominal; replicas make as many. "closure" makes as
-            many as balance bias and variance in an unfolding of pseudo-data of known truth (`stop.balance`), which a
-            systematic of kind closure provides; it costs one more unfolding, of all iterations.
-        tolerance: of stop "change", in units of the data's statistical error, root mean square over coarse bins.
-        epochs: of each step.
-        later_epochs: of each step in the later iterations of a warm start.
-        start: "warm" goes on from the networks of the iteration before, "cold" from the initial weights.
-        batch_size: events in each training step, at most; an epoch has 32 batches at least.
-        learning_rate: of the optimiser, in the first iteration.
-        width: of each hidden layer of both networks.
-        depth: number of their hidden layers.
-        activation: between their layers.
-        precision: of the trainings; bf16 is faster where the processor computes in it and the networks are wide.
-        annealing: factor on the learning rate from one iteration to the next.
+        stop: the rule that ends the iterations.
+        network: the classifiers of both steps.
+        training: the trainings of both steps.
         fakes: "absolute", their simulated number at each r; or "share", their simulated share of the signal at each r,
             which is right where their rate goes with that of the signal.
         background: "expected", part of what the data are compared with; "subtract", taken from the data with negative
@@ -85,10 +72,7 @@ class Omnifold(Unfolder):
             (`ratio.reliability`).
         folds: 0, or the number of chains of a cross-fit: an event gets its weight from a chain that never saw it in
             any iteration. Costs as many unfoldings.
-        replicas: "response" makes bootstraps as the response of the nominal's networks, "training" trains each anew.
-        patience: epochs without improvement on the held-out events after which a step ends; the best epoch is used.
-            0 trains on all events, for all epochs, so that no statistics are lost.
-        stack: replicas that are computed together; changes speed and memory, not the result.
+        replicas: how the replicas are computed.
         buffer: rows of simulation and data that are held in memory, at up to 1.4 kB each with stacks of 25. Of more,
             blocks are read from the tables as they are needed, trainings hold so many rows and shuffle these, and what
             an event has of its own lies in files beside the resume state: 4 bytes a simulated event, twice for each
@@ -96,12 +80,7 @@ class Omnifold(Unfolder):
     """
 
     joint = True
-    BOUNDS = (
-        (">= 1", "iterations epochs later_epochs batch_size constituents stack buffer width depth"),
-        ("> 0", "tolerance learning_rate annealing"),
-        ("= 0 or >= 2", "folds"),
-        (">= 0", "patience"),
-    )
+    BOUNDS = ((">= 1", "iterations buffer"), ("= 0 or >= 2", "folds"))
 
     def __init__(
         self,
@@ -109,62 +88,32 @@ class Omnifold(Unfolder):
         observables: list[str] = [],  # noqa: B006 (schemas are literals; only read)
         features: dict[str, list[str]] = {"reco": [], "truth": []},  # noqa: B006
         inputs: Literal["observables", "constituents"] = "observables",
-        constituents: int = 30,
-        network: Literal["dense", "deep_sets", "attention"] = "dense",
         iterations: int = 5,
-        stop: Literal["fixed", "change", "closure"] = "fixed",
-        tolerance: float = 0.1,
-        epochs: int = 6,
-        later_epochs: int = 3,
-        start: Literal["warm", "cold"] = "warm",
-        batch_size: int = 1024,
-        learning_rate: float = 6e-3,
-        annealing: float = 0.7,
-        width: int = 64,
-        depth: int = 2,
-        activation: Literal["relu", "gelu", "silu", "tanh"] = "gelu",
+        stop: StopOptions = StopOptions(rule="fixed", tolerance=0.1),
+        network: NetworkOptions = NetworkOptions(),
+        training: TrainingOptions = TrainingOptions(),
         fakes: Literal["absolute", "share"] = "absolute",
         background: Literal["expected", "subtract", "positive"] = "expected",
         calibrate: Literal["none", "isotonic"] = "none",
         folds: int = 0,
-        replicas: Literal["response", "training"] = "response",
-        patience: int = 0,
-        precision: Literal["fp32", "bf16"] = "fp32",
-        stack: int = 25,
+        replicas: ReplicaOptions = ReplicaOptions(),
         buffer: int = 2_000_000,
     ) -> None:
-        if min(epochs, later_epochs, batch_size, stack, buffer, constituents) < 1:
-            raise ConfigError(
-                f"omnifold: epochs {epochs}, later_epochs {later_epochs}, batch_size {batch_size}, stack {stack}, "
-                f"buffer {buffer}, constituents {constituents} given; each must be at least 1"
-            )
-        if folds == 1 or folds < 0:
-            raise ConfigError(f"omnifold: folds {folds} given; 0 or at least 2 is expected")
         self.sets = inputs == "constituents"
-        if self.sets != (network != "dense"):
+        if self.sets != (network.kind != "dense"):
             raise ConfigError(
-                f"omnifold: network {network} does not take {inputs}; deep_sets and attention take "
+                f"omnifold: a network of kind {network.kind} does not take {inputs}; deep_sets and attention take "
                 "constituents, dense takes observables"
             )
         if self.sets and any(features.values()):
             raise ConfigError("omnifold: `inputs: constituents` takes no features; remove `features`")
         self.fakes, self.features = fakes, dict(features)
-        self.observables, self.constituents = tuple(observables), constituents if self.sets else 0
-        self.rules = Rules(StopRule(iterations, stop, tolerance), fakes, background)
-        self.recipe = OmnifoldRecipe(
-            epochs=epochs,
-            later_epochs=later_epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            annealing=annealing,
-            start=start,
-            network={"network": network, "width": width, "depth": depth, "activation": activation},
-            isotonic=calibrate == "isotonic",
-            patience=patience,
-            precision=precision,
-        )
+        self.observables, self.constituents = tuple(observables), network.constituents if self.sets else 0
+        self.rules = Rules(StopRule(iterations, stop.rule, stop.tolerance), fakes, background)
+        sizes = {"width": network.width, "depth": network.depth, "activation": network.activation}
+        self.recipe = OmnifoldRecipe(training, {"network": network.kind, **sizes}, isotonic=calibrate == "isotonic")
         self.buffer = buffer
-        self.folds, self.respond, self.stack = folds, replicas == "response", stack
+        self.folds, self.respond, self.stack = folds, replicas.by == "response", replicas.stack
 
     def streams(self, rows: int) -> bool:
         """See `Unfolder.streams`.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from truthward.ratio.reliability import Isotonic
 from truthward.ratio.response import mean_response, ratio_response
 from truthward.ratio.reweight import mean_loss
 from truthward.study.seeds import seed_for
+from truthward.unfold.omnifold.options import TrainingOptions
 from truthward.unfold.omnifold.sample import Scaling
 
 STEPS = ("reco", "truth")
@@ -29,32 +30,26 @@ BATCHES = 32
 
 @dataclass(frozen=True)
 class OmnifoldRecipe:
-    """Options of all trainings; `network` has the options of the classifier."""
+    """Options of all trainings and of the classifiers, and whether the logits are calibrated."""
 
-    epochs: int
-    later_epochs: int
-    batch_size: int
-    learning_rate: float
-    annealing: float
-    start: Literal["warm", "cold"]
+    training: TrainingOptions
     network: dict[str, Any]
     isotonic: bool
-    patience: int
-    precision: Literal["fp32", "bf16"]
 
     @property
     def holds_out(self) -> bool:
         """Whether events are held out: for the choice of the epoch, or for the calibration."""
-        return bool(self.patience) or self.isotonic
+        return bool(self.training.patience) or self.isotonic
 
     def settings(self, iteration: int, rows: int) -> Settings:
         """Settings of one iteration: a continued training has fewer epochs, and the rate falls with the iteration."""
+        training = self.training
         return Settings(
-            epochs=self.later_epochs if iteration and self.start == "warm" else self.epochs,
-            batch_size=max(1, min(self.batch_size, rows // BATCHES)),
-            learning_rate=self.learning_rate * self.annealing**iteration,
-            patience=self.patience,
-            precision=self.precision,
+            epochs=training.later_epochs if iteration and training.start == "warm" else training.epochs,
+            batch_size=max(1, min(training.batch_size, rows // BATCHES)),
+            learning_rate=training.learning_rate * training.annealing**iteration,
+            patience=training.patience,
+            precision=training.precision,
         )
 
 
@@ -167,7 +162,7 @@ class TrainingSteps:
         return self._trained(1, iteration, events)
 
     def _trained(self, step: int, iteration: int, events: StepEvents) -> Logits:
-        if iteration and self.recipe.start == "cold":
+        if iteration and self.recipe.training.start == "cold":
             self.stacks[step] = self._fresh(step)
         stack, name = self.stacks[step], STEPS[step]
         label = f"{self.name}, iteration {iteration + 1}, {name}"
@@ -240,7 +235,7 @@ class ResponseSteps:
 
     def _longest(self, iteration: int, rows: int) -> Settings:
         """Settings of the training that made the networks. After a warm start this is the first training."""
-        return self.recipe.settings(iteration if self.recipe.start == "cold" else 0, rows)
+        return self.recipe.settings(iteration if self.recipe.training.start == "cold" else 0, rows)
 
     def _trained(self, step: int, iteration: int) -> tuple[nn.Module, Any]:
         own = _of_step(self.arrays, iteration, STEPS[step])

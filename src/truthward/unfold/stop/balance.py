@@ -66,7 +66,7 @@ def pseudo_replica(inputs: Inputs) -> Replica:
     for name, kind in inputs.kinds.items():
         if kind == "closure":
             return Replica(f"systematic:{name}", 0)
-    raise ConfigError("stop: closure needs pseudo-data; add `closure: {kind: closure}` to systematics")
+    raise ConfigError("stop.rule: closure needs pseudo-data; add `closure: {kind: closure}` to systematics")
 
 
 def by_iteration(

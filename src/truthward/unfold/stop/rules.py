@@ -23,6 +23,25 @@ LIMITS = (
 
 
 @dataclass(frozen=True)
+class StopOptions:
+    """The rule that ends the iterations.
+
+    Args:
+        rule: "fixed" makes all iterations; "change" ends after the first iteration, from the second on, that moves
+            coarse truth bins by less than `tolerance`, for the nominal, and replicas make the same number. "closure"
+            chooses the number that balances bias and variance in an unfolding of pseudo-data of known truth, which a
+            systematic of kind `closure` provides; it costs one more unfolding with all iterations and ten replicas.
+        tolerance: of the rule "change", in units of the data's statistical error, root mean square over coarse bins.
+            Retraining alone moves the bins of the generative method, so that it needs a larger one.
+    """
+
+    BOUNDS = (("> 0", "tolerance"),)
+
+    rule: Literal["fixed", "change", "closure"] = "fixed"
+    tolerance: float = 0.1
+
+
+@dataclass(frozen=True)
 class StopRule:
     """The number of iterations, chosen beforehand or by a rule that does not see the truth of the data.
 

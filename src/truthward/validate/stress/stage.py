@@ -17,7 +17,7 @@ from truthward.events.hashing import uniform
 from truthward.events.table import EventTable
 from truthward.run.artefact import write_json
 from truthward.run.provenance import Record
-from truthward.study.plugins import build
+from truthward.study.plugins import build, option
 from truthward.study.seeds import seed_for
 from truthward.unfold.contract import Unfolder
 from truthward.unfold.inputs.arrays import Replica
@@ -102,10 +102,10 @@ def stress(
 
 def without_pseudo_data(entry: Mapping[str, Any], method: str) -> dict[str, Any]:
     """The entry of a method where none of its replicas is of kind closure: it makes all iterations, and says so."""
-    if entry.get("stop") != "closure":
+    if option("unfold", dict(entry), "stop.rule") != "closure":
         return dict(entry)
     log.warning("%s: stress tests have no pseudo-data of kind closure, so all iterations are made", method)
-    return {**entry, "stop": "fixed"}
+    return {**entry, "stop": {**entry["stop"], "rule": "fixed"}}
 
 
 def run(
