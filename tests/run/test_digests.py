@@ -126,7 +126,14 @@ EDITS = [
         {"validate", "ingest_examine", "ingest_summary", "publish"},
         set(),
     ),
-    ("study/plugins.py", 'if k != "kind"', "", {"simulate", "ingest", "unfold_part"}, {"validate", "publish"}),
+    (
+        "study/plugins.py",
+        'if key not in ("kind", *found.groups)',
+        "",
+        {"simulate", "ingest", "unfold_part"},
+        {"validate", "publish"},
+    ),
+    ("unfold/omnifold/options.py", "width: int = 64", "width: int = 65", {"unfold_part"}, {"ingest", "publish"}),
     (
         "study/generative_members.py",
         "Field(5.0, gt=0)",
