@@ -10,6 +10,7 @@ from __future__ import annotations
 ROOMS = {
     "errors": 0,
     "layers": 0,
+    "records": 0,
     "study": 0,
     "run": 0,
     "events": 1,
@@ -45,7 +46,7 @@ USES = {
 
 NUMERICS = {"numpy", "scipy", "pandas", "pyarrow", "awkward", "vector", "uproot", "fastjet", "pythia8mc"}
 THIRD_PARTY = {
-    0: {"pydantic", "yaml"},
+    0: {"pydantic", "typing_extensions", "yaml"},
     1: NUMERICS,
     2: {"torch", "torchdiffeq", "safetensors", "numpy"},
     3: {"torch", "zuko", "numpy", "safetensors"},

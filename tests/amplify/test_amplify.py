@@ -17,7 +17,8 @@ from truthward.errors import IncompleteError, InputError
 from truthward.events.families import RankWarning
 from truthward.events.table import EventTable
 from truthward.events.table_write import write_table
-from truthward.run.artefact import read_json
+from truthward.records import read_record
+from truthward.records.amplify import AmplifySummary
 from truthward.run.provenance import Record
 from truthward.study.generative_members import Uncertainty
 from truthward.study.observable import Observable
@@ -212,7 +213,7 @@ def test_amplified_sample_says_how_many_events_it_is_worth(stage):
     assert stated["G"] == pytest.approx(stated["n_equivalent"] / stated["n_train"])
     assert "spread of its members" in stated["statement"]
     assert set(stated["columns"]) == {"truth_m", "truth_M", "reco_m", "reco_M"}
-    assert read_json(folder / "summary.json") == summary
+    assert read_record(folder / "summary.json", AmplifySummary) == summary
     assert {"study", "sample", "provenance"} <= set(summary)
     read = table.read(["weight", "member"])
     total = EventTable(folder / "simulation.parquet").read(["weight"])["weight"].sum()

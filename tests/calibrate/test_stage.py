@@ -15,7 +15,8 @@ from truthward.errors import InputError
 from truthward.events.table import EventTable
 from truthward.events.table_write import write_table
 from truthward.learn.resume import Interrupted
-from truthward.run.artefact import read_json
+from truthward.records import read_record
+from truthward.records.calibrate import CalibrateSummary
 from truthward.run.provenance import Record
 
 ENTRY = {
@@ -156,7 +157,7 @@ def test_artefacts(done):
     folder, _, _, summary, _ = done
     left = sorted(p.name for p in (folder / "out").iterdir())
     assert left == ["data.parquet", "model.safetensors", "simulation.parquet", "summary.json"]
-    stored = read_json(folder / "out" / "summary.json")
+    stored = read_record(folder / "out" / "summary.json", CalibrateSummary)
     assert stored["pull"] == summary["pull"]
     assert stored["provenance"]["package"] == "truthward"
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.records.examples import example
+from truthward.records.validate.method import ValidatedMethod
 from truthward.run.artefact import write_json
 from truthward.run.verdicts import lines, shown
 from truthward.study import checks
@@ -17,18 +19,25 @@ ROOT = Path(__file__).parents[2]
 STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "workflow" / "studies").glob("*.yaml"))]
 
 
+def content_of(verdict: str, *reasons: str) -> dict:
+    """validate/<method>.json with this verdict."""
+    return example(ValidatedMethod) | {
+        "verdict": {"verdict": verdict, "reasons": list(reasons), "without_truth": False}
+    }
+
+
 def validated(results: Path, method: str, *, age: float = 0.0, content: object = None) -> None:
     unfolded = results / "unfold" / method / "unfolded.parquet"
     unfolded.parent.mkdir(parents=True)
     unfolded.write_bytes(b"")
     path = results / "validate" / f"{method}.json"
-    write_json(path, content or {"verdict": {"verdict": "failed", "reasons": ["one", "two"]}})
+    write_json(path, content or content_of("failed", "one", "two"))
     os.utime(path, (path.stat().st_atime, unfolded.stat().st_mtime - age))
 
 
 def test_each_method_has_its_verdict_with_the_reasons(tmp_path):
     validated(tmp_path, "omnifold")
-    validated(tmp_path, "ibu", content={"verdict": {"verdict": "good", "reasons": []}})
+    validated(tmp_path, "ibu", content=content_of("good"))
     assert lines(tmp_path, ["omnifold", "ibu", "late"]) == [
         "omnifold: failed",
         "  - one",

@@ -9,7 +9,8 @@ import torch
 from truthward.errors import InputError, StaleError
 from truthward.events.table import EventTable
 from truthward.events.table_write import write_table
-from truthward.run.artefact import read_json
+from truthward.records import read_record
+from truthward.records.surrogate import SurrogateSummary
 from truthward.run.provenance import Record
 from truthward.study.generative_members import Uncertainty
 from truthward.study.observable import Observable
@@ -141,7 +142,7 @@ def test_distributions_and_response_are_learned(stage):
 
 def test_summary_has_what_the_report_needs(stage):
     folder, summary = stage
-    assert read_json(folder / "summary.json") == summary
+    assert read_record(folder / "summary.json", SurrogateSummary) == summary
     assert len(summary["history"]["train"]) == TRAINING["epochs"]
     assert summary["history"]["train"][-1][0] < 0.95 * summary["history"]["train"][0][0]
     assert summary["training"]["training_events"] < 0.65 * 6000

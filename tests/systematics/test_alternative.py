@@ -9,7 +9,8 @@ from truthward.errors import InputError
 from truthward.events.table import EventTable
 from truthward.events.table_write import write_table
 from truthward.physics.generators.gaussian import Gaussian
-from truthward.run.artefact import read_json
+from truthward.records import read_record
+from truthward.records.systematics import SystematicsSummary
 from truthward.run.provenance import Record
 from truthward.study.observable import Observable
 from truthward.systematics.sample import CATEGORIES
@@ -42,7 +43,9 @@ def run(folder, simulation, other, **options):
         record=Record.for_tests(),
         **options,
     )
-    return EventTable(folder / "out.parquet"), read_json(folder / "out.json")["systematics"]["shower"]
+    return EventTable(folder / "out.parquet"), read_record(folder / "out.json", SystematicsSummary)["systematics"][
+        "shower"
+    ]
 
 
 def categories(table: EventTable) -> dict[str, np.ndarray]:

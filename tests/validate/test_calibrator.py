@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
+from tests.records.examples import example
 from truthward.calibrate.closure import closure, pulls
 from truthward.errors import InputError
+from truthward.records import read_record
+from truthward.records.calibrate import CalibrateSummary
+from truthward.records.validate.calibrator import ValidatedCalibration
 from truthward.run.artefact import write_json
 from truthward.run.provenance import Record
 from truthward.validate.calibrator import validate_calibrate
@@ -20,7 +22,7 @@ def summary(*, shift: float = 0.0, width: float = 1.0, slope: float = 0.0, n: in
     weights, pt = np.ones(n), random.uniform(200, 400, n)
     response = 1 + random.normal(shift * 0.1, 0.1 * width, n)
     after = response * (1 + slope * (pt - 300) / 100)
-    return {
+    return example(CalibrateSummary) | {
         "kind": "repulsive",
         "target": "jet_pt",
         "pull": pulls(response, np.ones(n), np.full(n, 0.1), weights),
@@ -34,7 +36,7 @@ def summary(*, shift: float = 0.0, width: float = 1.0, slope: float = 0.0, n: in
 def verdict(folder, content):
     write_json(folder / "summary.json", content)
     found = validate_calibrate(folder / "summary.json", output=folder / "o.json", record=Record.for_tests())
-    assert json.loads((folder / "o.json").read_text()) == found
+    assert read_record(folder / "o.json", ValidatedCalibration) == found
     return found
 
 

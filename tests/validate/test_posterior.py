@@ -7,7 +7,8 @@ import pytest
 
 from truthward.errors import InputError
 from truthward.learn.checkpoint import save_arrays
-from truthward.run.artefact import read_json
+from truthward.records import read_record
+from truthward.records.validate.posterior import ValidatedPosterior
 from truthward.run.provenance import Record
 from truthward.validate.flags import SMALL_P
 from truthward.validate.posterior import distance_ranks, ranks, uniformity, validate_posterior
@@ -45,7 +46,7 @@ def judged(truth: np.ndarray, draws: np.ndarray, weights: np.ndarray, tmp_path, 
     save_arrays(tmp_path / "p.safetensors", held | more, provenance={})
     settings = {"seed": 1, "record": Record.for_tests(), "output": tmp_path / "p.json"}
     content = validate_posterior(tmp_path / "p.safetensors", **settings)
-    assert read_json(tmp_path / "p.json")["ranks"].keys() == {"x", "y"}
+    assert read_record(tmp_path / "p.json", ValidatedPosterior)["ranks"].keys() == {"x", "y"}
     return content
 
 

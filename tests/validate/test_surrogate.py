@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
 from truthward.errors import InputError
 from truthward.events.table import EventTable
 from truthward.events.table_write import write_table
+from truthward.records import read_record
+from truthward.records.validate.surrogate import ValidatedSurrogate
 from truthward.run.provenance import Record
 from truthward.study.observable import Observable
 from truthward.validate.method.stage import validate_method
@@ -59,7 +59,7 @@ def run(folder, sampled, *, members: int = 4, n: int = 6000, **changes):
         "output": output,
     } | changes
     content = validate_surrogate(samples, simulation, OBSERVABLES, **options)
-    assert json.loads(output.read_text()) == content
+    assert read_record(output, ValidatedSurrogate) == content
     return content
 
 

@@ -3,8 +3,9 @@
 from truthward.run.job import Job
 
 with Job(snakemake) as job:
+    from truthward.records import read_record
+    from truthward.records.amplify import AmplifySummary
     from truthward.report.models import amplification
     from truthward.report.style import save
-    from truthward.run.artefact import read_json
 
-    save(amplification(read_json(job.input[0])), job.output[0], job.record, label=job.spec["label"])
+    save(amplification(read_record(job.input[0], AmplifySummary)), job.output[0], job.record, label=job.spec["label"])

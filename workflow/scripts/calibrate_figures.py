@@ -3,10 +3,11 @@
 from truthward.run.job import Job
 
 with Job(snakemake) as job:
+    from truthward.records import read_record
+    from truthward.records.calibrate import CalibrateSummary
     from truthward.report.inputs import closure, pulls
     from truthward.report.style import save
-    from truthward.run.artefact import read_json
 
-    summary = read_json(job.input[0])
+    summary = read_record(job.input[0], CalibrateSummary)
     save(closure(summary), job.output.closure, job.record, label=job.spec["label"])
     save(pulls(summary), job.output.pulls, job.record, label=job.spec["label"])

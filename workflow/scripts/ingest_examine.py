@@ -5,6 +5,7 @@ from truthward.run.job import Job
 with Job(snakemake) as job:
     from truthward.events.table import EventTable
     from truthward.ingest.sanity import examine
+    from truthward.records.ingest import Examined
     from truthward.run.artefact import write_json
     from truthward.study.observable import observables_from
 
@@ -14,4 +15,5 @@ with Job(snakemake) as job:
     samples = (names["simulation"], simulation), (names["data"], data)
     flags = examine(*samples, observables, alternatives=others, seed=job.seed, **job.spec["ingest"])
     events_in = simulation.num_rows + data.num_rows
-    write_json(job.output[0], {"flags": flags, "provenance": job.record.finish(events_in=events_in)})
+    content: Examined = {"flags": flags, "provenance": job.record.finish(events_in=events_in)}
+    write_json(job.output[0], content)

@@ -6,7 +6,8 @@ from truthward.run.job import Job
 
 with Job(snakemake) as job:
     from truthward.publish.stage import publish
-    from truthward.run.artefact import read_json
+    from truthward.records import read_record
+    from truthward.records.validate.method import ValidatedMethod
     from truthward.study.observable import observables_from
 
     entry = job.spec["publish"]
@@ -21,7 +22,7 @@ with Job(snakemake) as job:
         luminosity=entry["luminosity"],
         particle_level=entry["particle_level"],
         record=job.record,
-        verdict=read_json(job.input.validated)["verdict"],
+        verdict=read_record(job.input.validated, ValidatedMethod)["verdict"],
         require=entry["require"],
         model=job.spec["model"],
         label=job.spec["label"],

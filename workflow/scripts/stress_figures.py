@@ -3,8 +3,9 @@
 from truthward.run.job import Job
 
 with Job(snakemake) as job:
+    from truthward.records import read_record
+    from truthward.records.validate.stress import StressTable
     from truthward.report.stress import stress
     from truthward.report.style import save
-    from truthward.run.artefact import read_json
 
-    save(stress(read_json(job.input[0])), job.output[0], job.record, label=job.spec["label"])
+    save(stress(read_record(job.input[0], StressTable)), job.output[0], job.record, label=job.spec["label"])

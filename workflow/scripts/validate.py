@@ -3,15 +3,18 @@
 from truthward.run.job import Job
 
 with Job(snakemake) as job:
-    from truthward.run.artefact import read_json
+    from truthward.records import read_record
+    from truthward.records.ingest import IngestSummary
+    from truthward.records.systematics import SystematicsSummary
+    from truthward.records.validate.posterior import ValidatedPosterior
     from truthward.study.observable import observables_from
     from truthward.validate.method.stage import validate_method
 
-    flags = dict(read_json(job.input.ingest).get("flags", {}))
+    flags = dict(read_record(job.input.ingest, IngestSummary)["flags"])
     if job.input.get("systematics"):
-        learned = read_json(job.input.systematics)["systematics"]
+        learned = read_record(job.input.systematics, SystematicsSummary)["systematics"]
         flags |= {f"systematics.{name}": found["warnings"] for name, found in learned.items() if found["warnings"]}
-
+    posterior = read_record(job.input.posterior, ValidatedPosterior) if job.input.get("posterior") else None
     validate_method(
         job.input.unfolded,
         simulation=job.input.simulation,
@@ -23,7 +26,7 @@ with Job(snakemake) as job:
         record=job.record,
         output=job.output[0],
         state=job.state,
-        posterior=read_json(job.input.posterior) if job.input.get("posterior") else None,
+        posterior=posterior,
         ingest=flags,
         model=job.spec["model"],
     )

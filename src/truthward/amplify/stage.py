@@ -15,7 +15,16 @@ from truthward.events.bins import cell_of
 from truthward.events.split import TEST, TRAIN
 from truthward.events.table import EventTable
 from truthward.events.table_write import write_table
-from truthward.run.artefact import read_json, write_json
+from truthward.records import read_record
+from truthward.records.amplify import (
+    Amplification,
+    AmplificationStudy,
+    AmplifySummary,
+    ColumnWorth,
+    Gathered,
+    SampleWorth,
+)
+from truthward.run.artefact import write_json
 from truthward.run.provenance import Record
 from truthward.study.seeds import seed_for
 from truthward.surrogate.drawing import draws, load_members, write_draws
@@ -105,7 +114,7 @@ def gather_chunks(
     calibration: float,
     record: Record,
     output: str | Path,
-) -> dict[str, Any]:
+) -> Gathered:
     """Join all chunks to one event table, with its worth in events.
 
     The MSE of each column's cell probabilities is estimated in two ways. One is the spread of the members, times
@@ -144,12 +153,12 @@ def gather_chunks(
                     counts[member] += regions.counts(column, drawn[np.isfinite(drawn)])
             yield batch
 
-    facts: dict[str, Any] = {}
+    stated: list[Amplification] = []
 
     def state() -> dict[str, Any]:
-        facts.update(_worth(counted, regions, max(calibration, 1.0)))
-        facts.update({"events": events, "members": first["members"], "statement": STATEMENT})
-        return {"members": first["members"], "amplification": facts}
+        found = _worth(counted, regions, max(calibration, 1.0))
+        stated.append({**found, "events": events, "members": first["members"], "statement": STATEMENT})
+        return {"members": first["members"], "amplification": stated[0]}
 
     metadata = write_table(
         output,
@@ -160,11 +169,11 @@ def gather_chunks(
         record=record,
         extra=state,
     )
-    return {**facts, "sum_of_weights": metadata["provenance"]["sum_of_weights"]}
+    return {**stated[0], "sum_of_weights": metadata["provenance"]["sum_of_weights"]}
 
 
-def _worth(counted: dict[str, np.ndarray], regions: Cells, calibration: float) -> dict[str, Any]:
-    columns = {}
+def _worth(counted: dict[str, np.ndarray], regions: Cells, calibration: float) -> SampleWorth:
+    columns: dict[str, ColumnWorth] = {}
     total = np.zeros(4)
     for column, counts in counted.items():
         p, n = regions.test[column], regions.tested[column]
@@ -213,7 +222,7 @@ def amplify_stage(
     record: Record,
     table_path: str | Path,
     summary_path: str | Path,
-) -> dict[str, Any]:
+) -> AmplifySummary:
     """Gather the chunks of the amplified sample, state its worth, and return the summary.
 
     Args:
@@ -221,7 +230,7 @@ def amplify_stage(
         parts: chunks of the sample; simulation: event table on which the surrogate was trained.
         factor: number of events drawn for each event of training.
     """
-    found = read_json(study)
+    found = read_record(study, AmplificationStudy)
     # The point of the study nearest to the factor: the number of drawn events limits both in the same way.
     nearest = min(found["curve"], key=lambda point: abs(np.log(point["multiple"] / factor)))
     sample = gather_chunks(
@@ -234,9 +243,9 @@ def amplify_stage(
         sample["n_equivalent_low"],
         sample["G"],
     )
-    summary = {
+    summary: AmplifySummary = {
         "study": found,
-        "sample": sample | {"factor": factor},
+        "sample": {**sample, "factor": factor},
         "provenance": record.finish(events_out=sample["events"], sum_w=sample["sum_of_weights"]),
     }
     write_json(summary_path, summary)

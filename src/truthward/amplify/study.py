@@ -19,6 +19,7 @@ from truthward.events.bootstrap import poisson_weights
 from truthward.learn.fit import Settings
 from truthward.learn.members import train_members
 from truthward.learn.stack import Stack
+from truthward.records.amplify import AmplificationStudy, CurvePoint, Studied
 from truthward.run.artefact import write_json
 from truthward.run.provenance import Record
 from truthward.study import plugins
@@ -44,7 +45,7 @@ def amplification_study(
     seed: int,
     state: Path | None = None,
     key: str = "",
-) -> dict[str, Any]:
+) -> Studied:
     """Train T ensembles on T independent sets of the modulated ring and compare region integrals with the exact ones.
 
     Members are made as for the surrogate; `uncertainty` gives their number and kind. Two controls use the same
@@ -88,13 +89,19 @@ def amplification_study(
         with torch.no_grad():
             return stack.call("sample", torch.empty(events, 0), noise, own=(False, True))
 
-    def curve(draw: Draw, name: str) -> list[dict[str, Any]]:
+    def curve(draw: Draw, name: str) -> list[CurvePoint]:
         return amplification_curve(
             draw, regions, training_sets, training_events, multiples, seed=seed_for(seed, "amplify", name)
         )
 
-    result: dict[str, Any] = {
-        "target": {"name": "modulated ring", **vars(target)},
+    result: Studied = {
+        "target": {
+            "name": "modulated ring",
+            "radius": target.radius,
+            "width": target.width,
+            "modulation": target.modulation,
+            "lobes": target.lobes,
+        },
         "regions": {"radial": regions.radial, "angular": regions.angular},
         "training_sets": training_sets,
         "training_events": training_events,
@@ -105,6 +112,7 @@ def amplification_study(
         "curve": curve(learned, "learned"),
         "bootstrap_control": curve(memory, "memory"),
         "truth_control": curve(truth, "truth"),
+        "seconds": 0.0,
     }
     for point in result["curve"]:
         g, c = point["G"], point["calibration"]
@@ -116,22 +124,23 @@ def amplification_study(
             c["value"],
             c["sigma"],
         )
-    return {**result, "seconds": round(time.perf_counter() - started, 2)}
+    result["seconds"] = round(time.perf_counter() - started, 2)
+    return result
 
 
 def study_stage(
     model: dict[str, Any], *, state: Path, key: str, record: Record, output: str | Path, **options: Any
-) -> dict[str, Any]:
+) -> AmplificationStudy:
     """Write `amplification_study(model, **options)` with its provenance as JSON, and return it."""
     found = amplification_study(model, state=state, key=key, **options)
-    content = found | {"provenance": record.finish()}
+    content: AmplificationStudy = {**found, "provenance": record.finish()}
     write_json(output, content)
     return content
 
 
 def amplification_curve(
     draw: Draw, regions: Regions, sets: int, trained: int, multiples: tuple[float, ...], *, seed: int, rows: int = 512
-) -> list[dict[str, Any]]:
+) -> list[CurvePoint]:
     """`worth` at each multiple of the training events; a larger sample contains the smaller ones.
 
     Args:
@@ -145,7 +154,8 @@ def amplification_curve(
     generator = torch.Generator().manual_seed(seed)
     p = regions.probabilities().numpy()
     total: np.ndarray | None = None
-    drawn, points = 0, []
+    drawn = 0
+    points: list[CurvePoint] = []
     for multiple in sorted(multiples):
         # The first draw shows the number of members.
         if total is None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+
+from truthward.records.amplify import WithInterval, Worth
 
 REPEATS = 2000
 """Number of bootstraps over training sets for the uncertainties."""
@@ -36,7 +36,7 @@ def predicted_mse(fractions: np.ndarray, drawn: int) -> np.ndarray:
     return (spread - noise) * (1.0 + 1.0 / members) + noise / members
 
 
-def worth(fractions: np.ndarray, p: np.ndarray, *, trained: int, drawn: int, seed: int) -> dict[str, Any]:
+def worth(fractions: np.ndarray, p: np.ndarray, *, trained: int, drawn: int, seed: int) -> Worth:
     """n_equivalent and G of the estimated integrals of regions, and whether the spread of the members is right.
 
     n_equivalent = n_ref Var_ref / MSE, with the bias in the MSE, and G = n_equivalent / n_train (2008.06545,
@@ -79,6 +79,6 @@ def worth(fractions: np.ndarray, p: np.ndarray, *, trained: int, drawn: int, see
     }
 
 
-def _with_error(value: float, resampled: np.ndarray) -> dict[str, float]:
+def _with_error(value: float, resampled: np.ndarray) -> WithInterval:
     low, high = np.quantile(resampled, [0.16, 0.84])
     return {"value": float(value), "sigma": float(resampled.std(ddof=1)), "low": float(low), "high": float(high)}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
+
+from truthward.records.calibrate import BinMoments, ClosureRow, Moments, Pull
 
 PULL_WIDTH = (0.9, 1.1)
 """Range of a good width of the pulls."""
@@ -25,7 +26,7 @@ def quantiles(values: np.ndarray, weights: np.ndarray, at: list[float]) -> np.nd
     return values[order][np.minimum(places, len(values) - 1)]
 
 
-def moments(values: np.ndarray, weights: np.ndarray) -> dict[str, float]:
+def moments(values: np.ndarray, weights: np.ndarray) -> Moments:
     """Mean, standard deviation, median and half the central 68% interval of (N,) values, with statistical errors.
 
     Errors are those of a Gaussian with the effective number of events (sum w)^2 / sum w^2. At least two events are
@@ -55,7 +56,7 @@ def moments(values: np.ndarray, weights: np.ndarray) -> dict[str, float]:
     }
 
 
-def pulls(response: np.ndarray, mean: np.ndarray, sigma: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
+def pulls(response: np.ndarray, mean: np.ndarray, sigma: np.ndarray, weights: np.ndarray) -> Pull:
     """Distribution of (R - mean) / sigma, all (N,): a unit Gaussian if mean and sigma are right.
 
     `good`: the width is within PULL_WIDTH and the mean within 0.1. `gaussian`: half the central 68% interval is also
@@ -89,17 +90,32 @@ def pulls(response: np.ndarray, mean: np.ndarray, sigma: np.ndarray, weights: np
 
 def closure(
     by: np.ndarray, before: np.ndarray, after: np.ndarray, weights: np.ndarray, bins: int = 6
-) -> list[dict[str, Any]]:
+) -> list[ClosureRow]:
     """Response before and after calibration in bins of `by`, all (N,), with equal numbers of events in each bin."""
     edges = np.unique(np.quantile(by, np.linspace(0, 1, bins + 1)))
-    rows = []
+    rows: list[ClosureRow] = []
     for index, (low, high) in enumerate(pairwise(edges)):
         inside = (by >= low) & ((by < high) if index + 2 < len(edges) else (by <= high))
         if inside.sum() < 10 or weights[inside].sum() <= 0:
             continue
-        row: dict[str, Any] = {"low": float(low), "high": float(high), "events": int(inside.sum())}
-        for name, response in (("before", before), ("after", after)):
-            found = moments(response[inside], weights[inside])
-            row[name] = {key: found[key] for key in ("mean", "mean_error", "median", "median_error", "central68")}
-        rows.append(row)
+        rows.append(
+            {
+                "low": float(low),
+                "high": float(high),
+                "events": int(inside.sum()),
+                "before": _of_bin(before[inside], weights[inside]),
+                "after": _of_bin(after[inside], weights[inside]),
+            }
+        )
     return rows
+
+
+def _of_bin(response: np.ndarray, weights: np.ndarray) -> BinMoments:
+    found = moments(response, weights)
+    return {
+        "mean": found["mean"],
+        "mean_error": found["mean_error"],
+        "median": found["median"],
+        "median_error": found["median_error"],
+        "central68": found["central68"],
+    }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 from truthward.calibrate.base import Calibrator
 from truthward.calibrate.closure import CAVEAT, closure, moments, pulls
 from truthward.errors import DivergedError
+from truthward.records.calibrate import Judged
 
 ROWS = 4096
 """Number of events in one call of the networks: with more, the activations leave the cache and fragment the heap."""
@@ -43,7 +43,7 @@ def evaluate(calibrator: Calibrator, x: np.ndarray) -> tuple[np.ndarray, np.ndar
     return mean, systematic, statistical, members
 
 
-def judge(calibrator: Calibrator, events: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def judge(calibrator: Calibrator, events: Mapping[str, np.ndarray]) -> Judged:
     """Pulls, closure in bins of reco (calibrated) and truth quantities, and sizes of the uncertainties, on `events`."""
     mean, systematic, statistical, members = evaluate(calibrator, events["x"])
     target, response, weight = calibrator.target, events["response"], events["weight"]

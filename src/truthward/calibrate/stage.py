@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from truthward.events.split import TEST, TRAIN, VALIDATION
 from truthward.events.table import EventTable
 from truthward.events.table_write import write_table
 from truthward.learn import checkpoint
+from truthward.records.calibrate import Calibrated, CalibrateSummary
 from truthward.run import launch
 from truthward.run.artefact import write_json
 from truthward.run.provenance import Record
@@ -42,7 +44,7 @@ def calibrate(
     record: Record,
     state: Path | None,
     key: str,
-) -> dict[str, Any]:
+) -> CalibrateSummary:
     """Train on the matched events of `simulation` (pass_truth and pass_reco) and write the calibrated samples.
 
     It trains on the events of split train, chooses the epoch on validation, and judges on test. The samples get these
@@ -100,7 +102,7 @@ def calibrate(
     recipe = {"class": f"{type(calibrator).__module__}:{type(calibrator).__name__}", "arguments": options}
     trained = int((events["split"] == TRAIN).sum())
     checkpoint.save(model_out, {"calibrator": calibrator}, recipe=recipe, provenance=record.finish(events_in=trained))
-    summary: dict[str, Any] = {
+    summary: CalibrateSummary = {
         "kind": entry["kind"],
         "target": calibrator.target,
         "features": calibrator.features,
@@ -108,15 +110,25 @@ def calibrate(
         "events": {name: int((events["split"] == s).sum()) for name, s in _SPLITS.items()},
         "history": {"train": history.train, "validation": history.validation, "best": history.best},
         **judge(calibrator, {name: column[events["split"] == TEST] for name, column in events.items()}),
-        "samples": {},
+        "samples": {
+            name: apply(calibrator, EventTable(source), out, observables=observables, record=record)
+            for name, (source, out) in samples.items()
+        },
+        "provenance": record.finish(events_in=len(use), sum_w=float(events["weight"].sum())),
     }
-    for name, (source, out) in samples.items():
-        summary["samples"][name] = apply(calibrator, EventTable(source), out, observables=observables, record=record)
-    summary["provenance"] = record.finish(events_in=len(use), sum_w=float(events["weight"].sum()))
     write_json(summary_out, summary)
     if state and not launch.rank():
         shutil.rmtree(state, ignore_errors=True)
     return summary
+
+
+@dataclass
+class Counted:
+    """Events of a sample, those that pass at reco level, and the sum of their factors 1 / response."""
+
+    events: int = 0
+    passed: int = 0
+    factors: float = 0.0
 
 
 _SPLITS = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
@@ -153,7 +165,7 @@ def apply(
     *,
     observables: Sequence[Observable] | None,
     record: Record,
-) -> dict[str, Any]:
+) -> Calibrated:
     """Write one calibrated event table, batch by batch; see `calibrate`. Return counts and the mean factor.
 
     Raises:
@@ -175,7 +187,7 @@ def apply(
             "label": f"{part} uncertainty of {calibrator.target}",
             "unit": unit,
         }
-    counts = {"events": 0, "pass_reco": 0, "mean_factor": 0.0}
+    counts = Counted()
     stored = write_table(
         out,
         _calibrated(calibrator, table, counts),
@@ -186,12 +198,17 @@ def apply(
         source=str(table.path),
         origin=table.metadata.get("origin"),
     )
-    counts["mean_factor"] /= max(counts["pass_reco"], 1)
     varied = [name for name in stored["observables"] if name.startswith(f"{calibrator.target}:{SYSTEMATIC}:")]
-    return counts | {"role": stored["role"], "variations": len(varied)}
+    return {
+        "events": counts.events,
+        "pass_reco": counts.passed,
+        "mean_factor": counts.factors / max(counts.passed, 1),
+        "role": stored["role"],
+        "variations": len(varied),
+    }
 
 
-def _calibrated(calibrator: Calibrator, table: EventTable, counts: dict[str, Any]) -> Iterator[Batch]:
+def _calibrated(calibrator: Calibrator, table: EventTable, counts: Counted) -> Iterator[Batch]:
     for batch in table.batches():
         passed = batch["pass_reco"].astype(bool)
         columns = dict(batch)
@@ -216,9 +233,9 @@ def _calibrated(calibrator: Calibrator, table: EventTable, counts: dict[str, Any
         # truth = reco / R, so that sigma(truth) = calibrated sigma(R) / R to first order.
         put(f"reco_{calibrator.target}_sigma_systematic", target * systematic / mean)
         put(f"reco_{calibrator.target}_sigma_statistical", target * statistical / mean)
-        counts["events"] += len(passed)
-        counts["pass_reco"] += int(passed.sum())
-        counts["mean_factor"] += float((1 / mean).sum())
+        counts.events += len(passed)
+        counts.passed += int(passed.sum())
+        counts.factors += float((1 / mean).sum())
         yield batch.like(columns)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -12,6 +11,8 @@ from truthward.events.bins import bin_of
 from truthward.events.contract import SIGNAL
 from truthward.events.table import EventTable
 from truthward.events.table_write import ROW_GROUP
+from truthward.records.ingest import SampleFigures, Summarised, Totals
+from truthward.records.shared import Histogram
 from truthward.study.observable import Observable
 
 
@@ -37,7 +38,7 @@ class _Sums:
         sums[1] += np.bincount(place, weight**2, minlength=sums.shape[1])
 
 
-def summarise(simulation: EventTable, data: EventTable | None, observables: Sequence[Observable]) -> dict[str, Any]:
+def summarise(simulation: EventTable, data: EventTable | None, observables: Sequence[Observable]) -> Summarised:
     """Figures of merit of the samples, streamed by row group.
 
     With w_ij the weight of signal events accepted at both levels, in truth bin i and reco bin j:
@@ -101,7 +102,7 @@ def summarise(simulation: EventTable, data: EventTable | None, observables: Sequ
                 s = sums[name]
                 s.fill(s.data, s.bin(batch[f"reco_{name}"])[mask], weight[mask])
     expected = totals["reco"] + totals["background"]
-    events = {
+    events: Totals = {
         "rows": counts,
         "sum_of_weights": totals,
         "efficiency": _ratio(totals["both"], totals["truth"]),
@@ -116,11 +117,11 @@ def _columns(level: str, names: Sequence[str]) -> list[str]:
     return [f"{level}_{name}" for name in names]
 
 
-def _figures(sums: _Sums, with_data: bool) -> dict[str, Any]:
+def _figures(sums: _Sums, with_data: bool) -> SampleFigures:
     inner = slice(1, -1)
     diagonal = np.diag(sums.response)
     expected = sums.reco + sums.background
-    figures: dict[str, Any] = {
+    figures: SampleFigures = {
         "edges": sums.edges.tolist(),
         "response": sums.response[inner, inner].tolist(),
         "truth": _histogram(sums.truth),
@@ -145,7 +146,7 @@ def _figures(sums: _Sums, with_data: bool) -> dict[str, Any]:
     return figures
 
 
-def _histogram(sums: np.ndarray) -> dict[str, list[float]]:
+def _histogram(sums: np.ndarray) -> Histogram:
     return {"sum": sums[0, 1:-1].tolist(), "error": np.sqrt(sums[1, 1:-1]).tolist()}
 
 

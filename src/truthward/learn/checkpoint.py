@@ -33,7 +33,7 @@ def save(
     modules: dict[str, nn.Module],
     *,
     recipe: dict[str, Any],
-    provenance: dict[str, Any],
+    provenance: Mapping[str, Any],
     extra: dict[str, Tensor] | None = None,
 ) -> None:
     """Write named modules into one file.
@@ -56,7 +56,7 @@ def save(
         save_file(tensors, temporary, metadata=metadata | {SEAL: _seal(tensors, metadata)})
 
 
-def save_arrays(path: str | Path, arrays: Mapping[str, np.ndarray], *, provenance: dict[str, Any]) -> None:
+def save_arrays(path: str | Path, arrays: Mapping[str, np.ndarray], *, provenance: Mapping[str, Any]) -> None:
     """Write named arrays of the nominal training of a method, which its replicas read."""
     stored = {n: np.ascontiguousarray(a) for n, a in arrays.items()}
     metadata = {"provenance": json.dumps(provenance)}

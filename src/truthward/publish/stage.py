@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from truthward.errors import CorruptError, InputError, VerdictError
 from truthward.events.families import Family, stated_as
@@ -18,7 +17,10 @@ from truthward.physics.labels import QUANTITIES
 from truthward.publish import texts
 from truthward.publish.example import choose_example, write_example
 from truthward.publish.hepdata import write_tables
-from truthward.run.artefact import read_json, sha256, write_json, write_text
+from truthward.records import read_record
+from truthward.records.publish import Column, Publication
+from truthward.records.validate.method import Verdict
+from truthward.run.artefact import sha256, write_json, write_text
 from truthward.run.provenance import Record
 from truthward.study.observable import Observable
 
@@ -39,7 +41,7 @@ def publish(
     observables: Sequence[Observable],
     example: str | None,
     record: Record,
-    verdict: Mapping[str, Any],
+    verdict: Verdict,
     require: str = "warnings",
     model: Sequence[str] = (),
     luminosity: float | None = None,
@@ -72,7 +74,7 @@ def publish(
     chosen = choose_example(sample, example, declared)
     with _replacing(Path(directory)) as folder:
         rows, yields = _copy_events(sample, folder / "events.parquet")
-        metadata = {
+        metadata: Publication = {
             "format": "truthward publication",
             "format_version": FORMAT,
             "study": study,
@@ -80,7 +82,7 @@ def publish(
             "fiducial": fiducial,
             "particle_level": particle_level,
             "method": {key: sample.metadata.get(key) for key in _METHOD},
-            "verdict": dict(verdict),
+            "verdict": verdict,
             "uncertainty": stated_as(_families(sample), model),
             "unfolded_observables": sample.observables,
             "columns": _columns(sample, declared),
@@ -95,6 +97,7 @@ def publish(
                 ),
                 "unfolding": sample.metadata["provenance"],
             },
+            "files": {},
         }
         write_text(folder / "README.md", texts.readme(metadata, chosen))
         write_example(folder / "example.py", chosen, study, label or {})
@@ -118,7 +121,7 @@ def publish(
         write_text(folder / SUMS, "".join(f"{sha256(folder / name)}  {name}\n" for name in (*FILES, *tables)))
 
 
-def _admit(method: str, verdict: Mapping[str, Any], require: str) -> None:
+def _admit(method: str, verdict: Verdict, require: str) -> None:
     allowed = {"good": ("good",), "warnings": ("good", "warnings"), "none": ("good", "warnings", "failed")}[require]
     if verdict["verdict"] not in allowed:
         raise VerdictError(
@@ -127,7 +130,7 @@ def _admit(method: str, verdict: Mapping[str, Any], require: str) -> None:
         )
 
 
-def verify(directory: str | Path) -> dict[str, Any]:
+def verify(directory: str | Path) -> Publication:
     """Check a publication against its checksums and return its metadata.
 
     Raises:
@@ -143,11 +146,8 @@ def verify(directory: str | Path) -> dict[str, Any]:
             raise CorruptError(f"{folder / name}: missing; publish again")
         if sha256(folder / name) != listed.get(name):
             raise CorruptError(f"{folder / name}: does not match its checksum in {SUMS}; publish again")
-    metadata = read_json(folder / "metadata.json")
-    try:
-        stated = {name: entry["sha256"] for name, entry in metadata["files"].items()}
-    except (AttributeError, KeyError, TypeError) as error:
-        raise CorruptError(f"{folder / 'metadata.json'}: has no checksums under `files`; publish again") from error
+    metadata = read_record(folder / "metadata.json", Publication)
+    stated = {name: entry["sha256"] for name, entry in metadata["files"].items()}
     if wrong := sorted(dict(stated.items() ^ listed.items()).keys() - {"metadata.json"}):
         raise CorruptError(f"{folder / 'metadata.json'}: has another checksum of {wrong[0]} than {SUMS}; publish again")
     return metadata
@@ -214,9 +214,9 @@ def _families(sample: Unfolded) -> dict[str, Family]:
     return {name: f for name, f in sample.families.items() if f.adds}
 
 
-def _columns(sample: Unfolded, declared: dict[str, Observable]) -> list[dict[str, Any]]:
+def _columns(sample: Unfolded, declared: dict[str, Observable]) -> list[Column]:
     """The meaning of each column; replicas of one family share an entry."""
-    entries: list[dict[str, Any]] = []
+    entries: list[Column] = []
     for name in sample.truth_observables:
         o, (label, unit) = declared.get(name), QUANTITIES.get(name, (name, ""))
         entries.append(
@@ -231,20 +231,22 @@ def _columns(sample: Unfolded, declared: dict[str, Observable]) -> list[dict[str
         )
     entries += [{"name": n, "role": n, "type": t} for n, t in texts.FIXED.items() if n in sample.columns]
     for observable in [None] if sample.joint else sample.observables:
-        of = {} if observable is None else {"observable": observable}
         prefix = "" if observable is None else f"{observable}:"
-        entries.append({"name": weight_columns({}, observable)[0], "role": "nominal weight", "type": "float64", **of})
-        entries += [
+        own: list[Column] = [{"name": weight_columns({}, observable)[0], "role": "nominal weight", "type": "float64"}]
+        own += [
             {
                 "name": f"replica:{prefix}{f.name}:<index>",
                 "role": "replica weight",
                 "type": "float32",
                 "family": f.name,
                 "indices": [0, f.count - 1],
-                **of,
             }
             for f in _families(sample).values()
         ]
+        if observable is not None:
+            for column in own:
+                column["observable"] = observable
+        entries += own
     return entries
 
 

@@ -8,6 +8,9 @@ from typing import Any
 
 from truthward.events.unfolded import Family
 from truthward.publish.example import Example
+from truthward.records.publish import Column, DescribedFamily, Publication
+from truthward.records.unfold import Stopping
+from truthward.records.validate.method import Verdict
 
 FIXED = {"event_id": "uint64", "block": "int32"}
 
@@ -42,11 +45,18 @@ _MEANINGS = {
 }
 
 
-def describe(family: Family) -> dict[str, Any]:
+def describe(family: Family) -> DescribedFamily:
     """A family's declaration with its meaning in words."""
     name = family.name.removeprefix("systematic:")
     meaning = _MEANINGS.get(family.name, f"systematic uncertainty `{name}`: each replica is one variation")
-    return {**family.to_json(), "meaning": meaning}
+    return {
+        "name": family.name,
+        "count": family.count,
+        "statement": family.statement,
+        "ddof": family.ddof,
+        "centre": family.centre,
+        "meaning": meaning,
+    }
 
 
 def caveats(families: Mapping[str, Family], *, joint: bool) -> list[str]:
@@ -85,7 +95,7 @@ def words(text: str) -> str:
     return line.replace("](", "]&#40;").replace("`", "&#96;")
 
 
-def readme(metadata: Mapping[str, Any], example: Example) -> str:
+def readme(metadata: Publication, example: Example) -> str:
     """The publication's README from its metadata."""
     method = metadata["method"]
     iterations = "" if method["iterations"] is None else f", {method['iterations']} iterations"
@@ -166,7 +176,7 @@ def readme(metadata: Mapping[str, Any], example: Example) -> str:
     return "\n".join(lines)
 
 
-def _reasons(verdict: Mapping[str, Any]) -> str:
+def _reasons(verdict: Verdict) -> str:
     """The text after the verdict: reasons, and a note if the rules that need a truth had none."""
     found = [words(reason) for reason in verdict["reasons"]]
     if verdict["without_truth"]:
@@ -174,19 +184,18 @@ def _reasons(verdict: Mapping[str, Any]) -> str:
     return ": " + "; ".join(found) if found else ""
 
 
-def _stopping(entry: Mapping[str, Any] | None) -> list[str]:
+def _stopping(entry: Stopping | None) -> list[str]:
     """How the number of iterations was chosen, for methods with iterations."""
     if not entry:
         return []
     tolerance = "" if entry["tolerance"] is None else f" with tolerance {entry['tolerance']:g}"
-    number = entry["chosen"]
-    if isinstance(number, Mapping):
-        number = ", ".join(f"{value} for {name}" for name, value in number.items())
-    chosen = f"{number} of at most {entry['largest']}, by the rule `{entry['rule']}`{tolerance}"
-    return [f"- **Iterations**: {chosen}; {entry['limits']}."]
+    chosen = entry["chosen"]
+    number = ", ".join(f"{n} for {name}" for name, n in chosen.items()) if isinstance(chosen, dict) else str(chosen)
+    by = f"{number} of at most {entry['largest']}, by the rule `{entry['rule']}`{tolerance}"
+    return [f"- **Iterations**: {by}; {entry['limits']}."]
 
 
-def _meaning(column: Mapping[str, Any]) -> str:
+def _meaning(column: Column) -> str:
     of = f" for {column['observable']}" if "observable" in column else ""
     return {
         "truth": lambda: words(column["label"]),

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from truthward.physics import labels
+from truthward.records.calibrate import CalibrateSummary
+from truthward.records.ingest import IngestSummary
 from truthward.report import style
 from truthward.study.observable import Observable
 
 
 @style.styled
-def data_over_simulation(summary: Mapping[str, Any], observables: Sequence[Observable]) -> Figure:
+def data_over_simulation(summary: IngestSummary, observables: Sequence[Observable]) -> Figure:
     """Reco level: data and simulation, with their ratio.
 
     Args:
         summary: ingest/summary.json, see `events.summary.summarise`; simulation alone where it has no data.
     """
-    figure, axes = style.panels(len(observables), ratio=0.28)
+    figure, axes = style.ratio_panels(len(observables), ratio=0.28)
     style.title(
         figure,
         "Detector level",
@@ -55,20 +56,19 @@ def data_over_simulation(summary: Mapping[str, Any], observables: Sequence[Obser
 
 
 @style.styled
-def response(summary: Mapping[str, Any], observables: Sequence[Observable]) -> Figure:
+def response(summary: IngestSummary, observables: Sequence[Observable]) -> Figure:
     """Migration matrix of each observable, with purity, stability, efficiency and fake rate below.
 
     Args:
         summary: as in `data_over_simulation`.
     """
-    figure, axes = style.panels(len(observables), ratio=0.36, size=(3.3, 4.0), gap=(0.8, 0.6))
+    figure, axes = style.ratio_panels(len(observables), ratio=0.36, size=(3.3, 4.0), gap=(0.8, 0.6))
     style.title(
         figure,
         "Response",
         "each truth bin normalised to one; below: purity and fake rate by reco bin, stability and efficiency by truth "
         "bin",
     )
-    curves = {"purity": 0, "stability": 1, "efficiency": 3, "fake_rate": 2}
     for (main, lower), o in zip(axes, observables, strict=True):
         entry = summary["observables"][o.name]
         edges, matrix = np.array(entry["edges"]), np.array(entry["response"])
@@ -88,8 +88,13 @@ def response(summary: Mapping[str, Any], observables: Sequence[Observable]) -> F
         figure.colorbar(image, cax=bar, orientation="horizontal")
         bar.tick_params(labelsize=6, which="both", top=False, pad=1)
         bar.minorticks_off()
-        for name, colour in curves.items():
-            style.line(lower, edges, style.array(entry[name]), style.METHODS[colour], label=name.replace("_", " "))
+        for name, curve, colour in (
+            ("purity", entry["purity"], 0),
+            ("stability", entry["stability"], 1),
+            ("efficiency", entry["efficiency"], 3),
+            ("fake rate", entry["fake_rate"], 2),
+        ):
+            style.line(lower, edges, style.array(curve), style.METHODS[colour], label=name)
         lower.set_ylim(0, 1.05)
         lower.set_ylabel("share")
         style.horizontal(lower, o)
@@ -98,7 +103,7 @@ def response(summary: Mapping[str, Any], observables: Sequence[Observable]) -> F
 
 
 @style.styled
-def closure(summary: Mapping[str, Any]) -> Figure:
+def closure(summary: CalibrateSummary) -> Figure:
     """Response before and after calibration in bins of reco and truth quantities, on held-out events.
 
     Args:
@@ -111,13 +116,16 @@ def closure(summary: Mapping[str, Any]) -> Figure:
         "mean response on held-out events; shaded: within 1%. It must close in bins of reco, need not in bins of truth"
     )
     style.title(figure, f"Calibration of {_symbol(target)}", note)
-    for (main, _), (name, rows) in zip(axes, summary["closure"].items(), strict=True):
-        low, high = (style.array([row[end] for row in rows]) for end in ("low", "high"))
+    for main, (name, rows) in zip(axes, summary["closure"].items(), strict=True):
+        low, high = style.array([row["low"] for row in rows]), style.array([row["high"] for row in rows])
         shown = [np.array([0.985, 1.015])]
         main.axhspan(0.99, 1.01, color=style.TRUTH, linewidth=0)
-        for when, colour, marker in (("before", style.PRIOR, "s"), ("after", style.METHODS[0], "o")):
-            mean, error = (style.array([row[when][key] for row in rows]) for key in ("mean", "mean_error"))
-            options = {
+        for when, found, colour, marker in (
+            ("before", [row["before"] for row in rows], style.PRIOR, "s"),
+            ("after", [row["after"] for row in rows], style.METHODS[0], "o"),
+        ):
+            mean, error = style.array([r["mean"] for r in found]), style.array([r["mean_error"] for r in found])
+            options: style.Look = {
                 "color": colour,
                 "fmt": marker,
                 "markersize": 4,
@@ -135,12 +143,12 @@ def closure(summary: Mapping[str, Any]) -> Figure:
         level, _, quantity = name.partition("_")
         main.set_xlabel(f"{level} {labels.axis(quantity)}")
         main.set_ylabel("reco / truth")
-    style.legend_above(figure, axes[0][0])
+    style.legend_above(figure, axes[0])
     return figure
 
 
 @style.styled
-def pulls(summary: Mapping[str, Any]) -> Figure:
+def pulls(summary: CalibrateSummary) -> Figure:
     """Pulls of the calibrated response beside a unit Gaussian.
 
     Args:
@@ -149,8 +157,7 @@ def pulls(summary: Mapping[str, Any]) -> Figure:
     """
     entry = summary["pull"]
     edges, counts = np.array(entry["edges"]), np.array(entry["counts"], dtype=float)
-    figure, axes = style.panels(1, size=(4.6, 3.4))
-    main = axes[0][0]
+    figure, (main,) = style.panels(1, size=(4.6, 3.4))
     target = _symbol(summary["target"])
     style.title(
         figure, f"Pulls of the response of {target}", "(response - mean) / predicted uncertainty, held-out events"
@@ -160,9 +167,12 @@ def pulls(summary: Mapping[str, Any]) -> Figure:
     style.line(main, edges, found, style.METHODS[0], label="held-out events")
     grid = np.linspace(edges[0], edges[-1], 400)
     main.plot(grid, np.exp(-(grid**2) / 2) / np.sqrt(2 * np.pi), color="black", label="unit Gaussian")
-    names = {"mean": "mean", "width": "width", "central68": "central 68% / 2"}
-    text = [f"{names[name]}  {entry[name]:.3f} ± {entry[f'{name}_error']:.3f}" for name in names]
-    text.append(f"{100 * entry['fraction_outside']:.2g}% outside")
+    text = [
+        f"mean  {entry['mean']:.3f} ± {entry['mean_error']:.3f}",
+        f"width  {entry['width']:.3f} ± {entry['width_error']:.3f}",
+        f"central 68% / 2  {entry['central68']:.3f} ± {entry['central68_error']:.3f}",
+        f"{100 * entry['fraction_outside']:.2g}% outside",
+    ]
     main.text(0.03, 0.96, "\n".join(text), transform=main.transAxes, va="top", fontsize=7.5)
     main.set_xlim(edges[0], edges[-1])
     main.set_ylim(0, 1.4 * max(float(found.max()), 0.4))

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from truthward.records.amplify import AmplifySummary
+from truthward.records.shared import Used
+from truthward.records.validate.figures import RatioHistogram, TwoSampleTest
+from truthward.records.validate.surrogate import ValidatedSurrogate
 from truthward.report import style
 from truthward.study.observable import Observable
 
 
-def weights_of(test: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+def weights_of(test: TwoSampleTest) -> tuple[RatioHistogram, RatioHistogram]:
     """Histograms of w over both samples p and q of a two-sample test: in fine bins where all weights are near one."""
-    samples = [test["weights"][name] for name in ("p", "q")]
-    near = all(s["near_one"]["below"] + s["near_one"]["above"] < 1e-3 for s in samples)
-    first, second = (s["near_one" if near else "histogram"] for s in samples)
-    return first, second
+    p, q = test["weights"]["p"], test["weights"]["q"]
+    if all(s["near_one"]["below"] + s["near_one"]["above"] < 1e-3 for s in (p, q)):
+        return p["near_one"], q["near_one"]
+    return p["histogram"], q["histogram"]
 
 
-def weight_panel(axes: Axes, histograms: Mapping[str, Mapping[str, Any]], colours: Mapping[str, str]) -> None:
+def weight_panel(axes: Axes, histograms: Mapping[str, RatioHistogram], colours: Mapping[str, str]) -> None:
     """Distributions of w = D / (1 - D) on double logarithmic axes: what a sample lacks is to the right.
 
     Args:
@@ -50,7 +53,7 @@ def weight_panel(axes: Axes, histograms: Mapping[str, Mapping[str, Any]], colour
 
 
 @style.styled
-def marginals(name: str, validated: Mapping[str, Any], observables: Sequence[Observable]) -> Figure:
+def marginals(name: str, validated: ValidatedSurrogate, observables: Sequence[Observable]) -> Figure:
     """Each observable at both levels, surrogate over simulation, and the classifier's weights.
 
     Args:
@@ -58,8 +61,8 @@ def marginals(name: str, validated: Mapping[str, Any], observables: Sequence[Obs
         validated: validate/surrogate.<name>.json, see `validate.surrogate.validate_surrogate`.
     """
     shown = [(level, o) for level, entries in validated["levels"].items() for o in observables if o.name in entries]
-    test = (validated["two_sample"].get("both") or {}).get("surrogate")
-    figure, axes = style.panels(len(shown) + bool(test), columns=5, ratio=0.28, size=(2.4, 2.4), gap=(0.7, 0.52))
+    both = validated["two_sample"].get("both")
+    figure, axes = style.ratio_panels(len(shown) + bool(both), columns=5, ratio=0.28, size=(2.4, 2.4), gap=(0.7, 0.52))
     style.title(
         figure,
         f"Surrogate {name}",
@@ -82,7 +85,8 @@ def marginals(name: str, validated: Mapping[str, Any], observables: Sequence[Obs
         style.ratio_axis(lower, quotient, label="ratio")
         main.set_ylabel(style.per_unit(o))
         style.horizontal(lower, o, f"{level} {o.axis}")
-    if test:
+    if both:
+        test = both["surrogate"]
         main, lower = axes[-1]
         box = main.get_position(), lower.get_position()
         lower.remove()
@@ -95,7 +99,7 @@ def marginals(name: str, validated: Mapping[str, Any], observables: Sequence[Obs
     return figure
 
 
-def scores(test: Mapping[str, Any], used: Mapping[str, Mapping[str, int]]) -> str:
+def scores(test: TwoSampleTest, used: Mapping[str, Used]) -> str:
     """AUC and JSD over seeds in one line.
 
     Args:
@@ -103,16 +107,16 @@ def scores(test: Mapping[str, Any], used: Mapping[str, Mapping[str, int]]) -> st
         used: sample -> {events, used}; said where those are not all.
     """
     words = []
-    for key, name, unit in (("auc", "AUC", ""), ("jsd", "JSD", " bit")):
-        spread = f" ± {test[key]['sd']:.4f}" if test[key]["sd"] is not None else ""
-        words.append(f"{name} {test[key]['mean']:.4f}{spread}{unit}")
+    for found, name, unit in ((test["auc"], "AUC", ""), (test["jsd"], "JSD", " bit")):
+        spread = f" ± {found['sd']:.4f}" if found["sd"] is not None else ""
+        words.append(f"{name} {found['mean']:.4f}{spread}{unit}")
     if thinned := [s["used"] for s in used.values() if s["used"] < s["events"]]:
         words.append(f"of {max(thinned):,} events each")
     return ",  ".join(words)
 
 
 @style.styled
-def amplification(summary: Mapping[str, Any]) -> Figure:
+def amplification(summary: AmplifySummary) -> Figure:
     """How many training events a sample is worth, against how many were drawn.
 
     Args:
@@ -121,25 +125,29 @@ def amplification(summary: Mapping[str, Any]) -> Figure:
             end "G_low").
     """
     study, sample = summary["study"], summary["sample"]
-    figure, axes = style.panels(1, size=(5.2, 3.4), top=1.0)
-    main = axes[0][0]
+    figure, (main,) = style.panels(1, size=(5.2, 3.4), top=1.0)
     note = f"{study['training_events']} training events of a known target ({study['target']['name']}); bands: 68%"
     style.title(figure, "Amplification", note)
     heights, reach = [1.0], [1.0]
-    curves = {
-        "curve": (study["model"]["kind"], style.METHODS[0]),
-        "bootstrap_control": ("control: bootstrap of the training events", style.METHODS[2]),
-        "truth_control": ("control: true events", style.PRIOR),
-    }
-    for key, (label, colour) in curves.items():
-        points = sorted(study.get(key, []), key=lambda point: point["multiple"])
-        x = style.array([point["multiple"] for point in points])
-        y, low, high = (style.array([point["G"][part] for point in points]) for part in ("value", "low", "high"))
+    for curve, label, colour in (
+        (study["curve"], study["model"]["kind"], style.METHODS[0]),
+        (study["bootstrap_control"], "control: bootstrap of the training events", style.METHODS[2]),
+        (study["truth_control"], "control: true events", style.PRIOR),
+    ):
+        points = sorted(curve, key=lambda point: point["multiple"])
+        x, y = style.array([p["multiple"] for p in points]), style.array([p["G"]["value"] for p in points])
+        low, high = style.array([p["G"]["low"] for p in points]), style.array([p["G"]["high"] for p in points])
         main.plot(x, y, color=colour, marker="o", markersize=3.5, label=label)
         main.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
         heights += [v for v in (*low, *y, *high) if np.isfinite(v) and v > 0]
         reach += x.tolist()
-    own = {"fmt": "*", "color": style.METHODS[1], "markersize": 9, "label": "the surrogate's sample", "capsize": 2}
+    own: style.Look = {
+        "fmt": "*",
+        "color": style.METHODS[1],
+        "markersize": 9,
+        "label": "the surrogate's sample",
+        "capsize": 2,
+    }
     multiple = sample["events"] / sample["n_train"]
     main.errorbar([multiple], [sample["G"]], yerr=[[sample["G"] - sample["G_low"]], [0.0]], **own)
     heights += [v for v in (sample["G"], sample["G_low"]) if v > 0]

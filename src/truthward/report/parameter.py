@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from truthward.records.validate.parameter import ValidatedParameter
 from truthward.report import style
 from truthward.study.observable import Observable
 
 
 @style.styled
-def fitted(found: Sequence[Mapping[str, Any]], observable: Observable, *, said: str) -> Figure:
+def fitted(found: Sequence[ValidatedParameter], observable: Observable, *, said: str) -> Figure:
     """The parameter by method with its errors, then the spectrum of each method over the template that fits it best.
 
     Args:
@@ -23,7 +23,7 @@ def fitted(found: Sequence[Mapping[str, Any]], observable: Observable, *, said: 
         observable: the fitted one.
         said: what the errors may be called, see `events.families.stated_as`.
     """
-    figure, axes = style.panels(1 + len(found), columns=4, ratio=0.34, size=(2.9, 2.9), top=0.72)
+    figure, axes = style.ratio_panels(1 + len(found), columns=4, ratio=0.34, size=(2.9, 2.9), top=0.72)
     parameter = found[0]["parameter"]
     truth = found[0]["truth"]
     note = f"bars: {said}, and the data's statistics" + ("" if truth is None else "; grey line: the truth")
@@ -40,7 +40,7 @@ def fitted(found: Sequence[Mapping[str, Any]], observable: Observable, *, said: 
     return figure
 
 
-def _values(axes: Axes, found: Sequence[Mapping[str, Any]]) -> None:
+def _values(axes: Axes, found: Sequence[ValidatedParameter]) -> None:
     for k, entry in enumerate(found):
         colour, value = style.METHODS[k % len(style.METHODS)], entry["value"]
         statistical = entry["parts"].get("data_bootstrap", 0.0)
@@ -66,11 +66,14 @@ def _values(axes: Axes, found: Sequence[Mapping[str, Any]]) -> None:
     axes.set_xlabel(found[0]["parameter"])
 
 
-def _spectrum(main: Axes, lower: Axes, entry: Mapping[str, Any], observable: Observable, colour: str) -> None:
+def _spectrum(main: Axes, lower: Axes, entry: ValidatedParameter, observable: Observable, colour: str) -> None:
     edges = np.array(entry["edges"])
     width = np.diff(edges)
-    unfolded, sigma, best = (np.array(entry["contents"][k]) / width for k in ("unfolded", "sigma", "fitted"))
-    low, high = (np.array(t) / width for t in entry["contents"]["templates"])
+    contents = entry["contents"]
+    unfolded, sigma, best, low, high = (
+        np.array(c) / width
+        for c in (contents["unfolded"], contents["sigma"], contents["fitted"], *contents["templates"])
+    )
     ends = [f"{entry['parameter']} {entry['simulated'][k]:g}" for k in (0, -1)]
     style.line(main, edges, best, style.PRIOR, label="fit")
     for values, end, dashes in ((low, ends[0], ":"), (high, ends[1], "--")):

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from truthward.records.validate.posterior import Uniformity, ValidatedPosterior
 from truthward.report import style
 from truthward.study.observable import Observable
 
 
 @style.styled
-def calibration(name: str, validated: Mapping[str, Any], observables: Sequence[Observable]) -> Figure:
+def calibration(name: str, validated: ValidatedPosterior, observables: Sequence[Observable]) -> Figure:
     """Rank histogram of each observable, and TARP coverage of all jointly.
 
     Args:
@@ -28,15 +28,15 @@ def calibration(name: str, validated: Mapping[str, Any], observables: Sequence[O
     if not validated["conditional"]:
         note = "maps distributions and states no posterior: what is not flat is no failure"
     style.title(figure, f"Posteriors of {name}", note)
-    for (main, _), o in zip(axes, shown, strict=False):
+    for main, o in zip(axes, shown, strict=False):
         _ranks(main, validated["ranks"][o.name])
         main.set_xlabel(f"rank of {o.label or o.name}")
-    _coverage(axes[-1][0], validated["tarp"])
+    _coverage(axes[-1], validated["tarp"])
     return figure
 
 
-def _ranks(axes: Axes, figures: Mapping[str, Any]) -> None:
-    fractions, error = (np.array(figures[key]) for key in ("fractions", "error"))
+def _ranks(axes: Axes, figures: Uniformity) -> None:
+    fractions, error = np.array(figures["fractions"]), np.array(figures["error"])
     edges = np.linspace(0.0, 1.0, len(fractions) + 1)
     style.band(axes, edges, np.ones_like(error), error, style.PRIOR)
     style.line(axes, edges, fractions, style.METHODS[0])
@@ -48,9 +48,9 @@ def _ranks(axes: Axes, figures: Mapping[str, Any]) -> None:
     _verdict(axes, figures)
 
 
-def _coverage(axes: Axes, figures: Mapping[str, Any]) -> None:
+def _coverage(axes: Axes, figures: Uniformity) -> None:
     curve = figures["coverage"]
-    credibility, value, sd = (np.array(curve[key]) for key in ("credibility", "value", "sd"))
+    credibility, value, sd = (np.array(c) for c in (curve["credibility"], curve["value"], curve["sd"]))
     axes.fill_between(credibility, -sd, sd, color=style.PRIOR, alpha=0.3, linewidth=0)
     for sign in (-1, 1):
         axes.axhline(sign * curve["band"], color=style.PRIOR, linewidth=0.8, linestyle="--")
@@ -64,7 +64,7 @@ def _coverage(axes: Axes, figures: Mapping[str, Any]) -> None:
     _verdict(axes, figures)
 
 
-def _verdict(axes: Axes, figures: Mapping[str, Any]) -> None:
+def _verdict(axes: Axes, figures: Uniformity) -> None:
     p, spread = min(figures["chi2"]["p"], figures["ks"]["p"]), figures["spread"]
     axes.set_title(
         f"p {p:.2g},  spread {spread['value']:.3f} ± {spread['error']:.3f}", fontsize=7.5, loc="right", pad=3

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
+from truthward.records.validate.method import ProgressCurves, ValidatedMethod
 from truthward.report import style
 from truthward.report.results import short
 from truthward.study.observable import Observable
@@ -20,14 +20,14 @@ _FAMILIES = {
 
 
 @style.styled
-def bias_and_variance(validated: Mapping[str, Any], observables: Sequence[Observable]) -> Figure:
+def bias_and_variance(validated: ValidatedMethod, observables: Sequence[Observable]) -> Figure:
     """Distance from the truth, and uncertainty by family, after each iteration: of all observables, and of each.
 
     Args:
         validated: "method", "uncertainty" (what the sum of its families may be called), and "progress" as
             `validate.progress.progress` gives it, or None.
     """
-    found = validated.get("progress")
+    found = validated["progress"]
     labels = {o.name: short(o) for o in observables}
     names = [] if found is None else ["all", *found["names"]] if len(found["names"]) > 1 else found["names"]
     few = len(names) < 2
@@ -37,23 +37,25 @@ def bias_and_variance(validated: Mapping[str, Any], observables: Sequence[Observ
     note = "relative, rms over coarse bins; 0: simulation before unfolding; dotted: what the rule chose"
     style.title(figure, f"Bias and variance of {validated['method']} over its iterations", note)
     if found is None:
-        axes[0][0].text(0.5, 0.5, "this method keeps no iterations", ha="center", transform=axes[0][0].transAxes)
-        axes[0][0].set_axis_off()
+        axes[0].text(0.5, 0.5, "this method keeps no iterations", ha="center", transform=axes[0].transAxes)
+        axes[0].set_axis_off()
         return figure
     families = [f for f in found["all"]["sigma"] if f != "total"]
     colours = {f: style.METHODS[k % len(style.METHODS)] for k, f in enumerate(families)} | {"total": style.DATA}
-    distance = {"color": style.PRIOR, "marker": "o", "markersize": 4, "linewidth": 1.6}
-    for (main, _), name in zip(axes, names, strict=True):
-        entry = found[name]
-        if entry["distance"] is not None:
+    distance: style.Look = {"color": style.PRIOR, "marker": "o", "markersize": 4, "linewidth": 1.6}
+    for main, name in zip(axes, names, strict=True):
+        entry: ProgressCurves = found[name]
+        if entry["distance"] is not None and entry["counting"] is not None:
             main.plot(found["iterations"], _percent(entry["distance"]), **distance)
             main.axhline(100 * entry["counting"], color=style.TRUTH, linewidth=2, zorder=0)
         for family in (*families, "total"):
-            look = {"linewidth": 1.6, "marker": "s"} if family == "total" else {"linewidth": 0.9, "marker": "_"}
+            width, marker = (1.6, "s") if family == "total" else (0.9, "_")
             # Before unfolding nothing has an uncertainty.
             y = _percent(entry["sigma"][family])[1:]
             if any(y):
-                main.plot(found["iterations"][1:], y, color=colours[family], markersize=4, **look)
+                main.plot(
+                    found["iterations"][1:], y, color=colours[family], markersize=4, linewidth=width, marker=marker
+                )
         main.axvline(found["chosen"], color=style.PRIOR, linewidth=1, linestyle=":", zorder=1)
         main.set_xlim(-0.4, found["chosen"] + 0.4)
         main.set_yscale("log")

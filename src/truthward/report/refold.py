@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from truthward.records.validate.method import ValidatedMethod
 from truthward.report import style
 from truthward.study.observable import Observable
 
 
 @style.styled
-def refolded(validated: Mapping[str, Any], observables: Sequence[Observable]) -> Figure:
+def refolded(validated: ValidatedMethod, observables: Sequence[Observable]) -> Figure:
     """Data and refolded result of each observable, and the simulation before unfolding, with their ratio to the data.
 
     Args:
@@ -22,7 +22,7 @@ def refolded(validated: Mapping[str, Any], observables: Sequence[Observable]) ->
     """
     method = validated["method"]
     shown = [o for o in observables if o.name in validated["observables"]]
-    figure, axes = style.panels(len(shown), ratio=0.3)
+    figure, axes = style.ratio_panels(len(shown), ratio=0.3)
     note = "bars: data statistics; band: simulation and model, not the bootstraps; grey: before unfolding"
     style.title(figure, f"{method} folded back", note)
     for (main, lower), o in zip(axes, shown, strict=True):

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from truthward.records.validate.figures import Distance
+from truthward.records.validate.method import ValidatedMethod
 from truthward.report import style
 from truthward.report.models import scores, weight_panel, weights_of
 from truthward.study.observable import Observable
 
 
 @style.styled
-def agreement(validated: Mapping[str, Any], observables: Sequence[Observable]) -> Figure:
+def agreement(validated: ValidatedMethod, observables: Sequence[Observable]) -> Figure:
     """Triangular discriminator of a method, and of data and simulation before unfolding, beside its floor; and the
     weights of the classifier that tries to tell the unfolded events from the truth.
 
@@ -22,20 +24,23 @@ def agreement(validated: Mapping[str, Any], observables: Sequence[Observable]) -
         validated: validate/<method>.json, see `validate.method.validate_method`; what needs a truth may be None.
     """
     method = validated["method"]
-    found = {o.name: validated["observables"].get(o.name, {}).get("triangular") or {} for o in observables}
-    rows = {method: "unfolded", "simulation": "prior", "data": "data"}
-    results = {row: {name: entry.get(key) for name, entry in found.items()} for row, key in rows.items()}
+    each = {name: figures["triangular"] for name, figures in validated["observables"].items()}
+    found = {o.name: entry for o in observables if (entry := each.get(o.name))}
+    results = {
+        method: {name: entry["unfolded"] for name, entry in found.items()},
+        "simulation": {name: entry["prior"] for name, entry in found.items()},
+        "data": {name: entry["data"] for name, entry in found.items()},
+    }
     test = validated["two_sample"]["unfolded"]
-    weights = test and dict(zip(("truth", method), weights_of(test), strict=True))
-    figure = style.canvas(11.0 if weights else 7.2, 3.9)
-    right = 0.6 if weights else 0.98
+    figure = style.canvas(11.0 if test else 7.2, 3.9)
+    right = 0.6 if test else 0.98
     main = figure.add_axes((0.075, 0.12, right - 0.075, 0.65))
     note = "lower is better; grey: truth against truth (mean and 95%), what statistics alone gives; strokes: replicas"
     style.title(figure, f"{method} against the truth", note)
     step = 0.8 / max(1, len(results))
     drawn: list[float] = []
     for place, o in enumerate(observables):
-        if floor := found[o.name].get("floor"):
+        if floor := found[o.name].get("floor") if o.name in found else None:
             mean, sd = floor["mean"], floor["sd"]
             low = max(mean - 2 * sd, 0.2 * mean)
             main.fill_between([place - 0.45, place + 0.45], low, mean + 2 * sd, color=style.TRUTH, linewidth=0)
@@ -64,7 +69,8 @@ def agreement(validated: Mapping[str, Any], observables: Sequence[Observable]) -
     if not _any(results):
         main.text(0.5, 0.5, "no truth to compare with", ha="center", transform=main.transAxes)
     main.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=4, borderaxespad=0.2, columnspacing=1.2)
-    if weights:
+    if test:
+        weights = dict(zip(("truth", method), weights_of(test), strict=True))
         side = figure.add_axes((0.68, 0.12, 0.305, 0.65))
         weight_panel(side, weights, dict(zip(weights, (style.PRIOR, *style.METHODS), strict=False)))
         side.set_title(scores(test, validated["used"]), fontsize=8, loc="right", pad=4)
@@ -75,7 +81,7 @@ _BEFORE = {"simulation": style.PRIOR, "data": style.DATA}
 """Results that are none: what there was before unfolding."""
 
 
-def colours_of(results: Mapping[str, Any]) -> dict[str, str]:
+def colours_of(results: Iterable[str]) -> dict[str, str]:
     """Colours by name: fixed for simulation and data, in order for the methods."""
     methods = [name for name in results if name not in _BEFORE]
     return _BEFORE | {name: style.METHODS[i % len(style.METHODS)] for i, name in enumerate(methods)}
@@ -87,23 +93,23 @@ def short(observable: Observable) -> str:
     return f"${symbols[-1]}$" if symbols else observable.name
 
 
-def _any(results: Mapping[str, Any]) -> bool:
+def _any(results: Mapping[str, Mapping[str, Distance]]) -> bool:
     """Whether any result has any value."""
     return any(_value(entries, name) is not None for entries in results.values() for name in entries)
 
 
-def _replicas(entry: Mapping[str, Any] | None) -> list[float]:
+def _replicas(entry: Distance | None) -> list[float]:
     """Values of the first family of replicas, initialisations where there are some."""
-    replicas = (entry or {}).get("replicas") or {}
+    replicas = entry.get("replicas", {}) if entry else {}
     for name in ("initialisation", *replicas):
         if name in replicas:
             return [v for v in replicas[name]["values"] if v is not None and v > 0]
     return []
 
 
-def _value(entries: Mapping[str, Any], name: str) -> float | None:
+def _value(entries: Mapping[str, Distance], name: str) -> float | None:
     entry = entries.get(name)
-    return None if entry is None else entry.get("value")
+    return None if entry is None else entry["value"]
 
 
 @style.styled

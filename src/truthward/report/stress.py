@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from truthward.records.validate.stress import StressRow, StressTable
 from truthward.report import style
 from truthward.report.results import colours_of
 
@@ -17,7 +17,7 @@ LIMIT = 3.0
 
 
 @style.styled
-def stress(data: Mapping[str, Any]) -> Figure:
+def stress(data: StressTable) -> Figure:
     """Three panels, a line a scenario and method: significance of the truth's chi2 and of the refolded one, and the
     triangular discriminator before and after unfolding.
 
@@ -50,14 +50,17 @@ def stress(data: Mapping[str, Any]) -> Figure:
         panel.tick_params(axis="y", which="both", length=0)
         for line in range(1, len(names)):
             panel.axhline(line - 0.5, color=style.TRUTH, linewidth=0.8)
-    for panel, key, verdict in ((axes[0], "truth_sigma", "verdict"), (axes[1], "refold_sigma", "refolding")):
-        shown = [row[key] for row in rows if row[key] is not None]
-        panel.set_xlim(0, 1.15 * max([*shown, 1.3 * LIMIT]))
+    for panel, tests in (
+        (axes[0], [(row["truth_sigma"], row["verdict"]) for row in rows]),
+        (axes[1], [(row["refold_sigma"], row["refolding"]) for row in rows]),
+    ):
+        panel.set_xlim(0, 1.15 * max([*(sigma for sigma, _ in tests if sigma is not None), 1.3 * LIMIT]))
         panel.axvspan(LIMIT, panel.get_xlim()[1], color=style.TRUTH, alpha=0.6, linewidth=0)
-        for row in rows:
-            if row[key] is not None:
-                _point(panel, row[key], _place(row, names, methods), colours[row["method"]], row[verdict] == "pass")
-    positive = [v for r in rows for k in ("before", "after") if (v := r[f"triangular_{k}"]) is not None and v > 0]
+        for row, (sigma, verdict) in zip(rows, tests, strict=True):
+            if sigma is not None:
+                _point(panel, sigma, _place(row, names, methods), colours[row["method"]], verdict == "pass")
+    figures = [v for row in rows for v in (row["triangular_before"], row["triangular_after"])]
+    positive = [v for v in figures if v is not None and v > 0]
     if positive:
         axes[2].set_xscale("log")
         axes[2].set_xlim(min(positive) / 1.6, max(positive) * 1.6)
@@ -72,13 +75,13 @@ def stress(data: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def _label(scenario: str, rows: list[Mapping[str, Any]]) -> str:
+def _label(scenario: str, rows: list[StressRow]) -> str:
     """Name of a scenario and, under it, what was changed."""
     note = next(row["note"] for row in rows if row["scenario"] == scenario)
     return "\n".join(filter(None, (scenario.replace("_", " "), note)))
 
 
-def _place(row: Mapping[str, Any], names: list[str], methods: list[str]) -> float:
+def _place(row: StressRow, names: list[str], methods: list[str]) -> float:
     return names.index(row["scenario"]) + 0.8 * ((methods.index(row["method"]) + 0.5) / len(methods) - 0.5)
 
 

@@ -19,20 +19,28 @@ from matplotlib.mathtext import MathTextParser
 from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, FormatStrFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
+from matplotlib.typing import RcKeyType
 
 from truthward.errors import InputError
+from truthward.records.shared import Histogram
 from truthward.run.artefact import atomic
 from truthward.run.provenance import Record
 from truthward.study.observable import Observable
 
 P = ParamSpec("P")
 
+Edges = Sequence[float] | np.ndarray
+"""Edges of B bins, (B + 1,)."""
+
+Look = dict[str, Any]
+"""Keyword arguments for matplotlib, which has types for each of them."""
+
 METHODS = ("#3f90da", "#bd1f01", "#ffa90e", "#832db6", "#a96b59", "#e76300", "#92dadd")
 """Colours of methods in the order of the study: Petroff's sequence (2107.02270), told apart by colour-blind readers."""
 TRUTH, PRIOR, DATA = "#d9d9d9", "#717581", "#000000"
 """Fixed colours: truth (filled), simulation, data."""
 
-STYLE = {
+STYLE: dict[RcKeyType, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "mathtext.fontset": "dejavusans",
@@ -124,33 +132,55 @@ def panels(
     count: int,
     *,
     columns: int = 3,
-    ratio: float = 0.0,
     size: tuple[float, float] = (3.5, 3.0),
     top: float = 0.65,
     gap: tuple[float, float] = (0.72, 0.55),
-) -> tuple[Figure, list[tuple[Axes, Axes | None]]]:
-    """A grid of panels, each with a lower one where `ratio` (its share of the height) is above zero.
+) -> tuple[Figure, list[Axes]]:
+    """A grid of panels.
 
     Args:
         size: of a panel; top: room above all for title and legend; gap: left of and below each panel; inches.
     """
+    figure, boxes = _grid(count, columns, size, top, gap)
+    return figure, [figure.add_axes(box) for box in boxes]
+
+
+def ratio_panels(
+    count: int,
+    *,
+    ratio: float,
+    columns: int = 3,
+    size: tuple[float, float] = (3.5, 3.0),
+    top: float = 0.65,
+    gap: tuple[float, float] = (0.72, 0.55),
+) -> tuple[Figure, list[tuple[Axes, Axes]]]:
+    """As `panels`, with a lower panel in each, which has the share `ratio` of the height."""
+    figure, boxes = _grid(count, columns, size, top, gap)
+    return figure, [cell(figure, box, ratio) for box in boxes]
+
+
+Box = tuple[float, float, float, float]
+"""Left, bottom, width and height, as shares of the figure."""
+
+
+def _grid(
+    count: int, columns: int, size: tuple[float, float], top: float, gap: tuple[float, float]
+) -> tuple[Figure, list[Box]]:
+    """An empty figure, and the places of its panels, row by row."""
     columns = max(1, min(columns, count))
     rows = -(-count // columns)
     width, height = columns * (size[0] + gap[0]) + 0.15, rows * (size[1] + gap[1]) + top
-    figure = canvas(width, height)
-    axes: list[tuple[Axes, Axes | None]] = []
+    boxes: list[Box] = []
     for number in range(count):
         row, column = divmod(number, columns)
         left, low = gap[0] + column * (size[0] + gap[0]), height - top - (row + 1) * size[1] - row * gap[1]
-        axes.append(cell(figure, (left / width, low / height, size[0] / width, size[1] / height), ratio))
-    return figure, axes
+        boxes.append((left / width, low / height, size[0] / width, size[1] / height))
+    return canvas(width, height), boxes
 
 
-def cell(figure: Figure, box: tuple[float, float, float, float], ratio: float) -> tuple[Axes, Axes | None]:
-    """One panel in `box` (left, bottom, width, height; shares of the figure), with a lower one for `ratio` > 0."""
+def cell(figure: Figure, box: Box, ratio: float) -> tuple[Axes, Axes]:
+    """One panel in `box`, and under it another, which has the share `ratio` of the height."""
     left, low, width, height = box
-    if not ratio:
-        return figure.add_axes((left, low, width, height)), None
     lower = figure.add_axes((left, low, width, height * ratio * 0.95))
     main = figure.add_axes((left, low + height * ratio, width, height * (1 - ratio)), sharex=lower)
     main.tick_params(which="both", labelbottom=False)
@@ -164,7 +194,7 @@ def title(figure: Figure, text: str, note: str = "") -> None:
     figure.text(0.12 / figure.get_figwidth(), 1 - 0.31 / height, note, fontsize=8, color="#555555", va="top")
 
 
-def density(histogram: dict[str, Any], edges: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+def density(histogram: Histogram, edges: Edges) -> tuple[np.ndarray, np.ndarray]:
     """Contents and errors (B,) per unit of the observable."""
     width = np.diff(np.asarray(edges, dtype=float))
     return array(histogram["sum"]) / width, array(histogram["error"]) / width
@@ -180,14 +210,12 @@ def over(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return np.divide(values, reference, out=np.full(values.shape, np.nan), where=reference > 0)
 
 
-def line(axes: Axes, edges: Sequence[float], values: np.ndarray, colour: str, **options: Any) -> Any:
+def line(axes: Axes, edges: Edges, values: np.ndarray, colour: str, **options: Any) -> Any:
     """A histogram as steps, without vertical lines to zero at its ends."""
     return axes.stairs(values, edges, baseline=None, color=colour, **options)
 
 
-def band(
-    axes: Axes, edges: Sequence[float], values: np.ndarray, errors: np.ndarray, colour: str, **options: Any
-) -> Any:
+def band(axes: Axes, edges: Edges, values: np.ndarray, errors: np.ndarray, colour: str, **options: Any) -> Any:
     """A 68% band as steps."""
     settings = {"alpha": 0.3, "linewidth": 0} | options
     ok = np.isfinite(values) & np.isfinite(errors)
@@ -203,10 +231,10 @@ def band(
     )
 
 
-def points(axes: Axes, edges: Sequence[float], values: np.ndarray, errors: np.ndarray, **options: Any) -> Any:
+def points(axes: Axes, edges: Edges, values: np.ndarray, errors: np.ndarray, **options: Any) -> Any:
     """Points with error bars at the centres of bins."""
     e = np.asarray(edges, dtype=float)
-    settings = {"fmt": "o", "color": DATA, "markersize": 2.6, "linewidth": 0.8} | options
+    settings: Look = {"fmt": "o", "color": DATA, "markersize": 2.6, "linewidth": 0.8} | options
     return axes.errorbar((e[1:] + e[:-1]) / 2, values, yerr=errors, **settings)
 
 
@@ -275,5 +303,5 @@ def legend_above(figure: Figure, axes: Axes) -> None:
     """One legend for all panels, at the upper right of the figure, where there is no data."""
     handles, labels = axes.get_legend_handles_labels()
     if labels:
-        place = {"loc": "upper right", "bbox_to_anchor": (0.995, 1.0), "borderaxespad": 0.3}
+        place: Look = {"loc": "upper right", "bbox_to_anchor": (0.995, 1.0), "borderaxespad": 0.3}
         figure.legend(handles, labels, ncols=len(labels), **place)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Literal
 
 import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from truthward.records.validate.method import BinnedCurves, ValidatedMethod, Verdict
+from truthward.records.validate.methods import Cell, MethodRow, MethodsTable
 from truthward.report import style
 from truthward.report.results import colours_of, short
 from truthward.study.observable import Observable
@@ -26,8 +30,8 @@ LONGEST = 125
 @style.styled
 def summary_page(
     study: str,
-    validated: Mapping[str, Mapping[str, Any]],
-    table: Mapping[str, Any],
+    validated: Mapping[str, ValidatedMethod],
+    table: MethodsTable,
     observables: Sequence[Observable],
 ) -> Figure:
     """One panel an observable, over a table of the methods.
@@ -39,10 +43,10 @@ def summary_page(
         observables: those of the study; what no method unfolded is left out.
     """
     methods = list(validated)
-    entries = {o.name: _entry(validated, o.name) for o in observables}
-    shown = [o for o in observables if entries[o.name]["methods"]]
-    colours = colours_of(dict.fromkeys(methods))
-    with_truth = any(entries[o.name]["truth"] for o in shown)
+    curves = {o.name: _curves(validated, o.name) for o in observables}
+    shown = [o for o in observables if curves[o.name]]
+    colours = colours_of(methods)
+    with_truth = any("truth" in _finest(curves[o.name]) for o in shown)
     lines = _lines(table["rows"], shown, methods)
     figure = style.canvas(WIDTH, HEIGHT)
     bottom = 0.22 + ROW * (len(lines) + 1.2)
@@ -56,7 +60,7 @@ def summary_page(
         left, low = LEFT + column * wide, HEIGHT - top - (row + 1) * high + 0.42
         box = (left / WIDTH, low / HEIGHT, (wide - GAP) / WIDTH, (high - 0.5) / HEIGHT)
         main, lower = style.cell(figure, box, 0.36)
-        _panel(main, lower, entries[o.name], o, colours, first=column == 0)
+        _panel(main, lower, curves[o.name], o, colours, first=column == 0)
     said = "; ".join(dict.fromkeys(content["uncertainty"] for content in validated.values()))
     style.title(figure, f"{study}: unfolded to particle level", f"bands (68%): {said}")
     for number, (method, verdict, text) in enumerate(verdicts):
@@ -75,9 +79,9 @@ _WORDS = {"good": "#1a7f37", "warnings": "#b35900", "failed": "#bd1f01"}
 """Verdict -> its colour."""
 
 
-def _verdicts(verdicts: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str]]:
+def _verdicts(verdicts: Mapping[str, Verdict]) -> list[tuple[str, str, str]]:
     """Method, verdict and as many of its reasons as a line holds."""
-    found = []
+    found: list[tuple[str, str, str]] = []
     for method, entry in verdicts.items():
         text, left = "", len(entry["reasons"])
         for reason in entry["reasons"]:
@@ -89,40 +93,47 @@ def _verdicts(verdicts: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str,
     return found
 
 
-def _entry(validated: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, Any]:
-    """Histograms of one observable: what all methods share, in the finest bins that there are, and under `methods`
-    those of each that has it, in the bins that it unfolded."""
-    found = {
+def _curves(validated: Mapping[str, ValidatedMethod], name: str) -> dict[str, BinnedCurves]:
+    """Histograms of one observable, of each method that has it, in the bins that it unfolded."""
+    return {
         method: content["observables"][name]["histogram"]["coarse"]
         for method, content in validated.items()
         if name in content["observables"]
     }
-    finest = max(found.values(), key=lambda histogram: len(histogram["edges"]), default={})
-    return {**{key: finest.get(key) for key in ("edges", "truth", "data", "prior")}, "methods": found}
+
+
+def _finest(curves: Mapping[str, BinnedCurves]) -> BinnedCurves:
+    """Those in the finest bins: truth, data and simulation are the same for all methods."""
+    return max(curves.values(), key=lambda histogram: len(histogram["edges"]))
 
 
 def _panel(
-    main: Any, lower: Any, entry: Mapping[str, Any], o: Observable, colours: Mapping[str, str], *, first: bool
+    main: Axes,
+    lower: Axes,
+    curves: dict[str, BinnedCurves],
+    o: Observable,
+    colours: Mapping[str, str],
+    *,
+    first: bool,
 ) -> None:
+    entry = _finest(curves)
     edges = entry["edges"]
     prior, _ = style.density(entry["prior"], edges)
-    reference, error, heights = prior, None, [prior]
-    if entry["truth"]:
+    reference, heights, clear = prior, [prior], np.zeros_like(prior)
+    if "truth" in entry:
         reference, error = style.density(entry["truth"], edges)
+        clear = style.over(error, reference)
         main.stairs(reference, edges, fill=True, color=style.TRUTH)
-        relative = style.over(error, reference)
-        style.band(lower, edges, style.known(np.ones_like(reference), relative), relative, "#aaaaaa", alpha=0.45)
+        style.band(lower, edges, style.known(np.ones_like(reference), clear), clear, "#aaaaaa", alpha=0.45)
         heights.append(reference)
     style.line(main, edges, prior, style.PRIOR, linestyle="--", linewidth=1.1)
-    clear = np.zeros_like(reference) if error is None else style.over(error, reference)
     ratios = [style.known(style.over(prior, reference), clear)]
     style.line(lower, edges, ratios[0], style.PRIOR, linestyle="--", linewidth=1.1)
-    if entry["data"]:
-        found, spread = style.density(entry["data"], edges)
-        style.points(main, edges, found, spread, mfc="white", markersize=2.8, mew=0.7, linewidth=0.6)
-        heights.append(found)
+    found, spread = style.density(entry["data"], edges)
+    style.points(main, edges, found, spread, mfc="white", markersize=2.8, mew=0.7, linewidth=0.6)
+    heights.append(found)
     # The first method is drawn last, on top of the others.
-    for name, histogram in reversed(entry["methods"].items()):
+    for name, histogram in reversed(curves.items()):
         own = histogram["edges"]
         found, spread = style.density(histogram["unfolded"], own)
         below, error_below = style.density(histogram.get("truth") or histogram["prior"], own)
@@ -137,7 +148,7 @@ def _panel(
     style.ratio_axis(lower, *ratios, label="")
     main.set_ylabel(style.per_unit(o), labelpad=2)
     if first:
-        lower.set_ylabel("ratio to truth" if entry["truth"] else "ratio to sim.", labelpad=2, fontsize=8)
+        lower.set_ylabel("ratio to truth" if "truth" in entry else "ratio to sim.", labelpad=2, fontsize=8)
     style.horizontal(lower, o)
     lower.xaxis.labelpad = 1
 
@@ -146,33 +157,27 @@ def _legend(
     figure: Figure, methods: Sequence[str], colours: Mapping[str, str], with_truth: bool, own: Sequence[str]
 ) -> None:
     """`own`: the methods that are drawn in bins of their own."""
-    handles = [Patch(color=style.TRUTH, label="truth (not seen by any method)")] if with_truth else []
+    handles: list[Artist | tuple[Artist, ...]] = [Patch(color=style.TRUTH)] if with_truth else []
+    labels = ["truth (not seen by any method)"] if with_truth else []
     handles += [
-        Line2D([], [], color=style.PRIOR, linestyle="--", label="simulation (prior)"),
-        Line2D(
-            [],
-            [],
-            color=style.DATA,
-            marker="o",
-            mfc="white",
-            markersize=3.5,
-            linestyle="none",
-            label="data, detector level",
-        ),
+        Line2D([], [], color=style.PRIOR, linestyle="--"),
+        Line2D([], [], color=style.DATA, marker="o", mfc="white", markersize=3.5, linestyle="none"),
     ]
+    labels += ["simulation (prior)", "data, detector level"]
     handles += [(Patch(color=colours[m], alpha=0.3), Line2D([], [], color=colours[m])) for m in methods]
-    labels = [h.get_label() for h in handles if not isinstance(h, tuple)] + [
-        f"{m} ({'its bins, ' if m in own else ''}68%)" for m in methods
-    ]
+    labels += [f"{m} ({'its bins, ' if m in own else ''}68%)" for m in methods]
     place = (1 - RIGHT / WIDTH, 1 - 0.06 / HEIGHT)
     columns = -(-len(handles) // 2)
-    figure.legend(handles, labels, loc="upper right", bbox_to_anchor=place, ncols=columns, borderaxespad=0)
+    # The types of Figure.legend lack the tuples that those of Axes.legend have.
+    figure.legend(  # type: ignore[call-overload]
+        handles, labels, loc="upper right", bbox_to_anchor=place, ncols=columns, borderaxespad=0
+    )
 
 
 Line = tuple[str, list[tuple[str, bool]]]
 
 
-def _lines(rows: Sequence[Mapping[str, Any]], shown: Sequence[Observable], methods: Sequence[str]) -> list[Line]:
+def _lines(rows: Sequence[MethodRow], shown: Sequence[Observable], methods: Sequence[str]) -> list[Line]:
     """Rows of the table: a name, and for each column a text and whether it is bold; the first row holds the titles."""
     of = [o for o in shown if any(row["triangular"].get(o.name) for row in rows)]
     extra = {
@@ -190,21 +195,23 @@ def _lines(rows: Sequence[Mapping[str, Any]], shown: Sequence[Observable], metho
     return lines
 
 
-_EXTRA = {"AUC": "auc", "yield / truth": "yield_ratio", "smallest χ² p": "chi2_p", "refolded p": "refold_p"}
+_EXTRA: dict[str, Literal["auc", "yield_ratio", "chi2_p", "refold_p"]] = {
+    "AUC": "auc",
+    "yield / truth": "yield_ratio",
+    "smallest χ² p": "chi2_p",
+    "refolded p": "refold_p",
+}
 """Title of a column -> key of a row of methods.json."""
 
 
-def _is_best(row: Mapping[str, Any], name: str, rows: Sequence[Mapping[str, Any]], methods: Sequence[str]) -> bool:
-    values = {
-        r["name"]: r["triangular"][name]["value"]
-        for r in rows
-        if r["name"] in methods and r["triangular"].get(name) and r["triangular"][name]["value"] is not None
-    }
+def _is_best(row: MethodRow, name: str, rows: Sequence[MethodRow], methods: Sequence[str]) -> bool:
+    cells = {r["name"]: r["triangular"].get(name) for r in rows if r["name"] in methods}
+    values = {method: value for method, cell in cells.items() if cell and (value := cell["value"]) is not None}
     return bool(values) and row["name"] == min(values, key=lambda method: values[method])
 
 
-def _cell(found: Mapping[str, Any] | float | None) -> str:
-    if isinstance(found, Mapping):
+def _cell(found: Cell | float | None) -> str:
+    if isinstance(found, dict):
         return "–" if found["value"] is None else _number(found["value"], found["spread"])
     return "–" if found is None else f"{found:.2g}"
 

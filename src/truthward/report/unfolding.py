@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -13,6 +14,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from truthward.events.families import Histogram
+from truthward.records.unfold import HistoryEntry, Reliability, Stopping
 from truthward.report import style
 from truthward.study.observable import Observable
 
@@ -58,37 +60,38 @@ def iterations(data: Mapping[str, Any]) -> Figure:
     colours = _colours(observables or [name for name in data.get("families", {}) if name in map(_family_of, entries)])
 
     figure, axes = _canvas(len(panels) + len(curves), 1 + len(colours))
-    stopping = data.get("stopping") or {}
+    stopping: Stopping | None = data.get("stopping")
+    chosen = stopping["chosen"] if stopping else None
     said = {
         "strong: nominal": True,
         f"faint: replicas{'' if observables else ' by family'}": True,
         "dashed: held-out events": any(n.startswith("held_out_loss") for n in names),
-        "dotted: chosen iteration": isinstance(stopping.get("chosen"), int),
+        "dotted: chosen iteration": isinstance(chosen, int),
         "no ratio is saturated": bool(quiet),
     }
     style.title(figure, f"Iterations of {data['method']}", "; ".join(text for text, holds in said.items() if holds))
-    for (main, _), name in zip(axes, panels, strict=False):
+    for main, name in zip(axes, panels, strict=False):
         _panel(main, name, entries, colours, stopping)
-    for (main, _), (level, found) in zip(axes[len(panels) :], curves.items(), strict=False):
+    for main, (level, found) in zip(axes[len(panels) :], curves.items(), strict=False):
         _draw_reliability(main, found)
         main.set_xlabel(_RELIABILITY[level])
     if not panels and not curves:
-        axes[0][0].text(0.5, 0.5, "this method has no iterations", ha="center", transform=axes[0][0].transAxes)
-        axes[0][0].set_axis_off()
+        axes[0].text(0.5, 0.5, "this method has no iterations", ha="center", transform=axes[0].transAxes)
+        axes[0].set_axis_off()
     else:
         nominal = {} if observables else {"nominal": style.DATA}
         _legend(figure, [Line2D([], [], color=c, label=_word(n)) for n, c in (nominal | colours).items()])
     return figure
 
 
-def _canvas(count: int, names: int) -> tuple[Figure, Any]:
+def _canvas(count: int, names: int) -> tuple[Figure, list[Axes]]:
     """Panels, below a legend of so many names."""
     top = 0.65 + 0.2 * -(-names // _COLUMNS)
     return style.panels(max(1, count), columns=4, size=(2.7, 2.1), gap=(0.82, 0.5), top=top)
 
 
 def _panel(
-    main: Axes, name: str, entries: Sequence[Mapping[str, Any]], colours: Mapping[str, str], stopping: Mapping[str, Any]
+    main: Axes, name: str, entries: Sequence[HistoryEntry], colours: Mapping[str, str], stopping: Stopping | None
 ) -> None:
     """One diagnostic over the iterations, of every replica."""
     for track in _tracks(entries):
@@ -108,32 +111,36 @@ def _word(name: str) -> str:
     return _FAMILIES.get(name, name.removeprefix("systematic:"))
 
 
-def _legend(figure: Figure, handles: Sequence[Any], columns: int = _COLUMNS) -> None:
+def _legend(figure: Figure, handles: Sequence[Artist], columns: int = _COLUMNS) -> None:
     """One legend for all panels, in rows under the title."""
-    place = {"loc": "upper left", "bbox_to_anchor": (0.003, 1 - 0.46 / figure.get_figheight()), "borderaxespad": 0.3}
+    place: style.Look = {
+        "loc": "upper left",
+        "bbox_to_anchor": (0.003, 1 - 0.46 / figure.get_figheight()),
+        "borderaxespad": 0.3,
+    }
     figure.legend(handles=handles, ncols=min(columns, len(handles)), **place)
 
 
-def _expanded(entry: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
+def _expanded(entry: HistoryEntry) -> Iterable[HistoryEntry]:
     """An entry with what follows from it, and the changes of all iterations as entries of their own."""
     own = dict(entry)
     if own.get("refold_ndf"):
         own["refold"] = own["refold_chi2"] / own["refold_ndf"]
     yield own
-    names = {n: own[n] for n in ("replica", "observable") if n in own}
+    names: HistoryEntry = {n: own[n] for n in ("replica", "observable") if n in own}
     yield from ({**names, "iteration": i, "change": change} for i, change in enumerate(own.get("changes", [])))
     # Before the first iteration the yield is that of the simulation.
     if "yield_before" in own and own["iteration"] == 0:
         yield {**names, "iteration": -1, "yield": own["yield_before"]}
 
 
-def _family_of(entry: Mapping[str, Any]) -> str:
+def _family_of(entry: HistoryEntry) -> str:
     return str(entry.get("replica", "nominal")).rpartition(":")[0] or "nominal"
 
 
-def _tracks(entries: Iterable[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+def _tracks(entries: Iterable[HistoryEntry]) -> list[list[HistoryEntry]]:
     """Entries of each replica, observable and fold by iteration, the nominal last, so that it is on top."""
-    tracks: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    tracks: dict[tuple[Any, ...], list[HistoryEntry]] = {}
     for entry in sorted(entries, key=lambda e: (_family_of(e) == "nominal", e["iteration"])):
         tracks.setdefault(tuple(map(entry.get, ("replica", "observable", "fold"))), []).append(entry)
     return list(tracks.values())
@@ -148,19 +155,20 @@ def _title(name: str) -> tuple[int, str]:
     return len(_TITLES), name.replace("_", " ")
 
 
-def _draw(axes: Axes, track: Sequence[Mapping[str, Any]], name: str, colours: Mapping[str, str]) -> None:
+def _draw(axes: Axes, track: Sequence[HistoryEntry], name: str, colours: Mapping[str, str]) -> None:
     """One replica's values of a diagnostic; for a loss the held-out one as well."""
     family = _family_of(track[0])
     colour = colours.get(track[0].get("observable", family), style.DATA)
-    nominal = {"linewidth": 1.4, "marker": ".", "zorder": 3}
-    look = nominal if family == "nominal" else {"linewidth": 0.6, "marker": "_", "markersize": 4, "alpha": 0.3}
+    look: style.Look = {"linewidth": 0.6, "marker": "_", "markersize": 4, "alpha": 0.3}
+    if family == "nominal":
+        look = {"linewidth": 1.4, "marker": ".", "zorder": 3}
     for key, dash in ((name, "-"), (f"held_out_{name}", "--")):
         chosen = [e for e in track if key in e]
         if chosen and (dash == "-" or family == "nominal"):
             axes.plot([e["iteration"] + 1 for e in chosen], [e[key] for e in chosen], dash, color=colour, **look)
 
 
-def _finish(axes: Axes, name: str, stopping: Mapping[str, Any]) -> None:
+def _finish(axes: Axes, name: str, stopping: Stopping | None) -> None:
     """Labels and ticks; the chosen iteration, and for the change its tolerance."""
     axes.set_ylabel(_title(name)[1])
     axes.set_xlabel("iteration")
@@ -170,37 +178,38 @@ def _finish(axes: Axes, name: str, stopping: Mapping[str, Any]) -> None:
     if name == "change":
         axes.set_yscale("log")
         style.log_ticks(axes.yaxis)
-        if level := stopping.get("tolerance"):
+        if level := stopping.get("tolerance") if stopping else None:
             axes.axhline(level, color="black", linewidth=0.8, linestyle="--")
-            at = {"xycoords": ("axes fraction", "data"), "xytext": (0, 2), "textcoords": "offset points"}
+            at: style.Look = {"xycoords": ("axes fraction", "data"), "xytext": (0, 2), "textcoords": "offset points"}
             axes.annotate("tolerance", (0.03, level), fontsize=7, **at)
     else:
         axes.ticklabel_format(axis="y", useOffset=False)
     if name == "refold":
         axes.axhline(1.0, color="black", linewidth=0.6, linestyle=":")
     # Where each observable has a number of its own, its line ends there.
-    if isinstance(stopping.get("chosen"), int):
-        axes.axvline(stopping["chosen"], color=style.PRIOR, linewidth=1, linestyle=":", zorder=1)
+    chosen = stopping["chosen"] if stopping else None
+    if isinstance(chosen, int):
+        axes.axvline(chosen, color=style.PRIOR, linewidth=1, linestyle=":", zorder=1)
 
 
-def _curves(history: Iterable[Mapping[str, Any]], level: str) -> dict[int, list[Mapping[str, Any]]]:
+def _curves(history: Iterable[HistoryEntry], level: str) -> dict[int, list[Reliability]]:
     """Reliability of the nominal's classifiers, one of each fold, by iteration, counted from 1."""
-    found: dict[int, list[Mapping[str, Any]]] = {}
+    found: dict[int, list[Reliability]] = {}
     for entry in history:
         if _family_of(entry) == "nominal" and level in entry.get("reliability", {}):
             found.setdefault(entry["iteration"] + 1, []).append(entry["reliability"][level])
     return found
 
 
-def _draw_reliability(axes: Axes, curves: Mapping[int, Sequence[Mapping[str, Any]]]) -> None:
+def _draw_reliability(axes: Axes, curves: Mapping[int, Sequence[Reliability]]) -> None:
     """Observed less predicted in the first and the last iteration; a calibrated classifier lies on zero."""
     shown = {min(curves): (style.PRIOR, "s"), max(curves): (style.METHODS[0], "o")}
     for number, (colour, marker) in shown.items():
-        chi2, ndf = (sum(curve[key] for curve in curves[number]) for key in ("chi2", "ndf"))
-        label = rf"iteration {number}: $\chi^2$ / ndf {chi2:.0f} / {ndf}"
+        chi2, ndf = sum(curve["chi2"] for curve in curves[number]), sum(curve["ndf"] for curve in curves[number])
+        label: str | None = rf"iteration {number}: $\chi^2$ / ndf {chi2:.0f} / {ndf}"
         for curve in curves[number]:
-            predicted, observed, error = (style.array(curve[key]) for key in ("predicted", "observed", "error"))
-            look = {"fmt": marker, "markersize": 2.8, "linewidth": 0.8, "color": colour, "label": label}
+            predicted, observed, error = map(style.array, (curve["predicted"], curve["observed"], curve["error"]))
+            look: style.Look = {"fmt": marker, "markersize": 2.8, "linewidth": 0.8, "color": colour, "label": label}
             axes.errorbar(predicted, observed - predicted, yerr=error, **look)
             label = None
     axes.axhline(0.0, color="black", linewidth=0.6, linestyle=":")
@@ -228,14 +237,16 @@ def breakdown(
     if any(h.residual() is not None for h in histograms.values()):
         families.append("residual")
         colours["residual"] = "0.5"
-    dash = {name: "-" if k < len(style.METHODS) else "--" for k, name in enumerate(families)}
+    dash: dict[str, Literal["-", "--"]] = {
+        name: "-" if k < len(style.METHODS) else "--" for k, name in enumerate(families)
+    }
     columns = 4 if len(shown) == 1 else 5 if len(shown) == 2 else _COLUMNS
     top = 0.65 + 0.2 * -(-(1 + len(families)) // columns)
     figure, axes = style.panels(len(shown), size=(5.4, 3.0) if len(shown) == 1 else (3.3, 2.5), top=top)
     name = "total" if said.startswith("total") else "sum of these"
     note = f"relative, in the published bins; {said}, families in quadrature"
     style.title(figure, f"Uncertainties of {method}", note)
-    for (main, _), o in zip(axes, shown, strict=True):
+    for main, o in zip(axes, shown, strict=True):
         h = histograms[o.name]
         edges = h.edges
         parts = {name: 100 * style.over(np.sqrt(v), h.nominal) for name, v in h.breakdown().items()}
@@ -255,8 +266,17 @@ def breakdown(
         main.set_ylim(below, 1.3 * min(known.max(), 3 * np.median(known)) if known.size else 1.0)
         for k in np.flatnonzero(total > main.get_ylim()[1]):
             left = k < total.size / 2
-            at = {"xycoords": main.get_xaxis_transform(), "textcoords": "offset points", "fontsize": 7, "va": "top"}
-            place = {"xy": (edges[k + left], 0.97), "xytext": (3 if left else -3, 0), "ha": "left" if left else "right"}
+            at: style.Look = {
+                "xycoords": main.get_xaxis_transform(),
+                "textcoords": "offset points",
+                "fontsize": 7,
+                "va": "top",
+            }
+            place: style.Look = {
+                "xy": (edges[k + left], 0.97),
+                "xytext": (3 if left else -3, 0),
+                "ha": "left" if left else "right",
+            }
             main.annotate(f"{total[k]:.0f}%", **place, **at)
         if below < 0:
             main.axhline(0.0, color="black", linewidth=0.6, linestyle=":")

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from truthward import __version__
+from truthward.records.shared import Git, Provenance
 
 
 @cache
-def git_state() -> dict[str, Any]:
+def git_state() -> Git:
     """Commit of the checkout that the package runs from, and whether it has uncommitted changes; None outside git."""
     here = Path(__file__).parent
 
@@ -68,7 +69,7 @@ class Record:
         events_out: int | None = None,
         sum_w: float | None = None,
         sum_w2: float | None = None,
-    ) -> dict[str, Any]:
+    ) -> Provenance:
         """Close the record: counts of events, sums of weights and their squares, wall time (s), peak memory (MB)."""
         peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return {

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from truthward.errors import TruthwardError
-from truthward.run.artefact import read_json
+from truthward.records import read_record
+from truthward.records.validate.method import ValidatedMethod
 
 
 def lines(results: Path, methods: Iterable[str]) -> list[str]:
@@ -24,9 +25,9 @@ def lines(results: Path, methods: Iterable[str]) -> list[str]:
             found.append(f"{method}: no verdict on the present result; {path} belongs to an earlier one")
             continue
         try:
-            verdict = read_json(path)["verdict"]
+            verdict = read_record(path, ValidatedMethod)["verdict"]
             said = [f"{method}: {verdict['verdict']}", *(f"  - {reason}" for reason in verdict["reasons"])]
-        except (TruthwardError, OSError, ValueError, KeyError, TypeError) as error:
+        except (TruthwardError, OSError) as error:
             said = [f"{method}: no verdict, {path} cannot be read ({type(error).__name__}: {error})"]
         found += said
     return found

@@ -16,6 +16,7 @@ from truthward.events.effective_size import effective_size, largest_over_mean
 from truthward.learn.fit import Settings
 from truthward.ratio.classifier import logits, stack_of, train_ratio, two_sample_scores
 from truthward.ratio.reweight import auc, normalise
+from truthward.records.surrogate import Corrected
 from truthward.study.seeds import seed_for
 from truthward.surrogate.drawing import SurrogateModel, draws
 from truthward.surrogate.section import Correction
@@ -37,7 +38,7 @@ def correct(
     seed: int,
     state: Path | None = None,
     key: str = "",
-) -> dict[str, Any]:
+) -> Corrected:
     """Multiply the weights of drawn events by p(x) / q(x) (2305.16774, eq. 4).
 
     p is the density of the training events and q the density of the draws. The yield of each category and member does
@@ -103,7 +104,7 @@ def correct(
             batch["weight"] = part
     after = np.concatenate([b["weight"] for b in batches])
     n, m = float(effective_size(test.weight.numpy())), len(after) / len(members)
-    summary = {
+    summary: Corrected = {
         "auc_before": [a[0] for a in areas],
         "auc_after": [a[1] for a in areas],
         "auc_sigma": float(np.sqrt((n + m + 1.0) / (12.0 * n * m))),

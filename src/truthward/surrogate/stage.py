@@ -23,6 +23,7 @@ from truthward.learn import checkpoint
 from truthward.learn.fit import History, Settings
 from truthward.learn.members import train_members
 from truthward.learn.stack import Stack
+from truthward.records.surrogate import Corrected, Facts, Sampled, SurrogateSummary
 from truthward.run.artefact import write_json
 from truthward.run.provenance import Record
 from truthward.study import plugins
@@ -111,7 +112,7 @@ def train_surrogate(
     state: Path | None = None,
     key: str = "",
     output: str | Path,
-) -> tuple[History, dict[str, Any]]:
+) -> tuple[History, Facts]:
     """Train the members of a surrogate on the training part of the simulation, and write them as a checkpoint.
 
     The checkpoint has the modules `member0`, `member1`, ...
@@ -228,8 +229,8 @@ def sample_surrogate(
     seed: int,
     record: Record,
     output: str | Path,
-    weigh: Callable[[list[SurrogateModel], list[dict[str, Any]]], dict[str, Any]] | None = None,
-) -> dict[str, Any]:
+    weigh: Callable[[list[SurrogateModel], list[dict[str, Any]]], Corrected] | None = None,
+) -> Sampled:
     """Draw `events` events from a trained ensemble into an event table with the column `member`.
 
     Args:
@@ -273,7 +274,7 @@ def surrogate_stage(
     model_path: str | Path,
     samples_path: str | Path,
     summary_path: str | Path,
-) -> dict[str, Any]:
+) -> SurrogateSummary:
     """Train, draw as many events as the simulation has, and correct their weights if `correction` is given.
 
     It writes the summary and returns it.
@@ -310,7 +311,7 @@ def surrogate_stage(
             key=key,
         )
     samples = sample_surrogate(model_path, facts["rows"], seed=seed, record=record, output=samples_path, weigh=weigh)
-    summary = {
+    summary: SurrogateSummary = {
         "kind": model["kind"],
         "members": uncertainty.members,
         "uncertainty": uncertainty.model_dump(),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from truthward.errors import InputError
 from truthward.events.effective_size import effective_size, largest_over_mean
+from truthward.records.systematics import Category, Sizes, Varied
 from truthward.study.seeds import seed_for
 from truthward.systematics.density import weights_like
 from truthward.systematics.sample import CATEGORIES, Simulated
@@ -25,7 +25,7 @@ def as_alternative(
     seed: int,
     features: Mapping[str, Sequence[str]] | None = None,
     **options: int,
-) -> tuple[np.ndarray, dict[str, Any]]:
+) -> tuple[np.ndarray, Varied]:
     """The new weights (N,) of all events, and their entry in the summary.
 
     In each category the weight is w p(x) / q(x), with the nominal density q and the alternative density p of x. For
@@ -38,11 +38,13 @@ def as_alternative(
         InputError: a category that one of the samples lacks.
         DivergedError: see `density.weights_like`.
     """
-    weight, categories, warnings, table = nominal.weight.copy(), {}, [], other.table
+    weight, table = nominal.weight.copy(), other.table
+    categories: dict[str, Category] = {}
+    warnings: list[str] = []
     for category, levels in CATEGORIES.items():
         ours, theirs = nominal.masks[category], other.masks[category]
         w, v = weight[ours], other.weight[theirs]
-        entry: dict[str, Any] = {
+        entry: Sizes = {
             "events": int(ours.sum()),
             "events_alternative": int(theirs.sum()),
             "yield": float(w.sum()),
@@ -51,7 +53,7 @@ def as_alternative(
         if not ours.any() and not theirs.any():
             continue
         if category == "background" and not theirs.any():
-            categories[category] = entry | {"taken": "nothing"}
+            categories[category] = {**entry, "taken": "nothing"}
             continue
         if w.sum() <= 0 or v.sum() <= 0:
             raise InputError(
@@ -61,7 +63,7 @@ def as_alternative(
             )
         if min(len(w), len(v)) < FEWEST:
             weight[ours] = w * (v.sum() / w.sum())
-            categories[category] = entry | {"taken": "yield"}
+            categories[category] = {**entry, "taken": "yield"}
             continue
         x, y = (
             np.concatenate([_seen(s, level, mask, features or {}, f"systematics.{name}") for level in levels], axis=1)
@@ -69,7 +71,7 @@ def as_alternative(
         )
         label = f"{name}, {category}"
         weight[ours], found = weights_like(x, w, y, v, seed=seed_for(seed, category), label=label, **options)
-        categories[category] = entry | {"taken": "density"} | found
+        categories[category] = {**entry, "taken": "density", **found}
         if not found["closes"]:
             warnings.append(
                 f"{category}: a classifier separates the re-weighted simulation from {table.path.stem} with an AUC of "

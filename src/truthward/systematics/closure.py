@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from truthward.errors import InputError
 from truthward.events.effective_size import effective_size, largest_over_mean
 from truthward.ratio.two_step import conditional_mean, two_step
+from truthward.records.systematics import Varied
 from truthward.study.seeds import seed_for
 from truthward.systematics.density import weights_like
 from truthward.systematics.sample import Measured, Simulated, shared_columns
@@ -41,7 +40,7 @@ def truth_weights(simulation: Simulated, data: Measured, names: list[str], *, se
 
 def pseudo_data(
     simulation: Simulated, data: Measured, nu: np.ndarray, *, name: str, seed: int, **options: int
-) -> tuple[np.ndarray, dict[str, Any]]:
+) -> tuple[np.ndarray, Varied]:
     """Weights (N,) that make the simulated events pseudo-data at reco level, and their truth at truth level.
 
     The weight is w nu(t) c(r) for matched events, w c(r) for fakes, w nu(t) E[c | t] for misses, and w for background.

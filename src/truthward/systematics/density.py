@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from truthward.events.effective_size import effective_size
 from truthward.ratio.classifier import two_sample_scores
 from truthward.ratio.reweight import auc, normalise
+from truthward.records.systematics import Density
 from truthward.study.seeds import seed_for
 
 SIGMAS, SHARE = 4.0, 0.2
@@ -25,7 +24,7 @@ def weights_like(
     label: str,
     before: float | None = None,
     **options: int,
-) -> tuple[np.ndarray, dict[str, Any]]:
+) -> tuple[np.ndarray, Density]:
     """Weights of x (N, D) that give it the density of y (M, D) with weights v (M,), and a test of them.
 
     The ratio comes from classifiers of two folds, so that no network weights an event that it has seen.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from scipy.special import ndtri
@@ -12,6 +11,7 @@ from scipy.special import ndtri
 from truthward.errors import InputError
 from truthward.events.effective_size import effective_size, largest_over_mean
 from truthward.ratio.two_step import conditional_mean, two_step
+from truthward.records.systematics import Varied, WeightFigures
 from truthward.study.seeds import seed_for
 from truthward.systematics.sample import Measured, Simulated
 
@@ -33,7 +33,7 @@ def as_in_data(
     *,
     name: str,
     seed: int,
-) -> tuple[np.ndarray, dict[str, Any]]:
+) -> tuple[np.ndarray, Varied]:
     """Weights (N,) that give hidden quantities h the distribution of the data, at each truth t of the observables.
 
     An unfolding in (t, h) jointly, starting from nu(t), gives nu(t, h); the weight is w nu(t, h) / E[nu|t]. With h
@@ -96,12 +96,12 @@ def as_in_data(
         # A quantity that the observables determine cannot change.
         shift = np.average(residual, weights=w * factor) - np.average(residual, weights=w)
         moved[column] = float(shift / sigma) if sigma > 0 else 0.0
-    return weight, {"columns": list(columns), "moved": moved} | _sizes(simulation, weight)
+    return weight, {"columns": list(columns), "moved": moved, **_sizes(simulation, weight)}
 
 
 def tilted(
     simulation: Simulated, column: str, *, name: str, size: float | None, other: Simulated | None, seed: int
-) -> tuple[list[np.ndarray], dict[str, Any]]:
+) -> tuple[list[np.ndarray], Varied]:
     """Weights (N,) that tilt a quantity of the truth level up, and down, at each truth t of the observables.
 
     With z its normal score and u = (z - E[z|t]) / sigma(z|t), the weights are w exp(+-size u) / E[exp(+-size u) | t].
@@ -132,7 +132,7 @@ def tilted(
         factor = _at_fixed_truth(simulation, tilt, seed_for(seed, "tilt", sign), f"{name}, tilt")
         weights.append(_with(simulation, factor))
         moved.append(float(np.average(u, weights=weights[-1][fiducial])))
-    return weights, {"column": column, "size": float(size), "moved": moved} | _sizes(simulation, weights[0])
+    return weights, {"column": column, "size": float(size), "moved": moved, **_sizes(simulation, weights[0])}
 
 
 def _is_free(simulation: Simulated, score: np.ndarray, sigma: float) -> bool:
@@ -205,7 +205,7 @@ def _difference(
     return float(abs(found[-1]))
 
 
-def _sizes(simulation: Simulated, weight: np.ndarray) -> dict[str, Any]:
+def _sizes(simulation: Simulated, weight: np.ndarray) -> WeightFigures:
     used = simulation.fiducial
     return {
         "effective_size_before": float(effective_size(simulation.weight[used])),

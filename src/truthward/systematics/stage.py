@@ -12,6 +12,7 @@ import numpy as np
 from truthward.events.contract import Batch
 from truthward.events.table import EventTable
 from truthward.events.table_write import write_table
+from truthward.records.systematics import SystematicsSummary, Varied
 from truthward.run.artefact import write_json
 from truthward.run.provenance import Record
 from truthward.study.observable import Observable
@@ -39,7 +40,7 @@ def vary(
     record: Record,
     epochs: int = 30,
     batch_size: int = 512,
-) -> dict[str, Any]:
+) -> dict[str, Varied]:
     """Write the simulation with columns `weight:<source>:<i>`; they are full weights, not factors.
 
     Kind alternative: see `alternative.as_alternative`. closure: see `closure.pseudo_data`. hidden: see
@@ -70,7 +71,7 @@ def vary(
     if any(entry["kind"] == "closure" or hidden[name][0] for name, entry in systematics.items()):
         nu = truth_weights(nominal, measured, names, seed=seed_for(seed, "systematics", "truth"))
     weights: dict[str, np.ndarray] = {}
-    summary: dict[str, Any] = {}
+    summary: dict[str, Varied] = {}
     for name, entry in systematics.items():
         own, other, (seen, tilts) = seed_for(seed, "systematics", name), others.get(entry.get("sample")), hidden[name]
         if entry["kind"] == "alternative":
@@ -104,7 +105,11 @@ def vary(
         source=str(simulation.path),
         origin=simulation.metadata.get("origin"),
     )
-    write_json(summary_out, {"systematics": summary, "provenance": record.finish(events_in=simulation.num_rows)})
+    content: SystematicsSummary = {
+        "systematics": summary,
+        "provenance": record.finish(events_in=simulation.num_rows),
+    }
+    write_json(summary_out, content)
     return summary
 
 

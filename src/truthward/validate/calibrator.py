@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from truthward.errors import InputError
-from truthward.run.artefact import read_json, write_json
+from truthward.records import read_record
+from truthward.records.calibrate import CalibrateSummary
+from truthward.records.validate.calibrator import Check, ValidatedCalibration
+from truthward.run.artefact import write_json
 from truthward.run.provenance import Record
 from truthward.validate.flags import flag
 
@@ -23,7 +24,7 @@ SURE = 2.0
 """A figure is out of tolerance only if it exceeds the tolerance by this many of its statistical errors."""
 
 
-def validate_calibrate(summary: str | Path, *, output: str | Path, record: Record) -> dict[str, Any]:
+def validate_calibrate(summary: str | Path, *, output: str | Path, record: Record) -> ValidatedCalibration:
     """Check pulls (mean 0, width 1) and the closure in bins of reco-level quantities, each with its tolerance.
 
     Closure in bins of truth quantities is not required: a response that depends on reco-level features may not have it.
@@ -34,19 +35,16 @@ def validate_calibrate(summary: str | Path, *, output: str | Path, record: Recor
         output: JSON artefact {good, checks: [{name, value, error, low, high, good}], flags, provenance}.
 
     Raises:
-        InputError: where the summary has no pulls.
+        InputError: the summary is not as the calibration writes it.
     """
-    content = read_json(summary)
-    pull = content.get("pull")
-    needed = [f"{key}{end}" for key in ("mean", "width", "central68") for end in ("", "_error")]
-    if missing := [key for key in needed if key not in (pull or {})]:
-        raise InputError(f"{summary}: pull.{missing[0]} is missing; run the calibration again")
+    content = read_record(summary, CalibrateSummary)
+    pull = content["pull"]
     checks = [
         _check("pull mean", pull["mean"], pull["mean_error"], -MEAN, MEAN),
         _check("pull width", pull["width"], pull["width_error"], *WIDTH),
         _check("pull central 68%", pull["central68"], pull["central68_error"], *WIDTH),
     ]
-    for name, rows in content.get("closure", {}).items():
+    for name, rows in content["closure"].items():
         if name.startswith("reco_"):
             checks += [
                 _check(
@@ -59,24 +57,24 @@ def validate_calibrate(summary: str | Path, *, output: str | Path, record: Recor
                 for row in rows
             ]
     bad = [c for c in checks if not c["good"]]
-    result = {
+    result: ValidatedCalibration = {
         "good": not bad,
-        "kind": content.get("kind"),
+        "kind": content["kind"],
         "checks": checks,
         "flags": [
             flag(
                 c["name"],
-                content.get("target"),
+                content["target"],
                 f"{c['value']:.3f} +- {c['error']:.3f} outside of {c['low']} to {c['high']}",
             )
             for c in bad
         ],
-        "provenance": record.finish(events_in=round(pull.get("effective_events", 0))),
+        "provenance": record.finish(events_in=round(pull["effective_events"])),
     }
     write_json(output, result)
     return result
 
 
-def _check(name: str, value: float, error: float, low: float, high: float) -> dict[str, Any]:
+def _check(name: str, value: float, error: float, low: float, high: float) -> Check:
     good = low - SURE * error <= value <= high + SURE * error
     return {"name": name, "value": value, "error": error, "low": low, "high": high, "good": good}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,10 +13,13 @@ from truthward.errors import InputError
 from truthward.events.bins import bin_of, extended
 from truthward.events.families import Histogram
 from truthward.events.unfolded import Unfolded
+from truthward.records.validate.figures import Distance, Repeated
 from truthward.validate import metrics
 
 CELLS = 1000
 """Steps at which the floor of the Wasserstein-1 distance draws its distribution functions."""
+
+T = TypeVar("T")
 
 BOOTSTRAPS = 50
 """Poisson bootstraps that give the spread of a figure, for an event sample without replicas."""
@@ -86,7 +90,7 @@ def unfolded_histogram(unfolded: Unfolded, name: str, edges: np.ndarray) -> tupl
     return Histogram(np.asarray(edges, dtype=float), whole.nominal[1:-1], replicas, whole.families), whole
 
 
-def discriminator(tested: np.ndarray, size: float, truth: Counts, *, seed: int) -> dict[str, Any]:
+def discriminator(tested: np.ndarray, size: float, truth: Counts, *, seed: int) -> Distance:
     """Triangular discriminator (2503.09720) of contents (B,) against the truth, with its floor.
 
     The floor is the value for two independent samples of the truth: one has the size of the truth, the other `size`,
@@ -109,31 +113,27 @@ def floor_of(truth: Counts, *sizes: float, seed: int) -> metrics.Spread:
     return metrics.floor(centres, truth.inner, truth.edges, sizes=(sizes[0], sizes[-1]), seed=seed)
 
 
-def replica_discriminators(histogram: Histogram, truth: Counts) -> dict[str, dict[str, Any]]:
+def replica_discriminators(histogram: Histogram, truth: Counts) -> dict[str, Repeated]:
     """Triangular discriminator of each replica against the truth: family -> mean, sd, values (None: a negative bin).
 
     Bootstrap replicas have the fluctuation of the bootstrap in addition to that in the sample, so their mean is above
     the nominal value. Use their sd.
     """
-    result = {}
-    for name, contents in histogram.replicas.items():
-        values = [_try(lambda c=c: metrics.triangular_discriminator(c, truth.inner, truth.edges))[0] for c in contents]
-        result[name] = summary([v for v in values if v is not None]) | {"values": values}
-    return result
+    return {name: _each(contents, truth) for name, contents in histogram.replicas.items()}
 
 
-def bootstrapped(values: np.ndarray, weights: np.ndarray, truth: Counts, *, seed: int) -> dict[str, Any]:
+def bootstrapped(values: np.ndarray, weights: np.ndarray, truth: Counts, *, seed: int) -> Repeated:
     """Spread of the discriminator of an event sample under Poisson bootstraps of its events: mean, sd, values."""
     random = np.random.default_rng(seed)
     place, bins = bin_of(values, truth.edges), truth.contents.size
-    found = []
-    for _ in range(BOOTSTRAPS):
-        drawn = np.bincount(place, weights=weights * random.poisson(1.0, len(weights)), minlength=bins)[1:-1]
-        found.append(_try(lambda c=drawn: metrics.triangular_discriminator(c, truth.inner, truth.edges))[0])
-    return summary([v for v in found if v is not None]) | {"values": found}
+    drawn = (
+        np.bincount(place, weights=weights * random.poisson(1.0, len(weights)), minlength=bins)[1:-1]
+        for _ in range(BOOTSTRAPS)
+    )
+    return _each(drawn, truth)
 
 
-def bootstrapped_counts(tested: Counts, truth: Counts, *, seed: int) -> dict[str, Any]:
+def bootstrapped_counts(tested: Counts, truth: Counts, *, seed: int) -> Repeated:
     """As `bootstrapped`, if only the histogram of the sample is known.
 
     Contents are drawn from Poisson distributions, scaled to the mean and the variance of each bin (1309.1287). This is
@@ -142,9 +142,13 @@ def bootstrapped_counts(tested: Counts, truth: Counts, *, seed: int) -> dict[str
     random = np.random.default_rng(seed)
     scale = np.divide(tested.inner_variance, tested.inner, out=np.zeros_like(tested.inner), where=tested.inner > 0)
     mean = np.divide(tested.inner, scale, out=np.zeros_like(scale), where=scale > 0)
-    drawn = scale * random.poisson(mean, (BOOTSTRAPS, mean.size))
-    found = [_try(lambda c=c: metrics.triangular_discriminator(c, truth.inner, truth.edges))[0] for c in drawn]
-    return summary([v for v in found if v is not None]) | {"values": found}
+    return _each(scale * random.poisson(mean, (BOOTSTRAPS, mean.size)), truth)
+
+
+def _each(contents: Iterable[np.ndarray], truth: Counts) -> Repeated:
+    """Triangular discriminators of several contents (B,)."""
+    measure = partial(metrics.triangular_discriminator, q=truth.inner, edges=truth.edges)
+    return repeated([_try(partial(measure, c))[0] for c in contents])
 
 
 def transport(
@@ -155,7 +159,7 @@ def transport(
     *,
     rows: float = 1.0,
     seed: int,
-) -> dict[str, Any]:
+) -> Distance:
     """Wasserstein-1 distance of two samples (n,), (N,), in units of the observable, with its floor as above; so many
     `rows` of the first are one event."""
     sizes = (metrics.effective_sample_size(weights) / rows, metrics.effective_sample_size(truth_weights))
@@ -179,9 +183,9 @@ def transport_floor(
     mass = np.cumsum(np.abs(weights[order]))
     cell = np.minimum((mass / mass[-1] * CELLS).astype(int), CELLS - 1)
     cells = np.bincount(cell, minlength=CELLS)
-    share = np.bincount(cell, weights=weights[order], minlength=CELLS)
-    position = np.bincount(cell, weights=values[order].astype(float), minlength=CELLS)
-    share, position = share[cells > 0], position[cells > 0] / cells[cells > 0]
+    filled = cells > 0
+    share = np.bincount(cell, weights=weights[order], minlength=CELLS)[filled]
+    position = np.bincount(cell, weights=values[order].astype(float), minlength=CELLS)[filled] / cells[filled]
     if (share < 0).any():
         raise InputError(
             f"{int((share < 0).sum())} of {share.size} quantiles have a negative sum of weights, so the statistical "
@@ -193,25 +197,33 @@ def transport_floor(
     return metrics.Spread(float(found.mean()), float(found.std(ddof=1)))
 
 
-def summary(values: list[float]) -> dict[str, float | None]:
-    """Mean and standard deviation (ddof 1) of repeated figures; None if there are too few."""
-    return {
-        "mean": float(np.mean(values)) if values else None,
-        "sd": float(np.std(values, ddof=1)) if len(values) > 1 else None,
-    }
+def repeated(values: list[float | None]) -> Repeated:
+    """Mean and standard deviation (ddof 1) of repeated figures; None if too few of them are defined."""
+    known = [v for v in values if v is not None]
+    return {"mean": float(np.mean(known)) if known else None, "sd": deviation(known), "values": values}
 
 
-def _with_floor(value: Callable[[], float], floor: Callable[[], metrics.Spread]) -> dict[str, Any]:
+def deviation(values: list[float]) -> float | None:
+    """Standard deviation (ddof 1); None for fewer than two values."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+def _with_floor(value: Callable[[], float], floor: Callable[[], metrics.Spread]) -> Distance:
     found, reason = _try(value)
     expected, why = _try(floor)
     if found is None or expected is None:
         return {"value": found, "floor": None, "excess": None, "significance": None, "reason": reason or why}
     excess = found - expected.mean
     significance = excess / expected.sd if expected.sd > 0 else None
-    return {"value": found, "floor": asdict(expected), "excess": excess, "significance": significance}
+    return {
+        "value": found,
+        "floor": {"mean": expected.mean, "sd": expected.sd},
+        "excess": excess,
+        "significance": significance,
+    }
 
 
-def _try(compute: Callable[[], Any]) -> tuple[Any, str | None]:
+def _try(compute: Callable[[], T]) -> tuple[T | None, str | None]:
     # Signed weights can make a bin negative: then this figure does not exist, but all others still do.
     try:
         return compute(), None

@@ -14,6 +14,8 @@ from truthward.events.contract import SIGNAL
 from truthward.events.hashing import uniform
 from truthward.events.table import EventTable
 from truthward.events.unfolded import Unfolded
+from truthward.records.shared import Used
+from truthward.records.validate.method import WeightSummary
 from truthward.validate.distances import Counts
 from truthward.validate.metrics import WeightSums
 
@@ -95,10 +97,11 @@ class Events:
             thinned.add(ids, values, weights)
             sums.add(weights)
             for column, o in enumerate(observables):
-                histograms[o.name] += Counts.of(values[:, column], weights, o.edges)
+                histograms[o.name] += Counts.of(values[:, column], weights, np.asarray(o.edges))
         if not thinned.total:
             return None
-        return cls([o.name for o in observables], *thinned.columns(), thinned.total, histograms, sums)
+        ids, values, weights = thinned.columns()
+        return cls([o.name for o in observables], ids, values, weights, thinned.total, histograms, sums)
 
     @classmethod
     def accepted(
@@ -156,7 +159,7 @@ class Events:
         return len(self.weights) == self.total
 
     @property
-    def counted(self) -> dict[str, int]:
+    def counted(self) -> Used:
         """Number of all events, and of those that unbinned figures use."""
         return {"events": self.total, "used": len(self.weights)}
 
@@ -175,11 +178,14 @@ class Events:
         first = np.sort(first)
         return self.values[first], self.weights[first]
 
-    def weight_summary(self) -> dict[str, float]:
+    def weight_summary(self) -> WeightSummary:
         """`WeightSums.summary` with the effective size in `events`, and with `rows_an_event`."""
         found, rows = self.sums.summary(), self.rows_an_event
-        return found | {
+        return {
+            "sum": found["sum"],
             "effective_sample_size": found["effective_sample_size"] / rows,
+            "largest_over_mean": found["largest_over_mean"],
+            "negative_fraction": found["negative_fraction"],
             "rows_an_event": rows,
             "events": self.total / rows,
         }

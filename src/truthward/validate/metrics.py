@@ -15,6 +15,7 @@ from scipy import linalg, stats
 from truthward.errors import InputError
 from truthward.events.bins import binned
 from truthward.events.families import Histogram
+from truthward.records.validate.figures import RatioHistogram
 
 RATIO_EDGES = np.linspace(-4.0, 4.0, 81)
 """Bins of log10 w in which the distribution of a classifier's weights is stated."""
@@ -336,7 +337,7 @@ def jsd(
     return float(1.0 + 0.5 * (own + other) / np.log(2.0))
 
 
-def ratio_histogram(logits: np.ndarray, weights: np.ndarray | None = None) -> dict[str, list[float] | float]:
+def ratio_histogram(logits: np.ndarray, weights: np.ndarray | None = None) -> RatioHistogram:
     """Distribution of w = D / (1 - D) over events, in bins of log10 w: its tails show where a sample fails
     (2305.16774).
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from truthward.errors import InputError
 from truthward.events.hashing import uniform
 from truthward.learn.checkpoint import load_arrays
+from truthward.records.shared import Flag
+from truthward.records.validate.posterior import Uniformity, ValidatedPosterior
 from truthward.run.artefact import write_json
 from truthward.run.provenance import Record
 from truthward.study.seeds import seed_for
@@ -51,7 +52,7 @@ def distance_ranks(truth: np.ndarray, draws: np.ndarray, reference: np.ndarray, 
     return ranks(distance[:, 0], distance[:, 1:], ties)
 
 
-def uniformity(found: np.ndarray, draws: int, weights: np.ndarray, *, seed: int) -> dict[str, Any]:
+def uniformity(found: np.ndarray, draws: int, weights: np.ndarray, *, seed: int) -> Uniformity:
     """Test whether weighted ranks are uniform.
 
     With weights w the sums of w by rank are uniform, but their errors are not: w may depend on the truth, and so on the
@@ -107,7 +108,7 @@ def uniformity(found: np.ndarray, draws: int, weights: np.ndarray, *, seed: int)
     }
 
 
-def validate_posterior(posterior: str | Path, *, seed: int, record: Record, output: str | Path) -> dict[str, Any]:
+def validate_posterior(posterior: str | Path, *, seed: int, record: Record, output: str | Path) -> ValidatedPosterior:
     """Test the draws of a method for held-out simulated events, with the weights of the simulation.
 
     The test is of the posterior with the prior of the simulation, from the first networks, before any removal of the
@@ -132,10 +133,10 @@ def validate_posterior(posterior: str | Path, *, seed: int, record: Record, outp
     def ties(name: str) -> np.ndarray:
         return uniform(ids, seed_for(seed, "posterior", "ties", name))
 
-    content: dict[str, Any] = {"conditional": conditional, "draws": count, "ranks": {}}
+    each = {}
     for column, name in enumerate(names):
         found = ranks(truth[:, column], draws[:, :, column], ties(name))
-        content["ranks"][name] = uniformity(found, count, weights, seed=seed_for(seed, "posterior", name))
+        each[name] = uniformity(found, count, weights, seed=seed_for(seed, "posterior", name))
     # Half the central 68%: otherwise one value far away would remove the influence of its observable.
     scale = 0.5 * np.diff(np.quantile(truth.astype(np.float64), [0.16, 0.84], axis=0), axis=0)[0]
     scale = np.where(scale > 0, scale, truth.std(axis=0, dtype=np.float64))
@@ -144,12 +145,18 @@ def validate_posterior(posterior: str | Path, *, seed: int, record: Record, outp
     reference = np.empty_like(truth)
     reference[order] = truth[np.roll(order, 1)]
     found = distance_ranks(truth / scale, draws / scale, reference / scale, ties("all jointly"))
-    content["tarp"] = uniformity(found, count, weights, seed=seed_for(seed, "posterior", "all jointly"))
-    content["used"] = {"events": held["events"].item(), "used": len(ids)}
-    judged = [("ranks", name, figures) for name, figures in content["ranks"].items()]
-    judged.append(("tarp", None, content["tarp"]))
-    content["flags"] = [f for entry in judged for f in _flags(*entry)] if conditional else []
-    content["provenance"] = record.finish(events_in=held["events"].item(), events_out=len(ids))
+    jointly = uniformity(found, count, weights, seed=seed_for(seed, "posterior", "all jointly"))
+    flags = [f for name, figures in each.items() for f in _flags("ranks", name, figures)]
+    flags += _flags("tarp", None, jointly)
+    content: ValidatedPosterior = {
+        "conditional": conditional,
+        "draws": count,
+        "ranks": each,
+        "tarp": jointly,
+        "used": {"events": held["events"].item(), "used": len(ids)},
+        "flags": flags if conditional else [],
+        "provenance": record.finish(events_in=held["events"].item(), events_out=len(ids)),
+    }
     write_json(output, content)
     return content
 
@@ -159,7 +166,7 @@ def _p(statistic: np.ndarray) -> float:
     return float((statistic >= statistic[0]).mean())
 
 
-def _flags(test: str, observable: str | None, figures: dict[str, Any]) -> list[dict[str, str | None]]:
+def _flags(test: str, observable: str | None, figures: Uniformity) -> list[Flag]:
     if min(figures["chi2"]["p"], figures["ks"]["p"]) >= SMALL_P:
         return []
     message = (

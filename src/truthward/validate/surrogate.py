@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,8 @@ import numpy as np
 from truthward.errors import InputError
 from truthward.events.split import TEST
 from truthward.events.table import EventTable
+from truthward.records.shared import Flag
+from truthward.records.validate.surrogate import AgainstSimulation, Atom, Fraction, Marginal, ValidatedSurrogate
 from truthward.run.artefact import write_json
 from truthward.run.provenance import Record
 from truthward.study.seeds import seed_for
@@ -94,7 +96,7 @@ def validate_surrogate(
     record: Record,
     output: str | Path,
     state: Path | None = None,
-) -> dict[str, Any]:
+) -> ValidatedSurrogate:
     """Compare a surrogate's sample with the simulation's split "test"; floors are those of simulation against itself.
 
     A surrogate can draw any number of events, so the square root of this number is not its error. Its error is the
@@ -117,44 +119,50 @@ def validate_surrogate(
     names = [o.name for o in observables]
     table = EventTable(simulation)
     thin: dict[str, Any] = {"limit": events, "key": seed_for(seed, "validate", "events")}
-    test, rest = (SurrogateSample.of(table, names, held_out=which, **thin) for which in (True, False))
+    test = SurrogateSample.of(table, names, held_out=True, **thin)
+    if test is None:
+        raise InputError(f"{simulation}: no event in the test split; nothing was held out to judge the surrogate by")
+    rest = SurrogateSample.of(table, names, held_out=False, **thin)
+    if rest is None:
+        raise InputError(f"{simulation}: no event outside of the test split; the floor is of those")
     drawn = SurrogateSample.of(EventTable(samples), names, **thin)
-    for sample, where, what in (
-        (test, simulation, "in the test split; nothing was held out to judge the surrogate by"),
-        (rest, simulation, "outside of the test split; the floor is of those"),
-        (drawn, samples, "at all"),
-    ):
-        if sample is None:
-            raise InputError(f"{where}: no event {what}")
-    content: dict[str, Any] = {"members": len(np.unique(drawn.member)), "levels": {}, "two_sample": {}}
-    for level in LEVELS:
-        content["levels"][level] = {
+    if drawn is None:
+        raise InputError(f"{samples}: no event at all")
+    marginals = {
+        level: {
             o.name: _marginal(o, level, drawn, test, seed_for(seed, "surrogate", level, o.name)) for o in observables
         }
-    content["categories"] = _categories(drawn, test)
+        for level in LEVELS
+    }
+    categories = _categories(drawn, test)
+    tests: dict[str, AgainstSimulation] = {}
     for which, levels in (("truth", ("truth",)), ("reco", ("reco",)), ("both", LEVELS)):
         log.info("surrogate: two-sample test, %s", which)
         (p, w_p), (q, w_q), (r, w_r) = (s.joint(levels) for s in (test, drawn, rest))
         settings: dict[str, Any] = {"seeds": seeds, "epochs": epochs, "seed": seed_for(seed, which), "state": state}
-        content["two_sample"][which] = {
+        tests[which] = {
             "surrogate": two_sample_test(p, w_p, q, w_q, label=f"surrogate {which}", **settings),
             "floor": two_sample_test(p, w_p, r, w_r, label=f"floor {which}", **settings),
         }
-    content["used"] = {
-        what: {"events": sample.total, "used": len(sample.weights)}
-        for what, sample in (("surrogate", drawn), ("held_out", test), ("simulation", rest))
+    content: ValidatedSurrogate = {
+        "members": len(np.unique(drawn.member)),
+        "levels": marginals,
+        "categories": categories,
+        "two_sample": tests,
+        "used": {
+            what: {"events": sample.total, "used": len(sample.weights)}
+            for what, sample in (("surrogate", drawn), ("held_out", test), ("simulation", rest))
+        },
+        "flags": _flags(marginals, categories, tests),
+        "provenance": record.finish(
+            events_in=drawn.total + table.num_rows, events_out=test.total, sum_w=float(drawn.weights.sum())
+        ),
     }
-    content["flags"] = _flags(content)
-    content["provenance"] = record.finish(
-        events_in=drawn.total + table.num_rows, events_out=test.total, sum_w=float(drawn.weights.sum())
-    )
     write_json(output, content)
     return content
 
 
-def _marginal(
-    observable: Observable, level: str, drawn: SurrogateSample, test: SurrogateSample, seed: int
-) -> dict[str, Any]:
+def _marginal(observable: Observable, level: str, drawn: SurrogateSample, test: SurrogateSample, seed: int) -> Marginal:
     edges, column = np.asarray(observable.edges), drawn.names.index(observable.name)
     x, t = (s.values[level][s.passed[level], column] for s in (drawn, test))
     w, w_t = (s.weights[s.passed[level]] for s in (drawn, test))
@@ -163,7 +171,7 @@ def _marginal(
     each = [Counts.of(x[member == m], w[member == m], edges) for m in np.unique(member)]
     triangular = distances.discriminator(counts.inner, counts.size, truth, seed=seed)
     own = [distances.discriminator(c.inner, c.size, truth, seed=seed)["value"] for c in each]
-    triangular["members"] = distances.summary([v for v in own if v is not None]) | {"values": own}
+    triangular["members"] = distances.repeated(own)
     total = truth.inner.sum()
     shape = counts.inner / counts.inner.sum() * total
     sigma_t = np.sqrt(truth.inner_variance)
@@ -188,7 +196,7 @@ def _marginal(
 
 def _atoms(
     observable: Observable, x: np.ndarray, w: np.ndarray, member: np.ndarray, t: np.ndarray, w_t: np.ndarray
-) -> list[dict[str, Any]]:
+) -> list[Atom]:
     """Probability of each atom, declared or seen in the held-out events; none are looked for among integers."""
     atoms = [float(np.float32(a)) for a in observable.atoms]
     if not observable.integer:
@@ -199,7 +207,7 @@ def _atoms(
     ]
 
 
-def _categories(drawn: SurrogateSample, test: SurrogateSample) -> dict[str, dict[str, Any]]:
+def _categories(drawn: SurrogateSample, test: SurrogateSample) -> dict[str, Fraction]:
     """Fraction of each (process, pattern of levels passed) among the events that pass at any level."""
     labels = []
     for sample in (drawn, test):
@@ -219,9 +227,7 @@ def _categories(drawn: SurrogateSample, test: SurrogateSample) -> dict[str, dict
     }
 
 
-def _fraction(
-    chosen: np.ndarray, w: np.ndarray, member: np.ndarray, wanted: np.ndarray, w_t: np.ndarray
-) -> dict[str, Any]:
+def _fraction(chosen: np.ndarray, w: np.ndarray, member: np.ndarray, wanted: np.ndarray, w_t: np.ndarray) -> Fraction:
     """Weighted fractions of chosen events in surrogate and simulation, with errors and the pull between them."""
     found, expected = float(w[chosen].sum() / w.sum()), float(w_t[wanted].sum() / w_t.sum())
     each = np.array([w[chosen & (member == m)].sum() / w[member == m].sum() for m in np.unique(member)])
@@ -245,13 +251,17 @@ def _spread(values: np.ndarray) -> np.ndarray:
     return values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros(values.shape[1])
 
 
-def _flags(content: dict[str, Any]) -> list[dict[str, Any]]:
-    found = []
-    for level, each in content["levels"].items():
-        for name, figures in each.items():
-            place = f"{level}_{name}"
-            for test in ("triangular", "wasserstein1"):
-                found += flag_distance(test, place, figures[test])
+def _flags(
+    marginals: Mapping[str, Mapping[str, Marginal]],
+    categories: Mapping[str, Fraction],
+    tests: Mapping[str, AgainstSimulation],
+) -> list[Flag]:
+    found: list[Flag] = []
+    for level, each in marginals.items():
+        for observable, figures in each.items():
+            place = f"{level}_{observable}"
+            found += flag_distance("triangular", place, figures["triangular"])
+            found += flag_distance("wasserstein1", place, figures["wasserstein1"])
             for atom in figures["atoms"]:
                 if abs(atom["pull"]) > LARGE_PULL:
                     message = (
@@ -260,10 +270,10 @@ def _flags(content: dict[str, Any]) -> list[dict[str, Any]]:
                     found.append(flag("atoms", place, message))
             if figures["non_integer"]:
                 found.append(flag("integers", place, f"{figures['non_integer']:.2%} of the values are no integers"))
-    for name, figures in content["categories"].items():
-        if abs(figures["pull"]) > LARGE_PULL:
-            message = f"{name}: fraction {figures['surrogate']:.4f}, {figures['simulation']:.4f} expected"
+    for name, fraction in categories.items():
+        if abs(fraction["pull"]) > LARGE_PULL:
+            message = f"{name}: fraction {fraction['surrogate']:.4f}, {fraction['simulation']:.4f} expected"
             found.append(flag("categories", None, message))
-    for which, tests in content["two_sample"].items():
-        found += flag_two_sample(f"two_sample {which}", tests["surrogate"])
+    for which, test in tests.items():
+        found += flag_two_sample(f"two_sample {which}", test["surrogate"])
     return found

@@ -6,12 +6,18 @@ import csv
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
 from truthward.errors import InputError
-from truthward.run.artefact import read_json, write_json, write_text
+from truthward.records import read_record
+from truthward.records.validate.figures import Chi2, Distance, Repeated, Scores
+from truthward.records.validate.method import Distances, ValidatedMethod, Verdict
+from truthward.records.validate.methods import Cell, InBinsOf, MethodRow, MethodsTable, PosteriorRow, SurrogateRow
+from truthward.records.validate.posterior import Uniformity, ValidatedPosterior
+from truthward.records.validate.surrogate import ValidatedSurrogate
+from truthward.run.artefact import write_json, write_text
 from truthward.run.provenance import Record
 from truthward.validate.metrics import triangular_discriminator
 
@@ -26,6 +32,14 @@ Yield: over the truth's. ESS: effective number of events of the weights, draws o
 """
 
 
+PAIRS: tuple[Literal["auc", "jsd", "yield_ratio"], ...] = ("auc", "jsd", "yield_ratio")
+SINGLES: tuple[Literal["chi2_p", "refold_p", "effective_sample_size"], ...] = (
+    "chi2_p",
+    "refold_p",
+    "effective_sample_size",
+)
+"""Figures of a row with and without a spread."""
+
 WORDS = {"data_bootstrap": "the bootstraps of the data", "counting": "counting the data"}
 
 
@@ -38,7 +52,7 @@ def compare(
     output_csv: str | Path,
     output_md: str | Path,
     record: Record,
-) -> dict[str, Any]:
+) -> MethodsTable:
     """Write the table of methods as JSON, CSV (values and spreads in columns of their own) and Markdown.
 
     Args:
@@ -56,100 +70,114 @@ def compare(
     """
     if not validated:
         raise InputError("no validated method to compare; run the validation of at least one")
-    found = {name: read_json(path) for name, path in validated.items()}
+    found = {name: read_record(path, ValidatedMethod) for name, path in validated.items()}
     names: list[str] = list(dict.fromkeys(o for content in found.values() for o in content["names"]))
     rows = [_row(name, content, names) for name, content in found.items()]
     # What does not depend on the method is taken from the one that says most about it.
     fullest = max(found.values(), key=lambda c: (c["two_sample"]["floor"] is not None, len(c["observables"])))
-    rows += [
-        _reference(DATA, "data", fullest, names),
-        _reference(PRIOR, "prior", fullest, names),
-        _floor(fullest, names),
-    ]
+    rows += [_data(fullest, names), _prior(fullest, names), _floor(fullest, names)]
     prior = rows[-2]["triangular"]
-    content = {
+    sampled = {name: sampling for name, c in found.items() if (sampling := c["sampling"])}
+    table: MethodsTable = {
         "verdicts": {name: c["verdict"] for name, c in found.items()},
         "binned": {name: _in_bins_of(name, found) for name, c in found.items() if _is_binned(c)},
         "observables": names,
         "rows": rows,
         "better_than_prior": {r["name"]: _better(r["triangular"], prior) for r in rows[: len(found)]},
         "used": max(map(_used, found.values()), default=None, key=lambda used: used or 0),
-        "sampling": {name: c["sampling"] for name, c in found.items() if c.get("sampling")},
-        "surrogates": [_surrogate(name, read_json(path)) for name, path in (surrogates or {}).items()],
-        "posteriors": [_posterior(name, read_json(path)) for name, path in (posteriors or {}).items()],
+        "sampling": sampled,
+        "surrogates": [
+            _surrogate(name, read_record(path, ValidatedSurrogate)) for name, path in (surrogates or {}).items()
+        ],
+        "posteriors": [
+            _posterior(name, read_record(path, ValidatedPosterior)) for name, path in (posteriors or {}).items()
+        ],
         "provenance": record.finish(events_in=len(found), events_out=len(rows)),
     }
-    write_json(output_json, content)
+    write_json(output_json, table)
     write_text(output_csv, _csv(rows, names))
-    write_text(output_md, _markdown(content))
-    return content
+    write_text(output_md, _markdown(table))
+    return table
 
 
-def _row(name: str, content: dict[str, Any], names: list[str]) -> dict[str, Any]:
+def _row(name: str, content: ValidatedMethod, names: list[str]) -> MethodRow:
+    row = _blank(name, content["kind"])
+    for n, distances in _triangular(content, names).items():
+        found = distances and distances["unfolded"]
+        row["triangular"][n] = found and _entry(found, _seeds(found.get("replicas", {})))
+    each, two_sample, yields = content["observables"].values(), content["two_sample"]["unfolded"], content["yield"]
+    if two_sample:
+        row["auc"], row["jsd"] = _value(two_sample["auc"]), _value(two_sample["jsd"])
+    row["chi2_p"] = _smallest([o["chi2"]["unfolded"] for o in each if o["chi2"]])
+    row["refold_p"] = _smallest([o["refold"]["unfolded"]["chi2"] for o in each])
+    if "ratio" in yields and "ratio_sigma" in yields:
+        row["yield_ratio"] = {"value": yields["ratio"], "spread": yields["ratio_sigma"]}
+    row["effective_sample_size"] = content["weights"]["effective_sample_size"]
+    return row
+
+
+def _triangular(content: ValidatedMethod, names: list[str]) -> dict[str, Distances | None]:
+    """Of each observable; None of one that the method did not unfold, or without a truth."""
     each = content["observables"]
-    triangular = {}
-    for n in names:
-        entry = each.get(n, {}).get("triangular")
-        triangular[n] = _entry(entry["unfolded"], _seeds(entry["unfolded"]["replicas"])) if entry else None
-    two_sample, yields = content["two_sample"]["unfolded"], content["yield"]
-    return _blank(name, content["kind"]) | {
-        "triangular": triangular,
-        "auc": _value(two_sample and two_sample["auc"]),
-        "jsd": _value(two_sample and two_sample["jsd"]),
-        "chi2_p": _smallest([(o["chi2"] or {}).get("unfolded") for o in each.values()]),
-        "refold_p": _smallest([o["refold"]["unfolded"]["chi2"] for o in each.values()]),
-        "yield_ratio": {"value": yields["ratio"], "spread": yields["ratio_sigma"]} if "ratio" in yields else None,
-        "effective_sample_size": content["weights"]["effective_sample_size"],
-    }
+    return {n: each[n]["triangular"] if n in each else None for n in names}
 
 
-def _reference(name: str, which: str, content: dict[str, Any], names: list[str]) -> dict[str, Any]:
-    each, triangular = content["observables"], {}
-    for n in names:
-        entry = each.get(n, {}).get("triangular")
-        triangular[n] = _entry(entry[which], entry[which]["replicas"]["bootstrap"]["sd"]) if entry else None
-    row = _blank(name, None) | {"triangular": triangular}
-    if which == "prior":
-        test = content["two_sample"]["prior"]
-        row |= {
-            "auc": _value(test and test["auc"]),
-            "jsd": _value(test and test["jsd"]),
-            "chi2_p": _smallest([(o["chi2"] or {}).get("prior") for o in each.values()]),
-            "refold_p": _smallest([o["refold"]["prior"]["chi2"] for o in each.values()]),
-        }
+def _data(content: ValidatedMethod, names: list[str]) -> MethodRow:
+    row = _blank(DATA, None)
+    for n, distances in _triangular(content, names).items():
+        row["triangular"][n] = _before(distances and distances["data"])
     return row
 
 
-def _floor(content: dict[str, Any], names: list[str]) -> dict[str, Any]:
-    each, triangular = content["observables"], {}
-    for n in names:
-        entry = each.get(n, {}).get("triangular")
-        triangular[n] = (
-            {"value": entry["floor"]["mean"], "spread": entry["floor"]["sd"], "excess": None} if entry else None
-        )
-    test = content["two_sample"]["floor"]
-    return _blank(FLOOR, None) | {
-        "triangular": triangular,
-        "auc": _value(test and test["auc"]),
-        "jsd": _value(test and test["jsd"]),
-    }
-
-
-def _surrogate(name: str, content: dict[str, Any]) -> dict[str, Any]:
-    row: dict[str, Any] = {"name": name, "flags": len(content["flags"])}
-    for level in ("truth", "reco"):
-        row[f"triangular_{level}"] = {
-            n: _entry(o["triangular"], (o["triangular"].get("members") or {}).get("sd"))
-            for n, o in content["levels"][level].items()
-        }
-    for which, test in content["two_sample"].items():
-        row[f"auc_{which}"] = _value(test and test["surrogate"]["auc"])
-        row[f"floor_auc_{which}"] = _value(test and test["floor"]["auc"])
+def _prior(content: ValidatedMethod, names: list[str]) -> MethodRow:
+    row = _blank(PRIOR, None)
+    for n, distances in _triangular(content, names).items():
+        row["triangular"][n] = _before(distances and distances["prior"])
+    each, test = content["observables"].values(), content["two_sample"]["prior"]
+    if test:
+        row["auc"], row["jsd"] = _value(test["auc"]), _value(test["jsd"])
+    row["chi2_p"] = _smallest([o["chi2"]["prior"] for o in each if o["chi2"]])
+    row["refold_p"] = _smallest([o["refold"]["prior"]["chi2"] for o in each])
     return row
 
 
-def _posterior(name: str, content: dict[str, Any]) -> dict[str, Any]:
-    def p(figures: dict[str, Any]) -> float:
+def _before(found: Distance | None) -> Cell | None:
+    """Of a sample before unfolding, with its spread over bootstraps."""
+    return found and _entry(found, found["replicas"]["bootstrap"]["sd"])
+
+
+def _floor(content: ValidatedMethod, names: list[str]) -> MethodRow:
+    row = _blank(FLOOR, None)
+    for n, distances in _triangular(content, names).items():
+        floor = distances and distances.get("floor")
+        row["triangular"][n] = {"value": floor["mean"], "spread": floor["sd"], "excess": None} if floor else None
+    if test := content["two_sample"]["floor"]:
+        row["auc"], row["jsd"] = _value(test["auc"]), _value(test["jsd"])
+    return row
+
+
+def _surrogate(name: str, content: ValidatedSurrogate) -> SurrogateRow:
+    def triangular(level: str) -> dict[str, Cell]:
+        found = {n: o["triangular"] for n, o in content["levels"][level].items()}
+        return {n: _entry(distance, distance["members"]["sd"]) for n, distance in found.items()}
+
+    tests = content["two_sample"]
+    return {
+        "name": name,
+        "flags": len(content["flags"]),
+        "triangular_truth": triangular("truth"),
+        "triangular_reco": triangular("reco"),
+        "auc_truth": _value(tests["truth"]["surrogate"]["auc"]),
+        "auc_reco": _value(tests["reco"]["surrogate"]["auc"]),
+        "auc_both": _value(tests["both"]["surrogate"]["auc"]),
+        "floor_auc_truth": _value(tests["truth"]["floor"]["auc"]),
+        "floor_auc_reco": _value(tests["reco"]["floor"]["auc"]),
+        "floor_auc_both": _value(tests["both"]["floor"]["auc"]),
+    }
+
+
+def _posterior(name: str, content: ValidatedPosterior) -> PosteriorRow:
+    def p(figures: Uniformity) -> float:
         return min(figures["chi2"]["p"], figures["ks"]["p"])
 
     return {
@@ -163,18 +191,18 @@ def _posterior(name: str, content: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _is_binned(content: dict[str, Any]) -> bool:
+def _is_binned(content: ValidatedMethod) -> bool:
     return any(o["binned"] for o in content["observables"].values())
 
 
-def _in_bins_of(name: str, found: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+def _in_bins_of(name: str, found: Mapping[str, ValidatedMethod]) -> InBinsOf:
     """Where the truth is known, triangular discriminators of all methods in the bins that one of them unfolded.
 
     Returns:
         bins, declared: {observable: number}; triangular: {method: {observable: value, None where a bin is negative}}.
     """
     own = {n: o["histogram"]["own"] for n, o in found[name]["observables"].items() if o["binned"]}
-    result: dict[str, Any] = {
+    result: InBinsOf = {
         "bins": {n: len(h["edges"]) - 1 for n, h in own.items()},
         "declared": {n: len(found[name]["observables"][n]["refold"]["unfolded"]["edges"]) - 1 for n in own},
         "triangular": {},
@@ -182,9 +210,9 @@ def _in_bins_of(name: str, found: Mapping[str, dict[str, Any]]) -> dict[str, Any
     for method, content in found.items():
         values: dict[str, float | None] = {}
         for n, target in own.items():
-            tested = content["observables"].get(n, {}).get("histogram", {}).get("own")
-            if tested is None or "truth" not in target:
+            if n not in content["observables"] or "truth" not in target:
                 continue
+            tested = content["observables"][n]["histogram"]["own"]
             edges, start = np.array(target["edges"]), np.searchsorted(tested["edges"], target["edges"])
             if not set(target["edges"]) <= set(tested["edges"]):
                 continue  # Of a method with other bins of its own.
@@ -198,57 +226,76 @@ def _in_bins_of(name: str, found: Mapping[str, dict[str, Any]]) -> dict[str, Any
     return result
 
 
-def _used(content: dict[str, Any]) -> int | None:
+def _used(content: ValidatedMethod) -> int | None:
     """Events of the largest sample in unbinned figures, where those are not all."""
     return max((s["used"] for s in content["used"].values() if s["used"] < s["events"]), default=None)
 
 
-def _blank(name: str, kind: str | None) -> dict[str, Any]:
-    empty = ("auc", "jsd", "chi2_p", "refold_p", "yield_ratio", "effective_sample_size")
-    return {"name": name, "kind": kind, "triangular": {}, **dict.fromkeys(empty)}
+def _blank(name: str, kind: str | None) -> MethodRow:
+    return {
+        "name": name,
+        "kind": kind,
+        "triangular": {},
+        "auc": None,
+        "jsd": None,
+        "chi2_p": None,
+        "refold_p": None,
+        "yield_ratio": None,
+        "effective_sample_size": None,
+    }
 
 
-def _entry(entry: dict[str, Any], spread: float | None) -> dict[str, Any]:
+def _entry(entry: Distance, spread: float | None) -> Cell:
     return {"value": entry["value"], "spread": spread, "excess": entry["excess"]}
 
 
-def _seeds(replicas: dict[str, Any]) -> float | None:
+def _seeds(replicas: Mapping[str, Repeated]) -> float | None:
     # Over initialisations, as the field repeats its trainings; of a method that has nothing random, over bootstraps.
     spreads = [replicas[f]["sd"] for f in ("initialisation", "data_bootstrap", "mc_bootstrap") if f in replicas]
     # A method without randomness repeats itself up to rounding.
     return next((s for s in spreads if s is not None and s > 1e-9), spreads[0] if spreads else None)
 
 
-def _value(found: dict[str, Any] | None) -> dict[str, Any] | None:
-    return {"value": found["mean"], "spread": found["sd"]} if found else None
+def _value(found: Scores) -> Cell:
+    return {"value": found["mean"], "spread": found["sd"]}
 
 
-def _smallest(tests: list[dict[str, Any] | None]) -> float | None:
-    return min((t["p"] for t in tests if t and t["p"] is not None), default=None)
+def _smallest(tests: list[Chi2]) -> float | None:
+    return min((p for t in tests if (p := t["p"]) is not None), default=None)
 
 
-def _better(triangular: dict[str, Any], prior: dict[str, Any]) -> int | None:
-    pairs = [(triangular[n], prior[n]) for n in triangular if triangular[n] and prior[n]]
-    known = [(a["excess"], b["excess"]) for a, b in pairs if a["excess"] is not None and b["excess"] is not None]
+def _better(triangular: Mapping[str, Cell | None], prior: Mapping[str, Cell | None]) -> int | None:
+    pairs = [(_excess(cell), _excess(prior[n])) for n, cell in triangular.items()]
+    known = [(a, b) for a, b in pairs if a is not None and b is not None]
     return sum(a < b for a, b in known) if known else None
 
 
-def _csv(rows: list[dict[str, Any]], names: list[str]) -> str:
+def _excess(cell: Cell | None) -> float | None:
+    return cell.get("excess") if cell else None
+
+
+def _csv(rows: list[MethodRow], names: list[str]) -> str:
     buffer = io.StringIO()
     heads = [f"{n}{end}" for n in names for end in ("", "_spread", "_excess")]
-    pairs = ("auc", "jsd", "yield_ratio")
-    singles = ("chi2_p", "refold_p", "effective_sample_size")
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["method", "kind", *heads, *(f"{p}{end}" for p in pairs for end in ("", "_spread")), *singles])
+    writer.writerow(["method", "kind", *heads, *(f"{p}{end}" for p in PAIRS for end in ("", "_spread")), *SINGLES])
     for row in rows:
-        cells = [(row["triangular"].get(n) or {}).get(k) for n in names for k in ("value", "spread", "excess")]
-        cells += [(row[p] or {}).get(k) for p in pairs for k in ("value", "spread")] + [row[s] for s in singles]
+        cells: list[float | None] = []
+        for n in names:
+            cells += [*_pair(row["triangular"][n]), _excess(row["triangular"][n])]
+        for pair in PAIRS:
+            cells += _pair(row[pair])
+        cells += [row[single] for single in SINGLES]
         numbers = ("" if c is None else f"{c:.6g}" for c in cells)
         writer.writerow([row["name"], row["kind"] or "", *numbers])
     return buffer.getvalue()
 
 
-def _markdown(content: dict[str, Any]) -> str:
+def _pair(cell: Cell | None) -> tuple[float | None, float | None]:
+    return (cell["value"], cell["spread"]) if cell else (None, None)
+
+
+def _markdown(content: MethodsTable) -> str:
     names = content["observables"]
     head = ["", *names, "AUC", "JSD", "chi2 p", "refolded p", "yield", "ESS"]
     lines = [head, ["---"] * len(head)]
@@ -288,25 +335,28 @@ def _markdown(content: dict[str, Any]) -> str:
             f"\nNoise of drawing in {name}: {noise['share']:.1%} of the variance of {WORDS[noise['statistical']]}, "
             f"most in {largest} ({noise['observables'][largest]:.1%}), in coarse bins.\n"
         )
-    for row in content["surrogates"]:
+    for drawn in content["surrogates"]:
+        areas = {
+            "truth": (drawn["auc_truth"], drawn["floor_auc_truth"]),
+            "reco": (drawn["auc_reco"], drawn["floor_auc_reco"]),
+            "both": (drawn["auc_both"], drawn["floor_auc_both"]),
+        }
         auc = ", ".join(
-            f"{w} {_cell(row[f'auc_{w}'], '{:.4f}')} (floor {_cell(row[f'floor_auc_{w}'], '{:.4f}')})"
-            for w in ("truth", "reco", "both")
-            if row.get(f"auc_{w}")
+            f"{w} {_cell(found, '{:.4f}')} (floor {_cell(floor, '{:.4f}')})" for w, (found, floor) in areas.items()
         )
-        text += f"\nSurrogate {row['name']} against held-out simulation: AUC {auc}; flags: {row['flags']}.\n"
-    for row in content["posteriors"]:
-        low, high = min(row["ranks_spread"].values()), max(row["ranks_spread"].values())
+        text += f"\nSurrogate {drawn['name']} against held-out simulation: AUC {auc}; flags: {drawn['flags']}.\n"
+    for p in content["posteriors"]:
+        low, high = min(p["ranks_spread"].values()), max(p["ranks_spread"].values())
         text += (
-            f"\nPosteriors of {row['name']} on {row['used']} held-out events: smallest p of the ranks "
-            f"{min(row['ranks_p'].values()):.2g}, of TARP {row['tarp_p']:.2g}; spread of the ranks "
+            f"\nPosteriors of {p['name']} on {p['used']} held-out events: smallest p of the ranks "
+            f"{min(p['ranks_p'].values()):.2g}, of TARP {p['tarp_p']:.2g}; spread of the ranks "
             f"{low:.3f} to {high:.3f} of uniform ones"
         )
-        text += f"; flags: {row['flags']}.\n" if row["conditional"] else "; it maps distributions and states none.\n"
+        text += f"; flags: {p['flags']}.\n" if p["conditional"] else "; it maps distributions and states none.\n"
     return text
 
 
-def _verdicts(verdicts: Mapping[str, Mapping[str, Any]]) -> str:
+def _verdicts(verdicts: Mapping[str, Verdict]) -> str:
     text = ""
     for name, found in verdicts.items():
         text += f"**{name}: {found['verdict']}**"
@@ -315,12 +365,13 @@ def _verdicts(verdicts: Mapping[str, Mapping[str, Any]]) -> str:
     return text
 
 
-def _cell(entry: dict[str, Any] | None, style: str) -> str:
+def _cell(entry: Cell | None, style: str) -> str:
     if not entry or entry["value"] is None:
         return "–"
     text = style.format(entry["value"])
     text += f" ± {style.format(entry['spread'])}" if entry["spread"] is not None else ""
-    return text + (f" ({entry['excess']:+.2f})" if entry.get("excess") is not None else "")
+    excess = _excess(entry)
+    return text if excess is None else f"{text} ({excess:+.2f})"
 
 
 def _number(value: float | None, style: str) -> str:

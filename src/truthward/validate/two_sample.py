@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy.special import logit
@@ -12,9 +12,10 @@ from scipy.special import logit
 from truthward.errors import CorruptError, InputError
 from truthward.learn.checkpoint import load_arrays, save_arrays
 from truthward.ratio.classifier import DensityRatio, cross_fit, two_sample_scores
+from truthward.records.validate.figures import Scores, SplitTest, Tails, TwoSampleTest
 from truthward.study.seeds import seed_for
 from truthward.validate import metrics
-from truthward.validate.distances import summary
+from truthward.validate.distances import deviation
 from truthward.validate.events import Events
 from truthward.validate.method.refold import Ratio
 
@@ -27,6 +28,8 @@ NEAR_ONE = np.linspace(-0.5, 0.5, 101)
 LIMIT = 36.0
 """Largest |log w| that a score in double precision can show. Scores beyond it are set to it, and counted."""
 
+Part = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""Of one seed: logits of the events of p and of q, and their weights."""
 
 FEWEST = 20
 """Smallest number of events of each sample for the training of a classifier."""
@@ -43,7 +46,7 @@ def two_sample_test(
     seed: int,
     label: str,
     state: Path | None = None,
-) -> dict[str, Any]:
+) -> TwoSampleTest:
     """Two-sample test: how well classifiers separate the reference p from the tested sample q, at the same yield.
 
     The score of each event comes from networks that were not trained with it, so all events are used for training and
@@ -67,15 +70,17 @@ def two_sample_test(
         )
         logits.append(found)
         saturated += beyond
-    result = _figures([(lp, lq, w_p, w_q) for lp, lq in logits])
+    parts = [(lp, lq, w_p, w_q) for lp, lq in logits]
+    auc = _scores(metrics.auc, parts)
     mean_p, mean_q = (np.mean([each[i] for each in logits], axis=0) for i in (0, 1))
     sizes = [metrics.effective_sample_size(w) for w in (w_p, w_q)]
     sigma = float(np.sqrt(sum(1 / n for n in sizes) / 12))
-    spread = result["auc"]["sd"] or 0.0
-    return result | {
+    return {
+        "auc": auc,
+        "jsd": _scores(metrics.jsd, parts),
         "ensemble": {"auc": metrics.auc(mean_p, mean_q, w_p, w_q), "jsd": metrics.jsd(mean_p, mean_q, w_p, w_q)},
         "auc_sigma": sigma,
-        "significance": (result["auc"]["mean"] - 0.5) / float(np.hypot(sigma, spread)),
+        "significance": (auc["mean"] - 0.5) / float(np.hypot(sigma, auc["sd"] or 0.0)),
         "effective_sizes": sizes,
         "saturated": saturated,
         "weights": {"p": tails(mean_p, w_p), "q": tails(mean_q, w_q)},
@@ -84,7 +89,7 @@ def two_sample_test(
 
 def floor_test(
     x: np.ndarray, w: np.ndarray, *, seeds: int, epochs: int, seed: int, label: str, state: Path | None = None
-) -> dict[str, Any]:
+) -> SplitTest:
     """The floor of the test: two halves of the truth against each other, divided again for each seed.
 
     The halves have only half of the events of the test, so their figures scatter more, and their weights are wider.
@@ -110,7 +115,9 @@ def floor_test(
         )
         parts.append((*found, w[first], w[~first]))
     joined = [np.concatenate([part[i] for part in parts]) for i in range(4)]
-    return _figures(parts) | {
+    return {
+        "auc": _scores(metrics.auc, parts),
+        "jsd": _scores(metrics.jsd, parts),
         "effective_sizes": [metrics.effective_sample_size(part) for part in parts[0][2:]],
         "weights": {"p": tails(joined[0], joined[2]), "q": tails(joined[1], joined[3])},
     }
@@ -179,7 +186,7 @@ def ratio_of(
     return ratio
 
 
-def tails(logits: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
+def tails(logits: np.ndarray, weights: np.ndarray) -> Tails:
     """Distribution of w = exp(logits) over events (N,) with weights (N,), and its tails.
 
     Returns:
@@ -213,12 +220,9 @@ def tails(logits: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _figures(parts: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]) -> dict[str, Any]:
-    result = {}
-    for name, measure in (("auc", metrics.auc), ("jsd", metrics.jsd)):
-        values = [measure(*part) for part in parts]
-        result[name] = summary(values) | {"values": values}
-    return result
+def _scores(measure: Callable[..., float], parts: Sequence[Part]) -> Scores:
+    values = [measure(*part) for part in parts]
+    return {"mean": float(np.mean(values)), "sd": deviation(values), "values": values}
 
 
 def _logits(

@@ -8,7 +8,12 @@ import re
 import numpy as np
 import pytest
 
+from tests.records.examples import example
 from truthward.errors import InputError
+from truthward.records import read_record
+from truthward.records.validate.method import ValidatedMethod
+from truthward.records.validate.methods import MethodsTable
+from truthward.records.validate.posterior import Uniformity, ValidatedPosterior
 from truthward.run.artefact import write_json
 from truthward.run.provenance import Record
 from truthward.validate.method.stage import NO_TRUTH, NOT_JOINT, validate_method
@@ -27,7 +32,7 @@ def run(study, unfolded, data, truth, observables, **changes):
         output=output,
         **options,
     )
-    assert json.loads(output.read_text()) == content
+    assert read_record(output, ValidatedMethod) == content
     return content
 
 
@@ -162,12 +167,15 @@ def test_the_table_has_all_rows_and_says_who_is_better(study, observables):
         run(study, result, data, closure, observables)
         paths[name] = study.folder / f"{result.stem}.json"
     out = {f"output_{e}": study.folder / f"methods.{e}" for e in ("json", "csv", "md")}
-    figures = {"chi2": {"p": 0.4}, "ks": {"p": 0.03}, "spread": {"value": 1.02}}
-    checked = {"ranks": {"x": figures}, "tarp": figures, "flags": [], "used": {"used": 50}}
+    figures = example(Uniformity)
+    figures["chi2"]["p"], figures["ks"]["p"] = 0.4, 0.03
+    checked = example(ValidatedPosterior) | {"ranks": {"x": figures}, "tarp": figures, "flags": []}
+    checked["used"]["used"] = 50
     posteriors = {"joint": study.folder / "posterior.joint.json", "map": study.folder / "posterior.map.json"}
     for name, path in posteriors.items():
         write_json(path, checked | {"conditional": name == "joint"})
     content = compare(paths, posteriors=posteriors, record=Record.for_tests(), **out)
+    assert read_record(out["output_json"], MethodsTable) == content
     rows = [r["name"] for r in content["rows"]]
     assert rows == ["joint", "binned", "data before unfolding", "simulation before unfolding", "floor"]
     assert content["better_than_prior"] == {"joint": 2, "binned": 2}

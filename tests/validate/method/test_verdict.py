@@ -138,8 +138,8 @@ CASES = {
     ),
     "gain over the simulation": (
         put("two_sample", "prior", "auc", "mean", value=0.502),
-        put("two_sample", value={"unfolded": FAR, "prior": {"auc": {"mean": 0.53}}}),
-        put("two_sample", value={"unfolded": FAR, "prior": {"auc": {"mean": 0.52}}}),
+        put("two_sample", value={"unfolded": FAR, "prior": {"auc": {"mean": 0.53}}, "floor": None}),
+        put("two_sample", value={"unfolded": FAR, "prior": {"auc": {"mean": 0.52}}, "floor": None}),
     ),
     "coverage": tuple(put("observables", "m", "coverage", "pulls", value=[v] * 10) for v in (1.7, -2.0, 4.0)),
     "bands too wide": (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,8 @@ from truthward.errors import InputError
 from truthward.events.bootstrap import poisson_weights
 from truthward.events.table_write import write_table
 from truthward.events.unfolded import family, write_unfolded
+from truthward.records import read_record
+from truthward.records.validate.parameter import ValidatedParameter
 from truthward.report.parameter import fitted
 from truthward.run.provenance import Record
 from truthward.study.observable import Observable
@@ -105,7 +106,7 @@ def test_the_mean_is_measured_with_the_errors_of_data_and_templates(tmp_path: Pa
     assert found["flags"] == []
     assert found["simulated"] == MEANS.tolist()
     assert np.sum(found["contents"]["fitted"]) == pytest.approx(np.sum(found["contents"]["unfolded"]))
-    assert json.loads((tmp_path / "fit.json").read_text())["value"] == found["value"]
+    assert read_record(tmp_path / "fit.json", ValidatedParameter)["value"] == found["value"]
     figure = fitted([found], Observable(name="x", range=(-4.0, 4.0)), said="statistical uncertainty")
     assert {"fit", "mean -0.5", "mean 0.5"} <= {t for a in figure.axes for t in a.get_legend_handles_labels()[1]}
 

@@ -12,6 +12,8 @@ from truthward.events.bins import bin_of
 from truthward.events.table_write import write_table
 from truthward.events.unfolded import FAMILIES, family
 from truthward.physics.generators.gaussian import Gaussian
+from truthward.records import read_record
+from truthward.records.validate.stress import Stressed, StressTable
 from truthward.report.stress import LIMIT
 from truthward.report.stress import stress as draw
 from truthward.run.provenance import Record
@@ -275,10 +277,11 @@ def test_the_stage_writes_what_the_table_reads(tmp_path) -> None:
             record=Record.for_tests(),
             output=stressed[method],
         )
-        assert json.loads(stressed[method].read_text()) == content
+        assert read_record(stressed[method], Stressed) == content
         assert content["provenance"]["events_in"] == pytest.approx(5000, abs=150)
     out = {f"output_{e}": tmp_path / f"stress.{e}" for e in ("json", "csv", "md")}
     table = summarise(stressed, record=Record.for_tests(), **out)
+    assert read_record(out["output_json"], StressTable) == table
     assert [(r["scenario"], r["method"]) for r in table["rows"]][:2] == [("prior_swap", "one"), ("prior_swap", "other")]
     assert len(table["rows"]) == 10
     assert any(line.startswith("one passes") for line in table["conclusions"])

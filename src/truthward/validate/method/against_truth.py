@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
-
 import numpy as np
 
 from truthward.errors import InputError
 from truthward.events.families import Histogram
+from truthward.records.validate.figures import Chi2
+from truthward.records.validate.method import Coverage, ObservableYield, Pulls, PullSummary
 from truthward.validate import metrics
 from truthward.validate.distances import Counts
 
@@ -16,7 +15,7 @@ SMALLEST = 4
 """With fewer bootstrap replicas no covariance is inverted, not even for one bin (Hartlap)."""
 
 
-def chi2_closure(histogram: Histogram, truth: Counts) -> dict[str, Any]:
+def chi2_closure(histogram: Histogram, truth: Counts) -> Chi2:
     """Chi2 of an unfolded histogram against the truth, yield included, with the covariance of all its families.
 
     R is the size of the smallest bootstrap family, or `metrics.replicas_behind` if that is less: a family with few
@@ -32,7 +31,9 @@ def chi2_closure(histogram: Histogram, truth: Counts) -> dict[str, Any]:
     """
     counts = {n: f.count for n, f in histogram.families.items() if n.endswith("_bootstrap")}
     if not counts or min(counts.values()) < SMALLEST:
-        return _none(f"bootstrap replicas: {counts or 'none'}; a covariance needs at least {SMALLEST} of each family")
+        return untested(
+            f"bootstrap replicas: {counts or 'none'}; a covariance needs at least {SMALLEST} of each family"
+        )
     behind = metrics.replicas_behind(histogram, histogram.parts, truth.inner_variance)
     replicas = min([*counts.values(), *([] if behind is None else [behind])])
     try:
@@ -42,11 +43,11 @@ def chi2_closure(histogram: Histogram, truth: Counts) -> dict[str, Any]:
         covariance = merged.covariance() + np.diag(np.add.reduceat(truth.inner_variance, start))
         found = metrics.chi2(merged.nominal, np.add.reduceat(truth.inner, start), covariance, replicas=replicas)
     except InputError as error:
-        return _none(str(error))
-    return stated(found, edges) | {"replicas": replicas, "families": histogram.parts}
+        return untested(str(error))
+    return {**stated(found, edges), "replicas": replicas, "families": histogram.parts}
 
 
-def chi2_samples(tested: Counts, reference: Counts) -> dict[str, Any]:
+def chi2_samples(tested: Counts, reference: Counts) -> Chi2:
     """Chi2 of two independent event samples, with statistical variances only, in bins of at least 25 events."""
     try:
         most = max(1, min(reference.inner.size, int(min(reference.size, tested.size) // 25)))
@@ -58,11 +59,11 @@ def chi2_samples(tested: Counts, reference: Counts) -> dict[str, Any]:
         )
         found = metrics.chi2(contents, expected, np.diag(sum(variances)))
     except InputError as error:
-        return _none(str(error))
+        return untested(str(error))
     return stated(found, edges)
 
 
-def pulls(histogram: Histogram, truth: Counts) -> dict[str, Any]:
+def pulls(histogram: Histogram, truth: Counts) -> Pulls:
     """(unfolded - truth) / sigma in each bin, errors of both in quadrature; None where both are empty.
 
     Neighbouring bins are correlated. The errors of the summary assume independent bins, so they are too small.
@@ -73,14 +74,24 @@ def pulls(histogram: Histogram, truth: Counts) -> dict[str, Any]:
     bins: list[float | None] = [None] * filled.size
     for place, value in zip(np.flatnonzero(filled), values, strict=True):
         bins[place] = float(value)
-    return {"bins": bins, "summary": asdict(metrics.pull_summary(values)) if values.size > 1 else None}
+    summary: PullSummary | None = None
+    if values.size > 1:
+        s = metrics.pull_summary(values)
+        summary = {
+            "mean": s.mean,
+            "mean_error": s.mean_error,
+            "width": s.width,
+            "width_error": s.width_error,
+            "count": s.count,
+        }
+    return {"bins": bins, "summary": summary}
 
 
 COVERED = 10
 """Largest number of bins, with equal true content, in which the coverage of the bands is tested."""
 
 
-def coverage(histogram: Histogram, truth: Counts) -> dict[str, Any]:
+def coverage(histogram: Histogram, truth: Counts) -> Coverage:
     """Pulls in coarse bins; each has enough events for a Gaussian error.
 
     Returns:
@@ -91,7 +102,7 @@ def coverage(histogram: Histogram, truth: Counts) -> dict[str, Any]:
     return {"edges": edges.tolist(), "pulls": [p for p in found["bins"] if p is not None]}
 
 
-def yields(whole: Histogram, truth: tuple[float, float] | None) -> dict[str, Any]:
+def yields(whole: Histogram, truth: tuple[float, float] | None) -> ObservableYield:
     """Yield in the truth fiducial region, from the histogram with under- and overflow.
 
     Args:
@@ -107,24 +118,21 @@ def yields(whole: Histogram, truth: tuple[float, float] | None) -> dict[str, Any
         if f.adds
     }
     sigma = float(np.sqrt(sum(s**2 for s in families.values())))
-    result: dict[str, Any] = {"value": value, "sigma": sigma, "families": families}
+    result: ObservableYield = {"value": value, "sigma": sigma, "families": families}
     if truth is not None:
         both = float(np.hypot(sigma, truth[1]))
-        result |= {
-            "truth": truth[0],
-            "truth_sigma": truth[1],
-            "ratio": value / truth[0],
-            "ratio_sigma": both / truth[0],
-            "pull": (value - truth[0]) / both if both > 0 else None,
-        }
+        result["truth"], result["truth_sigma"] = truth
+        result["ratio"], result["ratio_sigma"] = value / truth[0], both / truth[0]
+        result["pull"] = (value - truth[0]) / both if both > 0 else None
     return result
 
 
-def stated(found: metrics.Chi2, edges: np.ndarray) -> dict[str, Any]:
+def stated(found: metrics.Chi2, edges: np.ndarray) -> Chi2:
     """A chi2 for JSON; infinite edges, of under- and overflow, become None."""
     finite = [float(e) if np.isfinite(e) else None for e in edges]
     return {"value": found.value, "ndf": found.bins, "p": found.p, "hartlap": found.hartlap, "edges": finite}
 
 
-def _none(reason: str) -> dict[str, Any]:
+def untested(reason: str) -> Chi2:
+    """No chi2, and why."""
     return {"value": None, "ndf": None, "p": None, "reason": reason}

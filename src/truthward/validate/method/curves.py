@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from truthward.events.families import Histogram
+from truthward.records import shared
+from truthward.records.validate.method import AllCurves, BinnedCurves, Curves
 from truthward.validate.distances import Counts
 
 COARSE = 40
@@ -15,7 +15,7 @@ COARSE = 40
 
 def curves(
     histogram: Histogram, samples: dict[str, Counts], *, published: np.ndarray, binned: bool = False
-) -> dict[str, Any]:
+) -> AllCurves:
     """What figures need. `own`: the observable's bins; `coarse`: merged to between 10 and COARSE where that divides,
     and of a `binned` method the bins that it unfolded, which are those of `histogram`; `published`: the published ones.
 
@@ -23,10 +23,11 @@ def curves(
     error; `unit_area`: the same scaled to unit sum within the edges, where the error of the yield drops out.
     """
     coarse = histogram.edges[:: 1 if binned else coarse_step(histogram.nominal.size)]
-    return {
-        name: _curves(histogram.merged(edges), {n: c.onto(edges) for n, c in samples.items()})
-        for name, edges in (("own", histogram.edges), ("coarse", coarse), ("published", published))
-    }
+    own, merged, last = (
+        _binned(histogram.merged(edges), {n: c.onto(edges) for n, c in samples.items()})
+        for edges in (histogram.edges, coarse, published)
+    )
+    return {"own": own, "coarse": merged, "published": last}
 
 
 def coarse_step(bins: int) -> int:
@@ -34,19 +35,36 @@ def coarse_step(bins: int) -> int:
     return next((k for k in range(1, bins + 1) if bins % k == 0 and 10 <= bins // k <= COARSE), 1)
 
 
-def _curves(histogram: Histogram, samples: dict[str, Counts]) -> dict[str, Any]:
+def _binned(histogram: Histogram, samples: dict[str, Counts]) -> BinnedCurves:
     width = np.diff(histogram.edges)
-    result: dict[str, Any] = {"edges": histogram.edges.tolist(), "unit_area": {}}
-    for place, found, unit in ((result, histogram, 1.0), (result["unit_area"], histogram.normalised(), width)):
-        place["unfolded"] = {
+    return {
+        "edges": histogram.edges.tolist(),
+        **_curves(histogram, 1.0, {n: _events(c) for n, c in samples.items()}),
+        "unit_area": _curves(histogram.normalised(), width, {n: _shares(c) for n, c in samples.items()}),
+    }
+
+
+def _curves(found: Histogram, unit: float | np.ndarray, samples: dict[str, shared.Histogram]) -> Curves:
+    curves: Curves = {
+        "unfolded": {
             "sum": (found.nominal * unit).tolist(),
             "error": (found.sigma * unit).tolist(),
             "families": {name: (np.sqrt(v) * unit).tolist() for name, v in found.breakdown().items()},
-        }
-    for name, counts in samples.items():
-        c, v, total = counts.inner, counts.inner_variance, counts.inner.sum()
-        result[name] = {"sum": c.tolist(), "error": np.sqrt(v).tolist()}
-        # c_i / C: c_i fluctuates, and so does the sum C, which contains it.
-        scaled = (v * (1 - 2 * c / total) + (c / total) ** 2 * v.sum()).clip(min=0)
-        result["unit_area"][name] = {"sum": (c / total).tolist(), "error": (np.sqrt(scaled) / abs(total)).tolist()}
-    return result
+        },
+        "prior": samples["prior"],
+        "data": samples["data"],
+    }
+    if "truth" in samples:
+        curves["truth"] = samples["truth"]
+    return curves
+
+
+def _events(counts: Counts) -> shared.Histogram:
+    return {"sum": counts.inner.tolist(), "error": np.sqrt(counts.inner_variance).tolist()}
+
+
+def _shares(counts: Counts) -> shared.Histogram:
+    c, v, total = counts.inner, counts.inner_variance, counts.inner.sum()
+    # c_i / C: c_i fluctuates, and so does the sum C, which contains it.
+    scaled = (v * (1 - 2 * c / total) + (c / total) ** 2 * v.sum()).clip(min=0)
+    return {"sum": (c / total).tolist(), "error": (np.sqrt(scaled) / abs(total)).tolist()}

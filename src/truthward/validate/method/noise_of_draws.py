@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from truthward.events.unfolded import Unfolded
+from truthward.records.validate.method import Sampling
 
 
-def sampling(unfolded: Unfolded) -> dict[str, Any] | None:
+def sampling(unfolded: Unfolded) -> Sampling | None:
     """The variance that a finite number of draws adds, over the statistical one; None of a result that was not drawn.
 
     The statistical variance is that of the bootstraps of the data in the coarse bins that the method watched, or where

@@ -12,6 +12,8 @@ from truthward.events.bins import cell_of
 from truthward.events.contract import SIGNAL
 from truthward.events.families import Family
 from truthward.events.table import EventTable
+from truthward.records.unfold import HistoryEntry
+from truthward.records.validate.method import ProgressCurves
 
 Bins = Mapping[str, Sequence[float]]
 """Inner edges by observable, the outer bins open."""
@@ -45,8 +47,9 @@ def progress(
     distance = None if truth is None else np.stack([prior, *nominal]) - reference
     sigma = {"total": np.zeros((1 + len(nominal), *reference.shape))}
     for name, family in families.items():
-        replicas = [tracks.get(f"{name}:{index}") for index in range(family.count)]
-        if family.adds and all(r is not None and len(r) == len(nominal) for r in replicas):
+        found = [tracks.get(f"{name}:{index}") for index in range(family.count)]
+        replicas = [r for r in found if r is not None and len(r) == len(nominal)]
+        if family.adds and len(replicas) == family.count:
             variance = family.variance(np.stack(replicas).reshape(family.count, -1), nominal.reshape(-1))
             sigma[name] = np.concatenate([np.zeros_like(sigma["total"][:1]), np.sqrt(variance.reshape(nominal.shape))])
             sigma["total"] = np.hypot(sigma["total"], sigma[name])
@@ -59,15 +62,16 @@ def progress(
             squares = np.divide(deviation[:, part] ** 2, t, out=np.zeros_like(deviation[:, part]), where=t > 0)
             return np.sqrt(squares.sum(axis=(1, 2)) / t.sum()).tolist()
 
-        result[name] = {
+        curves: ProgressCurves = {
             "distance": None if distance is None else relative(distance),
             "sigma": {family: relative(s) for family, s in sigma.items()},
             "counting": None if squares is None else relative(np.sqrt(squares)[None])[0],
         }
+        result[name] = curves
     return result
 
 
-def _tracks(history: Sequence[Mapping[str, Any]], observables: int) -> dict[str, np.ndarray]:
+def _tracks(history: Sequence[HistoryEntry], observables: int) -> dict[str, np.ndarray]:
     """Contents (iterations, D, B) of each replica, of several folds their mean."""
     found: dict[str, dict[int, list[np.ndarray]]] = defaultdict(lambda: defaultdict(list))
     for entry in history:

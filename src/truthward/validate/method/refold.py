@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -12,9 +11,11 @@ from truthward.events.bins import bin_of, extended
 from truthward.events.contract import SIGNAL
 from truthward.events.families import Histogram
 from truthward.events.table import EventTable
+from truthward.records.validate.figures import Chi2
+from truthward.records.validate.method import Refolded, RefoldedCurves
 from truthward.validate import metrics
 from truthward.validate.distances import Counts
-from truthward.validate.method.against_truth import stated
+from truthward.validate.method.against_truth import stated, untested
 from truthward.validate.method.curves import coarse_step
 
 EVENTS = 25
@@ -141,7 +142,7 @@ class Response:
 
 def compare_refolded(
     response: Response, truth: np.ndarray | Histogram, data: Counts, *, inner: Sequence[float] | None = None
-) -> dict[str, Any]:
+) -> Refolded:
     """Chi2 of the folded truth contents (B + 2,) against the data, in merged bins of equal population.
 
     Covariance: the data's statistical variance and the simulation's errors. The unfolded errors are left out, since
@@ -161,16 +162,21 @@ def compare_refolded(
     nominal = truth.nominal if isinstance(truth, Histogram) else truth
     expected, covariance, lost = response.fold(nominal)
     sigma = np.sqrt(np.diag(covariance).clip(min=0))
-    result: dict[str, Any] = {
+    result: Refolded = {
         "edges": data.edges.tolist(),
         "folded": expected.tolist(),
         "folded_sigma": sigma.tolist(),
         "data": data.contents.tolist(),
         "data_sigma": np.sqrt(data.variance).tolist(),
         "without_response": lost / float(nominal.sum()),
+        "chi2": _chi2(expected, covariance, data, inner),
     }
     if isinstance(truth, Histogram):
         result["shown"] = _shown(response, truth, covariance, data, inner)
+    return result
+
+
+def _chi2(expected: np.ndarray, covariance: np.ndarray, data: Counts, inner: Sequence[float] | None) -> Chi2:
     try:
         total, error = data.total
         most = max(1, min(data.contents.size, int((total / error) ** 2 // EVENTS)))
@@ -178,15 +184,14 @@ def compare_refolded(
         edges = metrics.merge_bins(fine, data.contents, most) if inner is None else np.array([-np.inf, *inner, np.inf])
         merge = _merging(fine, edges)
         whole = merge @ (covariance + np.diag(data.variance)) @ merge.T
-        result["chi2"] = stated(metrics.chi2(merge @ expected, merge @ data.contents, whole), edges)
+        return stated(metrics.chi2(merge @ expected, merge @ data.contents, whole), edges)
     except InputError as error:
-        result["chi2"] = {"value": None, "ndf": None, "p": None, "reason": str(error)}
-    return result
+        return untested(str(error))
 
 
 def _shown(
     response: Response, truth: Histogram, covariance: np.ndarray, data: Counts, inner: Sequence[float] | None
-) -> dict[str, Any]:
+) -> RefoldedCurves:
     fine = extended(data.edges)
     edges = data.edges[:: coarse_step(data.edges.size - 1)]
     if inner is not None:

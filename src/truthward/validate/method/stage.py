@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,22 @@ from truthward.events.binning import BOOTSTRAPS, own_edges, published_edges
 from truthward.events.families import Histogram, stated_as
 from truthward.events.table import EventTable
 from truthward.events.unfolded import Unfolded
+from truthward.records.shared import Used
+from truthward.records.unfold import HistoryEntry
+from truthward.records.validate.figures import Distance, Repeated, TwoSampleTest
+from truthward.records.validate.method import (
+    Distances,
+    MethodFigures,
+    MethodYield,
+    ObservableFigures,
+    ObservableYield,
+    Refolded,
+    TwoSample,
+    ValidatedMethod,
+    Weights,
+    WeightSummary,
+)
+from truthward.records.validate.posterior import ValidatedPosterior
 from truthward.run.artefact import write_json
 from truthward.run.provenance import Record
 from truthward.study.seeds import seed_for
@@ -58,10 +73,10 @@ def validate_method(
     record: Record,
     output: str | Path,
     state: Path | None = None,
-    posterior: Mapping[str, Any] | None = None,
+    posterior: ValidatedPosterior | None = None,
     ingest: Mapping[str, Sequence[str]] | None = None,
     model: Sequence[str] = (),
-) -> dict[str, Any]:
+) -> ValidatedMethod:
     """Compare an unfolded sample with the truth, where it is known, with the data it came from and with the prior.
 
     All samples are read in pieces. Histograms, and all that is made of them (triangular discriminators, chi2, pulls,
@@ -102,7 +117,7 @@ def validate_method(
     )
     truth = None if closure_truth is None else Events.accepted(EventTable(closure_truth), "truth", chosen, **thin)
     joint = Events.nominal(result, chosen, **thin) if result.joint else None
-    content = _described(result, names, model, closure=truth is not None)
+    method = result.metadata["method"]
     settings: dict[str, Any] = {"seeds": seeds, "epochs": epochs, "seed": seed_for(seed, "validate"), "state": state}
     share = result.metadata.get("fakes") == "share"
     marginal = Response.of(simulated, edges, share=share)
@@ -111,66 +126,66 @@ def validate_method(
         exact = exact_ratio(joint, prior)
         ratio = exact or ratio_of(joint, prior, label="refold", **settings)
         reweighted = Response.of(simulated, edges, ratio=ratio, share=share)
-    content["observables"], weights = {}, {}
+    figures: dict[str, ObservableFigures] = {}
+    weights: dict[str, WeightSummary] = {}
+    used: dict[str, Used] = {}
     samples = {"prior": prior, "data": reco} | ({} if truth is None else {"truth": truth})
     for observable in chosen:
         name = observable.name
-        log.info("%s: %s", content["method"], name)
+        log.info("%s: %s", method, name)
         own = joint or Events.nominal(result, [observable], weights_of=name, **thin)
         weights[name] = own.weight_summary()
-        content["used"] = {"unfolded": own.counted}
-        content["observables"][name] = _observable(
+        used["unfolded"] = own.counted
+        figures[name] = _observable(
             result, observable, own, samples, (marginal[name], reweighted[name]), seed_for(seed, "validate", name)
         )
-    content["used"] |= {what: sample.counted for what, sample in samples.items()}
-    content["yield"] = _overall({n: o["yield"] for n, o in content["observables"].items()})
-    content["weights"] = {"per_observable": None if result.joint else weights} | (
-        weights[names[0]] if result.joint else min(weights.values(), key=lambda w: w["effective_sample_size"])
-    )
+    used |= {what: sample.counted for what, sample in samples.items()}
     behind = None if closure_truth is None else EventTable(closure_truth)
-    content["progress"] = progress(result.metadata, result.families, simulated, behind)
-    content["sampling"] = sampling(result)
-    content["two_sample"] = _two_sample(joint, prior, truth, settings)
+    two_sample = _two_sample(joint, prior, truth, settings)
     folded = None
     # With a share of fakes, it is not known event by event which of them are expected.
     if joint is not None and ratio is not None and not share:
         folded = folded_events(simulated, chosen, ratio, joint.sums.total / prior.sums.total, **thin)
         if folded is not None and exact is None:
             weighted = prior.weights * ratio(prior.ids, prior.values)
-            content["two_sample"]["ratio"] = _ratio_test(joint, prior.values, weighted, settings)
-    content["two_sample"]["reco"] = _reco_test(folded, reco, settings)
-    content["prior_share"] = prior.weight_summary()["effective_sample_size"] / prior.total
-    content["flags"] = flags_of_method(content)
-    content["verdict"] = judge(Given(content, posterior, ingest or {}, model))
-    log.info("%s: verdict %s; %s", content["method"], content["verdict"]["verdict"], content["verdict"]["reasons"])
-    content["provenance"] = record.finish(
-        events_in=result.num_rows + simulated.num_rows + measured.num_rows,
-        events_out=len(names),
-        sum_w=weights[names[0]]["sum"],
-    )
-    write_json(output, content)
-    return content
-
-
-def _described(result: Unfolded, names: list[str], model: Sequence[str], *, closure: bool) -> dict[str, Any]:
-    """The part of the artefact that comes from the metadata of the result."""
-    return {
-        "method": result.metadata["method"],
+            two_sample["ratio"] = _ratio_test(joint, prior.values, weighted, settings)
+    two_sample["reco"] = _reco_test(folded, reco, settings)
+    content: MethodFigures = {
+        "method": method,
         "kind": result.metadata["kind"],
         "joint": result.joint,
         "iterations": result.metadata.get("iterations"),
         "names": names,
-        "closure": closure,
+        "closure": truth is not None,
         "families": {n: f.count for n, f in result.families.items()},
         "uncertainty": stated_as([n for n, f in result.families.items() if f.adds], model),
         "history": [
             {k: v for k, v in h.items() if k not in BY_BIN} for h in result.metadata["history"] if _is_nominal(h)
         ],
         "stopping": result.metadata.get("stopping"),
+        "observables": figures,
+        "used": used,
+        "yield": _overall({n: o["yield"] for n, o in figures.items()}),
+        "weights": _overall_weights(weights, names[0] if result.joint else None),
+        "progress": progress(result.metadata, result.families, simulated, behind),
+        "sampling": sampling(result),
+        "two_sample": two_sample,
+        "prior_share": prior.weight_summary()["effective_sample_size"] / prior.total,
+        "flags": flags_of_method(figures, two_sample["unfolded"]),
     }
+    verdict = judge(Given(content, posterior, ingest or {}, model))
+    log.info("%s: verdict %s; %s", method, verdict["verdict"], verdict["reasons"])
+    provenance = record.finish(
+        events_in=result.num_rows + simulated.num_rows + measured.num_rows,
+        events_out=len(names),
+        sum_w=weights[names[0]]["sum"],
+    )
+    judged: ValidatedMethod = {**content, "verdict": verdict, "provenance": provenance}
+    write_json(output, judged)
+    return judged
 
 
-def _is_nominal(entry: dict[str, Any]) -> bool:
+def _is_nominal(entry: HistoryEntry) -> bool:
     return str(entry.get("replica", "nominal")).partition(":")[0] == "nominal"
 
 
@@ -181,7 +196,7 @@ def _observable(
     samples: dict[str, Events],
     responses: tuple[Response, Response],
     seed: int,
-) -> dict[str, Any]:
+) -> ObservableFigures:
     name, edges = observable.name, np.asarray(observable.edges)
     histogram, whole = distances.unfolded_histogram(unfolded, name, edges)
     counts = {what: sample.histograms[name] for what, sample in samples.items()}
@@ -194,10 +209,10 @@ def _observable(
     published = published_edges(unfolded, observable)
     bootstraps = [f.count for n, f in unfolded.families.items() if n in BOOTSTRAPS]
 
-    def refolded(response: Response, contents: Histogram | np.ndarray) -> dict[str, Any]:
+    def refolded(response: Response, contents: Histogram | np.ndarray) -> Refolded:
         return compare_refolded(response, contents, counts["data"], inner=reco_bins)
 
-    result: dict[str, Any] = {
+    result: ObservableFigures = {
         "distance_to_prior": {
             "triangular": distances.discriminator(histogram.nominal, 1.0, counts["prior"], seed=seed)["value"],
             "wasserstein1": metrics.wasserstein1(own.column(name), prior.column(name), own.weights, prior.weights),
@@ -214,71 +229,97 @@ def _observable(
         "coverage": None,
         "binned": own_bins is not None,
         "published": {"bins": published.size - 1, "replicas": min(bootstraps, default=None)},
+        "yield": against_truth.yields(whole, counts["truth"].total if truth is not None else None),
+        "histogram": curves(judged, judged_counts, published=published, binned=own_bins is not None),
     }
     if truth is not None:
-        result |= _distances(name, own, samples, counts["truth"], histogram, seed)
+        result["triangular"] = _triangular(name, own, samples, counts["truth"], histogram, seed)
+        result["wasserstein1"] = _wasserstein1(name, own, samples, truth, seed)
         result["chi2"] = {
             "unfolded": against_truth.chi2_closure(judged, judged_counts["truth"]),
             "prior": against_truth.chi2_samples(counts["prior"], counts["truth"]),
         }
         result["pulls"] = against_truth.pulls(judged, judged_counts["truth"])
         result["coverage"] = against_truth.coverage(judged, judged_counts["truth"])
-    result["yield"] = against_truth.yields(whole, counts["truth"].total if truth is not None else None)
-    result["histogram"] = curves(judged, judged_counts, published=published, binned=own_bins is not None)
     return result
 
 
-def _distances(
+def _triangular(
     name: str, own: Events, samples: dict[str, Events], target: Counts, histogram: Histogram, seed: int
-) -> dict[str, Any]:
+) -> Distances:
     """Distances of result, simulation and data from the truth, each with its floor."""
-    truth, tested = samples["truth"], {"unfolded": own, "prior": samples["prior"], "data": samples["data"]}
-    triangular: dict[str, Any] = {
-        what: distances.discriminator(events.histograms[name].inner, events.size(name), target, seed=seed)
-        for what, events in tested.items()
+
+    def distance(events: Events, replicas: dict[str, Repeated]) -> Distance:
+        found = distances.discriminator(events.histograms[name].inner, events.size(name), target, seed=seed)
+        return {**found, "replicas": replicas}
+
+    prior, data = samples["prior"], samples["data"]
+    floor = distances.floor_of(target, target.size, seed=seed)
+    return {
+        "unfolded": distance(own, distances.replica_discriminators(histogram, target)),
+        "prior": distance(prior, {"bootstrap": _bootstrapped(prior, name, target, seed_for(seed, "prior"))}),
+        "data": distance(data, {"bootstrap": _bootstrapped(data, name, target, seed_for(seed, "data"))}),
+        "floor": {"mean": floor.mean, "sd": floor.sd, "size": target.size},
     }
-    triangular["unfolded"]["replicas"] = distances.replica_discriminators(histogram, target)
-    for what in ("prior", "data"):
-        spread = _bootstrapped(tested[what], name, target, seed_for(seed, what))
-        triangular[what]["replicas"] = {"bootstrap": spread}
-    triangular["floor"] = asdict(distances.floor_of(target, target.size, seed=seed)) | {"size": target.size}
-    wasserstein1 = {
-        what: distances.transport(
+
+
+def _wasserstein1(name: str, own: Events, samples: dict[str, Events], truth: Events, seed: int) -> Distances:
+    """As `_triangular`, without bins."""
+
+    def distance(events: Events) -> Distance:
+        return distances.transport(
             events.column(name), events.weights, truth.column(name), truth.weights, rows=events.rows_an_event, seed=seed
         )
-        for what, events in tested.items()
-    }
-    return {"triangular": triangular, "wasserstein1": wasserstein1}
+
+    return {"unfolded": distance(own), "prior": distance(samples["prior"]), "data": distance(samples["data"])}
 
 
-def _bootstrapped(events: Events, name: str, truth: Counts, seed: int) -> dict[str, Any]:
+def _bootstrapped(events: Events, name: str, truth: Counts, seed: int) -> Repeated:
     if events.whole:
         return distances.bootstrapped(events.column(name), events.weights, truth, seed=seed)
     return distances.bootstrapped_counts(events.histograms[name], truth, seed=seed)
 
 
-def _overall(each: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _overall(each: dict[str, ObservableYield]) -> MethodYield:
     """One yield of the method: that of a joint method; of the others the mean over observables, fully correlated."""
-    keys = [k for k in next(iter(each.values())) if k != "families"]
-    result = {
-        k: None if any(y[k] is None for y in each.values()) else float(np.mean([y[k] for y in each.values()]))
-        for k in keys
+    yields = list(each.values())
+    result: MethodYield = {
+        "value": float(np.mean([y["value"] for y in yields])),
+        "sigma": float(np.mean([y["sigma"] for y in yields])),
+        "per_observable": {n: y["value"] for n, y in each.items()},
     }
-    return result | {"per_observable": {n: y["value"] for n, y in each.items()}}
+    if all("truth" in y for y in yields):
+        result["truth"] = float(np.mean([y["truth"] for y in yields]))
+        result["truth_sigma"] = float(np.mean([y["truth_sigma"] for y in yields]))
+        result["ratio"] = float(np.mean([y["ratio"] for y in yields]))
+        result["ratio_sigma"] = float(np.mean([y["ratio_sigma"] for y in yields]))
+        pulls = [pull for y in yields if (pull := y["pull"]) is not None]
+        result["pull"] = float(np.mean(pulls)) if len(pulls) == len(yields) else None
+    return result
 
 
-def _two_sample(joint: Events | None, prior: Events, truth: Events | None, settings: dict[str, Any]) -> dict[str, Any]:
+def _overall_weights(each: dict[str, WeightSummary], joint: str | None) -> Weights:
+    """The weights that all observables of a joint method share; else those with the smallest effective size."""
+    if joint is not None:
+        return {**each[joint], "per_observable": None}
+    return {**min(each.values(), key=lambda w: w["effective_sample_size"]), "per_observable": each}
+
+
+def _two_sample(joint: Events | None, prior: Events, truth: Events | None, settings: dict[str, Any]) -> TwoSample:
     few = truth is not None and len(truth.values) < 2 * FEWEST
     if truth is None or joint is None or few:
-        result: dict[str, Any] = {"unfolded": None, "prior": None, "floor": None}
-        return result | {"reason": NO_TRUTH if truth is None else FEW if few else NOT_JOINT}
+        reason = NO_TRUTH if truth is None else FEW if few else NOT_JOINT
+        return {"unfolded": None, "prior": None, "floor": None, "reason": reason, "reco": None}
     return {
-        name: two_sample_test(truth.values, truth.weights, *events.singles(), label=name, **settings)
-        for name, events in (("unfolded", joint), ("prior", prior))
-    } | {"floor": floor_test(truth.values, truth.weights, label="floor", **settings), "reason": None}
+        "unfolded": two_sample_test(truth.values, truth.weights, *joint.singles(), label="unfolded", **settings),
+        "prior": two_sample_test(truth.values, truth.weights, *prior.singles(), label="prior", **settings),
+        "floor": floor_test(truth.values, truth.weights, label="floor", **settings),
+        "reason": None,
+        "reco": None,
+    }
 
 
-def _reco_test(folded: Events | None, reco: Events, settings: dict[str, Any]) -> dict[str, Any] | None:
+def _reco_test(folded: Events | None, reco: Events, settings: dict[str, Any]) -> TwoSampleTest | None:
     """Two-sample test of the data against the refolded simulation: it needs no truth."""
     if folded is None:
         return None
@@ -291,7 +332,7 @@ def _reco_test(folded: Events | None, reco: Events, settings: dict[str, Any]) ->
 
 def _ratio_test(
     joint: Events, values: np.ndarray, weights: np.ndarray, settings: dict[str, Any]
-) -> dict[str, Any] | None:
+) -> TwoSampleTest | None:
     """What the learned ratio itself has wrong, by the result against the simulation (N, D) with its weights (N,): the
     test at reco level is no finer than this."""
     singles = joint.singles()

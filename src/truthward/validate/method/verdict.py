@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, TypeGuard
 
 import numpy as np
 
+from truthward.records.unfold import HistoryEntry
+from truthward.records.validate.figures import Chi2
+from truthward.records.validate.method import MethodFigures, ObservableFigures, Verdict, WeightSummary
+from truthward.records.validate.posterior import ValidatedPosterior
 from truthward.study.observable import PER_BIN
 from truthward.validate.flags import ABOVE_FLOOR, LARGE_PULL, SMALL_P
 
-GOOD, WARNINGS, FAILED = "good", "warnings", "failed"
-LEVELS = (GOOD, WARNINGS, FAILED)
+LEVELS: tuple[Literal["good", "warnings", "failed"], ...] = ("good", "warnings", "failed")
 
 FEWEST = 5
 """With fewer bins the root mean square of pulls has no meaning."""
@@ -34,13 +37,13 @@ class Given:
     sample -> flags of the ingest stage. model: families of the model uncertainty.
     """
 
-    content: Mapping[str, Any]
-    posterior: Mapping[str, Any] | None = None
+    content: MethodFigures
+    posterior: ValidatedPosterior | None = None
     ingest: Mapping[str, Sequence[str]] = field(default_factory=dict)
     model: Sequence[str] = ()
 
     @property
-    def observables(self) -> Mapping[str, Any]:
+    def observables(self) -> Mapping[str, ObservableFigures]:
         return self.content["observables"]
 
 
@@ -67,7 +70,7 @@ class VerdictRule:
         return 2 if fails and not (self.excused and self.excused(given)) else 1
 
 
-def judge(given: Given) -> dict[str, Any]:
+def judge(given: Given) -> Verdict:
     """The verdict: the worst result of all rules.
 
     Returns:
@@ -90,13 +93,17 @@ def _refolded(given: Given) -> Iterator[tuple[str, float, float, float, float | 
     for name, figures in given.observables.items():
         refold = figures["refold"]
         chi2 = refold["unfolded"]["chi2"]
-        if chi2["p"] is None or chi2["p"] * len(given.observables) >= SMALL_P:
+        excess = _excess(chi2)
+        if excess is None or chi2["p"] is None or chi2["p"] * len(given.observables) >= SMALL_P:
             continue
-        data, *errors = (np.array(refold["unfolded"][k]) for k in ("data", "data_sigma", "folded_sigma"))
-        size = data.sum() ** 2 / sum((e**2).sum() for e in errors)
-        prior = refold["prior"]["chi2"]
-        before = None if prior["value"] is None else prior["value"] - prior["ndf"]
-        yield name, chi2["p"], chi2["value"] - chi2["ndf"], float(size), before
+        errors = refold["unfolded"]["data_sigma"], refold["unfolded"]["folded_sigma"]
+        size = np.sum(refold["unfolded"]["data"]) ** 2 / sum(float(np.square(e).sum()) for e in errors)
+        yield name, chi2["p"], excess, float(size), _excess(refold["prior"]["chi2"])
+
+
+def _excess(chi2: Chi2) -> float | None:
+    """chi2 less its degrees of freedom; None where there is no test."""
+    return None if chi2["value"] is None or chi2["ndf"] is None else chi2["value"] - chi2["ndf"]
 
 
 def _refold(given: Given) -> Iterator[Found]:
@@ -127,7 +134,7 @@ def _reco_yield(given: Given) -> Iterator[Found]:
 
 
 def _reco_test(given: Given) -> Iterator[Found]:
-    test, ratio = (given.content["two_sample"].get(k) for k in ("reco", "ratio"))
+    test, ratio = given.content["two_sample"].get("reco"), given.content["two_sample"].get("ratio")
     if test and test["significance"] > LARGE_PULL:
         # If the test needs a learned ratio, the ratio may be wrong instead of the result.
         floor = max(0.5, ratio["auc"]["mean"]) if ratio else 0.5
@@ -154,30 +161,32 @@ def _norms(given: Given) -> Iterator[Found]:
 
 
 def _effective_size(given: Given) -> Iterator[Found]:
-    for name, weights in _weights(given.content):
+    for name, weights in _weights(given):
         size, events = weights["effective_sample_size"], weights["events"]
         words = f"weights{name}: {events:.0f} events have an effective size of {size:.0f} events"
         yield 1 - size / events / given.content["prior_share"], words
 
 
 def _largest_weight(given: Given) -> Iterator[Found]:
-    for name, weights in _weights(given.content):
+    for name, weights in _weights(given):
         share = weights["largest_over_mean"] / weights["events"] / weights["rows_an_event"]
         if weights["largest_over_mean"] > 10:
             yield share, f"weights{name}: one event carries {share:.1%} of the yield"
 
 
 def _cap(given: Given) -> Iterator[Found]:
-    stopping = given.content.get("stopping") or {}
-    if "bias" in stopping and stopping["chosen"] == stopping["largest"] > 1:
+    stopping = given.content.get("stopping")
+    if not stopping:
+        return
+    if "bias" in stopping and "variance" in stopping and stopping["chosen"] == stopping["largest"] > 1:
         bias, variance = stopping["bias"][-1], stopping["variance"][-1]
         words = (
             f"pseudo-data of known truth are best unfolded with the largest number of iterations, {stopping['largest']}"
         )
         yield bias / variance, f"{words}: the squared bias is {bias:.2g} there, and the variance {variance:.2g}"
-    if not stopping.get("tolerance"):
+    tolerance, largest = stopping.get("tolerance"), stopping["largest"]
+    if not tolerance:
         return
-    tolerance, largest = stopping["tolerance"], stopping["largest"]
     for entry in _last(given.content["history"]):
         change = entry["changes"][-1] if entry.get("changes") else entry.get("change")
         if not _number(change) or entry["iteration"] + 1 < largest:
@@ -220,9 +229,9 @@ def _replicas(given: Given) -> Iterator[Found]:
 
 
 def _truth_test(given: Given) -> Iterator[Found]:
-    test, floor = (given.content["two_sample"].get(k) for k in ("unfolded", "floor"))
+    test, floor = given.content["two_sample"]["unfolded"], given.content["two_sample"]["floor"]
     if test and test["significance"] > LARGE_PULL:
-        off = test["auc"]["mean"] - max(0.5, (floor or {"auc": {"mean": 0.5}})["auc"]["mean"])
+        off = test["auc"]["mean"] - max(0.5, floor["auc"]["mean"] if floor else 0.5)
         yield (
             off,
             (
@@ -233,7 +242,7 @@ def _truth_test(given: Given) -> Iterator[Found]:
 
 
 def _truth_gain(given: Given) -> Iterator[Found]:
-    test, prior = (given.content["two_sample"].get(k) for k in ("unfolded", "prior"))
+    test, prior = given.content["two_sample"]["unfolded"], given.content["two_sample"]["prior"]
     if test and prior and test["significance"] > LARGE_PULL:
         share = (test["auc"]["mean"] - 0.5) / max(prior["auc"]["mean"] - 0.5, 1e-9)
         yield share, "a classifier tells the result from the truth as well as it does the simulation before unfolding"
@@ -258,11 +267,10 @@ def _too_wide(given: Given) -> Iterator[Found]:
 
 def _truth_yield(given: Given) -> Iterator[Found]:
     found = given.content["yield"]
-    if found.get("pull") is not None and abs(found["pull"]) > LARGE_PULL:
-        yield (
-            abs(found["ratio"] - 1),
-            f"the yield is {found['ratio']:.3f} times the true yield, a pull of {found['pull']:.1f}",
-        )
+    pull = found.get("pull")
+    if pull is not None and abs(pull) > LARGE_PULL:
+        words = f"the yield is {found['ratio']:.3f} times the true yield, a pull of {pull:.1f}"
+        yield abs(found["ratio"] - 1), words
 
 
 def _truth_distance(given: Given) -> Iterator[Found]:
@@ -314,20 +322,22 @@ RULES = (
 
 
 def _pulls(given: Given) -> np.ndarray:
-    each = [(figures.get("coverage") or {"pulls": []})["pulls"] for figures in given.observables.values()]
-    return np.array([pull for pulls in each for pull in pulls], dtype=float)
+    each = [figures["coverage"] for figures in given.observables.values()]
+    return np.array([pull for coverage in each if coverage for pull in coverage["pulls"]], dtype=float)
 
 
-def _weights(content: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, float]]]:
+def _weights(given: Given) -> Iterator[tuple[str, WeightSummary]]:
     """Diagnostics of the one set of weights, or of each observable's, with the number of different `events`."""
-    each = content["weights"]["per_observable"]
-    for name, found in ({"": content["weights"]} if each is None else each).items():
-        yield f" of {name}" if name else "", found
+    weights = given.content["weights"]
+    if weights["per_observable"] is None:
+        yield "", weights
+    else:
+        yield from ((f" of {name}", found) for name, found in weights["per_observable"].items())
 
 
-def _last(history: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def _last(history: Sequence[HistoryEntry]) -> list[HistoryEntry]:
     """The last entry of the nominal, of each observable and fold."""
-    found: dict[tuple[Any, Any], Mapping[str, Any]] = {}
+    found: dict[tuple[Any, Any], HistoryEntry] = {}
     for entry in history:
         if "iteration" in entry:
             found[entry.get("observable"), entry.get("fold")] = {
@@ -337,5 +347,5 @@ def _last(history: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return list(found.values())
 
 
-def _number(value: Any) -> bool:
+def _number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)

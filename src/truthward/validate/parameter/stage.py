@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from truthward.events.bootstrap import poisson_weights
 from truthward.events.contract import SIGNAL
 from truthward.events.table import EventTable
 from truthward.events.unfolded import Unfolded
+from truthward.records.validate.parameter import ValidatedParameter
 from truthward.run.artefact import write_json
 from truthward.run.provenance import Record
 from truthward.validate.flags import LARGE_PULL, SMALL_P, flag
@@ -34,7 +34,7 @@ def validate_fit(
     seed: int,
     record: Record,
     output: str | Path,
-) -> dict[str, Any]:
+) -> ValidatedParameter:
     """Fit a parameter by templates of the simulation's truth to the result of a method, see `templates.fit_parameter`.
 
     Args:
@@ -85,7 +85,7 @@ def validate_fit(
         )
     if not ends[0] <= fit.value <= ends[1]:
         flags.append(flag("fit", observable, f"{parameter} {fit.value:.5g} is outside of the simulated values"))
-    content = {
+    content: ValidatedParameter = {
         "method": result.metadata["method"],
         "parameter": parameter,
         "observable": observable,

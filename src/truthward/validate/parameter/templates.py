@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import f as f_of
@@ -12,6 +11,7 @@ from scipy.stats import f as f_of
 from truthward.errors import DivergedError, InputError
 from truthward.events.bins import binned
 from truthward.events.families import Histogram
+from truthward.records.validate.parameter import FittedParameter
 
 STEPS = 500
 SETTLED = 1e-4
@@ -96,9 +96,17 @@ class Fitted:
         """Total standard deviation."""
         return float(np.sqrt(sum(s**2 for s in self.parts.values())))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> FittedParameter:
         """The fields and the total."""
-        return asdict(self) | {"sigma": self.sigma}
+        return {
+            "value": self.value,
+            "parts": self.parts,
+            "sigma": self.sigma,
+            "chi2": self.chi2,
+            "ndf": self.ndf,
+            "probability": self.probability,
+            "replicas": self.replicas,
+        }
 
 
 def fit_parameter(

@@ -42,8 +42,7 @@ QUESTIONS = {
 }
 """The scenarios, in order, and what each asks."""
 
-NETWORK: dict[str, int] = {"width": 32, "depth": 2}
-EPOCHS = 10
+WIDTH, DEPTH, EPOCHS = 32, 2, 10
 """Of the ratio of data to simulation. Any smooth function will do that goes from one towards the other."""
 
 CONSTITUENTS = "constituents:"
@@ -144,7 +143,7 @@ def _scenario(
     seed: int,
     features: Features,
 ) -> Scenario:
-    nature = {n: v[is_data] for n, v in (simulation | dict(reco)).items()}
+    nature = {n: v[is_data] for n, v in {**simulation, **reco}.items()}
     inside = fiducial_of(nature)
     truth = {n.removeprefix("truth_"): v[inside] for n, v in nature.items() if n.startswith("truth_")}
     if factor is not None:
@@ -201,13 +200,14 @@ def _towards_data(simulation: Columns, data: Columns, names: Sequence[str], seed
         seed=seed_for(seed, "reco"),
         epochs=EPOCHS,
         learning_rate=5e-3,
-        **NETWORK,
+        width=WIDTH,
+        depth=DEPTH,
         label="data over simulation",
     )
     omega = np.exp(ratio.log_ratio(reco))[matched[accepted]][:, None]
     truth = torch.from_numpy(level(simulation, "truth", matched))
     scaling = RankScaling(len(names)).fit((truth, torch.from_numpy(simulation["weight"][matched])))
-    stack = stack_of(scaling, [seed_for(seed, "initial")], **NETWORK)
+    stack = stack_of(scaling, [seed_for(seed, "initial")], width=WIDTH, depth=DEPTH)
     settings = Settings(epochs=EPOCHS, batch_size=1024, learning_rate=5e-3)
     offset, _ = train_mean(stack, scaling(truth), omega, simulation["weight"][matched][:, None], settings, seed=seed)
 

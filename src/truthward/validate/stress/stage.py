@@ -15,12 +15,13 @@ from truthward.events.contract import is_jagged
 from truthward.events.families import Family, family
 from truthward.events.hashing import uniform
 from truthward.events.table import EventTable
+from truthward.records.validate.stress import Comparison, Stressed, StressedScenario
 from truthward.run.artefact import write_json
 from truthward.run.provenance import Record
 from truthward.study.plugins import build, option
 from truthward.study.seeds import seed_for
 from truthward.unfold.contract import Unfolder
-from truthward.unfold.inputs.arrays import Replica
+from truthward.unfold.inputs.arrays import Inputs, Replica
 from truthward.unfold.stage import unfold_all
 from truthward.validate.distances import Counts
 from truthward.validate.stress.scenarios import (
@@ -56,7 +57,7 @@ def stress(
     record: Record,
     output: str | Path,
     **options: Any,
-) -> dict[str, Any]:
+) -> Stressed:
     """Unfold every scenario with one method and write the verdicts.
 
     Args:
@@ -94,8 +95,12 @@ def stress(
         label=method,
         **options,
     )
-    content = {"method": method, "kind": entry["kind"], "scenarios": found}
-    content["provenance"] = record.finish(events_in=len(simulated["event_id"]), events_out=len(found))
+    content: Stressed = {
+        "method": method,
+        "kind": entry["kind"],
+        "scenarios": found,
+        "provenance": record.finish(events_in=len(simulated["event_id"]), events_out=len(found)),
+    }
     write_json(output, content)
     return content
 
@@ -122,7 +127,7 @@ def run(
     label: str = "stress",
     expected: Any = None,
     **options: Any,
-) -> list[dict[str, Any]]:
+) -> list[StressedScenario]:
     """All scenarios in memory, on the columns of event tables; see `stress`.
 
     Args:
@@ -135,11 +140,12 @@ def run(
         o.name: edges_of(o, simulation[f"truth_{o.name}"][inside], simulation["weight"][inside], replicas)
         for o in observables
     }
-    found, unstarved = [], None
+    found: list[StressedScenario] = []
+    unstarved: float | None = None
     for scenario in scenarios(
         simulation, data, observables, share=share, seed=seed, features=unfolder.features, **options
     ):
-        entry = {
+        entry: StressedScenario = {
             "name": scenario.name,
             "question": QUESTIONS[scenario.name],
             "note": scenario.note,
@@ -149,10 +155,12 @@ def run(
         }
         if scenario.inputs is not None:
             started = time.monotonic()
-            each = _each(unfolder, scenario, families, coarse, expected, seeds=seeds, epochs=epochs, seed=seed)
+            each = _each(
+                unfolder, scenario, scenario.inputs, families, coarse, expected, seeds=seeds, epochs=epochs, seed=seed
+            )
             verdict = judge(scenario.name, each, unstarved=unstarved, share=share)
             unstarved = verdict["relative_sigma"] if scenario.name == PRIOR else unstarved
-            entry |= {"verdict": verdict, "observables": each}
+            entry["verdict"], entry["observables"] = verdict, each
             log.info("%s, %s: %s (%.0f s)", label, scenario.name, verdict["words"], time.monotonic() - started)
         found.append(entry)
     return found
@@ -161,6 +169,7 @@ def run(
 def _each(
     unfolder: Unfolder,
     scenario: Scenario,
+    inputs: Inputs,
     families: Mapping[str, Family],
     coarse: Mapping[str, np.ndarray],
     expected: Any,
@@ -168,9 +177,8 @@ def _each(
     seeds: int,
     epochs: int,
     seed: int,
-) -> dict[str, Any]:
+) -> dict[str, Comparison]:
     """Unfold one scenario and compare every observable."""
-    inputs = scenario.inputs
     seed = seed_for(seed, "stress", scenario.name)
     members = [Replica(name, i) for name, f in families.items() for i in range(f.count)]
     result = unfold_all(unfolder, inputs, members, seed=seed)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from truthward.errors import InputError
-from truthward.run.artefact import read_json, write_json, write_text
+from truthward.records import read_record
+from truthward.records.validate.stress import Stressed, StressedScenario, StressRow, StressTable
+from truthward.run.artefact import write_json, write_text
 from truthward.run.provenance import Record
 from truthward.validate.stress.scenarios import MISMATCH, QUESTIONS
 from truthward.validate.stress.verdict import BINS, GROWTH, INSIDE, SIGMAS
@@ -32,7 +34,7 @@ def summarise(
     output_csv: str | Path,
     output_md: str | Path,
     record: Record,
-) -> dict[str, Any]:
+) -> StressTable:
     """Write the table of all scenarios and methods as JSON, CSV and Markdown.
 
     Args:
@@ -44,7 +46,7 @@ def summarise(
     """
     if not stressed:
         raise InputError("no method was stressed; run the stress of at least one")
-    found = {name: read_json(path) for name, path in stressed.items()}
+    found = {name: read_record(path, Stressed) for name, path in stressed.items()}
     rows = [
         _row(method, entry)
         for scenario in QUESTIONS
@@ -52,18 +54,18 @@ def summarise(
         for entry in content["scenarios"]
         if entry["name"] == scenario
     ]
-    content = {
+    table: StressTable = {
         "rows": rows,
         "conclusions": conclusions(rows),
         "provenance": record.finish(events_in=len(found), events_out=len(rows)),
     }
-    write_json(output_json, content)
+    write_json(output_json, table)
     write_text(output_csv, _csv(rows))
-    write_text(output_md, _markdown(content))
-    return content
+    write_text(output_md, _markdown(table))
+    return table
 
 
-def conclusions(rows: list[dict[str, Any]]) -> list[str]:
+def conclusions(rows: Sequence[StressRow]) -> list[str]:
     """In words: what each method passes, and what the scenario that was built to fail has shown."""
     lines = []
     for method in dict.fromkeys(row["method"] for row in rows):
@@ -87,21 +89,29 @@ def conclusions(rows: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _row(method: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+def _row(method: str, entry: StressedScenario) -> StressRow:
     found = entry["verdict"]
-    row: dict[str, Any] = {
+    if found is None:
+        return {
+            "scenario": entry["name"],
+            "note": entry["note"],
+            "method": method,
+            "verdict": None,
+            "refolding": None,
+            "missed": False,
+            "words": f"skipped: {entry['skipped']}",
+            "truth_sigma": None,
+            "refold_sigma": None,
+            "largest_pull": None,
+            "inside": None,
+            "growth": None,
+            "triangular_before": None,
+            "triangular_after": None,
+        }
+    return {
         "scenario": entry["name"],
         "note": entry["note"],
         "method": method,
-        "verdict": None,
-        "refolding": None,
-        "missed": False,
-        "words": f"skipped: {entry['skipped']}",
-        **dict.fromkeys(FIELDS),
-    }
-    if found is None:
-        return row
-    return row | {
         "verdict": _word(found["passes"]),
         "refolding": _word(found["refold_passes"]),
         "missed": found["missed"],
@@ -116,7 +126,7 @@ def _row(method: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _word(passes: bool | None) -> str | None:
+def _word(passes: bool | None) -> Literal["pass", "fail"] | None:
     return None if passes is None else ("pass" if passes else "fail")
 
 
@@ -128,7 +138,7 @@ def _list(names: list[str]) -> str:
     return ", ".join(names) or "none"
 
 
-def _csv(rows: list[dict[str, Any]]) -> str:
+def _csv(rows: Sequence[Mapping[str, object]]) -> str:
     buffer = io.StringIO()
     heads = ["scenario", "note", "method", "verdict", "refolding", *FIELDS, "words"]
     writer = csv.writer(buffer, lineterminator="\n")
@@ -138,7 +148,7 @@ def _csv(rows: list[dict[str, Any]]) -> str:
     return buffer.getvalue()
 
 
-def _markdown(content: Mapping[str, Any]) -> str:
+def _markdown(content: StressTable) -> str:
     head = [
         "scenario",
         "method",

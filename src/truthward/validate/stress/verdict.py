@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
@@ -11,11 +11,13 @@ from scipy import stats
 from truthward.errors import InputError
 from truthward.events.bins import bin_of, extended
 from truthward.events.families import Family, Histogram
+from truthward.records.validate.figures import Chi2
+from truthward.records.validate.stress import Comparison, Significance, StressVerdict
 from truthward.unfold.contract import Result
 from truthward.unfold.inputs.arrays import NOMINAL, Inputs, Replica
 from truthward.validate import metrics
 from truthward.validate.distances import Counts, discriminator
-from truthward.validate.method.against_truth import stated
+from truthward.validate.method.against_truth import stated, untested
 from truthward.validate.method.refold import Response, compare_refolded
 from truthward.validate.stress.scenarios import MISMATCH, STARVED
 
@@ -38,7 +40,7 @@ BINS = 6
 """Bins of equal population in which truths are compared, at most; and at most a fifth of the replicas."""
 
 
-def significance(tests: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+def significance(tests: Sequence[Chi2]) -> Significance:
     """The smallest p-value of several tests times their number, as a two-sided Gaussian significance.
 
     >>> significance([{"p": 0.5}, {"p": 0.00135}])["sigma"] > 2.9
@@ -77,7 +79,8 @@ class StressSums:
                 weights.append(batch["weight"])
                 ids.append(batch["event_id"])
         self.histograms = {name: _histogram(edges[name], total, families) for name, total in sums.items()}
-        self.values, self.weights, self.ids = (np.concatenate(x) if x else None for x in (values, weights, ids))
+        empty = [np.zeros(0)]
+        self.values, self.weights, self.ids = (np.concatenate(x or empty) for x in (values, weights, ids))
 
 
 def _histogram(edges: np.ndarray, sums: np.ndarray, families: Mapping[str, Family]) -> Histogram:
@@ -88,7 +91,7 @@ def _histogram(edges: np.ndarray, sums: np.ndarray, families: Mapping[str, Famil
 
 def compare(
     whole: Histogram, truth: Counts, prior: Counts, response: Response, data: Counts, edges: np.ndarray, *, seed: int
-) -> dict[str, Any]:
+) -> Comparison:
     """One observable of one scenario.
 
     Args:
@@ -111,7 +114,7 @@ def compare(
     try:
         chi2 = stated(metrics.chi2_test(merged, content), edges)
     except InputError as error:
-        chi2 = {"value": None, "ndf": None, "p": None, "reason": str(error)}
+        chi2 = untested(str(error))
     before = discriminator(prior.inner, prior.size, truth, seed=seed)
     after = discriminator(inner.nominal, prior.size, truth, seed=seed)
     return {
@@ -133,7 +136,7 @@ def edges_of(
     observable: Observable, values: np.ndarray, weights: np.ndarray, families: Mapping[str, int]
 ) -> np.ndarray:
     """Coarse bins of one observable, the same in all scenarios: equal populations of the simulated truth."""
-    counts = Counts.of(values, weights, observable.edges)
+    counts = Counts.of(values, weights, np.asarray(observable.edges))
     replicas = sum(n for name, n in families.items() if name.endswith("_bootstrap"))
     return metrics.merge_bins(counts.edges, counts.inner, max(1, min(BINS, replicas // 5)))
 
@@ -150,7 +153,7 @@ def response_of(inputs: Inputs, column: int, edges: np.ndarray, ratio: np.ndarra
     return response
 
 
-def judge(name: str, observables: Mapping[str, Any], *, unstarved: float | None, share: float) -> dict[str, Any]:
+def judge(name: str, observables: Mapping[str, Comparison], *, unstarved: float | None, share: float) -> StressVerdict:
     """The verdict on a method in one scenario, by its comparisons of all observables.
 
     A method passes where its truth is within SIGMAS; of starvation besides, where its relative uncertainties are at
@@ -165,31 +168,36 @@ def judge(name: str, observables: Mapping[str, Any], *, unstarved: float | None,
     truth, refold = significance([o["chi2"] for o in each]), significance([o["refold"] for o in each])
     pulls = np.concatenate([o["truth"]["pulls"] for o in each])
     relative = np.concatenate([np.divide(o["truth"]["sigma"], o["truth"]["truth"]) for o in each])
-    result: dict[str, Any] = {
+    inside, sigma = float((np.abs(pulls) < 1).mean()), float(np.median(relative))
+    within, accepted = _within(truth), _within(refold)
+    growth, grows, covers = None, True, True
+    if name == STARVED and unstarved:
+        growth = sigma / unstarved
+        grows, covers = growth >= GROWTH / share**0.5, inside >= INSIDE
+    result: StressVerdict = {
         "truth": truth,
         "refold": refold,
         "largest_pull": float(np.abs(pulls).max()),
-        "inside": float((np.abs(pulls) < 1).mean()),
-        "relative_sigma": float(np.median(relative)),
-        "growth": None,
-        "triangular": {k: _mean([o["triangular"][k] for o in each]) for k in ("before", "after")},
+        "inside": inside,
+        "relative_sigma": sigma,
+        "growth": growth,
+        "triangular": {
+            "before": _mean([o["triangular"]["before"] for o in each]),
+            "after": _mean([o["triangular"]["after"] for o in each]),
+        },
+        "passes": None if within is None else within and grows and covers,
+        "refold_passes": accepted,
+        "missed": within is False and accepted is True,
+        "words": "",
     }
-    within = _within(truth)
-    grows = covers = True
-    if name == STARVED and unstarved:
-        result["growth"] = result["relative_sigma"] / unstarved
-        grows, covers = result["growth"] >= GROWTH / share**0.5, result["inside"] >= INSIDE
-    accepted = _within(refold)
-    missed = within is False and accepted is True
-    passes = None if within is None else within and grows and covers
-    result |= {"passes": passes, "refold_passes": accepted, "missed": missed}
-    return result | {"words": _words(name, result, grows, covers)}
+    result["words"] = _words(name, result, grows, covers)
+    return result
 
 
-def _words(name: str, found: Mapping[str, Any], grows: bool, covers: bool) -> str:
-    if found["passes"] is None:
-        return "too few replicas for a verdict"
+def _words(name: str, found: StressVerdict, grows: bool, covers: bool) -> str:
     sigma, after, before = found["truth"]["sigma"], found["triangular"]["after"], found["triangular"]["before"]
+    if found["passes"] is None or sigma is None:
+        return "too few replicas for a verdict"
     text = f"the truth is {'within' if sigma < SIGMAS else 'wrong by'} {sigma:.1f} sigma"
     if not grows:
         text += f"; uncertainties grow by {found['growth']:.2f} only"
@@ -199,14 +207,14 @@ def _words(name: str, found: Mapping[str, Any], grows: bool, covers: bool) -> st
         text += ", and refolding accepts it: reco-level agreement cannot certify the particle level"
     elif found["refold_passes"] is False:
         text += f"; refolding objects at {found['refold']['sigma']:.1f} sigma"
-    if None not in (after, before) and after > before:
+    if after is not None and before is not None and after > before:
         text += "; the result is further from the truth than the simulation was"
     elif name == MISMATCH and found["passes"]:
         text += "; at this size the mismatch is within the uncertainty"
     return text
 
 
-def _within(test: Mapping[str, float | None]) -> bool | None:
+def _within(test: Significance) -> bool | None:
     return None if test["sigma"] is None else test["sigma"] < SIGMAS
 
 
