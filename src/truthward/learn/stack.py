@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from truthward.learn.nets import seeded
+
+Member = TypeVar("Member", bound=nn.Module)
 
 
 class Call(nn.Module):
@@ -29,7 +31,7 @@ class Call(nn.Module):
         return getattr(self.module, self.method)(*args)
 
 
-class Stack(nn.Module):
+class Stack(nn.Module, Generic[Member]):
     """E members of one architecture; every parameter has a leading member axis.
 
     Args:
@@ -37,9 +39,9 @@ class Stack(nn.Module):
         seeds: one initialisation seed for each member, length E. Equal seeds give equal initial weights.
     """
 
-    template: nn.Module
+    template: Member
 
-    def __init__(self, factory: Callable[[], nn.Module], seeds: list[int]) -> None:
+    def __init__(self, factory: Callable[[], Member], seeds: list[int]) -> None:
         super().__init__()
         members = [seeded(seed, factory) for seed in seeds]
         self.members = len(members)
@@ -109,7 +111,7 @@ class Stack(nn.Module):
         with torch.no_grad(), self._lent(member):
             return getattr(self.template, method)(*args)
 
-    def train(self, mode: bool = True) -> Stack:
+    def train(self, mode: bool = True) -> Stack[Member]:
         """See `nn.Module.train`; the template is not a child."""
         self.template.train(mode)
         return super().train(mode)

@@ -61,14 +61,16 @@ def classifier_of(inputs: Inputs, *, network: Network = "dense", **options) -> L
         inputs: number or scaling of the inputs. A dense network needs events that are scaled beforehand. A network of
             sets scales its events itself, because scaled constituents would take several times the memory.
     """
-    if network == "dense":
+    if network == "dense" and not isinstance(inputs, JetScaling):
         return Classifier(inputs.inputs if isinstance(inputs, RankScaling) else inputs, **options)
-    classifier = ConstituentClassifier(network=network, **options)
-    classifier.scaling.load_state_dict(inputs.state_dict())
-    return classifier
+    if network != "dense" and isinstance(inputs, JetScaling):
+        classifier = ConstituentClassifier(network=network, **options)
+        classifier.scaling.load_state_dict(inputs.state_dict())
+        return classifier
+    raise TypeError(f"a network {network!r} cannot take its inputs from {type(inputs).__name__}")
 
 
-def stack_of(inputs: Inputs, seeds: list[int], **options) -> Stack:
+def stack_of(inputs: Inputs, seeds: list[int], **options) -> Stack[LogRatio]:
     """A stack of classifiers, one for each seed; see `classifier_of`."""
     return Stack(lambda: classifier_of(inputs, **options), seeds)
 
@@ -103,7 +105,7 @@ def balance(sums: np.ndarray, events: np.ndarray) -> np.ndarray:
 
 
 def train_ratio(
-    stack: Stack,
+    stack: Stack[LogRatio],
     x: Tensor,
     numerator: np.ndarray,
     weights: np.ndarray,
@@ -140,7 +142,7 @@ def train_ratio(
     )
 
 
-def ratio_loss(stack: Stack) -> Callable[[Tensor, Tensor], Tensor]:
+def ratio_loss(stack: Stack[LogRatio]) -> Callable[[Tensor, Tensor], Tensor]:
     """Losses (E, B) of the members for x (B, ...), shared or (B, E, ...), and the class (B,), 0 or 1."""
 
     def loss(x: Tensor, target: Tensor) -> Tensor:
@@ -150,7 +152,7 @@ def ratio_loss(stack: Stack) -> Callable[[Tensor, Tensor], Tensor]:
     return loss
 
 
-def logits(stack: Stack, x: Tensor, *, rows: int = ROWS, label: str = "classifier") -> np.ndarray:
+def logits(stack: Stack[LogRatio], x: Tensor, *, rows: int = ROWS, label: str = "classifier") -> np.ndarray:
     """Logits (N, E) float64 of every member.
 
     x is scaled, (N, K) or (N, E, K); for constituents (N, P, 4) or (N, E, P, 4).
@@ -171,7 +173,7 @@ def logits(stack: Stack, x: Tensor, *, rows: int = ROWS, label: str = "classifie
 class DensityRatio:
     """p(x) / q(x) with the absolute yields of both samples, learned by one classifier."""
 
-    def __init__(self, scaling: RankScaling, stack: Stack, offset: float, history: History) -> None:
+    def __init__(self, scaling: RankScaling, stack: Stack[LogRatio], offset: float, history: History) -> None:
         self.scaling, self.stack, self.offset, self.history = scaling, stack, offset, history
 
     def log_ratio(self, x: np.ndarray) -> np.ndarray:

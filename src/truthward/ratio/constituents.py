@@ -124,14 +124,13 @@ class ConstituentClassifier(LogRatio):
     ) -> None:
         super().__init__()
         self.scaling = JetScaling()
-        options = {"width": width, "depth": depth, "activation": activation}
         self.paired = network == "attention"
         if self.paired and width % heads:
             raise ConfigError(f"width: {width} is not a multiple of heads, {heads}")
         self.network = (
-            ParticleAttention(FEATURES, CONTEXT, PAIRS, heads=heads, **options)
+            ParticleAttention(FEATURES, CONTEXT, PAIRS, heads=heads, width=width, depth=depth, activation=activation)
             if self.paired
-            else DeepSets(FEATURES, CONTEXT, **options)
+            else DeepSets(FEATURES, CONTEXT, width=width, depth=depth, activation=activation)
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -22,6 +22,12 @@ to infinity there and nearby."""
 
 REACH = 30.0
 """Largest shift of the logits in the calibration; beyond it a probability is zero or one in double precision."""
+
+
+class _Network(TypedDict):
+    width: int
+    depth: int
+    activation: Activation
 
 
 class Probability:
@@ -46,7 +52,7 @@ class Probability:
         self, inputs: int, seeds: Sequence[int], *, width: int = 32, depth: int = 2, activation: Activation = "gelu"
     ) -> None:
         self.inputs, self.members = inputs, len(seeds)
-        self.options = {"width": width, "depth": depth, "activation": activation}
+        self.options: _Network = {"width": width, "depth": depth, "activation": activation}
         self.offset, self.shift, self.lowest = np.zeros(self.members), np.zeros(self.members), np.zeros(self.members)
         self.constant: float | None = None
         self.stack = stack_of(inputs, list(seeds), **self.options)

@@ -179,15 +179,16 @@ class _Tangent:
         self.trunk = copy.deepcopy(network).eval()
         # Every network ends in a dense network.
         dense = [m for m in self.trunk.modules() if isinstance(m, MLP)][-1]
-        self.layers, dense.layers = list(dense.layers), nn.Identity()
+        self.linear = [m for m in dense.layers if isinstance(m, nn.Linear)]
+        self.activations = [m for m in dense.layers if not isinstance(m, nn.Linear)]
+        dense.layers = nn.Sequential()
         random = torch.Generator().manual_seed(0)
         self.forms = [
             (
                 torch.randn(m.out_features, SKETCH, generator=random),
                 torch.randn(m.in_features + 1, SKETCH, generator=random) / SKETCH**0.5,
             )
-            for m in self.layers[:-1]
-            if isinstance(m, nn.Linear)
+            for m in self.linear[:-1]
         ]
         self._kept: Tensor | None = None
 
@@ -196,12 +197,12 @@ class _Tangent:
         with torch.no_grad():
             start = self.trunk(x).reshape(len(x), -1)
         inputs, outputs, value = [], [], start
-        for linear, activation in zip(self.layers[:-1:2], self.layers[1::2], strict=True):
+        for linear, activation in zip(self.linear[:-1], self.activations, strict=True):
             inputs.append(value)
             with torch.no_grad():
                 outputs.append(linear(value))
             value = activation(outputs[-1])
-        last = self.layers[-1]
+        last = self.linear[-1]
         phi, at = self._room(len(x)), last.in_features + 1
         phi[:, : at - 1], phi[:, at - 1] = value.detach(), 1.0
         with torch.no_grad():
@@ -210,17 +211,17 @@ class _Tangent:
         for k in reversed(range(len(inputs))):
             given = outputs[k].requires_grad_()
             with torch.enable_grad():
-                slope = torch.autograd.grad(self.layers[2 * k + 1](given).sum(), given)[0]
+                slope = torch.autograd.grad(self.activations[k](given).sum(), given)[0]
             back = slope.mul_(back)
             left, right = self.forms[k]
             torch.mul(back @ left, torch.addmm(right[-1], inputs[k], right[:-1]), out=phi[:, at : at + SKETCH])
             at += SKETCH
-            back = back @ self.layers[2 * k].weight.detach()
+            back = back @ self.linear[k].weight.detach()
         return phi, logit
 
     def _room(self, rows: int) -> Tensor:
         """Memory for phi, kept between pieces: allocating it anew would cost more time than filling it."""
         if self._kept is None or len(self._kept) < rows:
-            features = self.layers[-1].in_features + 1 + SKETCH * len(self.forms)
+            features = self.linear[-1].in_features + 1 + SKETCH * len(self.forms)
             self._kept = torch.empty(rows, features)
         return self._kept[:rows]

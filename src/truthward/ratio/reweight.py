@@ -12,12 +12,13 @@ from torch import Tensor
 from truthward.errors import DivergedError
 from truthward.learn.fit import History, Settings, fit
 from truthward.learn.stack import Stack
+from truthward.ratio.base import LogRatio
 
 STEPS = 65536
 
 
 def train_mean(
-    stack: Stack,
+    stack: Stack[LogRatio],
     x: Tensor,
     ratio: np.ndarray,
     weights: np.ndarray,
@@ -60,7 +61,7 @@ def train_mean(
     return np.log(mean), history
 
 
-def mean_loss(stack: Stack) -> Callable[[Tensor, Tensor], Tensor]:
+def mean_loss(stack: Stack[LogRatio]) -> Callable[[Tensor, Tensor], Tensor]:
     """Losses (E, B) of the members for x (B, ...) and ratios (B, E); the members learn the mean ratio at x."""
     return lambda x, ratio: stack.call("soft_loss", x, ratio.T, own=(False, True))
 

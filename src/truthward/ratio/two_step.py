@@ -10,6 +10,7 @@ import torch
 from truthward.learn.fit import Settings
 from truthward.learn.scaling import RankScaling
 from truthward.learn.stack import Stack
+from truthward.ratio.base import LogRatio
 from truthward.ratio.classifier import logits, stack_of, train_ratio
 from truthward.ratio.reweight import finite_ratio, normalise, train_mean
 from truthward.study.seeds import seed_for
@@ -120,7 +121,7 @@ def _sample(values: np.ndarray, weight: np.ndarray) -> tuple[torch.Tensor, torch
     return torch.from_numpy(values), torch.from_numpy(weight)
 
 
-def _stack(scaling: RankScaling, seed: int) -> Stack:
+def _stack(scaling: RankScaling, seed: int) -> Stack[LogRatio]:
     return stack_of(scaling, [seed], width=64, depth=2)
 
 

@@ -93,7 +93,7 @@ def correct(
     single = stack_of(inputs, [0], **network)
     for m, member in enumerate(members):
         single.load_member(0, stack.state_of(m))
-        own = [batches[i] for i in np.flatnonzero(owner == m)]
+        own = [batches[int(i)] for i in np.flatnonzero(owner == m)]
         values, category = _joined(member, own)
         drawn = member.shown(values, category)
         old = np.concatenate([b["weight"] for b in own])
@@ -103,11 +103,11 @@ def correct(
         for batch, part in zip(own, np.split(new, np.cumsum([len(b["weight"]) for b in own])[:-1]), strict=True):
             batch["weight"] = part
     after = np.concatenate([b["weight"] for b in batches])
-    n, m = float(effective_size(test.weight.numpy())), len(after) / len(members)
+    n_test, n_drawn = float(effective_size(test.weight.numpy())), len(after) / len(members)
     summary: Corrected = {
         "auc_before": [a[0] for a in areas],
         "auc_after": [a[1] for a in areas],
-        "auc_sigma": float(np.sqrt((n + m + 1.0) / (12.0 * n * m))),
+        "auc_sigma": float(np.sqrt((n_test + n_drawn + 1.0) / (12.0 * n_test * n_drawn))),
         "effective_size_before": float(effective_size(before)),
         "effective_size": float(effective_size(after)),
         "largest_over_mean": float(largest_over_mean(after)),

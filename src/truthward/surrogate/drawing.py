@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -132,7 +132,7 @@ class SurrogateModel(nn.Module):
 def load_members(path: str | Path) -> tuple[list[SurrogateModel], dict[str, Any]]:
     """Members of a trained ensemble, and the provenance of the training."""
     modules, _, provenance = checkpoint.load(path)
-    return [modules[f"member{m}"] for m in range(len(modules))], provenance
+    return [cast(SurrogateModel, modules[f"member{m}"]) for m in range(len(modules))], provenance
 
 
 @torch.no_grad()

@@ -144,7 +144,7 @@ def train_surrogate(
             f"{simulation}: no event of the training part passes at any level; simulate more events, or loosen the "
             "selection"
         )
-    arguments = {
+    arguments: dict[str, Any] = {
         "model": model,
         "observables": [o.model_dump(mode="json") for o in observables],
         "categories": [list(c) for c in sample.categories],
@@ -244,11 +244,12 @@ def sample_surrogate(
     batches = draws(members, events, seed=seed_for(seed, "surrogate", "sample"))
     correction = None
     if weigh:
-        batches = list(batches)
+        every = list(batches)
         waited = time.perf_counter()
-        correction = weigh(members, batches)
+        correction = weigh(members, every)
         started += time.perf_counter() - waited
-    metadata = write_draws(output, members, iter(batches), record=record, extra=lambda: {"members": len(members)})
+        batches = iter(every)
+    metadata = write_draws(output, members, batches, record=record, extra=lambda: {"members": len(members)})
     return {
         "events": events,
         "sum_of_weights": metadata["provenance"]["sum_of_weights"],

@@ -125,6 +125,8 @@ def tilted(
         )
     if other is not None:
         size = _difference(simulation, other, hidden, values[:, 0], score, key) / sigma
+    elif size is None:
+        raise InputError(f"{key}: {column} is tilted, so `size` or `sample` is needed; give one of them")
     u = (score - centre) / sigma
     weights, moved = [], []
     for sign in (1.0, -1.0):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from truthward.errors import InputError
 from truthward.events.contract import Batch
 from truthward.events.table import EventTable
 from truthward.events.table_write import write_table
@@ -66,30 +68,41 @@ def vary(
     measured = None if data is None else Measured.load(data)
     rows = simulation.num_rows + sum(t.num_rows for t in alternatives.values())
     log.info("%d simulated events are held in memory", rows)
-    nu = None
-    hidden = {name: seen_and_tilted(entry.get("columns", [])) for name, entry in systematics.items()}
-    if any(entry["kind"] == "closure" or hidden[name][0] for name, entry in systematics.items()):
-        nu = truth_weights(nominal, measured, names, seed=seed_for(seed, "systematics", "truth"))
+
+    @cache
+    def known() -> tuple[Measured, np.ndarray]:
+        """The data, and nu at the truth of the fiducial events; computed once, if a source needs it."""
+        if measured is None:
+            raise InputError("systematics: kinds closure and hidden need data; give a sample of role data")
+        return measured, truth_weights(nominal, measured, names, seed=seed_for(seed, "systematics", "truth"))
+
     weights: dict[str, np.ndarray] = {}
     summary: dict[str, Varied] = {}
     for name, entry in systematics.items():
-        own, other, (seen, tilts) = seed_for(seed, "systematics", name), others.get(entry.get("sample")), hidden[name]
+        own, (seen, tilts) = seed_for(seed, "systematics", name), seen_and_tilted(entry.get("columns", []))
         if entry["kind"] == "alternative":
             weights[f"weight:{name}:0"], summary[name] = as_alternative(
-                nominal, other, name=name, seed=own, features=features, **options
+                nominal, others[entry["sample"]], name=name, seed=own, features=features, **options
             )
         elif entry["kind"] == "closure":
+            target, nu = known()
             weights[f"weight:{name}:0"], summary[name] = pseudo_data(
-                nominal, measured, nu, name=name, seed=own, **options
+                nominal, target, nu, name=name, seed=own, **options
             )
         if seen:
+            target, nu = known()
             weights[f"weight:{name}:0"], summary[name] = as_in_data(
-                nominal, measured, nu, seen, names, name=name, seed=own
+                nominal, target, nu, seen, names, name=name, seed=own
             )
         for column in tilts:
             source = tilt_of(name, column)
             pair, summary[source] = tilted(
-                nominal, column, name=name, size=entry.get("size"), other=other, seed=seed_for(own, column)
+                nominal,
+                column,
+                name=name,
+                size=entry.get("size"),
+                other=others.get(entry.get("sample", "")),
+                seed=seed_for(own, column),
             )
             weights |= {f"weight:{source}:{i}": w for i, w in enumerate(pair)}
     for source, found in summary.items():

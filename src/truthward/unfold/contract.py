@@ -6,13 +6,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 
 from truthward.errors import ConfigError
 from truthward.unfold.inputs.arrays import NONE, Features, Inputs, Replica
 from truthward.unfold.inputs.streamed import Blocks
+
+Given = TypeVar("Given", bound=Inputs | Blocks)
+"""What a method takes: all events as `Inputs`, or also `Blocks` of them."""
 
 
 @dataclass
@@ -30,7 +33,7 @@ class Result:
     trained: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-class Unfolder(ABC):
+class Unfolder(ABC, Generic[Given]):
     """A method of unfolding. Options are keyword-only constructor arguments with literal defaults.
 
     `joint`: whether one set of weights serves all observables, or each observable has its own. `observables`: names of
@@ -57,7 +60,7 @@ class Unfolder(ABC):
     @abstractmethod
     def unfold(
         self,
-        inputs: Inputs | Blocks,
+        inputs: Given,
         replicas: Sequence[Replica],
         *,
         seed: int,
@@ -79,7 +82,7 @@ class Unfolder(ABC):
         """
 
     def posterior(
-        self, inputs: Inputs, *, events: int, draws: int, seed: int, state: Path | None = None, key: str = ""
+        self, inputs: Given, *, events: int, draws: int, seed: int, state: Path | None = None, key: str = ""
     ) -> dict[str, np.ndarray]:
         """Draws of the truth given reco, with the simulation's prior, for simulated events that no training has seen.
 

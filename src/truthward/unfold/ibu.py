@@ -34,7 +34,7 @@ RULE = (
 )
 
 
-class Ibu(Unfolder):
+class Ibu(Unfolder[Inputs]):
     """Iterative Bayesian unfolding (D'Agostini, Nucl. Instrum. Meth. A 362 (1995) 487), with choices made by rules.
 
     With truth bins i, reco bins j, response R_ij = P(reco j | truth i) of the simulation, efficiency e_i = sum_j R_ij,
@@ -213,7 +213,8 @@ class Ibu(Unfolder):
 
     def _converge(self, counts: _Counts) -> list[float]:
         """Changes of the nominal result in units of its uncertainty, one for each iteration to make."""
-        unfolded, jacobian, changes = counts.truth, np.zeros_like(counts.response[0]), []
+        unfolded, jacobian = counts.truth, np.zeros_like(counts.response[0])
+        changes: list[float] = []
         variance = counts.data_variance[0]
         while len(changes) < self.max_iterations:
             new = counts.step(unfolded)
@@ -270,9 +271,9 @@ class _Counts:
                 np.bincount(reco_bin[mask], v.weight[mask], minlength=size) for mask in (v.fakes, v.background)
             )
             data_bin = cell_of(v.data_reco[:, column], bins.reco)
-            data = np.bincount(data_bin, v.data_weight, minlength=size)
-            variance = np.bincount(data_bin, v.data_weight**2, minlength=size)
-            fixed = fakes + background
+            data: np.ndarray = np.bincount(data_bin, v.data_weight, minlength=size)
+            variance: np.ndarray = np.bincount(data_bin, v.data_weight**2, minlength=size)
+            fixed: np.ndarray = fakes + background
             if share:
                 signal = response.sum(axis=0)
                 # A bin that the simulation never reaches has share 0 and does not enter the formula.
@@ -305,5 +306,5 @@ class _Counts:
 
 def _sums(values: np.ndarray, weights: np.ndarray, inner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Sums of w and w^2 in fine bins, (B,) each."""
-    index = cell_of(values, inner)
-    return tuple(np.bincount(index, power, minlength=len(inner) + 1) for power in (weights, weights**2))
+    index, size = cell_of(values, inner), len(inner) + 1
+    return np.bincount(index, weights, minlength=size), np.bincount(index, weights**2, minlength=size)

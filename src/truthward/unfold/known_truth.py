@@ -51,7 +51,8 @@ def _beside(rows: Rows, nominal: Rows, blocks: Iterable[Inputs], replicas: Seque
 
 def _stacked(rows: Rows, nominal: Rows, blocks: Iterable[Inputs], replicas: Sequence[Replica]) -> Iterator[dict]:
     columns = {r.column(): r for r in replicas}
-    block, kept = {}, []
+    block: dict[str, int] = {}
+    kept: list[str] = []
     for batch in rows:
         kept = [c for c in batch if c.startswith("truth_")]
         block |= {c: batch["block"][0] for c in columns if c in batch}
@@ -86,7 +87,8 @@ class _Feed:
     """Batches of columns, from which any number of rows can be taken."""
 
     def __init__(self, batches: Rows) -> None:
-        self._batches, self._held, self._at = iter(batches), None, 0
+        self._batches, self._at = iter(batches), 0
+        self._held: Mapping[str, np.ndarray] | None = None
 
     def take(self, count: int) -> dict[str, np.ndarray]:
         """The next rows.

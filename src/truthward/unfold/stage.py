@@ -188,7 +188,7 @@ class _Task:
     ) -> None:
         self.method, self.kind, self.key = method, entry["kind"], key
         self.families = {name: family(name, count) for name, count in families.items() if count}
-        self.unfolder: Unfolder = build("unfold", dict(entry))
+        self.unfolder: Unfolder[Inputs | Blocks] = build("unfold", dict(entry))
         chosen = self.unfolder.observables or [o.name for o in observables]
         if unknown := sorted(set(chosen) - {o.name for o in observables}):
             known = ", ".join(o.name for o in observables)
@@ -245,6 +245,8 @@ class _Task:
     def compare(self, result: Result, replicas: Sequence[Replica], nominal: str | Path | None) -> None:
         """Compare unfolded pseudo-data with their truth, given the file of the nominal result."""
         if pseudo := [r for r in replicas if next(iter(self.blocks)).kind_of(r) == "closure"]:
+            if nominal is None:
+                raise ConfigError(f"{pseudo[0]}: pseudo-data are compared with the nominal result; give its part")
             result.rows = compared(result.rows, rows_of(nominal), self.blocks, pseudo)
 
     def unfold(self, replicas: Sequence[Replica], nominal: Mapping[str, np.ndarray] | None) -> Result:

@@ -30,7 +30,7 @@ LIMITS = (
 )
 
 
-class FeatureFit(Unfolder):
+class FeatureFit(Unfolder[Inputs]):
     """Re-weight the simulation until learned features agree with the data at reco level, by one penalised chi2 fit.
 
     The idea of AUSSIE (2602.24282): nu(t) is right if a classifier of data against re-weighted simulation has nothing
@@ -126,7 +126,8 @@ class FeatureFit(Unfolder):
         columns, history, trained = {}, [], {}
         kept = None if nominal is None else Features(nominal, inputs, self.network)
         for replica in replicas:
-            varied, features, entry = inputs.varied(replica), kept, {}
+            varied, features = inputs.varied(replica), kept
+            entry: dict[str, float] = {}
             own = replica.anew
             if features is None or own:
                 name = (replica.family, replica.index) if own else ("nominal",)

@@ -34,7 +34,7 @@ class Features:
             classifier.load_state_dict(own)
             self.networks[level] = classifier.eval()
         # Subtract the mean: with the constant as a feature, this changes only the rounding.
-        self.centre = {"reco": 0.0, "truth": 0.0}
+        self.centre = {"reco": torch.zeros(()), "truth": torch.zeros(())}
         self.centre = {
             "reco": self.reco(inputs.reco[inputs.matched])[:, 1:].mean(dim=0),
             "truth": self.truth(inputs.truth[inputs.fiducial])[:, 1:].mean(dim=0),

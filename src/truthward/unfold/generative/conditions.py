@@ -52,6 +52,9 @@ class Medians:
         columns: 1; or 0 without a condition, and then the other attributes do not exist.
     """
 
+    centre: float
+    scale: float
+
     def __init__(
         self, inputs: Inputs, option: Mapping[str, Any], others: np.ndarray, seed: int, *, like: Medians | None = None
     ) -> None:
@@ -134,7 +137,8 @@ def sharpest(values: np.ndarray, distance: np.ndarray, weight: np.ndarray) -> fl
 
     Sharpest means that the integral of the squared density is largest.
     """
-    edges = np.linspace(*np.quantile(values, [0.02, 0.98]), 81)
+    low, high = np.quantile(values, [0.02, 0.98])
+    edges = np.linspace(low, high, 81)
     shares = np.linspace(0.0, 2.0, 41)
     peaked = [(np.histogram(values - s * distance, edges, weights=weight)[0] ** 2).sum() for s in shares]
     return float(shares[np.argmax(peaked)])

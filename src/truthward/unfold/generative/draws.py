@@ -38,6 +38,8 @@ class Scaled:
         matched_fiducial, matched_reco: masks of the matched events among the fiducial and the reconstructed events.
     """
 
+    medians: Medians
+
     def __init__(
         self,
         inputs: Inputs,
@@ -53,22 +55,19 @@ class Scaled:
             condition or {},
             inputs.fixed if others is None else others,
             seed_for(inputs.seed, "medians"),
-            like=like and like.medians,
+            like=None if like is None else like.medians,
         )
-        kinds = {
-            "atoms": [o.atoms for o in inputs.observables],
-            "integer": [o.integer for o in inputs.observables],
-        }
+        declared, integer = [o.atoms for o in inputs.observables], [o.integer for o in inputs.observables]
         fiducial, matched, passed = inputs.fiducial, inputs.matched, inputs.pass_reco
         if like is None:
             truth = _weighted(inputs.truth, inputs.weight, fiducial)
             reco = _weighted(inputs.seen("reco"), inputs.weight, passed)
             data = torch.from_numpy(inputs.seen("data")), torch.from_numpy(inputs.data_weight)
             # Features have no declared atoms: a value that many events share is found as an atom.
-            atoms = [*kinds["atoms"], *[()] * (data[0].shape[1] - self.size)]
-            self.shown_truth = RankScaling(self.size, atoms=kinds["atoms"]).fit(truth)
+            atoms = [*declared, *[()] * (data[0].shape[1] - self.size)]
+            self.shown_truth = RankScaling(self.size, atoms=declared).fit(truth)
             self.shown_reco = RankScaling(len(atoms), atoms=atoms).fit(reco, data)
-            self.target_map = QuantileTransform(self.size, **kinds).fit(*truth)
+            self.target_map = QuantileTransform(self.size, atoms=declared, integer=integer).fit(*truth)
         else:
             self.shown_truth, self.shown_reco, self.target_map = like.shown_truth, like.shown_reco, like.target_map
         self.given = self.shown_reco.inputs
@@ -77,7 +76,8 @@ class Scaled:
         if self.medians.columns and like is None:
             given = self.medians.simulated(inputs.reco[None, passed], inputs.weight[passed, None])[:, 0]
             weight = torch.from_numpy(inputs.weight[matched])
-            self.target_map = QuantileTransform(self.size, **kinds).fit(self._relative(given), weight)
+            relative = QuantileTransform(self.size, atoms=declared, integer=integer)
+            self.target_map = relative.fit(self._relative(given), weight)
         self.truth = self.shown_truth(torch.from_numpy(inputs.truth[fiducial]))
         self.reco = self.shown_reco(torch.from_numpy(inputs.seen("reco")[passed]))
         self.data = self.shown_reco(torch.from_numpy(inputs.seen("data")))

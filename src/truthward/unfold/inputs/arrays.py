@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Never
 
 import numpy as np
 
@@ -25,7 +25,7 @@ ROWS = 65536
 Features = Mapping[str, Sequence[str]]
 """Level, "reco" or "truth" -> columns of that level that networks see in addition to the unfolded observables."""
 
-NONE: Features = {}
+NONE: Mapping[str, Never] = {}
 
 
 @dataclass(frozen=True)
@@ -287,15 +287,20 @@ class Inputs:
         if kind == "mc_bootstrap":
             return replace(self, weight=self.weight * self._counts(self.event_id, replica))
         if kind == "systematic" and name in self.variations:
-            change = dict(self.variations[name](replica.index))
+            change = self.variations[name](replica.index)
             if self.constituents and {"reco", "pass_reco"} & set(change):
                 raise InputError(
                     f"{replica}: shifts observables at reco level, but the method sees constituents, which do not "
                     "shift; use `inputs: observables` with this systematic, or vary weights only"
                 )
-            if "features" in change:
-                change["features"] = {**self.features, "reco": change["features"]}
-            changed = replace(self, **change)
+            features = {**self.features, "reco": change["features"]} if "features" in change else self.features
+            changed = replace(
+                self,
+                reco=change.get("reco", self.reco),
+                pass_reco=change.get("pass_reco", self.pass_reco),
+                weight=change.get("weight", self.weight),
+                features=features,
+            )
             lacking = ~np.isfinite(changed.seen("reco")[changed.pass_reco]).all(axis=1)
             if lacking.any():
                 columns = [*self.names, *self.feature_names.get("reco", ())]
@@ -336,14 +341,19 @@ class Inputs:
         return self.variations[name](replica.index)["weight"]
 
     def _pseudo_data(self, replica: Replica) -> Inputs:
-        passed, levels = self.pass_reco, {"features": self.features, "constituents": self.constituents}
+        passed = self.pass_reco
+
+        def as_data(levels: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+            return {**levels, "data": levels["reco"][passed]} if levels else levels
+
         return replace(
             self,
             data_reco=self.reco[passed],
             data_weight=self.pseudo_weight(replica)[passed],
             data_id=self.event_id[passed],
             data_validation=self.validation[passed],
-            **{n: {**v, "data": v["reco"][passed]} for n, v in levels.items() if v},
+            features=as_data(self.features),
+            constituents=as_data(self.constituents),
         )
 
     def rows(self, weights: Mapping[str, np.ndarray], rows: int = ROWS) -> Iterator[dict[str, np.ndarray]]:
@@ -370,7 +380,7 @@ def columns_of(
     """Columns of the simulation and of the data that `Inputs.from_columns` needs."""
     names = [o.name for o in observables]
     truths = [c for c in simulation.columns if c.startswith("truth_") and not is_jagged(c)]
-    truths = dict.fromkeys([*truths, *(f"truth_{n}" for n in (*names, *features.get("truth", ())))])
+    truths += (f"truth_{n}" for n in (*names, *features.get("truth", ())))
     recos = [*names, *features.get("reco", ())]
     both = [*(f"reco_{n}" for n in recos), "pass_reco", "weight", "event_id", "split"]
-    return [*truths, *both, "pass_truth", "process"], both
+    return [*dict.fromkeys(truths), *both, "pass_truth", "process"], both

@@ -9,7 +9,7 @@ import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,8 +20,8 @@ from truthward.events.table import EventTable
 from truthward.run import launch
 from truthward.study.seeds import seed_for
 from truthward.unfold.inputs.arrays import NOMINAL, NONE, ROWS, Features, Inputs, Replica, columns_of
-from truthward.unfold.inputs.totals import added, refuse, totals
-from truthward.unfold.inputs.varied import variations_of
+from truthward.unfold.inputs.totals import Total, added, refuse, totals
+from truthward.unfold.inputs.varied import Vary, variations_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +59,8 @@ class Blocks:
 
     def require(self, replica: Replica) -> None:
         """Raise the errors that `Inputs.varied` would raise for all events at once."""
-        mine, nominal = {}, {}
+        mine: dict[str, Total] = {}
+        nominal: dict[str, Total] = {}
         for block in self:
             mine, nominal = added(mine, totals(block.varied(replica))), added(nominal, totals(block))
         refuse(mine, nominal, replica)
@@ -93,20 +94,30 @@ class Blocks:
         count = math.ceil(max(t.num_rows for t in tables) / ROWS)
 
         def pieces(block: int) -> list[dict[str, np.ndarray]]:
-            bounds = [[t.num_rows * b // count for b in (block, block + 1)] for t in tables]
-            return [t.between(*b, c) for t, b, c in zip(tables, bounds, columns, strict=True)]
+            bounds = [(t.num_rows * block // count, t.num_rows * (block + 1) // count) for t in tables]
+            return [t.between(first, end, c) for t, (first, end), c in zip(tables, bounds, columns, strict=True)]
 
-        def made(pieces: Iterable[Mapping[str, np.ndarray]], **more: Any) -> Inputs:
-            more |= {"features": features, "kinds": kinds, "whole": False}
-            return Inputs.from_columns(*pieces, observables, seed=seed, **more)
+        def made(pieces: Iterable[Mapping[str, np.ndarray]], variations: Mapping[str, Vary] | None = None) -> Inputs:
+            simulated, measured = pieces
+            return Inputs.from_columns(
+                simulated,
+                measured,
+                observables,
+                seed=seed,
+                variations=variations,
+                features=features,
+                whole=False,
+                kinds=kinds,
+            )
 
         def read(block: int) -> Inputs:
             bounds = simulation.num_rows * block // count, simulation.num_rows * (block + 1) // count
             variations = variations_of(simulation, names, bounds, features=features.get("reco", ()))
-            return made(pieces(block), variations=variations)
+            return made(pieces(block), variations)
 
         kept: tuple[list, list] = ([], [])
-        matched, accepted, sums = 0, 0, {}
+        matched, accepted = 0, 0
+        sums: dict[str, Total] = {}
         for block in range(count):
             found = pieces(block)
             whole = made(found)
@@ -139,7 +150,8 @@ class Store:
     """
 
     def __init__(self, folder: Path | None) -> None:
-        self._folder, self._held = folder, {}
+        self._folder = folder
+        self._held: dict[tuple[str, int], np.ndarray] = {}
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
@@ -149,20 +161,22 @@ class Store:
     def scratch(cls, state: Path | None) -> Store:
         """Files beside the resume state, or in the system's folder for temporary files if there is no resume state."""
         # All processes but the first have their own folder, which the first one does not remove.
-        elsewhere = state is None or launch.rank()
-        return cls(Path(tempfile.mkdtemp(prefix="truthward-")) if elsewhere else state / "scratch")
+        if state is None or launch.rank():
+            return cls(Path(tempfile.mkdtemp(prefix="truthward-")))
+        return cls(state / "scratch")
 
     def __setitem__(self, key: tuple[str, int], values: np.ndarray) -> None:
         if self._folder is None:
             self._held[key] = values
         else:
-            np.save(self._path(key), values.astype(np.float32), allow_pickle=False)
+            np.save(_file(self._folder, key), values.astype(np.float32), allow_pickle=False)
 
     def __getitem__(self, key: tuple[str, int]) -> np.ndarray:
         if self._folder is None:
             return self._held[key]
         # Read, not mapped: pages of a mapped file count as the job's memory.
-        return np.load(self._path(key), allow_pickle=False).astype(np.float64)
+        return np.load(_file(self._folder, key), allow_pickle=False).astype(np.float64)
 
-    def _path(self, key: tuple[str, int]) -> Path:
-        return self._folder / f"{key[0]}.{key[1]}.npy"
+
+def _file(folder: Path, key: tuple[str, int]) -> Path:
+    return folder / f"{key[0]}.{key[1]}.npy"

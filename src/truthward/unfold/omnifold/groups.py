@@ -56,13 +56,15 @@ class Groups:
         # A response describes a change from the nominal, so the nominal is computed with it.
         members = [NOMINAL, *group] if responds else group
         seed = seed_for(self.seed, *((group[0].family, group[0].index) if group[0].anew else ("nominal",)))
-        history, trained, chosen = [], {}, []
+        history: list[dict[str, Any]] = []
+        trained: dict[str, np.ndarray] = {}
+        chosen: list[int] = []
         for f, (fold, train) in enumerate(self._folds()):
             sample = OmnifoldSample(self.blocks, members, self.scaling, train=train, hold_out=options.recipe.holds_out)
             name = f"omnifold {group[0]}" + (f" and {len(group) - 1} more" if len(group) > 1 else "")
             name += f", fold {f + 1} of {options.folds}" if options.folds else ""
             state = None if self.state is None else self.state / f"{_tag(group)}.{f}"
-            prefix, handed = f"{f}.", self.nominal if responds or other else {}
+            prefix, handed = f"{f}.", (self.nominal or {}) if responds or other else {}
             arrays = {n.removeprefix(prefix): a for n, a in handed.items() if n.startswith(prefix)}
             rules, checks = replace(options.rules, curves=group == [NOMINAL]), {}
             if rules.background == "positive":
@@ -71,6 +73,7 @@ class Groups:
                 # As many iterations as the nominal, whatever the change is.
                 made = int(self.nominal["iterations"][f])
                 rules = replace(rules, stop=rules.stop.exactly(varied_count(group[0].index, made) if other else made))
+            steps: ResponseSteps | TrainingSteps
             if responds:
                 steps = ResponseSteps(options.recipe, self.scaling, arrays)
             else:
@@ -101,7 +104,7 @@ class Groups:
     def rows(self, groups: list[list[Replica]]) -> Iterator[Mapping[str, np.ndarray]]:
         """Rows of the result, block by block."""
         for number, inputs in enumerate(self.blocks):
-            columns = {}
+            columns: dict[str, np.ndarray] = {}
             for group in groups:
                 weights = self.store[_tag(group), number]
                 columns |= {r.column(): weights[:, e] for e, r in enumerate(group)}

@@ -180,7 +180,8 @@ class Chain:
 
         found = self.steps.reco(StepEvents(read, standing.events.sum(axis=2), self.sample.buffer), iteration)
         (simulated, total), area, curve = sums.sum(axis=1), Area(self.sample.members), Curve(counts.sum())
-        reached, saturated, products = 0.0, 0, 0.0
+        reached, products = np.zeros(self.sample.members), np.zeros(self.sample.members)
+        saturated = np.zeros(self.sample.members, dtype=int)
         for number, block in enumerate(self.sample):
             numerator, weights = rows(block, number)
             logits, far = _corrected(found, block.reco)
@@ -198,7 +199,7 @@ class Chain:
                 curve.add(logits[judged, 0], numerator[judged], weights[judged, 0])
         factor, off = norm(reached, total)
         self._share = factor if share else self._share
-        entry = {"auc_reco": area.values(), "normalisation_reco": off, "saturated_reco": saturated}
+        entry: dict[str, Any] = {"auc_reco": area.values(), "normalisation_reco": off, "saturated_reco": saturated}
         entry |= {"reliability_reco": [class_reliability(*curve.events())]} if self.rules.curves else {}
         return Omega(factor, products), found.diagnostics | entry
 
@@ -218,7 +219,8 @@ class Chain:
             return block.truth[block.matched], ratios(block, number), block.matched_weight * unit, block.truth_held
 
         found = self.steps.truth(StepEvents(read, counts, self.sample.buffer), iteration)
-        reached, saturated, curve = 0.0, 0, Curve(counts.sum())
+        reached, curve = np.zeros(self.sample.members), Curve(counts.sum())
+        saturated = np.zeros(self.sample.members, dtype=int)
         for number, block in enumerate(self.sample):
             logits, far = _corrected(found, block.truth)
             seen, weights = logits[block.matched], block.matched_weight
@@ -231,7 +233,7 @@ class Chain:
         # The store already has the new nu, so its new normalisation is used from here on.
         _, self._off = norm(reached, total)
         self._nu = None
-        entry = {"normalisation_truth": self._off, "saturated_truth": saturated}
+        entry: dict[str, Any] = {"normalisation_truth": self._off, "saturated_truth": saturated}
         entry |= {"reliability_truth": [reliability(*curve.events())]} if self.rules.curves else {}
         return found.diagnostics | entry
 
@@ -240,7 +242,8 @@ class Curve:
     """The events of a reliability curve: every k-th event, so that there are at most `CURVE`."""
 
     def __init__(self, events: int) -> None:
-        self._every, self._kept = 1 + int(events) // CURVE, []
+        self._every = 1 + int(events) // CURVE
+        self._kept: list[list[np.ndarray]] = []
 
     def add(self, *columns: np.ndarray) -> None:
         """Add arrays of the same length."""

@@ -152,7 +152,8 @@ class Omnifold(Unfolder):
         if len(blocks) > 1:
             columns = 2 * (1 + max(map(len, groups))) + len(replicas)
             log.info("omnifold: at most %.1f GB of scratch files", 4e-9 * columns * blocks.simulated)
-        started, history, trained = time.monotonic(), [], {}
+        started, history = time.monotonic(), []
+        trained: dict[str, np.ndarray] = {}
         scaling, found, options = self._scaling(blocks.pilot, nominal), None, self
         if nominal is None and self.rules.stop.stop == "closure":
             found = self._balance(blocks, scaling, seed, state, key)
@@ -174,11 +175,11 @@ class Omnifold(Unfolder):
         """That of the nominal unfolding; networks of constituents keep their own, and are given it again."""
         if nominal is None or self.sets:
             return scaling_of(pilot, constituents=self.sets)
-        prefixes = [f"scaling.{level}." for level in STEPS]
-        return tuple(
+        reco, truth = (
             RankScaling.of_arrays({n.removeprefix(p): a for n, a in nominal.items() if n.startswith(p)})
-            for p in prefixes
+            for p in (f"scaling.{level}." for level in STEPS)
         )
+        return reco, truth
 
     def _arrays(self, scaling: Scaling) -> dict[str, np.ndarray]:
         """What `_scaling` reads."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from truthward.learn.scaling import RankScaling
+from truthward.learn.scaling import RankScaling, Sample
 from truthward.ratio.constituents import JetScaling
 from truthward.unfold.inputs.arrays import Inputs, Replica
 from truthward.unfold.inputs.streamed import Blocks
@@ -136,9 +136,9 @@ def scaling_of(inputs: Inputs, *, constituents: bool) -> Scaling:
     """Scalings from the nominal sample: at reco level, with equal weight of data and simulation, and at truth level."""
     if constituents:
         levels = inputs.constituents
-        reco = np.concatenate([levels["data"], levels["reco"][inputs.pass_reco]])
-        truth = levels["truth"][inputs.fiducial]
-        return JetScaling().fit(torch.from_numpy(reco)), JetScaling().fit(torch.from_numpy(truth))
+        both = np.concatenate([levels["data"], levels["reco"][inputs.pass_reco]])
+        fiducial_truth = levels["truth"][inputs.fiducial]
+        return JetScaling().fit(torch.from_numpy(both)), JetScaling().fit(torch.from_numpy(fiducial_truth))
     passed, fiducial = inputs.pass_reco, inputs.fiducial
 
     def sample(x: np.ndarray, weight: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
@@ -150,6 +150,9 @@ def scaling_of(inputs: Inputs, *, constituents: bool) -> Scaling:
     truth = sample(inputs.seen("truth")[fiducial], inputs.weight[fiducial])
     # Features have no declared atoms: a value that many events share is found as an atom.
     atoms = [o.atoms for o in inputs.observables]
-    levels = ((data, reco), (truth,))
-    columns = [[*atoms, *[()] * (s[0][0].shape[1] - len(atoms))] for s in levels]
-    return tuple(RankScaling(len(c), atoms=c).fit(*s) for c, s in zip(columns, levels, strict=True))
+
+    def fitted(*samples: Sample) -> RankScaling:
+        size = samples[0][0].shape[1]
+        return RankScaling(size, atoms=[*atoms, *[()] * (size - len(atoms))]).fit(*samples)
+
+    return fitted(data, reco), fitted(truth)

@@ -10,11 +10,12 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from truthward.learn.fit import History, Settings, fit_source
 from truthward.learn.source import Arrays, Source, Stream
 from truthward.learn.stack import Stack
+from truthward.ratio.base import LogRatio
 from truthward.ratio.classifier import classifier_of, logits, ratio_loss, stack_of
 from truthward.ratio.reliability import Isotonic
 from truthward.ratio.response import mean_response, ratio_response
@@ -196,7 +197,7 @@ class TrainingSteps:
         below = weights - above if step == 0 else weights
         return Isotonic.fit(logits(self.stacks[step], x, label=self.name), above, below)
 
-    def _fresh(self, step: int) -> Stack:
+    def _fresh(self, step: int) -> Stack[LogRatio]:
         seeds = [seed_for(self.seed, "initial", step)] * self.members
         return stack_of(self.scaling[step], seeds, **self.recipe.network)
 
@@ -237,7 +238,7 @@ class ResponseSteps:
         """Settings of the training that made the networks. After a warm start this is the first training."""
         return self.recipe.settings(iteration if self.recipe.training.start == "cold" else 0, rows)
 
-    def _trained(self, step: int, iteration: int) -> tuple[nn.Module, Any]:
+    def _trained(self, step: int, iteration: int) -> tuple[LogRatio, Callable[[np.ndarray], np.ndarray]]:
         own = _of_step(self.arrays, iteration, STEPS[step])
         network = classifier_of(self.scaling[step], **self.recipe.network)
         network.load_state_dict({n: torch.from_numpy(a) for n, a in own.items() if not n.startswith("isotonic.")})

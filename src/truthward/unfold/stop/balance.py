@@ -92,8 +92,8 @@ def balance(
         contents: contents of these bins after each iteration, K of (B,); bootstraps: K of (R, B), the same for
             bootstraps of the pseudo-data.
     """
-    watch, pseudo, truth = Watch(pilot.truth[pilot.fiducial], 1), pseudo_replica(pilot), 0.0
-    moments = np.zeros(2)
+    watch, pseudo = Watch(pilot.truth[pilot.fiducial], 1), pseudo_replica(pilot)
+    truth, moments = np.zeros((watch.bins.size, 1)), np.zeros(2)
     for inputs in blocks:
         fiducial, matched, varied = inputs.fiducial, inputs.matched, inputs.varied(pseudo)
         values, weight = inputs.truth[fiducial], inputs.weight[fiducial, None]
