@@ -1,6 +1,6 @@
-"""Figures: pure functions of what the stages' JSON artefacts hold. Each docstring states what it expects.
+"""Figures. Each is a pure function of the JSON artefacts of the stages, whose types are in `records`.
 
-Histograms come as {"sum": [B], "error": [B]}, contents and standard deviations per bin, beside "edges" [B + 1]; a value
-that could not be formed is None. Observables bring labels, units and scales. Nothing is imported here, so that an edit
-to one figure redraws that figure and no other.
+A histogram is {"sum": [B], "error": [B]}: contents and standard deviations of B bins, with "edges" [B + 1] beside it.
+A value that could not be formed is None. Observables have labels, units and scales. Nothing is imported here: an edit
+of one figure redraws only that figure.
 """

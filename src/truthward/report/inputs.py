@@ -1,4 +1,4 @@
-"""Figures of what comes in: reco level, response of the detector, calibration."""
+"""Figures of the samples before unfolding: reco level, response of the detector, calibration."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from truthward.study.observable import Observable
 
 @style.styled
 def data_over_simulation(summary: IngestSummary, observables: Sequence[Observable]) -> Figure:
-    """Reco level: data and simulation, with their ratio.
+    """Data and simulation at reco level, with their ratio.
 
     Args:
-        summary: ingest/summary.json, see `events.summary.summarise`; simulation alone where it has no data.
+        summary: ingest/summary.json. If it has no data, only the simulation is drawn.
     """
     figure, axes = style.ratio_panels(len(observables), ratio=0.28)
     style.title(
@@ -76,7 +76,7 @@ def response(summary: IngestSummary, observables: Sequence[Observable]) -> Figur
         share = style.over(matrix, np.broadcast_to(rows, matrix.shape))
         share[share <= 0] = np.nan
         # Rows of the response are truth bins: truth goes along the horizontal axis.
-        # A bin of one event has a share of one: the scale goes by rows that hold some.
+        # A row with one event has a share of one, so rows with few events do not set the scale.
         highest = np.nanmax(share, axis=1, initial=1e-9)[rows[:, 0] > 0.01 * rows.max()]
         image = main.pcolormesh(edges, edges, share.T, cmap="Blues", vmin=0, vmax=np.quantile(highest, 0.9))
         main.plot(edges[[0, -1]], edges[[0, -1]], color="black", linewidth=0.5, linestyle=":")
@@ -107,8 +107,7 @@ def closure(summary: CalibrateSummary) -> Figure:
     """Response before and after calibration in bins of reco and truth quantities, on held-out events.
 
     Args:
-        summary: calibrate/summary.json: "target" and "closure", quantity -> rows {"low", "high", "before" | "after":
-            {"mean", "mean_error"}} of the response reco / truth.
+        summary: calibrate/summary.json. The response is reco / truth.
     """
     figure, axes = style.panels(len(summary["closure"]), columns=2, size=(4.2, 2.8))
     target = summary["target"]
@@ -152,8 +151,7 @@ def pulls(summary: CalibrateSummary) -> Figure:
     """Pulls of the calibrated response beside a unit Gaussian.
 
     Args:
-        summary: calibrate/summary.json: "target" and "pull": {"edges", "counts", "fraction_outside", "mean", "width",
-            "central68", each with its "<name>_error"}.
+        summary: calibrate/summary.json.
     """
     entry = summary["pull"]
     edges, counts = np.array(entry["edges"]), np.array(entry["counts"], dtype=float)

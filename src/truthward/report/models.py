@@ -1,4 +1,4 @@
-"""Figures of surrogates: what they learned, and how many events their samples are worth."""
+"""Figures of surrogates: their distributions, and how many events their samples are worth."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from truthward.study.observable import Observable
 
 
 def weights_of(test: TwoSampleTest) -> tuple[RatioHistogram, RatioHistogram]:
-    """Histograms of w over both samples p and q of a two-sample test: in fine bins where all weights are near one."""
+    """Histograms of w over the samples p and q of a two-sample test. If all weights are near one, the bins are fine."""
     p, q = test["weights"]["p"], test["weights"]["q"]
     if all(s["near_one"]["below"] + s["near_one"]["above"] < 1e-3 for s in (p, q)):
         return p["near_one"], q["near_one"]
@@ -25,10 +25,11 @@ def weights_of(test: TwoSampleTest) -> tuple[RatioHistogram, RatioHistogram]:
 
 
 def weight_panel(axes: Axes, histograms: Mapping[str, RatioHistogram], colours: Mapping[str, str]) -> None:
-    """Distributions of w = D / (1 - D) on double logarithmic axes: what a sample lacks is to the right.
+    """Distributions of w = D / (1 - D) on double logarithmic axes. Events that a sample lacks are to the right.
 
     Args:
-        histograms: name -> `validate.metrics.ratio_histogram`.
+        histograms: name of the sample -> distribution.
+        colours: name of the sample -> colour.
     """
     filled: list[float] = []
     for name, h in histograms.items():
@@ -54,11 +55,11 @@ def weight_panel(axes: Axes, histograms: Mapping[str, RatioHistogram], colours: 
 
 @style.styled
 def marginals(name: str, validated: ValidatedSurrogate, observables: Sequence[Observable]) -> Figure:
-    """Each observable at both levels, surrogate over simulation, and the classifier's weights.
+    """Each observable at both levels with the ratio of surrogate to simulation, and the weights of the classifier.
 
     Args:
         name: of the surrogate.
-        validated: validate/surrogate.<name>.json, see `validate.surrogate.validate_surrogate`.
+        validated: validate/surrogate.<name>.json.
     """
     shown = [(level, o) for level, entries in validated["levels"].items() for o in observables if o.name in entries]
     both = validated["two_sample"].get("both")
@@ -100,11 +101,10 @@ def marginals(name: str, validated: ValidatedSurrogate, observables: Sequence[Ob
 
 
 def scores(test: TwoSampleTest, used: Mapping[str, Used]) -> str:
-    """AUC and JSD over seeds in one line.
+    """AUC and JSD over the seeds, in one line.
 
     Args:
-        test: `validate.two_sample.two_sample_test`.
-        used: sample -> {events, used}; said where those are not all.
+        used: name of the sample -> numbers of events. The line says so if the test did not use all events.
     """
     words = []
     for found, name, unit in ((test["auc"], "AUC", ""), (test["jsd"], "JSD", " bit")):
@@ -117,12 +117,11 @@ def scores(test: TwoSampleTest, used: Mapping[str, Used]) -> str:
 
 @style.styled
 def amplification(summary: AmplifySummary) -> Figure:
-    """How many training events a sample is worth, against how many were drawn.
+    """The worth of a sample in training events, against the number of drawn events.
 
     Args:
-        summary: amplify/<name>/summary.json: "study" (`amplify.study.amplification_study`: the curve and two controls
-            on a known target; bands hold 68%) and "sample" (the surrogate's own "events", "n_train", "G" and its lower
-            end "G_low").
+        summary: amplify/<name>/summary.json. Its study has the curve of the model and of two controls on a known
+            target; bands hold 68%. Its sample is of the surrogate itself.
     """
     study, sample = summary["study"], summary["sample"]
     figure, (main,) = style.panels(1, size=(5.2, 3.4), top=1.0)

@@ -16,12 +16,12 @@ from truthward.study.observable import Observable
 
 @style.styled
 def fitted(found: Sequence[ValidatedParameter], observable: Observable, *, said: str) -> Figure:
-    """The parameter by method with its errors, then the spectrum of each method over the template that fits it best.
+    """The parameter of each method with its errors, and the spectrum of each method with its best template.
 
     Args:
-        found: validate/fit.<method>.json of each method, see `validate.fit.validate_fit`.
-        observable: the fitted one.
-        said: what the errors may be called, see `events.families.stated_as`.
+        found: validate/fit.<method>.json of each method.
+        observable: the observable that the templates were fitted to.
+        said: the name of the errors, see `events.families.stated_as`.
     """
     figure, axes = style.ratio_panels(1 + len(found), columns=4, ratio=0.34, size=(2.9, 2.9), top=0.72)
     parameter = found[0]["parameter"]
@@ -46,7 +46,7 @@ def _values(axes: Axes, found: Sequence[ValidatedParameter]) -> None:
         statistical = entry["parts"].get("data_bootstrap", 0.0)
         axes.errorbar(value, -k, xerr=entry["sigma"], fmt="o", color=colour, markersize=4, linewidth=1.4)
         axes.errorbar(value, -k, xerr=statistical, fmt="none", color=colour, linewidth=0, elinewidth=3.5, alpha=0.5)
-        # Two digits of the error, whatever the size of the parameter.
+        # The error has two digits for a parameter of any size.
         digits = max(0, 1 - int(np.floor(np.log10(entry["sigma"]))))
         text = f"{entry['method']}: {value:.{digits}f} ± {entry['sigma']:.{digits}f}"
         if entry["pull"] is not None:

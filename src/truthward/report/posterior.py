@@ -1,4 +1,4 @@
-"""Whether the posteriors of a generative unfolding are calibrated."""
+"""Figure that tests whether the posteriors of a generative unfolding are calibrated."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from truthward.study.observable import Observable
 
 @style.styled
 def calibration(name: str, validated: ValidatedPosterior, observables: Sequence[Observable]) -> Figure:
-    """Rank histogram of each observable, and TARP coverage of all jointly.
+    """Rank histogram of each observable, and TARP coverage of all observables jointly.
 
     Args:
         name: of the method.
-        validated: validate/posterior.<name>.json, see `validate.posterior.validate_posterior`.
+        validated: validate/posterior.<name>.json.
     """
     shown = [o for o in observables if o.name in validated["ranks"]]
     figure, axes = style.panels(len(shown) + 1, columns=4, size=(2.5, 1.9), gap=(0.72, 0.62), top=0.8)

@@ -1,4 +1,4 @@
-"""Bias against variance over the iterations of an unfolding."""
+"""Figure of bias and variance over the iterations of an unfolding."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ _FAMILIES = {
 
 @style.styled
 def bias_and_variance(validated: ValidatedMethod, observables: Sequence[Observable]) -> Figure:
-    """Distance from the truth, and uncertainty by family, after each iteration: of all observables, and of each.
+    """Distance from the truth, and uncertainty of each family, after each iteration.
+
+    One panel has all observables together, and each observable has a panel.
 
     Args:
-        validated: "method", "uncertainty" (what the sum of its families may be called), and "progress" as
-            `validate.progress.progress` gives it, or None.
+        validated: validate/<method>.json. Methods without iterations have no progress.
     """
     found = validated["progress"]
     labels = {o.name: short(o) for o in observables}
@@ -50,7 +51,7 @@ def bias_and_variance(validated: ValidatedMethod, observables: Sequence[Observab
             main.axhline(100 * entry["counting"], color=style.TRUTH, linewidth=2, zorder=0)
         for family in (*families, "total"):
             width, marker = (1.6, "s") if family == "total" else (0.9, "_")
-            # Before unfolding nothing has an uncertainty.
+            # Before unfolding there is no uncertainty.
             y = _percent(entry["sigma"][family])[1:]
             if any(y):
                 main.plot(

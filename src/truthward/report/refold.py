@@ -1,4 +1,4 @@
-"""The result folded back to reco level, over the data: the one check there is where no truth is known."""
+"""Figure of the result folded back to reco level, and the data. Without a known truth, this is the only check."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from truthward.study.observable import Observable
 
 @style.styled
 def refolded(validated: ValidatedMethod, observables: Sequence[Observable]) -> Figure:
-    """Data and refolded result of each observable, and the simulation before unfolding, with their ratio to the data.
+    """Data, refolded result and simulation before unfolding for each observable, with ratios to the data.
 
     Args:
-        validated: validate/<method>.json; of each observable `refold.unfolded`, with `shown` and `chi2`, see
-            `validate.refold.compare_refolded`.
+        validated: validate/<method>.json.
     """
     method = validated["method"]
     shown = [o for o in observables if o.name in validated["observables"]]

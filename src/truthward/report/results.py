@@ -1,4 +1,4 @@
-"""Figures of unfolded results: agreement against its floor, correlations."""
+"""Figures of unfolded results: distances from the truth with their floor, and correlations."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from truthward.study.observable import Observable
 
 @style.styled
 def agreement(validated: ValidatedMethod, observables: Sequence[Observable]) -> Figure:
-    """Triangular discriminator of a method, and of data and simulation before unfolding, beside its floor; and the
-    weights of the classifier that tries to tell the unfolded events from the truth.
+    """Triangular discriminators of a method, and of data and simulation before unfolding, with their floor.
+
+    If there is a joint sample and a truth, a second panel has the weights of the classifier between them.
 
     Args:
-        validated: validate/<method>.json, see `validate.method.validate_method`; what needs a truth may be None.
+        validated: validate/<method>.json.
     """
     method = validated["method"]
     each = {name: figures["triangular"] for name, figures in validated["observables"].items()}
@@ -78,11 +79,11 @@ def agreement(validated: ValidatedMethod, observables: Sequence[Observable]) -> 
 
 
 _BEFORE = {"simulation": style.PRIOR, "data": style.DATA}
-"""Results that are none: what there was before unfolding."""
+"""Rows that are not unfolded results -> their colour."""
 
 
 def colours_of(results: Iterable[str]) -> dict[str, str]:
-    """Colours by name: fixed for simulation and data, in order for the methods."""
+    """Name -> colour. Simulation and data have fixed colours, and the methods have colours in their order."""
     methods = [name for name in results if name not in _BEFORE]
     return _BEFORE | {name: style.METHODS[i % len(style.METHODS)] for i, name in enumerate(methods)}
 
@@ -99,7 +100,7 @@ def _any(results: Mapping[str, Mapping[str, Distance]]) -> bool:
 
 
 def _replicas(entry: Distance | None) -> list[float]:
-    """Values of the first family of replicas, initialisations where there are some."""
+    """Values of the replicas of different initialisations if there are some, else of the first family."""
     replicas = entry.get("replicas", {}) if entry else {}
     for name in ("initialisation", *replicas):
         if name in replicas:
@@ -114,11 +115,11 @@ def _value(entries: Mapping[str, Distance], name: str) -> float | None:
 
 @style.styled
 def correlation(data: Mapping[str, Any], observables: Sequence[Observable]) -> Figure:
-    """Correlation matrix of unfolded histograms, laid end to end.
+    """Correlation matrix of the unfolded histograms of several observables, one after the other.
 
     Args:
-        data: {"method": name, "covariance": [N][N], "bins": {observable: number of its bins, in the order of the
-            matrix}, "said": what the covariance may be called, see `events.families.stated_as`}.
+        data: {"method": name, "covariance": [N][N], "bins": {observable: number of bins, in the order of the matrix},
+            "said": name of the covariance, see `events.families.stated_as`}.
     """
     covariance = np.array(data["covariance"], dtype=float)
     sigma = np.sqrt(np.diag(covariance))

@@ -6,7 +6,7 @@ from truthward.study.strict import Strict
 
 
 class Report(Strict):
-    """What stands above every figure, in words.
+    """The words above every figure.
 
     Attributes:
         experiment: name of the experiment.

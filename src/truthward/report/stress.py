@@ -1,4 +1,4 @@
-"""Figure of the stress suite: how wrong the truth is, and what refolding would have said of it."""
+"""Figure of the stress suite: the errors at truth level, and whether the refolded result shows them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from truthward.report import style
 from truthward.report.results import colours_of
 
 LIMIT = 3.0
-"""Significance beyond which a test fails, as `validate.stress_verdict` has it."""
+"""Significance beyond which a test fails, the same as `SIGMAS` of `validate.stress.verdict`."""
 
 
 @style.styled
 def stress(data: StressTable) -> Figure:
-    """Three panels, a line a scenario and method: significance of the truth's chi2 and of the refolded one, and the
-    triangular discriminator before and after unfolding.
+    """Three panels with a line for each scenario and method.
+
+    They show the significance of the chi2 at truth level, of the refolded chi2, and the triangular discriminator before
+    and after unfolding.
 
     Args:
-        data: validate/stress/stress.json, see `validate.stress_table.summarise`.
+        data: validate/stress/stress.json.
     """
     rows = [row for row in data["rows"] if row["verdict"]]
     names = list(dict.fromkeys(row["scenario"] for row in rows))
@@ -76,7 +78,7 @@ def stress(data: StressTable) -> Figure:
 
 
 def _label(scenario: str, rows: list[StressRow]) -> str:
-    """Name of a scenario and, under it, what was changed."""
+    """Name of a scenario, and a line that says what was changed."""
     note = next(row["note"] for row in rows if row["scenario"] == scenario)
     return "\n".join(filter(None, (scenario.replace("_", " "), note)))
 

@@ -36,7 +36,7 @@ Look = dict[str, Any]
 """Keyword arguments for matplotlib, which has types for each of them."""
 
 METHODS = ("#3f90da", "#bd1f01", "#ffa90e", "#832db6", "#a96b59", "#e76300", "#92dadd")
-"""Colours of methods in the order of the study: Petroff's sequence (2107.02270), told apart by colour-blind readers."""
+"""Colours of methods in the order of the study. Colour-blind readers can tell them apart (Petroff, 2107.02270)."""
 TRUTH, PRIOR, DATA = "#d9d9d9", "#717581", "#000000"
 """Fixed colours: truth (filled), simulation, data."""
 
@@ -80,17 +80,17 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
 
 def save(figure: Figure, path: str | Path, record: Record, *, label: Mapping[str, str] | None = None) -> None:
-    """Write a figure as PNG, atomically, with its provenance in the text chunk `provenance`.
+    """Write a figure as PNG, atomically. The text chunk `provenance` has its provenance.
 
     Args:
-        label: `config.Report`, which stands in a line of its own above the figure; nothing stands where all is empty.
+        label: section `report` of the config, drawn in a line above the figure. There is no line if all of it is empty.
 
     Raises:
         InputError: for another ending than .png.
     """
     if Path(path).suffix != ".png":
         raise InputError(f"{path}: figures are written as .png")
-    # Some settings count when a figure is drawn, not when it is made.
+    # matplotlib reads some settings only when it draws the figure.
     with matplotlib.rc_context(STYLE), atomic(path) as temporary:
         _as_text_where_no_mathematics(figure)
         metadata = {"provenance": json.dumps(record.finish())}
@@ -98,7 +98,7 @@ def save(figure: Figure, path: str | Path, record: Record, *, label: Mapping[str
 
 
 def _labelled(figure: Figure, label: Mapping[str, str]) -> Bbox | None:
-    """Experiment at the left, luminosity and energy at the right, in a strip above the figure; None without any."""
+    """Write the experiment (left), luminosity and energy (right) above the figure. Returns None without a label."""
     if not any(label.values()):
         return None
     width, height = figure.get_size_inches()
@@ -111,7 +111,7 @@ def _labelled(figure: Figure, label: Mapping[str, str]) -> Bbox | None:
 
 
 def _as_text_where_no_mathematics(figure: Figure) -> None:
-    """Have what stands between dollars drawn as it is written where matplotlib cannot set it: labels are the user's."""
+    """Draw text as it is written if matplotlib cannot set its mathematics: labels come from the user."""
     parser = MathTextParser("agg")
     for text in figure.findobj(Text):
         if is_math_text(text.get_text()):
@@ -139,7 +139,8 @@ def panels(
     """A grid of panels.
 
     Args:
-        size: of a panel; top: room above all for title and legend; gap: left of and below each panel; inches.
+        size: width and height of a panel. top: room for title and legend above all panels. gap: room left of and below
+            each panel. All in inches.
     """
     figure, boxes = _grid(count, columns, size, top, gap)
     return figure, [figure.add_axes(box) for box in boxes]
@@ -206,7 +207,7 @@ def array(values: Sequence[float | None]) -> np.ndarray:
 
 
 def over(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """values / reference, NaN (not drawn) where the reference is not positive."""
+    """values / reference; NaN, which is not drawn, where the reference is not positive."""
     return np.divide(values, reference, out=np.full(values.shape, np.nan), where=reference > 0)
 
 
@@ -220,7 +221,7 @@ def band(axes: Axes, edges: Edges, values: np.ndarray, errors: np.ndarray, colou
     settings = {"alpha": 0.3, "linewidth": 0} | options
     ok = np.isfinite(values) & np.isfinite(errors)
     low, high = (np.where(ok, values + s * errors, 1.0) for s in (-1, 1))
-    # Where there is no value, a band of no height leaves no mark.
+    # Bins without a value get a band without height, which is not visible.
     return axes.fill_between(
         np.repeat(edges, 2)[1:-1],
         np.repeat(low, 2),
@@ -253,9 +254,9 @@ def per_unit(observable: Observable) -> str:
 
 
 def headroom(axes: Axes, *values: np.ndarray, room: float = 1.25, log: bool = False) -> None:
-    """Start the vertical axis at zero (or below negative contents) and leave room above the highest value.
+    """Start the vertical axis at zero, or below negative contents, and leave room above the highest value.
 
-    log: a logarithmic axis instead, from below the smallest positive value; what is not positive is not drawn.
+    With `log` the axis is logarithmic and starts below the smallest positive value. Other values are not drawn.
     """
     top = max((float(np.nanmax(v)) for v in values if np.isfinite(v).any()), default=1.0)
     positive = [float(v[v > 0].min()) for v in values if (v > 0).any()]
@@ -270,7 +271,7 @@ def headroom(axes: Axes, *values: np.ndarray, room: float = 1.25, log: bool = Fa
 
 
 def ratio_axis(axes: Axes, *values: np.ndarray, label: str) -> None:
-    """Limits about one, from a short list, that hold the bulk of the values; ticks at round numbers; a line at one."""
+    """Limits around one that contain most of the values, ticks at round numbers, and a line at one."""
     away = np.abs(np.concatenate([v[np.isfinite(v)] for v in values] + [np.zeros(1)]) - 1.0)
     reach = next((r for r in _REACH if r >= 1.15 * np.quantile(away, 0.9)), max(_REACH))
     axes.set_ylim(1 - reach, 1 + reach)
@@ -280,17 +281,17 @@ def ratio_axis(axes: Axes, *values: np.ndarray, label: str) -> None:
 
 
 _REACH = {0.06: 0.05, 0.12: 0.1, 0.25: 0.2, 0.35: 0.2, 0.6: 0.4}
-"""Half height of a ratio panel -> where its ticks are."""
+"""Half height of a ratio panel -> distance of its ticks from one."""
 
 
 def known(ratio: np.ndarray, *errors: np.ndarray) -> np.ndarray:
-    """The ratio (B,) where its relative errors (B,) are all below one half; elsewhere NaN, not drawn."""
+    """The ratio (B,) where all its relative errors (B,) are below one half, else NaN, which is not drawn."""
     good = np.all([e < 0.5 for e in errors], axis=0)
     return np.where(good, ratio, np.nan)
 
 
 def log_ticks(axis: Axis) -> None:
-    """Plain numbers on a logarithmic axis, at 1, 2, 5 of a decade where few decades are shown."""
+    """Plain numbers on a logarithmic axis. If it has few decades, they are at 1, 2 and 5 of each."""
     low, high = axis.get_view_interval()
     few = high / low < 300
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
@@ -300,7 +301,7 @@ def log_ticks(axis: Axis) -> None:
 
 
 def legend_above(figure: Figure, axes: Axes) -> None:
-    """One legend for all panels, at the upper right of the figure, where there is no data."""
+    """One legend for all panels, at the upper right of the figure, outside of the panels."""
     handles, labels = axes.get_legend_handles_labels()
     if labels:
         place: Look = {"loc": "upper right", "bbox_to_anchor": (0.995, 1.0), "borderaxespad": 0.3}

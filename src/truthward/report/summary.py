@@ -1,4 +1,4 @@
-"""The one page: all observables, all methods, truth and data, and what each method is worth."""
+"""The summary page: all observables and methods with truth and data, and a table that compares the methods."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from truthward.study.observable import Observable
 WIDTH, HEIGHT = 11.7, 8.3
 TOP, LEFT, RIGHT, GAP = 0.68, 0.6, 0.15, 0.6
 ROW, VERDICT = 0.185, 0.16
-"""Inches: a sheet of A4 on its side, room for the heading, margins, between panels, for a line of the table, and for a
-line of the verdicts."""
+"""Inches. WIDTH, HEIGHT: A4 in landscape. TOP: room for the heading. LEFT, RIGHT: margins. GAP: between panels. ROW: a
+line of the table. VERDICT: a line of the verdicts."""
 LONGEST = 125
 """Characters of a line of the verdicts."""
 
@@ -34,13 +34,13 @@ def summary_page(
     table: MethodsTable,
     observables: Sequence[Observable],
 ) -> Figure:
-    """One panel an observable, over a table of the methods.
+    """One panel for each observable, and below them a table of the methods.
 
     Args:
         study: its name.
         validated: method -> validate/<method>.json, in the order of the study.
-        table: validate/methods.json. The verdicts stand on top. The lowest discriminator of the methods is set in bold.
-        observables: those of the study; what no method unfolded is left out.
+        table: validate/methods.json. The verdicts are at the top of the page. The lowest discriminator is bold.
+        observables: of the study. Observables that no method unfolded are left out.
     """
     methods = list(validated)
     curves = {o.name: _curves(validated, o.name) for o in observables}
@@ -67,7 +67,7 @@ def summary_page(
         y = 1 - (TOP - 0.12 + VERDICT * number) / HEIGHT
         figure.text(0.12 / WIDTH, y, method, fontsize=7.5, color=colours[method], weight="bold", va="center")
         figure.text(1.05 / WIDTH, y, verdict, fontsize=7.5, color=_WORDS[verdict], weight="bold", va="center")
-        # What is no mathematics is drawn as it is written.
+        # Reasons may have dollar signs that are no mathematics.
         figure.text(1.75 / WIDTH, y, text, fontsize=7.5, color="#333333", va="center", parse_math=False)
     own = [m for m in methods if m in table["binned"]]
     _legend(figure, methods, colours, with_truth, own)
@@ -80,7 +80,7 @@ _WORDS = {"good": "#1a7f37", "warnings": "#b35900", "failed": "#bd1f01"}
 
 
 def _verdicts(verdicts: Mapping[str, Verdict]) -> list[tuple[str, str, str]]:
-    """Method, verdict and as many of its reasons as a line holds."""
+    """Method, verdict and the reasons that fit into one line."""
     found: list[tuple[str, str, str]] = []
     for method, entry in verdicts.items():
         text, left = "", len(entry["reasons"])
@@ -103,7 +103,7 @@ def _curves(validated: Mapping[str, ValidatedMethod], name: str) -> dict[str, Bi
 
 
 def _finest(curves: Mapping[str, BinnedCurves]) -> BinnedCurves:
-    """Those in the finest bins: truth, data and simulation are the same for all methods."""
+    """The histograms in the finest bins. All methods share truth, data and simulation."""
     return max(curves.values(), key=lambda histogram: len(histogram["edges"]))
 
 
@@ -132,7 +132,7 @@ def _panel(
     found, spread = style.density(entry["data"], edges)
     style.points(main, edges, found, spread, mfc="white", markersize=2.8, mew=0.7, linewidth=0.6)
     heights.append(found)
-    # The first method is drawn last, on top of the others.
+    # The first method is drawn last, so it is on top.
     for name, histogram in reversed(curves.items()):
         own = histogram["edges"]
         found, spread = style.density(histogram["unfolded"], own)
@@ -156,7 +156,7 @@ def _panel(
 def _legend(
     figure: Figure, methods: Sequence[str], colours: Mapping[str, str], with_truth: bool, own: Sequence[str]
 ) -> None:
-    """`own`: the methods that are drawn in bins of their own."""
+    """One legend for all panels. own: methods that are drawn in bins of their own."""
     handles: list[Artist | tuple[Artist, ...]] = [Patch(color=style.TRUTH)] if with_truth else []
     labels = ["truth (not seen by any method)"] if with_truth else []
     handles += [
@@ -178,7 +178,7 @@ Line = tuple[str, list[tuple[str, bool]]]
 
 
 def _lines(rows: Sequence[MethodRow], shown: Sequence[Observable], methods: Sequence[str]) -> list[Line]:
-    """Rows of the table: a name, and for each column a text and whether it is bold; the first row holds the titles."""
+    """Rows of the table. Each has a name, and for each column a text and whether it is bold. The first has titles."""
     of = [o for o in shown if any(row["triangular"].get(o.name) for row in rows)]
     extra = {
         title: key
@@ -217,7 +217,7 @@ def _cell(found: Cell | float | None) -> str:
 
 
 def _number(value: float, sd: float | None) -> str:
-    """The value with two digits of its spread, but three decimals at most: 2.50 ± 0.38, 0.503 ± 0.002."""
+    """The value with two digits of its spread, and at most three decimals: 2.50 ± 0.38, 0.503 ± 0.002."""
     if not sd:
         return f"{value:.3g}"
     digits = min(max(0, 1 - int(np.floor(np.log10(sd)))), 3)
@@ -225,7 +225,7 @@ def _number(value: float, sd: float | None) -> str:
 
 
 _BEFORE = {"simulation before unfolding": style.PRIOR, "data before unfolding": style.DATA}
-"""Rows of methods.json that are no methods -> their colour."""
+"""Rows of methods.json that are not methods -> their colour."""
 
 
 def _table(figure: Figure, lines: Sequence[Line], colours: Mapping[str, str], bottom: float) -> None:
@@ -237,7 +237,7 @@ def _table(figure: Figure, lines: Sequence[Line], colours: Mapping[str, str], bo
     size = 8 if count <= 8 else 7.2
     step = (x1 - x0 - names) / count
     y = bottom - 0.1
-    # Two lines of it stand on the rule that closes the titles.
+    # The title of the table has two lines above the first horizontal rule.
     figure.text(x0, at(y - 0.4 * ROW), lines[0][0], fontsize=6.5, color="#555555", va="bottom", linespacing=1.0)
     for number, (name, cells) in enumerate(lines):
         low = y - ROW * number

@@ -1,4 +1,4 @@
-"""Figures of one unfolding: how its iterations went, and where its uncertainties come from."""
+"""Figures of one unfolding: its iterations, and the parts of its uncertainty."""
 
 from __future__ import annotations
 
@@ -30,28 +30,27 @@ _TITLES = {
     "largest_over_mean": "largest weight / mean",
     "saturated": "saturated ratios",
 }
-"""Panels in their order, with a level after the name perhaps; other diagnostics follow under their own name."""
+"""Titles of panels in their order. A level may follow the name. Other diagnostics come last, under their own name."""
 _SKIPPED = ("replica", "iteration", "observable", "yield_before", "refold_chi2", "refold_ndf", "bins", "fold")
 _RELIABILITY = {"reco": "predicted P(data), detector level", "truth": "predicted ratio, particle level"}
 _FAMILIES = {"data_bootstrap": "data statistics", "mc_bootstrap": "simulation statistics"}
 _COLUMNS = 7
-"""Entries in a row of a legend, at most."""
+"""Largest number of entries in a row of a legend."""
 
 
 @style.styled
 def iterations(data: Mapping[str, Any]) -> Figure:
-    """Diagnostics of an unfolding per iteration, of the nominal and behind it of every replica; and the reliability of
-    the nominal's classifiers.
+    """Diagnostics of each iteration of an unfolding, and the reliability of the nominal classifiers.
+
+    Curves of the nominal result are drawn on top of those of the replicas.
 
     Args:
-        data: metadata of the unfolded sample: "method", "families", "history", and where there is one "stopping":
-            {"tolerance", "chosen": number of iterations, or one for each observable}. Entries of the history hold
-            "replica" ("nominal" for the nominal), "iteration" from 0, and any numbers, perhaps "observable", "fold",
-            "changes" (a list, one an iteration), "reliability": {"reco": ..., "truth": ...} (`ratio.reliability`).
+        data: metadata of the unfolded sample: "method", "families", "history" (`records.unfold.HistoryEntry`), and for
+            methods that choose their iterations "stopping" (`records.unfold.Stopping`).
     """
     entries = [entry for given in data["history"] if "iteration" in given for entry in _expanded(given)]
     names = [n for e in entries for n, v in e.items() if n not in _SKIPPED and isinstance(v, int | float)]
-    # A count that stayed at zero is said in words, not drawn; a held-out loss shares the panel of the other.
+    # A count that stays at zero is stated in words. A held-out loss is drawn in the panel of the training loss.
     quiet = {n for n in names if n.startswith("saturated") and not any(e.get(n) for e in entries)}
     panels = [n for n in dict.fromkeys(names) if n not in quiet and not n.startswith(("epochs", "held_out_loss"))]
     panels.sort(key=lambda name: _title(name)[0])
@@ -85,7 +84,7 @@ def iterations(data: Mapping[str, Any]) -> Figure:
 
 
 def _canvas(count: int, names: int) -> tuple[Figure, list[Axes]]:
-    """Panels, below a legend of so many names."""
+    """Panels below a legend that has this number of names."""
     top = 0.65 + 0.2 * -(-names // _COLUMNS)
     return style.panels(max(1, count), columns=4, size=(2.7, 2.1), gap=(0.82, 0.5), top=top)
 
@@ -93,7 +92,7 @@ def _canvas(count: int, names: int) -> tuple[Figure, list[Axes]]:
 def _panel(
     main: Axes, name: str, entries: Sequence[HistoryEntry], colours: Mapping[str, str], stopping: Stopping | None
 ) -> None:
-    """One diagnostic over the iterations, of every replica."""
+    """One diagnostic of every replica over the iterations."""
     for track in _tracks(entries):
         _draw(main, track, name, colours)
     first = min(e["iteration"] for e in entries if name in e)
@@ -107,12 +106,12 @@ def _colours(names: Iterable[str]) -> dict[str, str]:
 
 
 def _word(name: str) -> str:
-    """A family, or another entry, in the words of a legend."""
+    """The name of a family, or of another entry, in a legend."""
     return _FAMILIES.get(name, name.removeprefix("systematic:"))
 
 
 def _legend(figure: Figure, handles: Sequence[Artist], columns: int = _COLUMNS) -> None:
-    """One legend for all panels, in rows under the title."""
+    """One legend for all panels, under the title."""
     place: style.Look = {
         "loc": "upper left",
         "bbox_to_anchor": (0.003, 1 - 0.46 / figure.get_figheight()),
@@ -122,14 +121,14 @@ def _legend(figure: Figure, handles: Sequence[Artist], columns: int = _COLUMNS) 
 
 
 def _expanded(entry: HistoryEntry) -> Iterable[HistoryEntry]:
-    """An entry with what follows from it, and the changes of all iterations as entries of their own."""
+    """The entry with derived diagnostics, and an entry for each of its `changes`."""
     own = dict(entry)
     if own.get("refold_ndf"):
         own["refold"] = own["refold_chi2"] / own["refold_ndf"]
     yield own
     names: HistoryEntry = {n: own[n] for n in ("replica", "observable") if n in own}
     yield from ({**names, "iteration": i, "change": change} for i, change in enumerate(own.get("changes", [])))
-    # Before the first iteration the yield is that of the simulation.
+    # Before the first iteration the yield is the simulated one.
     if "yield_before" in own and own["iteration"] == 0:
         yield {**names, "iteration": -1, "yield": own["yield_before"]}
 
@@ -139,7 +138,7 @@ def _family_of(entry: HistoryEntry) -> str:
 
 
 def _tracks(entries: Iterable[HistoryEntry]) -> list[list[HistoryEntry]]:
-    """Entries of each replica, observable and fold by iteration, the nominal last, so that it is on top."""
+    """Entries of each replica, observable and fold, sorted by iteration. The nominal is last and so drawn on top."""
     tracks: dict[tuple[Any, ...], list[HistoryEntry]] = {}
     for entry in sorted(entries, key=lambda e: (_family_of(e) == "nominal", e["iteration"])):
         tracks.setdefault(tuple(map(entry.get, ("replica", "observable", "fold"))), []).append(entry)
@@ -156,7 +155,7 @@ def _title(name: str) -> tuple[int, str]:
 
 
 def _draw(axes: Axes, track: Sequence[HistoryEntry], name: str, colours: Mapping[str, str]) -> None:
-    """One replica's values of a diagnostic; for a loss the held-out one as well."""
+    """Values of a diagnostic of one replica. A loss of the nominal also has its held-out values."""
     family = _family_of(track[0])
     colour = colours.get(track[0].get("observable", family), style.DATA)
     look: style.Look = {"linewidth": 0.6, "marker": "_", "markersize": 4, "alpha": 0.3}
@@ -169,7 +168,7 @@ def _draw(axes: Axes, track: Sequence[HistoryEntry], name: str, colours: Mapping
 
 
 def _finish(axes: Axes, name: str, stopping: Stopping | None) -> None:
-    """Labels and ticks; the chosen iteration, and for the change its tolerance."""
+    """Labels, ticks and the chosen iteration. The change also gets its tolerance."""
     axes.set_ylabel(_title(name)[1])
     axes.set_xlabel("iteration")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -186,14 +185,14 @@ def _finish(axes: Axes, name: str, stopping: Stopping | None) -> None:
         axes.ticklabel_format(axis="y", useOffset=False)
     if name == "refold":
         axes.axhline(1.0, color="black", linewidth=0.6, linestyle=":")
-    # Where each observable has a number of its own, its line ends there.
+    # If each observable has its own number, its curve ends there, and no line is needed.
     chosen = stopping["chosen"] if stopping else None
     if isinstance(chosen, int):
         axes.axvline(chosen, color=style.PRIOR, linewidth=1, linestyle=":", zorder=1)
 
 
 def _curves(history: Iterable[HistoryEntry], level: str) -> dict[int, list[Reliability]]:
-    """Reliability of the nominal's classifiers, one of each fold, by iteration, counted from 1."""
+    """Iteration, counted from 1 -> reliability of the nominal classifier of each fold."""
     found: dict[int, list[Reliability]] = {}
     for entry in history:
         if _family_of(entry) == "nominal" and level in entry.get("reliability", {}):
@@ -202,7 +201,7 @@ def _curves(history: Iterable[HistoryEntry], level: str) -> dict[int, list[Relia
 
 
 def _draw_reliability(axes: Axes, curves: Mapping[int, Sequence[Reliability]]) -> None:
-    """Observed less predicted in the first and the last iteration; a calibrated classifier lies on zero."""
+    """Observed minus predicted values in the first and last iteration. They are zero for a calibrated classifier."""
     shown = {min(curves): (style.PRIOR, "s"), max(curves): (style.METHODS[0], "o")}
     for number, (colour, marker) in shown.items():
         chi2, ndf = sum(curve["chi2"] for curve in curves[number]), sum(curve["ndf"] for curve in curves[number])
@@ -223,13 +222,13 @@ def _draw_reliability(axes: Axes, curves: Mapping[int, Sequence[Reliability]]) -
 def breakdown(
     method: str, histograms: Mapping[str, Histogram], observables: Sequence[Observable], *, said: str
 ) -> Figure:
-    """Relative uncertainty of each bin: the sum of the families in quadrature, and each family.
+    """Relative uncertainty of each bin: of each family, and the sum of all families in quadrature.
 
-    Where there are combined replicas, also what their variance has beyond that sum: a signed residual.
+    If there are combined replicas, the figure also has a signed residual: their variance minus that sum.
 
     Args:
-        histograms: by observable, with the families of one unfolded sample.
-        said: what the sum may be called, see `events.families.stated_as`.
+        histograms: observable -> histogram, with the families of one unfolded sample.
+        said: the name of the sum, see `events.families.stated_as`.
     """
     shown = [o for o in observables if o.name in histograms]
     families = list(histograms[shown[0].name].breakdown())
@@ -253,14 +252,14 @@ def breakdown(
         total = 100 * style.over(h.sigma, h.nominal)
         residual = h.residual()
         if residual is not None:
-            # Signed: a negative one says that the sum of the families overstates.
+            # A negative residual means that the sum of the families is too large.
             parts["residual"] = 100 * style.over(np.sign(residual) * np.sqrt(np.abs(residual)), h.nominal)
         main.stairs(np.where(np.isfinite(total), total, 0.0), edges, fill=True, color=style.TRUTH)
         for name, part in parts.items():
             style.line(main, edges, part, colours[name], linestyle=dash[name])
         style.line(main, edges, total, style.DATA, linewidth=1.6)
         style.horizontal(main, o)
-        # One bin of few events must not press all others to the ground: what is beyond is said in numbers.
+        # A bin of few events must not hide all others: values beyond the axis are written as numbers.
         known = total[total > 0]
         below = min(0.0, 1.1 * float(np.nanmin(parts.get("residual", np.zeros(1)))))
         main.set_ylim(below, 1.3 * min(known.max(), 3 * np.median(known)) if known.size else 1.0)

@@ -1,1 +1,1 @@
-"""Validation of results: each figure of merit has its statistical floor beside it."""
+"""Validation of results. Each figure of merit comes with its statistical floor."""

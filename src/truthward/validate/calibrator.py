@@ -1,4 +1,4 @@
-"""The verdict on a calibration, from the figures of its stage on held-out events."""
+"""The verdict on a calibration, from its tests on held-out events."""
 
 from __future__ import annotations
 
@@ -25,14 +25,13 @@ SURE = 2.0
 
 
 def validate_calibrate(summary: str | Path, *, output: str | Path, record: Record) -> ValidatedCalibration:
-    """Check pulls (mean 0, width 1) and the closure in bins of reco-level quantities, each with its tolerance.
+    """Check the pulls (mean 0, width 1) and the closure in bins of reco-level quantities. Each has a tolerance.
 
-    Closure in bins of truth quantities is not required: a response that depends on reco-level features may not have it.
+    Closure in bins of truth quantities is not required. A response that depends on reco-level features may not have it.
 
     Args:
-        summary: `calibrate/summary.json`, whose `pull` has mean, width, central68 and their errors; `closure`: name ->
-            rows of {low, high, after: {mean, mean_error}}.
-        output: JSON artefact {good, checks: [{name, value, error, low, high, good}], flags, provenance}.
+        summary: calibrate/summary.json.
+        output: JSON artefact to write.
 
     Raises:
         InputError: the summary is not as the calibration writes it.

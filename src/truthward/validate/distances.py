@@ -1,4 +1,4 @@
-"""Distances between one-dimensional distributions, each with its floor: the distance of two samples of one truth."""
+"""Distances between one-dimensional distributions. The floor of each is the distance of two samples of one truth."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from truthward.records.validate.figures import Distance, Repeated
 from truthward.validate import metrics
 
 CELLS = 1000
-"""Steps at which the floor of the Wasserstein-1 distance draws its distribution functions."""
+"""Number of steps of the distribution functions that the floor of the Wasserstein-1 distance draws."""
 
 T = TypeVar("T")
 
 BOOTSTRAPS = 50
-"""Poisson bootstraps that give the spread of a figure, for an event sample without replicas."""
+"""Number of Poisson bootstraps for the spread of a figure of an event sample without replicas."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Counts:
         return Counts(self.edges, self.contents + other.contents, self.variance + other.variance)
 
     def merged(self, step: int) -> Counts:
-        """Merge each `step` bins into one; the number of bins is a multiple of `step`; under- and overflow stay."""
+        """Merge each `step` bins into one. The number of bins is a multiple of `step`. Under- and overflow stay."""
         contents, variance = (
             np.concatenate([c[:1], c[1:-1].reshape(-1, step).sum(axis=1), c[-1:]])
             for c in (self.contents, self.variance)
@@ -57,7 +57,7 @@ class Counts:
         return Counts(self.edges[::step], contents, variance)
 
     def onto(self, edges: np.ndarray) -> Counts:
-        """The same in wider bins, whose edges are a subset of the present ones; the rest is under- and overflow."""
+        """The histogram in wider bins, whose edges are a subset of its own. The rest is under- and overflow."""
         start = np.concatenate([[0], np.searchsorted(self.edges, edges) + 1])
         return Counts(edges, *(np.add.reduceat(c, start) for c in (self.contents, self.variance)))
 
@@ -73,7 +73,7 @@ class Counts:
 
     @property
     def size(self) -> float:
-        """Effective number of events within the edges; 0 where there is none."""
+        """Effective number of events within the edges; 0 if there are no events."""
         squares = self.inner_variance.sum()
         return float(self.inner.sum() ** 2 / squares) if squares > 0 else 0.0
 
@@ -98,8 +98,7 @@ def discriminator(tested: np.ndarray, size: float, truth: Counts, *, seed: int) 
     together, and a good method may be below the floor.
 
     Returns:
-        value, floor (mean, sd), excess over the floor, and the excess in standard deviations of the floor; if a bin is
-        negative, the value None and the reason.
+        The value with its floor. If a bin is negative, the value is None, and there is a reason.
     """
     return _with_floor(
         lambda: metrics.triangular_discriminator(tested, truth.inner, truth.edges),
@@ -114,16 +113,16 @@ def floor_of(truth: Counts, *sizes: float, seed: int) -> metrics.Spread:
 
 
 def replica_discriminators(histogram: Histogram, truth: Counts) -> dict[str, Repeated]:
-    """Triangular discriminator of each replica against the truth: family -> mean, sd, values (None: a negative bin).
+    """Family -> triangular discriminator of each replica against the truth. A value is None if a bin is negative.
 
-    Bootstrap replicas have the fluctuation of the bootstrap in addition to that in the sample, so their mean is above
-    the nominal value. Use their sd.
+    Bootstrap replicas fluctuate twice: the sample itself, and the bootstrap of it. So their mean is above the nominal
+    value. Use their standard deviation.
     """
     return {name: _each(contents, truth) for name, contents in histogram.replicas.items()}
 
 
 def bootstrapped(values: np.ndarray, weights: np.ndarray, truth: Counts, *, seed: int) -> Repeated:
-    """Spread of the discriminator of an event sample under Poisson bootstraps of its events: mean, sd, values."""
+    """Spread of the discriminator of an event sample, from Poisson bootstraps of its events."""
     random = np.random.default_rng(seed)
     place, bins = bin_of(values, truth.edges), truth.contents.size
     drawn = (
@@ -160,8 +159,10 @@ def transport(
     rows: float = 1.0,
     seed: int,
 ) -> Distance:
-    """Wasserstein-1 distance of two samples (n,), (N,), in units of the observable, with its floor as above; so many
-    `rows` of the first are one event."""
+    """Wasserstein-1 distance of two samples (n,) and (N,), in units of the observable, with its floor.
+
+    rows: number of rows of the first sample for each event.
+    """
     sizes = (metrics.effective_sample_size(weights) / rows, metrics.effective_sample_size(truth_weights))
     return _with_floor(
         lambda: metrics.wasserstein1(values, truth, weights, truth_weights),
@@ -172,9 +173,9 @@ def transport(
 def transport_floor(
     values: np.ndarray, weights: np.ndarray, *, sizes: tuple[float, float], seed: int, repeats: int = 200
 ) -> metrics.Spread:
-    """Wasserstein-1 distance of two samples, of given sizes, from one truth (values, weights) (N,): the floor.
+    """The floor: the Wasserstein-1 distance of two samples of given sizes from one truth (values, weights), (N,).
 
-    Distribution functions are drawn at CELLS steps of equal probability; only the shape within a step is lost.
+    Distribution functions are drawn at CELLS steps of equal probability. Only the shape within a step is lost.
 
     Raises:
         InputError: signed weights make a step negative.
@@ -224,7 +225,7 @@ def _with_floor(value: Callable[[], float], floor: Callable[[], metrics.Spread])
 
 
 def _try(compute: Callable[[], T]) -> tuple[T | None, str | None]:
-    # Signed weights can make a bin negative: then this figure does not exist, but all others still do.
+    # Signed weights can make a bin negative. Then only this figure does not exist.
     try:
         return compute(), None
     except InputError as error:

@@ -27,7 +27,7 @@ Piece = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class Thinned:
-    """At most `limit` of many events: those with the smallest hash of (id, key), independent of their order.
+    """At most `limit` of many events: the events with the smallest hash of (id, key), in any order of the input.
 
     The memory depends on `limit`, not on the number of added events.
 
@@ -51,7 +51,7 @@ class Thinned:
             self._trim()
 
     def columns(self) -> tuple[np.ndarray, ...]:
-        """Ids and columns: in their original order if all are kept, else sorted by the hash."""
+        """Ids and columns. Their order is the original one if all are kept, else they are sorted by the hash."""
         if self.total > self.limit:
             self._trim()
         rank, *columns = self._joined()
@@ -90,7 +90,7 @@ class Events:
 
     @classmethod
     def of(cls, pieces: Iterable[Piece], observables: Sequence[Observable], *, limit: int, key: int) -> Events | None:
-        """From a stream of events with the values of `observables`, in their bins; None if there is no event."""
+        """Read a stream of events with the values of `observables`. None if there is no event."""
         thinned, sums = Thinned(limit, key), WeightSums()
         histograms = {o.name: Counts.empty(o.edges) for o in observables}
         for ids, values, weights in pieces:
@@ -107,10 +107,10 @@ class Events:
     def accepted(
         cls, table: EventTable, level: str, observables: Sequence[Observable], *, limit: int, key: int
     ) -> Events:
-        """The events of a table that pass at "truth" (signal alone: the fiducial ones) or at "reco".
+        """The events of a table that pass at "truth" (only signal, so these are the fiducial events) or at "reco".
 
         Raises:
-            InputError: there is none.
+            InputError: no event passes.
         """
         columns = [f"{level}_{o.name}" for o in observables]
 
@@ -165,7 +165,7 @@ class Events:
 
     @cached_property
     def rows_an_event(self) -> float:
-        """Rows per id: several draws of an event have no more information on the data than one, and count as one."""
+        """Rows per id. Several draws of an event tell no more of the data than one, so they count as one."""
         return len(self.ids) / len(np.unique(self.ids))
 
     def size(self, name: str) -> float:

@@ -1,4 +1,4 @@
-"""The thresholds beyond which a figure of merit is a failure, all in one place."""
+"""All thresholds beyond which a figure of merit is a failure."""
 
 from __future__ import annotations
 

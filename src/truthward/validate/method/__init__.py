@@ -1,1 +1,1 @@
-"""Validation of a method: against the truth if it is known, refolded against the data, and the verdict."""
+"""Validation of a method: comparison with a known truth, refolding to the data, and the verdict."""

@@ -1,4 +1,4 @@
-"""An unfolded histogram against the truth behind its data: chi2, pulls, yield. Only validation reads this truth."""
+"""Compare an unfolded histogram with the true one: chi2, pulls, yield. Only validation reads the truth behind data."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def chi2_closure(histogram: Histogram, truth: Counts) -> Chi2:
         histogram: contents (B,), no densities.
 
     Returns:
-        value, ndf, p, hartlap, replicas, edges of the merged bins; or value None and the reason.
+        The chi2 with its merged bins. If there is no test, the value is None, and there is a reason.
     """
     counts = {n: f.count for n, f in histogram.families.items() if n.endswith("_bootstrap")}
     if not counts or min(counts.values()) < SMALLEST:
@@ -64,7 +64,7 @@ def chi2_samples(tested: Counts, reference: Counts) -> Chi2:
 
 
 def pulls(histogram: Histogram, truth: Counts) -> Pulls:
-    """(unfolded - truth) / sigma in each bin, errors of both in quadrature; None where both are empty.
+    """(unfolded - truth) / sigma in each bin, with both errors in quadrature. None if both are empty.
 
     Neighbouring bins are correlated. The errors of the summary assume independent bins, so they are too small.
     """
@@ -88,14 +88,14 @@ def pulls(histogram: Histogram, truth: Counts) -> Pulls:
 
 
 COVERED = 10
-"""Largest number of bins, with equal true content, in which the coverage of the bands is tested."""
+"""Largest number of bins for the test of the coverage of the bands. They have equal true content."""
 
 
 def coverage(histogram: Histogram, truth: Counts) -> Coverage:
     """Pulls in coarse bins; each has enough events for a Gaussian error.
 
     Returns:
-        edges (B + 1,), pulls (B,); bins without any uncertainty are left out of the pulls.
+        Edges (B + 1,) and pulls. Bins without any uncertainty have no pull.
     """
     edges = metrics.merge_bins(truth.edges, truth.inner, min(COVERED, truth.inner.size))
     found = pulls(histogram.merged(edges), truth.onto(edges))
@@ -106,10 +106,7 @@ def yields(whole: Histogram, truth: tuple[float, float] | None) -> ObservableYie
     """Yield in the truth fiducial region, from the histogram with under- and overflow.
 
     Args:
-        truth: the true yield and its standard deviation, where it is known.
-
-    Returns:
-        value, sigma, families: name -> sigma; and with a truth: truth, truth_sigma, ratio, ratio_sigma, pull.
+        truth: the true yield and its standard deviation, if they are known.
     """
     value = float(whole.nominal.sum())
     families = {

@@ -1,4 +1,4 @@
-"""The histograms of a result and of the samples that it is compared with, for the figures."""
+"""Histograms for the figures: of a result, and of the samples with which it is compared."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from truthward.records.validate.method import AllCurves, BinnedCurves, Curves
 from truthward.validate.distances import Counts
 
 COARSE = 40
-"""Bins at most in a panel of the summary page."""
+"""Largest number of bins in a panel of the summary page."""
 
 
 def curves(
     histogram: Histogram, samples: dict[str, Counts], *, published: np.ndarray, binned: bool = False
 ) -> AllCurves:
-    """What figures need. `own`: the observable's bins; `coarse`: merged to between 10 and COARSE where that divides,
-    and of a `binned` method the bins that it unfolded, which are those of `histogram`; `published`: the published ones.
+    """Histograms in three binnings.
 
-    Each: edges; for "unfolded" and each sample {sum, error}, events per bin (B,); the unfolded also `families`: name ->
-    error; `unit_area`: the same scaled to unit sum within the edges, where the error of the yield drops out.
+    `own` has the bins of `histogram`. `coarse` merges them to between 10 and COARSE bins if a divisor allows it. For a
+    `binned` method it has the bins that the method unfolded, which are the bins of `histogram`. `published` has the
+    published bins. In `unit_area` the sum within the edges is one, so the error of the yield drops out.
+
+    Args:
+        samples: "prior", "data" and, if it is known, "truth".
     """
     coarse = histogram.edges[:: 1 if binned else coarse_step(histogram.nominal.size)]
     own, merged, last = (

@@ -1,4 +1,4 @@
-"""The simulation at reco level, re-weighted to the unfolded truth: the expected data, event by event."""
+"""The expected data, event by event: the simulation at reco level, re-weighted to the unfolded truth."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
 
 def exact_ratio(result: Events, simulated: Events) -> Ratio | None:
-    """Unfolded over simulated truth, of unit area, by event, without a network: where the result lends weights to the
-    simulation's own events and all are at hand; None for a result that is drawn, or of which there is a part."""
+    """The ratio of unfolded to simulated truth of each event, both of unit area, without a network.
+
+    It exists if the result has weights for the simulated events, and all events are there. It is None for drawn
+    results, and if there is only a part of the events.
+    """
     order = np.argsort(simulated.ids)
     known = simulated.ids[order]
     place = np.minimum(np.searchsorted(known, result.ids), len(known) - 1)
@@ -41,11 +44,11 @@ def exact_ratio(result: Events, simulated: Events) -> Ratio | None:
 def folded_events(
     simulation: EventTable, observables: Sequence[Observable], ratio: Ratio, scale: float, **thin: Any
 ) -> Events | None:
-    """Reconstructed events of the simulation, with the fiducial ones re-weighted; None if there are none.
+    """Reconstructed events of the simulation. The fiducial events are re-weighted. None if there are no events.
 
     Args:
-        ratio: unfolded over simulated truth, of unit area, see `Response.of`.
-        scale: unfolded over simulated yield: fakes and background stay as they are.
+        ratio: ratio of unfolded to simulated truth, both of unit area, see `Response.of`.
+        scale: ratio of unfolded to simulated yield. Fakes and background do not change.
         thin: limit and key of `Events.of`.
     """
     columns = {level: [f"{level}_{o.name}" for o in observables] for level in ("truth", "reco")}

@@ -1,4 +1,4 @@
-"""How much of a drawn result's statistical variance is the noise of drawing it."""
+"""The share of the noise of drawing in the statistical variance of a drawn result."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from truthward.records.validate.method import Sampling
 
 
 def sampling(unfolded: Unfolded) -> Sampling | None:
-    """The variance that a finite number of draws adds, over the statistical one; None of a result that was not drawn.
+    """The variance from the finite number of draws over the statistical variance. None for a result without draws.
 
-    The statistical variance is that of the bootstraps of the data in the coarse bins that the method watched, or where
-    there are fewer than two, of counting alone.
+    The statistical variance comes from the bootstraps of the data, in the coarse bins that the method watched. If there
+    are fewer than two bootstraps, it is the variance of counting.
 
     Returns:
-        statistical: "data_bootstrap" or "counting"; share: ratio of the sums over all bins of all observables;
-        observables: name -> the same of its bins.
+        The share is the ratio of the sums over all bins of all observables. Each observable has its own ratio.
     """
     found = [h for h in unfolded.metadata["history"] if h["replica"] == "nominal:0" and "sampling_variance" in h]
     if not found:

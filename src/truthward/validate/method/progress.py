@@ -16,25 +16,24 @@ from truthward.records.unfold import HistoryEntry
 from truthward.records.validate.method import ProgressCurves
 
 Bins = Mapping[str, Sequence[float]]
-"""Inner edges by observable, the outer bins open."""
+"""Observable -> inner edges. The outer bins are open."""
 
 
 def progress(
     metadata: Mapping[str, Any], families: Mapping[str, Family], simulation: EventTable, truth: EventTable | None
 ) -> dict[str, Any] | None:
-    """Bias and variance after each iteration; None if the history has no `contents`.
+    """Bias and variance after each iteration. None if the history has no `contents`.
 
-    Everything is a root mean square over bins of relative deviations, weighted by content: of x from n, with reference
-    contents t, sqrt(sum (x - n)^2 / t / sum t). t is the truth, or where there is none the last iteration.
+    All numbers are a root mean square over bins of relative deviations, weighted by content. For x and n with reference
+    contents t it is sqrt(sum (x - n)^2 / t / sum t). t is the truth. Without a truth it is the last iteration.
 
     Args:
         metadata: of the unfolded sample, with "watched" and "history".
 
     Returns:
-        iterations: 0 for the simulation before unfolding, then from 1; chosen: the last; names of the observables; and
-        for "all" and for each of them: distance from the truth (None without one) at each iteration, which is the bias
-        with the fluctuation of these data; sigma: family -> at each iteration, 0 before unfolding, and "total"; and
-        counting, the statistical error of the true events.
+        iterations: 0 for the simulation before unfolding, then from 1. chosen: the last one. names: of the observables.
+        "all" and each observable: `records.validate.method.ProgressCurves`. The distance from the truth is the bias
+        with the fluctuation of these data. The uncertainties are 0 before unfolding.
     """
     bins: Bins | None = metadata.get("watched")
     tracks = _tracks(metadata["history"], 0 if bins is None else len(bins))
@@ -72,7 +71,7 @@ def progress(
 
 
 def _tracks(history: Sequence[HistoryEntry], observables: int) -> dict[str, np.ndarray]:
-    """Contents (iterations, D, B) of each replica, of several folds their mean."""
+    """Contents (iterations, D, B) of each replica. If there are several folds, it is their mean."""
     found: dict[str, dict[int, list[np.ndarray]]] = defaultdict(lambda: defaultdict(list))
     for entry in history:
         if "contents" in entry:

@@ -61,9 +61,9 @@ class Response:
         """The responses of some observables, name -> edges, in an event table of simulation, batch by batch.
 
         Args:
-            ratio: factor on the weight of each fiducial event, from its id (n,) and its truth values (n, D) of the
-                observables in their order: unfolded over simulated truth, all observables jointly; then the others are
-                distributed as in the result, not as in the prior.
+            ratio: function of ids (n,) and truth values (n, D) of the observables in their order. It gives a factor on
+                the weight of each fiducial event: unfolded over simulated truth, all observables jointly. Then the
+                other observables are distributed as in the result, not as in the prior.
             share: see the class.
         """
         responses = {name: cls(own, share=share) for name, own in edges.items()}
@@ -97,9 +97,9 @@ class Response:
         signal: np.ndarray | None = None,
         simulated: np.ndarray | None = None,
     ) -> None:
-        """Count events: all (n,); truth values matter where `fiducial`, reco values where `pass_reco`.
+        """Count events; all arrays are (n,). Truth values matter for `fiducial`, reco values for `pass_reco` events.
 
-        signal: which are of the signal, None: all. simulated: weights as simulated, where `weight` is another.
+        signal: whether an event is signal; None: all are. simulated: simulated weights, if `weight` differs from them.
         """
         bins = self.fiducial.size
         t, r = bin_of(truth, self.edges), bin_of(reco, self.edges)
@@ -124,9 +124,9 @@ class Response:
     def fold(self, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
         """Expected reco contents (B + 2,) of truth contents (B + 2,), their covariance, and the yield without response.
 
-        The covariance is that of the finite simulation: that of the probabilities in each truth bin, sum of weight^2
-        (indicator - probability)(indicator - probability), and of what is added. Truth bins that the simulation does
-        not fill fold to nothing; their yield is returned.
+        The covariance comes from the finite simulation. Its parts are the probabilities in each truth bin, with the sum
+        of weight^2 (indicator - probability)(indicator - probability), and the added events. Truth bins without
+        simulated events fold to nothing. Their yield is returned.
         """
         known = self.fiducial > 0
         scale = np.divide(truth, self.fiducial, out=np.zeros_like(truth, dtype=float), where=known)
@@ -150,14 +150,12 @@ def compare_refolded(
 
     Args:
         truth: contents, or a histogram with its replicas, under- and overflow included.
-        inner: inner edges at reco level of a method that unfolds in bins of its own: the chi2 is of these bins, the
-            outermost ones open.
+        inner: inner edges at reco level of a method that unfolds in bins of its own. The chi2 is of these bins, and the
+            outermost bins are open.
 
     Returns:
-        chi2; folded, folded_sigma (simulation), data, data_sigma: (B + 2,) with under- and overflow;
-        without_response: fraction of the yield in truth bins that the simulation does not fill; and of a histogram
-        `shown`, what is drawn: edges, and of data, folded, prior {sum, error}, the error of `folded` being that of the
-        simulation and of all families but the bootstraps, folded each.
+        The folded contents with their chi2. For a histogram also `shown`, the curves of the figure. Their error of
+        `folded` includes the simulation and all families except the bootstraps; each replica is folded.
     """
     nominal = truth.nominal if isinstance(truth, Histogram) else truth
     expected, covariance, lost = response.fold(nominal)

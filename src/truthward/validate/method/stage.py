@@ -54,7 +54,7 @@ log = logging.getLogger("truthward.validate")
 NO_TRUTH = "the truth behind the data is not known"
 FEW = f"there are fewer than {2 * FEWEST} true events: no classifier can be trained on each of their halves"
 BY_BIN = ("contents", "sampling_variance", "counting_variance")
-"""Entries of the history that are not repeated: `progress` and `sampling` say what they mean."""
+"""Entries of the history that are not repeated, since `progress` and `sampling` use them."""
 
 NOT_JOINT = "the method unfolds one observable at a time: there is no joint sample to test"
 
@@ -79,30 +79,22 @@ def validate_method(
 ) -> ValidatedMethod:
     """Compare an unfolded sample with the truth, where it is known, with the data it came from and with the prior.
 
-    All samples are read in pieces. Histograms, and all that is made of them (triangular discriminators, chi2, pulls,
-    yields, refolding), and the sums of weights are of all events. Wasserstein-1 distances and two-sample tests are of
-    `events` events of each sample at most, drawn by a hash of their ids, beside the floor of as many. Draws of one
-    event count as one event in all floors and effective sizes, and two-sample tests take one of them.
+    All samples are read in pieces. Histograms and sums of weights have all events. So have triangular discriminators,
+    chi2, pulls, yields and refolding. Wasserstein-1 distances and two-sample tests use at most `events` events of each
+    sample, drawn by a hash of their ids; their floors have the same number. Several draws of one event count as one
+    event in all floors and effective sizes. Two-sample tests use one of them.
 
     Args:
-        unfolded: the method's result; simulation, data: the tables it was unfolded with; closure_truth: the truth
-            behind pseudo-data, or None: then everything that needs it is null.
-        observables: those of the study; the ones that the method unfolded are compared, on their own bins.
-        seeds, epochs: of the classifiers of the two-sample test. events: that unbinned figures take of a sample.
-        output: JSON artefact; state: folder for resuming.
-        posterior, ingest, model: what the verdict goes by besides, see `judgement.Given`.
+        unfolded: result of the method. simulation, data: the tables that it unfolded. closure_truth: the truth behind
+            pseudo-data. If it is None, everything that needs it is null.
+        observables: of the study. The unfolded ones are compared, in their own bins.
+        seeds, epochs: of the classifiers of the two-sample test. events: largest number for unbinned figures.
+        output: JSON artefact to write. state: folder for resuming.
+        posterior, ingest, model: further inputs of the verdict, see `verdict.Given`.
 
     Returns:
-        What was written. Top level: method, kind, joint, uncertainty (in words), names (in order), observables, yield,
-        weights, two_sample (`reco`: data against the refolded simulation; `ratio`: what a learned ratio misses), used
-        (sample -> {events, used}, of unbinned figures), history, stopping, progress and sampling (see there), flags,
-        verdict (`judgement.judge`), provenance.
-        Per observable: triangular, wasserstein1 (unfolded, prior, data, each {value, floor, excess, significance}),
-        chi2 (unfolded, prior), pulls, coverage, yield, distance_to_prior, refold (unfolded; marginal and prior with
-        their chi2 alone), published (bins, replicas of the smaller bootstrap), histogram (`curves`), binned. Where a
-        method unfolds in bins of its own, `binned` is true, and chi2, pulls, coverage, refold, histogram are in these.
-        Refolding: see `refold.Response`; `marginal` has the simulation's own distribution of the other observables,
-        `unfolded` that of the result where it is joint.
+        The content of `output`. For the refolding see `refold.Response`: `marginal` has the simulated distribution of
+        the other observables, and `unfolded` has the unfolded one if the result is joint.
     """
     result, simulated, measured = Unfolded(unfolded), EventTable(simulation), EventTable(data)
     chosen = [o for o in observables if o.name in result.observables]
@@ -281,7 +273,7 @@ def _bootstrapped(events: Events, name: str, truth: Counts, seed: int) -> Repeat
 
 
 def _overall(each: dict[str, ObservableYield]) -> MethodYield:
-    """One yield of the method: that of a joint method; of the others the mean over observables, fully correlated."""
+    """The yield of the method: the mean over observables, fully correlated. It is the same for all if it is joint."""
     yields = list(each.values())
     result: MethodYield = {
         "value": float(np.mean([y["value"] for y in yields])),
@@ -333,8 +325,10 @@ def _reco_test(folded: Events | None, reco: Events, settings: dict[str, Any]) ->
 def _ratio_test(
     joint: Events, values: np.ndarray, weights: np.ndarray, settings: dict[str, Any]
 ) -> TwoSampleTest | None:
-    """What the learned ratio itself has wrong, by the result against the simulation (N, D) with its weights (N,): the
-    test at reco level is no finer than this."""
+    """Test of the learned ratio: the result against the simulation (N, D) with the weights (N,) from the ratio.
+
+    The test at reco level cannot be finer than this.
+    """
     singles = joint.singles()
     if (fewest := min(len(singles[0]), len(values))) < FEWEST:
         log.warning("ratio: %d events; a classifier needs %d, so this test is left out", fewest, FEWEST)

@@ -33,8 +33,8 @@ Found = tuple[float, str]
 class Given:
     """The input of a verdict.
 
-    content: of `validate.method`. posterior: of `validate.posterior`, None for methods without posteriors. ingest:
-    sample -> flags of the ingest stage. model: families of the model uncertainty.
+    content: figures of the method. posterior: None for methods without posteriors. ingest: sample -> flags of the
+    ingest stage. model: families of the model uncertainty.
     """
 
     content: MethodFigures
@@ -88,8 +88,10 @@ def judge(given: Given) -> Verdict:
 
 
 def _refolded(given: Given) -> Iterator[tuple[str, float, float, float, float | None]]:
-    """Of each observable whose refolded result and data differ significantly: name, p, chi2 less ndf, effective number
-    of events, and chi2 less ndf of the simulation before unfolding."""
+    """The observables whose refolded result differs significantly from the data.
+
+    Each has its name, p, chi2 - ndf, effective number of events, and chi2 - ndf of the simulation before unfolding.
+    """
     for name, figures in given.observables.items():
         refold = figures["refold"]
         chi2 = refold["unfolded"]["chi2"]
@@ -102,13 +104,13 @@ def _refolded(given: Given) -> Iterator[tuple[str, float, float, float, float | 
 
 
 def _excess(chi2: Chi2) -> float | None:
-    """chi2 less its degrees of freedom; None where there is no test."""
+    """chi2 - ndf; None if there is no test."""
     return None if chi2["value"] is None or chi2["ndf"] is None else chi2["value"] - chi2["ndf"]
 
 
 def _refold(given: Given) -> Iterator[Found]:
     for name, p, excess, size, _ in _refolded(given):
-        # sum of (difference)^2 / content is the excess of chi2: over the number of events, a relative mean square.
+        # The excess of chi2 is the sum of (difference)^2 / content. Over the events, it is a relative mean square.
         off = (max(excess, 0.0) / size) ** 0.5
         yield off, f"folded back, {name} is {off:.1%} (rms) from the data, p = {p:.1g}"
 
@@ -327,7 +329,7 @@ def _pulls(given: Given) -> np.ndarray:
 
 
 def _weights(given: Given) -> Iterator[tuple[str, WeightSummary]]:
-    """Diagnostics of the one set of weights, or of each observable's, with the number of different `events`."""
+    """Name and diagnostics of the joint weights, or of the weights of each observable."""
     weights = given.content["weights"]
     if weights["per_observable"] is None:
         yield "", weights
