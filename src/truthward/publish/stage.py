@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from truthward.errors import CorruptError, InputError, VerdictError
 from truthward.events.families import Family, stated_as
@@ -17,10 +18,9 @@ from truthward.physics.labels import QUANTITIES
 from truthward.publish import texts
 from truthward.publish.example import choose_example, write_example
 from truthward.publish.hepdata import write_tables
-from truthward.records import read_record
 from truthward.records.publish import Column, Publication
 from truthward.records.validate.method import Verdict
-from truthward.run.artefact import sha256, write_json, write_text
+from truthward.run.artefact import read_json, sha256, write_json, write_text
 from truthward.run.provenance import Record
 from truthward.study.observable import Observable
 
@@ -130,8 +130,8 @@ def _admit(method: str, verdict: Verdict, require: str) -> None:
         )
 
 
-def verify(directory: str | Path) -> Publication:
-    """Check a publication against its checksums and return its metadata.
+def verify(directory: str | Path) -> dict[str, Any]:
+    """Check a publication against its checksums and return its metadata. It may be of another version of the code.
 
     Raises:
         InputError: there is no publication.
@@ -146,8 +146,11 @@ def verify(directory: str | Path) -> Publication:
             raise CorruptError(f"{folder / name}: missing; publish again")
         if sha256(folder / name) != listed.get(name):
             raise CorruptError(f"{folder / name}: does not match its checksum in {SUMS}; publish again")
-    metadata = read_record(folder / "metadata.json", Publication)
-    stated = {name: entry["sha256"] for name, entry in metadata["files"].items()}
+    metadata = read_json(folder / "metadata.json")
+    try:
+        stated = {name: entry["sha256"] for name, entry in metadata["files"].items()}
+    except (AttributeError, KeyError, TypeError) as error:
+        raise CorruptError(f"{folder / 'metadata.json'}: has no checksums under `files`; publish again") from error
     if wrong := sorted(dict(stated.items() ^ listed.items()).keys() - {"metadata.json"}):
         raise CorruptError(f"{folder / 'metadata.json'}: has another checksum of {wrong[0]} than {SUMS}; publish again")
     return metadata
