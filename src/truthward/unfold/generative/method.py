@@ -1,4 +1,4 @@
-"""Generative unfolding: truth events drawn from p(truth | reco) for each data event."""
+"""Generative unfolding: draw truth events from p(truth | reco) for each data event."""
 
 from __future__ import annotations
 
@@ -42,60 +42,70 @@ class Generative(Unfolder):
 
         d f(r) / (K eps(t_k)),    f(r) = matched / (matched + others),    eps(t) = P(reconstructed | t).
 
-    The others are fakes and background, as far as `fakes` and `background` leave these in what is unfolded.
+    The others are fakes and background. `fakes` and `background` decide which of these are among the unfolded events.
 
-    p and f depend on the simulation's truth, the prior. A step of prior removal learns the ratio of the drawn events
-    (before the efficiency) to those that the same model draws for the simulation's matched ones with a classifier,
-    multiplies the weights of the matched events with it at absolute yields, and trains both networks on. What the model
-    has learned wrongly is in both, and does not add up over the steps. In bins, a step is one more iteration of
-    Bayesian unfolding. What others are left keep their weights: they are an absolute component. eps does not depend on
-    the prior: it is learned once, from the fiducial events, and applied once, at the end; nowhere is it taken to be
-    less than at any matched event, and the history says how many draws that concerns.
+    p and f depend on the truth of the simulation, the prior. One step of prior removal does the following:
 
-    Two sums over the simulation are known exactly and are imposed: f makes the matched events of all that f is of, and
-    1 / eps of the matched events the fiducial ones. By how much (in the logit) the networks were off is in the history.
+    1. For the data and for the matched events of the simulation, it draws truth events with the same model.
+    2. A classifier learns the ratio of the draws for the data (before the efficiency) to the draws for the simulation.
+    3. The weights of the matched events are multiplied by this ratio, with absolute yields.
+    4. The trainings of p and f continue with these weights.
 
-    Negative weights are used as they are in all losses, which are linear in them: the minimum is that of the density
-    the signed events stand for. Weights that sum to something negative, in a class or in all, raise.
+    An error of the model is in both samples of draws, so it does not add up over the steps. In bins, a step is one more
+    iteration of Bayesian unfolding. The others keep their weights: they are an absolute component. eps does not depend
+    on the prior. It is learned once, from the fiducial events, and applied once, at the end. The smallest eps of a
+    matched event is the lower limit everywhere. The history has the number of draws at this limit.
 
-    A model that maps distributions (`bridge`, paired or unpaired) has no p(t | r): what it gives is right as a
-    distribution, where the weighted simulation's reco values are distributed as the data's.
+    Two weighted sums over the simulation are known exactly and are imposed. The sum of f over all events that f
+    describes is the yield of the matched events. The sum of 1 / eps over the matched events is the yield of the
+    fiducial events. The history shows how far the networks were off, as a shift of the logit.
 
-    Only the unfolded observables are drawn: the result has no others. `features` are given to p and f beside the reco
-    values; one on which the detector's response depends makes p the narrower, and may be distributed otherwise in the
-    data than in the simulation, where it does not go with the truth. There are none at truth level: what a model is to
-    know of the truth it has to draw, which is to unfold it. Every replica is a block of draws of its own,
-    with the same noise for the same data event, so that what sampling adds is common to nominal and replicas. Sizes: M
-    `draws.nominal` rows for the nominal and for each systematic, M `draws.replicas` for each other replica, less the
-    events that a bootstrap leaves out. The draws of an event are spread evenly (`draws.Scaled.noise`): they are right
-    as a sample of all events, and no independent draws from p(t | r).
+    All losses use negative weights as they are. They are linear in the weights, so their minimum belongs to the density
+    that the signed events describe. It is an error if the weights of a class, or all weights, have no positive sum.
 
-    Noise of drawing: what K draws add to the variance of coarse bins is measured (`drawing_noise.DrawSums`) and stands
-    in the history, for nominal and replicas: it is a part of the bootstraps' variance, and as `draws.replicas` are
-    fewer they overstate it a little. What the draws of the classifier add is no part of it.
+    A model that maps distributions (`bridge`, paired or unpaired) has no p(t | r). Its result is right as a
+    distribution, if the reco values of the weighted simulation have the distribution of the data.
 
-    Bootstraps share initial weights and batches with the nominal trainings. What a family leaves as it is, it does not
-    train again: the first networks of a data bootstrap are the nominal ones. A replica of `initialisation` or
-    `combined` has its own initial weights and batches.
+    Only the unfolded observables are drawn: the result has no others. p and f also see the `features`, in addition to
+    the reco values. A feature on which the detector's response depends makes p narrower. Its distribution may differ
+    between data and simulation, if it does not depend on the truth. There are no features at truth level. A model must
+    draw, and so unfold, every truth quantity that it uses.
+
+    Every replica has its own block of draws. A data event has the same noise in all blocks, so the noise of sampling is
+    common to the nominal and the replicas. With M data events, the nominal and each systematic have M `draws.nominal`
+    rows. Each other replica has M `draws.replicas` rows, without the events that a bootstrap leaves out. The draws of
+    an event are spread evenly (`draws.Scaled.noise`). They are right as a sample of all events, but they are not
+    independent draws from p(t | r).
+
+    Noise of drawing: `drawing_noise.DrawSums` measures the variance that the K draws add to coarse bins. The history
+    has it for the nominal and for the replicas. The variance of the bootstraps contains this noise. If `draws.replicas`
+    is smaller than `draws.nominal`, the bootstraps overstate it a little. It does not contain the noise from the draws
+    for the classifier.
+
+    Bootstraps share initial weights and batches with the nominal trainings. A replica does not train again what its
+    family leaves unchanged: the first networks of a data bootstrap are the nominal ones. A replica of `initialisation`
+    or `combined` has its own initial weights and batches.
 
     Args:
         model: kind and options of the generative model.
-        iterations: at most, the first training being one of them: 1 leaves the simulation's prior in the result, each
-            other removes it once more.
+        iterations: largest number of iterations, including the first training. With 1, the prior of the simulation
+            stays in the result. Each further iteration removes it once more.
         stop: the rule that ends the iterations.
         draws: how many truth events are drawn for each data event.
         training: the trainings of the generative model.
-        classifiers: those of the prior removal, of the matched fraction and of the efficiency.
-        condition: {median: an observable, by: a truth column of the simulation} for a simulation of several values of a
-            parameter: the model is also given the median of the sample, see `conditions.Medians`. One iteration is then
-            enough where the parameter is what data and simulation differ in.
-        features: {reco: [names]}, columns at reco level that are not unfolded; none for models that map distributions.
-        fakes: "absolute", their simulated number at each r, in f whose matched events a step changes; or "share", their
-            simulated share of the signal at each r, which is right where their rate goes with that of the signal.
-        background: "expected", likewise an absolute part of f; "subtract", simulated events of it are unfolded along
-            with the data, with negative weights; "positive", taken from the data by weights between 0 and 1
-            (`ratio.positive`). All keep the yield. Where there may be more background than data, take "positive".
-        stack: replicas that are trained together; changes the speed, not the result.
+        classifiers: the classifiers of the prior removal, of the matched fraction and of the efficiency.
+        condition: {median: an observable, by: a truth column of the simulation}, for a simulation with several values
+            of a parameter. The model then also sees the median of the sample, see `conditions.Medians`. One iteration
+            is then enough if data and simulation differ only in this parameter.
+        features: {reco: [names]}: columns at reco level that are not unfolded. Models that map distributions take none.
+        fakes: "absolute": their simulated number at each r is a part of f; each step changes only the matched events in
+            f. "share": their simulated share of the signal at each r. This is right if their rate is proportional to
+            the rate of the signal.
+        background: "expected": it is an absolute part of f too. "subtract": simulated background events are unfolded
+            together with the data, with negative weights. "positive": it is subtracted from the data by weights between
+            0 and 1 (`ratio.positive`). All keep the yield. If there may be more background than data somewhere, use
+            "positive".
+        stack: number of replicas that are trained together. It changes the speed, not the result.
     """
 
     joint = True
@@ -182,8 +192,11 @@ class Generative(Unfolder):
         state: Path | None = None,
         key: str = "",
     ) -> Result:
-        """See `Unfolder.unfold`. The events are drawn as the rows are read, which then add the sum, effective size and
-        largest value of each replica's weights to the history. `block` is a replica's place in `replicas`."""
+        """See `Unfolder.unfold`. The events are drawn while the rows are read.
+
+        Then the history also gets the sum, the effective size and the largest value of each replica's weights. `block`
+        is the position of a replica in `replicas`.
+        """
         scaled, started, history = self.recipe.scaled(inputs, seed), time.monotonic(), []
         handed = None if nominal is None else Networks.from_arrays(nominal, self.recipe, scaled)
         made = None if nominal is None else int(nominal["iterations"][0])
@@ -197,10 +210,10 @@ class Generative(Unfolder):
             moved = kind == "closure" or not np.array_equal(varied.pass_reco, inputs.pass_reco)
             if made is not None:
                 rule = self.rule.exactly(varied_count(group[0].index, made) if kind == "regularisation" else made)
-            # Other events are reconstructed, or unfolded: rows of their own, in the nominal's scale.
+            # Other events are reconstructed or unfolded: they need their own rows, in the scale of the nominal.
             sample = (self.recipe.scaled(varied, seed, like=scaled), varied) if moved else (scaled, inputs)
             these = Members(self.recipe, *sample, group, seed=own, state=state, key=key)
-            # What other data, or other iterations, leave as it is, is not trained again.
+            # Other data, or another number of iterations, leave the first networks unchanged: no new training.
             same = kind or group[0].family in ("nominal", "data_bootstrap")
             first = handed if handed and same else these.first()
             if rule.stop == "closure":
@@ -227,7 +240,7 @@ class Generative(Unfolder):
     def _balance(
         self, inputs: Inputs, scaled: Scaled, first: Networks, seed: int, state: Path | None, key: str
     ) -> Balance:
-        """Bias and variance of each iteration, of pseudo-data of known truth."""
+        """Bias and variance of each iteration, from an unfolding of pseudo-data with known truth."""
         pseudo = inputs.varied(pseudo_replica(inputs))
         place = None if state is None else state / "pseudo_data"
         if place:
@@ -251,11 +264,11 @@ class Generative(Unfolder):
     def posterior(
         self, inputs: Inputs, *, events: int, draws: int, seed: int, state: Path | None = None, key: str = ""
     ) -> dict[str, np.ndarray]:
-        """See `Unfolder.posterior`: of the first training, before any removal of the prior."""
+        """See `Unfolder.posterior`. The draws are from the first training, before any removal of the prior."""
         return held_out_draws(self.recipe, inputs, events=events, draws=draws, seed=seed, state=state, key=key)
 
     def _groups(self, replicas: Sequence[Replica], inputs: Inputs) -> list[list[Replica]]:
-        """Replicas that may share a stack: the same order of batches, kind of inputs, acceptance and rule."""
+        """Replicas that share a stack have the same order of batches, kind of inputs, acceptance and rule."""
         systematics = [r for r in replicas if r.family.startswith("systematic:")]
         moved = [
             r
@@ -269,7 +282,7 @@ class Generative(Unfolder):
         return groups + [[r] for r in replicas if r.anew or r in moved]
 
     def _count(self, replica: Replica) -> int:
-        # What is measured from the nominal must have its draws, or their noise would not cancel.
+        # Shifts from the nominal need the same number of draws as the nominal, or their noise would not cancel.
         centred = replica == NOMINAL or family(replica.family, 2).centre == "nominal"
         return self.draws if centred else self.replica_draws
 
@@ -296,7 +309,7 @@ class Generative(Unfolder):
                     [scaled.draw(generator, condition, scaled.noise(ids, k, even=True)) for k in range(count)]
                 )
                 share = np.tile(measured.weight[part, 0] * fraction(reco)[:, 0] / count, count)
-                # Here, and nowhere else, the efficiency enters.
+                # The efficiency enters only here.
                 accepted = efficiency(scaled.shown_truth(truth))[:, 0]
                 beyond += int((accepted <= efficiency.lowest).sum())
                 weights = share / accepted

@@ -31,52 +31,57 @@ log = logging.getLogger("truthward.unfold")
 class Omnifold(Unfolder):
     """OmniFold with acceptance, fakes and background (1911.09107; acceptance and fakes as in 2105.04448).
 
-    nu(t) re-weights the simulation's truth; it is one at the start. Each iteration has two steps:
+    nu(t) is a factor on the weights of the simulation's truth. It is one at the start. Each iteration has two steps:
 
-    1. At reco level omega(r) = data / simulation, with absolute yields. The simulation is the matched events with
-       weight w nu(t), plus fakes and background with their own w: an absolute component that no iteration touches
-       (or, with `fakes: share`, fakes with w (data - background)/(matched + fakes) as the first iteration found it).
-    2. At truth level nu'(t) = E[nu(t) omega(r) | t], over the matched events alone, weighted by w; it is applied to all
-       fiducial events, misses included. In bins this is n'(t) = n(t) E[omega | t, reconstructed], the formula of
-       iterative Bayesian unfolding: the efficiency enters exactly once.
+    1. Reco level: learn omega(r) = data / simulation, with absolute yields. In the simulation, the matched events have
+       the weight w nu(t). Fakes and background keep their own weight w: they are an absolute component that no
+       iteration changes. With `fakes: share`, the fakes have the weight w (data - background) / (matched + fakes) of
+       the first iteration.
+    2. Truth level: learn nu'(t) = E[nu(t) omega(r) | t] from the matched events only, with the weights w. Then apply it
+       to all fiducial events, including the misses. In bins this is n'(t) = n(t) E[omega | t, reconstructed], the
+       formula of iterative Bayesian unfolding. So the efficiency enters exactly once.
 
-    The sum of both steps' ratios over their own sample is known exactly and is imposed; by how much the networks were
-    off is in the history. What the nominal unfolding has trained is kept: replicas start from it.
+    In each step, the sum of the ratio over the sample of this step is known exactly. The ratio is scaled to this sum.
+    The history shows how far the networks were off. The networks of the nominal unfolding are kept for the replicas.
 
-    Replicas: bootstraps are the response of the nominal's networks to the weights (`replicas: {by: response}`, see
-    `ratio.response`), or trained anew with the nominal's initial weights and order of batches (`by: training`). Those
-    of `initialisation` and `combined` have initial weights and batches of their own. Systematics, whose events move,
-    are always trained. Half and twice the iterations, of a systematic of kind regularisation, take over what the
-    nominal has trained as far as it goes.
+    Replicas: with `replicas: {by: response}`, bootstraps are the response of the nominal networks to the weights, see
+    `ratio.response`. With `by: training`, they are trained anew, with the initial weights and the order of batches of
+    the nominal unfolding. Replicas of `initialisation` and `combined` have their own initial weights and batches.
+    Systematics move events, so they are always trained. A systematic of kind regularisation makes half and twice the
+    iterations. It takes over the iterations that the nominal unfolding has trained.
 
-    UniFold is `observables: [one]`, MultiFold any list; OmniFold in the narrow sense has `inputs: constituents`.
+    UniFold is `observables: [one]`. MultiFold is any list of observables. OmniFold in the narrow sense is `inputs:
+    constituents`.
 
     Args:
-        observables: that are unfolded, jointly; empty: all of the study.
-        features: {reco: [names], truth: [names]}, columns that a level's classifiers see beside the observables, and
-            that are not unfolded. Where the detector's response depends on one at reco level, that may be distributed
-            otherwise in the data than in the simulation, if it does not go with the truth; refolding, which looks at
-            observables alone, does not know. What goes with the truth belongs at truth level too: there it is
-            re-weighted as an observable is, but neither watched nor shown.
+        observables: the observables that are unfolded jointly; empty: all observables of the study.
+        features: {reco: [names], truth: [names]}: columns that the classifiers of a level see in addition to the
+            observables. They are not unfolded. A feature at reco level is a quantity on which the detector's response
+            depends. Its distribution may differ between data and simulation, if it does not depend on the truth.
+            Refolding uses only the observables and does not know of this difference. A feature that depends on the
+            truth belongs at truth level too. There it is re-weighted like an observable, but it is neither watched nor
+            shown.
         inputs: what the classifiers see: the observables, or the hardest `constituents` of the jet at each level.
-        iterations: of both steps, at most.
+        iterations: largest number of iterations; each has both steps.
         stop: the rule that ends the iterations.
         network: the classifiers of both steps.
         training: the trainings of both steps.
-        fakes: "absolute", their simulated number at each r; or "share", their simulated share of the signal at each r,
-            which is right where their rate goes with that of the signal.
-        background: "expected", part of what the data are compared with; "subtract", taken from the data with negative
-            weights; "positive", taken from the data by weights between 0 and 1 (`ratio.positive`). All keep the yield.
-            Where there may be more background than data the ratio of "subtract" has no bound: take "positive".
-        calibrate: "none", or "isotonic", which corrects the logits by a monotone map, learned on held-out events
+        fakes: "absolute": their simulated number at each r. "share": their simulated share of the signal at each r.
+            This is right if their rate is proportional to the rate of the signal.
+        background: "expected": it is a part of the prediction to which the data are compared. "subtract": it is
+            subtracted from the data with negative weights. "positive": it is subtracted from the data by weights
+            between 0 and 1 (`ratio.positive`). All keep the yield. If there may be more background than data somewhere,
+            the ratio of "subtract" has no bound: use "positive".
+        calibrate: "none", or "isotonic": a monotone map, learned on held-out events, corrects the logits
             (`ratio.reliability`).
-        folds: 0, or the number of chains of a cross-fit: an event gets its weight from a chain that never saw it in
-            any iteration. Costs as many unfoldings.
+        folds: 0, or the number of chains of a cross-fit. Each event then gets its weight from a chain that never saw it
+            in any iteration. The cost is one unfolding for each chain.
         replicas: how the replicas are computed.
-        buffer: rows of simulation and data that are held in memory, at up to 1.4 kB each with stacks of 25. Of more,
-            blocks are read from the tables as they are needed, trainings hold so many rows and shuffle these, and what
-            an event has of its own lies in files beside the resume state: 4 bytes a simulated event, twice for each
-            replica of a stack and once for each of the job.
+        buffer: largest number of rows of simulation and data in memory. A row takes up to 1.4 kB with stacks of 25. If
+            there are more rows, blocks are read from the tables when they are needed. A training then holds this number
+            of rows and shuffles them. The values that belong to single events lie in files beside the resume state.
+            They take 4 bytes for each simulated event, twice for each replica of a stack and once for each replica of
+            the job.
     """
 
     joint = True
@@ -119,7 +124,7 @@ class Omnifold(Unfolder):
         """See `Unfolder.streams`.
 
         Raises:
-            ConfigError: there are too many rows, and an option that needs all events at once.
+            ConfigError: there are more rows than `buffer`, and an option needs all events in memory.
         """
         if rows <= self.buffer:
             return False
@@ -172,7 +177,7 @@ class Omnifold(Unfolder):
         return Result(job.rows(groups), history, max(chosen), extra, kept)
 
     def _scaling(self, pilot: Inputs, nominal: Mapping[str, np.ndarray] | None) -> Scaling:
-        """That of the nominal unfolding; networks of constituents keep their own, and are given it again."""
+        """The scaling of the nominal unfolding. Networks of constituents contain theirs, so here it is made again."""
         if nominal is None or self.sets:
             return scaling_of(pilot, constituents=self.sets)
         reco, truth = (
@@ -182,7 +187,7 @@ class Omnifold(Unfolder):
         return reco, truth
 
     def _arrays(self, scaling: Scaling) -> dict[str, np.ndarray]:
-        """What `_scaling` reads."""
+        """The scaling as arrays, from which `_scaling` rebuilds it."""
         return (
             {}
             if self.sets
@@ -194,13 +199,13 @@ class Omnifold(Unfolder):
         )
 
     def _exactly(self, iterations: int) -> Omnifold:
-        """The same method with that many iterations."""
+        """The same method with exactly this number of iterations."""
         other = copy(self)
         other.rules = replace(self.rules, stop=self.rules.stop.exactly(iterations))
         return other
 
     def _balance(self, blocks: Blocks, scaling: Scaling, seed: int, state: Path | None, key: str) -> Balance:
-        """Bias and variance of each iteration, of pseudo-data of known truth."""
+        """Bias and variance of each iteration, from an unfolding of pseudo-data with known truth."""
         pseudo = pseudo_replica(blocks.pilot)
         place = None if state is None else state / "pseudo_data"
         if place:
@@ -222,7 +227,7 @@ class Omnifold(Unfolder):
         return found
 
     def _groups(self, replicas: Sequence[Replica]) -> list[list[Replica]]:
-        """Bootstraps by stacks; all others alone: their events or their order of batches are their own."""
+        """Bootstraps in stacks. Other replicas stay alone, since they have their own events or order of batches."""
         boots = [r for r in replicas if r.family in ("data_bootstrap", "mc_bootstrap")]
         groups = [boots[i : i + self.stack] for i in range(0, len(boots), self.stack)]
         return groups + [[r] for r in replicas if r not in boots]
