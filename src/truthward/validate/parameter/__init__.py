@@ -1,1 +1,1 @@
-"""A parameter of the theory, fitted to an unfolded observable."""
+"""Fit a parameter of the theory to an unfolded observable."""

@@ -1,4 +1,4 @@
-"""A parameter of the simulation, fitted to an unfolded observable; with its true value if it is known."""
+"""Fit a parameter of the simulation to an unfolded observable, and compare it with its true value if this is known."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from truthward.validate.flags import LARGE_PULL, SMALL_P, flag
 from truthward.validate.parameter.templates import Templates, fit_parameter
 
 SIMULATED = "mc_bootstrap"
-"""The family whose replicas vary the templates too: they are of the simulation that trained the method."""
+"""For this family the templates vary too: the method is trained with the same simulation that makes the templates."""
 
 
 def validate_fit(
@@ -35,23 +35,27 @@ def validate_fit(
     record: Record,
     output: str | Path,
 ) -> ValidatedParameter:
-    """Fit a parameter by templates of the simulation's truth to the result of a method, see `templates.fit_parameter`.
+    """Fit a parameter to the result of a method, with templates from the truth of the simulation.
+
+    `templates.fit_parameter` describes the fit.
 
     Args:
-        unfolded: the method's result; simulation: the table it was unfolded with; closure_truth: the truth behind
-            pseudo-data, or None: then the true value is null.
-        parameter: the simulation's column truth_<parameter>; edges: (B + 1,), of the bins of `observable`; degree: of
-            the templates. seed: the study's, which the bootstraps are a function of.
+        unfolded: the result of the method; simulation: the table that was used to unfold it.
+        closure_truth: the truth behind pseudo-data. If it is None, the true value is null.
+        parameter: the simulation has it in the column truth_<parameter>.
+        observable: the unfolded observable of the fit; edges: (B + 1,), of its bins.
+        degree: of the polynomials in the templates; seed: of the study; it determines the bootstraps.
         output: JSON artefact.
 
     Returns:
-        What was written: method, parameter, observable, edges; the fit's value, parts, sigma, chi2, ndf, probability
-        and replicas; truth and pull (null where it is not known, or no single value); simulated: the parameter's
-        values; contents: unfolded, its sigma, fitted, each (B,), and templates, one (B,) at the yield of the fit for
-        the smallest and the largest simulated value; flags; provenance.
+        What was written: method, parameter, observable, edges; value, parts, sigma, chi2, ndf, probability and replicas
+            of the fit; truth and pull (null if the true value is not known, or is not a single value); simulated: the
+            values of the parameter; contents: unfolded, its sigma and fitted, (B,) each, and templates: (B,) for the
+            smallest and the largest simulated value, with the yield of the fit; flags; provenance.
 
     Raises:
-        InputError: the simulation has no such column or too few values of it, or the method unfolds no such observable.
+        InputError: the simulation has no such column or too few values in it, or the method does not unfold the
+            observable.
     """
     result, table = Unfolded(unfolded), EventTable(simulation)
     column, bins = f"truth_{parameter}", np.asarray(edges, dtype=float)
@@ -108,7 +112,7 @@ def validate_fit(
 
 
 def _true(path: str | Path | None, column: str) -> float | None:
-    """The true value of the parameter of pseudo-data; None if it is not known, or if there are several."""
+    """The true value of the parameter in pseudo-data; None if it is not known, or if there are several values."""
     if path is None or column not in EventTable(path).columns:
         return None
     events = EventTable(path).read([column, "pass_truth"])

@@ -1,4 +1,4 @@
-"""A parameter of the simulation fitted from an unfolded histogram: templates, chi2 with its covariance, and errors."""
+"""Fit a parameter of the simulation to an unfolded histogram: templates, a chi2 with the covariance, and errors."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from truthward.records.validate.parameter import FittedParameter
 
 STEPS = 500
 SETTLED = 1e-4
-"""Step in standard deviations of the parameter below which the fit has settled."""
+"""The fit has settled if a step is smaller than this number of standard deviations of the parameter."""
 
 FITTED = 2
-"""The parameter and the normalisation."""
+"""Number of fitted quantities: the parameter and the normalisation."""
 
 
 @dataclass(frozen=True)
 class Templates:
     """Normalised contents of bins as polynomials of a parameter.
 
-    centre: where the polynomials are expanded; coefficients: (degree + 1, B), constant first.
+    centre: the value about which the polynomials are expanded; coefficients: (degree + 1, B), the constant first.
     """
 
     centre: float
@@ -35,14 +35,16 @@ class Templates:
     def of(
         cls, parameter: np.ndarray, values: np.ndarray, weights: np.ndarray, edges: np.ndarray, *, degree: int = 2
     ) -> Templates:
-        """Fitted to simulated events of several values of the parameter, by least squares with the effective size of
-        each value's sample as its weight.
+        """Fit the polynomials to simulated events with several values of the parameter, by least squares.
+
+        The weight of each value in the fit is the effective size of its sample.
 
         Args:
             parameter, values, weights: (N,), of the truth-level events; edges: (B + 1,).
 
         Raises:
-            InputError: too few values of the parameter for the degree, or a value whose weights have no positive sum.
+            InputError: there are too few values of the parameter for the degree, or the weights of one value have no
+                positive sum.
         """
         points, group = np.unique(parameter, return_inverse=True)
         if len(points) <= degree or not np.isfinite(points).all():
@@ -61,28 +63,31 @@ class Templates:
             shares[k] = found / found.sum()
             sizes[k] = found.sum() ** 2 / (weights[group == k] ** 2).sum()
         centre = float(points.mean())
-        # All bins have the same weights, so that the polynomials sum to one.
+        # All bins have the same weights in the fit, so that the polynomials sum to one.
         root = np.sqrt(sizes)[:, None]
-        # In units of their range: a least-squares fit drops what is small beside the rest, whatever its unit.
+        # In units of the range: a least-squares fit drops columns that are small compared with the others.
         span = float(np.ptp(points)) or 1.0
         design = np.vander((points - centre) / span, degree + 1, increasing=True)
         found = np.linalg.lstsq(root * design, root * shares, rcond=None)[0]
         return cls(centre, found / span ** np.arange(degree + 1)[:, None])
 
     def at(self, parameter: float) -> np.ndarray:
-        """Contents of the bins (B,), of sum one."""
+        """Contents of the bins (B,); their sum is one."""
         return (parameter - self.centre) ** np.arange(len(self.coefficients)) @ self.coefficients
 
     def slope(self, parameter: float) -> np.ndarray:
-        """Their derivative by the parameter, (B,)."""
+        """Derivative of the contents with respect to the parameter, (B,)."""
         power = np.arange(1, len(self.coefficients))
         return (power * (parameter - self.centre) ** (power - 1)) @ self.coefficients[1:]
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """value: of the parameter; parts: its standard deviation by family; chi2 with ndf degrees of freedom and the
-    probability of a larger one; replicas: what was fitted to each replica, family -> (R,)."""
+    """The result of the fit.
+
+    value: the fitted parameter; parts: family -> its standard deviation from this family. probability: of a larger chi2
+    with ndf degrees of freedom. replicas: family -> the fitted value for each replica, (R,).
+    """
 
     value: float
     parts: dict[str, float]
@@ -97,7 +102,7 @@ class Fitted:
         return float(np.sqrt(sum(s**2 for s in self.parts.values())))
 
     def to_json(self) -> FittedParameter:
-        """The fields and the total."""
+        """The fields, and the total standard deviation."""
         return {
             "value": self.value,
             "parts": self.parts,
@@ -114,22 +119,25 @@ def fit_parameter(
 ) -> Fitted:
     """Minimise chi2 = (h - n T(theta))^T V^-1 (h - n T(theta)) over the parameter theta and the yield n.
 
-    V is the sum of the families' covariances. Each replica is fitted as well, with the V of all: their spread is the
-    error of theta by family, whatever V is. V being estimated from few replicas, its inverse is too large on average
-    (Hartlap et al. astro-ph/0608064, eq. 17), the estimate is not the best one, and the replicas that made V seem to
-    fluctuate less than they do (Dodelson and Schneider 1304.2593). With nu degrees of freedom of V and d = B - 2 of the
-    fit, chi2 is multiplied with (nu - d - 1) / nu, its probability is that of Hotelling's T^2, and the variances are
-    multiplied with nu (nu - 1) / ((nu - d) (nu - d - 1)). nu is that of a sum of variances,
-    (sum tr V_f)^2 / sum((tr V_f)^2 / nu_f).
+    V is the sum of the families' covariances. Each replica is fitted as well, with the same V. The spread of the
+    replicas is the error of theta for each family. This holds for any V. But V is estimated from few replicas, and this
+    has three effects. The inverse of V is too large on average (Hartlap et al. astro-ph/0608064, eq. 17). The estimate
+    of theta is not the best one. And the replicas that make V seem to fluctuate less than they do (Dodelson and
+    Schneider 1304.2593).
+
+    Let nu be the degrees of freedom of V, and d = B - 2 the degrees of freedom of the fit. chi2 is multiplied by (nu -
+    d - 1) / nu, and its probability follows from Hotelling's T^2. The variances are multiplied by nu (nu - 1) / ((nu -
+    d) (nu - d - 1)). For a sum of variances nu = (sum tr V_f)^2 / sum((tr V_f)^2 / nu_f).
 
     Args:
-        histogram: of the unfolded observable, (B,) contents, with its replicas.
-        templates: of the bins of `histogram`.
-        varied: family -> templates for each of its replicas, where what makes them varies too: `mc_bootstrap` with the
-            weights of the replica states the statistics of the templates along with those of the training.
+        histogram: (B,) contents of the unfolded observable, with its replicas.
+        templates: for the bins of `histogram`.
+        varied: family -> templates for each of its replicas, if the templates vary too. For example, templates with the
+            weights of an `mc_bootstrap` replica have the statistical error of the templates together with the error of
+            the training.
 
     Raises:
-        InputError: too few replicas for the number of bins. DivergedError: no minimum is found.
+        InputError: there are too few replicas for the number of bins. DivergedError: no minimum is found.
     """
     h, bins = histogram.nominal, histogram.nominal.size
     if bins <= FITTED:
@@ -160,7 +168,7 @@ def fit_parameter(
 
 
 def _minimum(h: np.ndarray, templates: Templates, metric: np.ndarray, start: float) -> tuple[float, float]:
-    """The parameter at the minimum and chi2 there, by Gauss and Newton's steps, halved until they lead down."""
+    """The parameter at the minimum and the chi2 there, by Gauss-Newton steps. A step is halved until chi2 falls."""
 
     def distance(at: np.ndarray) -> float:
         left = h - at[1] * templates.at(at[0])
@@ -177,7 +185,7 @@ def _minimum(h: np.ndarray, templates: Templates, metric: np.ndarray, start: flo
         while abs(step[0]) > small and distance(at + step) > now:
             step = 0.5 * step
         at, before, now = at + step, now, distance(at + step)
-        # Where the templates are curved the steps become small slowly, long after chi2 has settled.
+        # With curved templates, the steps become small slowly, long after chi2 has settled.
         if abs(step[0]) <= small or 0.0 <= before - now < 1e-9 * (1.0 + now):
             return float(at[0]), now
     raise DivergedError(

@@ -1,7 +1,8 @@
-"""The stress scenarios: pseudo-data of known truth, made of the study's own simulation.
+"""The stress scenarios: pseudo-data with known truth, made from the study's own simulation.
 
-The simulation is divided by a hash of the event id: one half unfolds, the other, changed, is the pseudo-data. No event
-is on both sides. All changes but one are weights that depend on truth alone, so that the response stays what it was.
+A hash of the event id divides the simulation. One half is the simulation of the unfolding. The other half is changed
+and is the pseudo-data. No event is in both halves. All changes except one are weights that depend on the truth only, so
+they do not change the response.
 """
 
 from __future__ import annotations
@@ -43,10 +44,10 @@ QUESTIONS = {
 """The scenarios, in order, and what each asks."""
 
 WIDTH, DEPTH, EPOCHS = 32, 2, 10
-"""Of the ratio of data to simulation. Any smooth function will do that goes from one towards the other."""
+"""Options of the classifier of data against simulation. Any smooth function from simulation towards data is enough."""
 
 CONSTITUENTS = "constituents:"
-"""Before the level, in the name of a column of padded constituents, (N, C, F)."""
+"""Prefix of the level in the name of a column of padded constituents, (N, C, F)."""
 
 Columns = Mapping[str, np.ndarray]
 Factor = Callable[[Columns], np.ndarray]
@@ -55,8 +56,11 @@ Factor = Callable[[Columns], np.ndarray]
 
 @dataclass(frozen=True)
 class Scenario:
-    """One scenario. truth: the pseudo-data's fiducial events, name -> (n,); weight: (n,) theirs; factor: what they were
-    re-weighted with, None where they were not. skipped: why there are no inputs."""
+    """One scenario.
+
+    truth: name -> (n,), of the fiducial events of the pseudo-data; weight: (n,), of the same events. factor: the
+    function that re-weighted them; None if there is none. skipped: the reason if there are no inputs.
+    """
 
     name: str
     inputs: Inputs | None
@@ -83,17 +87,18 @@ def scenarios(
     """Make the scenarios, one after the other.
 
     Args:
-        simulation, data: columns of the event tables, as `Inputs.from_columns` takes them; and of the simulation
-            CONSTITUENTS of either level where the method looks at them.
-        strength: of the re-weighting exp(strength tanh u), u of zero mean and unit width: along the sum of all
-            observables' normal scores, or along the hidden variable.
-        hidden: truth variable that is not unfolded; None takes the first there is, where there is one.
-        scaled, scale: the observable whose reco value is multiplied by `scale`; None takes the first continuous one.
-        share: of the events that starvation leaves.
-        features: that the method's networks see; a scaled observable leaves them as they are.
+        simulation, data: columns of the event tables, as `Inputs.from_columns` takes them. The simulation also has
+            CONSTITUENTS of both levels if the method uses them.
+        strength: of the re-weighting exp(strength tanh u). u has zero mean and unit width. It is the sum of the normal
+            scores of all observables, or of the hidden variable only.
+        hidden: truth variable that is not unfolded. None takes the first such variable, if there is one.
+        scaled, scale: the reco value of the observable `scaled` is multiplied by `scale`. None takes the first
+            continuous observable without atoms.
+        share: share of the events that starvation keeps.
+        features: features of the method's networks. The scaling of an observable does not change them.
 
     Raises:
-        ConfigError: `hidden` or `scaled` is not what it must be.
+        ConfigError: `hidden` or `scaled` is not a valid variable for its scenario.
     """
     names = [o.name for o in observables]
     hidden, scaled = _hidden(hidden, simulation, names), _scaled(scaled, observables)
@@ -127,7 +132,7 @@ def _skipped(name: str, why: str) -> Scenario:
 
 
 def fiducial_of(columns: Columns) -> np.ndarray:
-    """(N,) bool: signal within the truth acceptance."""
+    """(N,) bool: signal events within the truth acceptance."""
     return columns["pass_truth"] & (columns["process"] == SIGNAL)
 
 
@@ -161,7 +166,7 @@ def _scenario(
 
 
 def _far(simulation: Columns, names: Sequence[str], strength: float) -> Factor:
-    """exp(strength tanh u): u is the sum of the observables' normal scores, brought to unit width itself."""
+    """exp(strength tanh u): u is the sum of the observables' normal scores, scaled to unit width."""
     inside = fiducial_of(simulation)
     w = np.abs(simulation["weight"][inside])
     values = {n: simulation[f"truth_{n}"][inside] for n in names}
@@ -179,10 +184,10 @@ def _far(simulation: Columns, names: Sequence[str], strength: float) -> Factor:
 
 
 def _towards_data(simulation: Columns, data: Columns, names: Sequence[str], seed: int) -> Factor:
-    """E[omega(reco) | truth], omega the ratio of data to simulation at reco level.
+    """E[omega(reco) | truth], where omega is the ratio of data to simulation at reco level.
 
-    The ratio is pulled to truth level before it weights events. As a weight of the reco values it would change the
-    response as well, and no method could find the truth of such a sample.
+    The ratio is averaged at fixed truth before it is used as a weight. A weight that depends on the reco values would
+    also change the response. Then no method could find the truth of the sample.
     """
     accepted = simulation["pass_reco"]
     matched = fiducial_of(simulation) & accepted

@@ -1,4 +1,4 @@
-"""The stress suite: does a method survive difficult pseudo-data, and does refolding show where it does not?"""
+"""The stress suite: is the result of a method right for difficult pseudo-data, and if not, does refolding show it?"""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ def stress(
     """Unfold every scenario with one method and write the verdicts.
 
     Args:
-        entry: `{"kind": ..., option: ...}`; method: its name in the config.
-        simulation, data: event tables; of the data the reco level alone is read.
-        observables: of the study; the method may unfold some of them.
-        events: of the simulation that are used at most, chosen by hash.
-        replicas: family -> number, of each unfolding.
-        seeds, epochs: of the classifiers that refold a result of drawn events.
+        entry: `{"kind": ..., option: ...}` of the method; method: its name in the config.
+        simulation, data: event tables. Only the reco level of the data is read.
+        observables: those of the study; the method may unfold only some of them.
+        events: mean number of simulated events that are used, at most; a hash chooses them.
+        replicas: family -> number of replicas in each unfolding.
+        seeds, epochs: of the classifiers for the refolding of drawn events.
         options: see `scenarios`.
 
     Returns:
@@ -106,7 +106,7 @@ def stress(
 
 
 def without_pseudo_data(entry: Mapping[str, Any], method: str) -> dict[str, Any]:
-    """The entry of a method where none of its replicas is of kind closure: it makes all iterations, and says so."""
+    """The entry of a method without replicas of kind closure: it makes all iterations, and logs a warning."""
     if option("unfold", dict(entry), "stop.rule") != "closure":
         return dict(entry)
     log.warning("%s: stress tests have no pseudo-data of kind closure, so all iterations are made", method)
@@ -128,11 +128,12 @@ def run(
     expected: Any = None,
     **options: Any,
 ) -> list[StressedScenario]:
-    """All scenarios in memory, on the columns of event tables; see `stress`.
+    """Run all scenarios in memory, on the columns of event tables; see `stress`.
 
     Args:
-        expected: function of a scenario and an observable that gives the contents of its bins, (B + 2,) with under- and
-            overflow, where the truth is known better than from the pseudo-data's own events.
+        expected: function of a scenario and an observable that returns the true contents of the bins, (B + 2,) with
+            under- and overflow. It is for cases where the truth is known better than from the events of the
+            pseudo-data.
     """
     families = {name: family(name, count) for name, count in replicas.items() if count}
     inside = fiducial_of(simulation)
@@ -188,7 +189,7 @@ def _each(
     if unfolder.joint:
         prior = inputs.weight[inputs.fiducial]
         if np.array_equal(sums.ids, inputs.event_id[inputs.fiducial]):
-            # The simulation's own events: the ratio is known, and need not be learned.
+            # The result has the simulation's own events: the ratio is known and need not be learned.
             ratio = np.divide(sums.weights, prior, out=np.ones_like(prior), where=prior != 0)
         else:
             ratio = np.exp(
@@ -224,7 +225,7 @@ def _each(
 
 
 def _columns(table: EventTable, role: str) -> dict[str, np.ndarray]:
-    """What the scenarios need of a table; of data no truth."""
+    """The columns that the scenarios need; data have no truth columns."""
     levels = ("truth_", "reco_") if role == "simulation" else ("reco_",)
     values = [c for c in table.columns if c.startswith(levels) and ":" not in c and not is_jagged(c)]
     flags = ["pass_truth", "pass_reco", "process"] if role == "simulation" else ["pass_reco"]

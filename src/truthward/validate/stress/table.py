@@ -1,4 +1,4 @@
-"""One table of the stress suite: the verdict on each method, and the verdict from refolding alone."""
+"""The table of the stress suite: the verdict on each method, and the verdict from refolding only."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def summarise(
     """Write the table of all scenarios and methods as JSON, CSV and Markdown.
 
     Args:
-        stressed: method -> its JSON of `stress.stress`, in the order of the rows.
+        stressed: method -> its JSON from `stress.stage.stress`, in the order of the rows.
 
     Returns:
         {rows: [{scenario, note, method, verdict, refolding, missed, words, and FIELDS}...], conclusions: [text...],
@@ -66,7 +66,7 @@ def summarise(
 
 
 def conclusions(rows: Sequence[StressRow]) -> list[str]:
-    """In words: what each method passes, and what the scenario that was built to fail has shown."""
+    """Which scenarios each method passes, and the result of the scenario that was built to fail, in words."""
     lines = []
     for method in dict.fromkeys(row["method"] for row in rows):
         own = [row for row in rows if row["method"] == method and row["verdict"]]

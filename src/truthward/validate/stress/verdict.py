@@ -25,23 +25,24 @@ if TYPE_CHECKING:
     from truthward.study.observable import Observable
 
 SIGMAS = 3.0
-"""A test fails beyond this significance of its smallest p-value, after Bonferroni over the observables."""
+"""A test fails if its smallest p-value, after Bonferroni over the observables, has a larger significance."""
 
 GROWTH = 0.5
-"""Share of 1 / sqrt(events kept) by which relative uncertainties must grow at least when events are taken away."""
+"""With fewer events, relative uncertainties must grow by at least this factor times 1 / sqrt(share of events kept)."""
 
 INSIDE = 0.5
-"""Share of bins that must hold the truth within one sigma when events are taken away: uncertainties still cover.
+"""With fewer events, this share of the bins must have the truth within one sigma, so that uncertainties still cover.
 
 This rule was added after a first run: a result with far fewer bins within one sigma had passed all other rules.
 """
 
 BINS = 6
-"""Bins of equal population in which truths are compared, at most; and at most a fifth of the replicas."""
+"""Largest number of bins of equal population for the comparison of truths; it is also at most a fifth of the
+replicas."""
 
 
 def significance(tests: Sequence[Chi2]) -> Significance:
-    """The smallest p-value of several tests times their number, as a two-sided Gaussian significance.
+    """The smallest p-value of several tests times the number of tests, also as a two-sided Gaussian significance.
 
     >>> significance([{"p": 0.5}, {"p": 0.00135}])["sigma"] > 2.9
     True
@@ -50,15 +51,15 @@ def significance(tests: Sequence[Chi2]) -> Significance:
     if not known:
         return {"p": None, "sigma": None}
     p = min(1.0, min(known) * len(known))
-    # Below what a double can hold there is nothing to distinguish.
+    # A double cannot hold smaller values.
     return {"p": p, "sigma": float(stats.norm.isf(max(p, 1e-300) / 2))}
 
 
 class StressSums:
-    """Histograms, with under- and overflow, of a result and all its replicas; and its nominal events.
+    """Histograms of a result and all its replicas, with under- and overflow, and the nominal events.
 
     Args:
-        edges: observable -> (B + 1,), fine bins.
+        edges: observable -> (B + 1,), of the fine bins.
     """
 
     def __init__(
@@ -92,13 +93,15 @@ def _histogram(edges: np.ndarray, sums: np.ndarray, families: Mapping[str, Famil
 def compare(
     whole: Histogram, truth: Counts, prior: Counts, response: Response, data: Counts, edges: np.ndarray, *, seed: int
 ) -> Comparison:
-    """One observable of one scenario.
+    """Compare one observable of one scenario with the truth and, refolded, with the data.
+
+    The variance of the truth is not used. If the truth is of the same events that were unfolded, both fluctuate
+    together and the test is conservative. Biases count in full.
 
     Args:
-        whole: the result in fine bins with under- and overflow; truth: that of the pseudo-data. Its variance is not
-            used: where it is that of the events that were unfolded they fluctuate together, and the test is
-            conservative; biases count in full.
-        prior: simulated truth; response, data: to refold; edges: of the coarse bins, a subset of the fine ones.
+        whole: the result in fine bins with under- and overflow; truth: the truth of the pseudo-data.
+        prior: simulated truth; response, data: for the refolding; edges: of the coarse bins, a subset of the fine
+            edges.
 
     Returns:
         truth: {edges, truth, unfolded, sigma, pulls, largest}; chi2; triangular: {before, after, floor}; refold.
@@ -135,18 +138,18 @@ def compare(
 def edges_of(
     observable: Observable, values: np.ndarray, weights: np.ndarray, families: Mapping[str, int]
 ) -> np.ndarray:
-    """Coarse bins of one observable, the same in all scenarios: equal populations of the simulated truth."""
+    """Coarse bins of one observable with equal populations of the simulated truth. All scenarios use the same bins."""
     counts = Counts.of(values, weights, np.asarray(observable.edges))
     replicas = sum(n for name, n in families.items() if name.endswith("_bootstrap"))
     return metrics.merge_bins(counts.edges, counts.inner, max(1, min(BINS, replicas // 5)))
 
 
 def response_of(inputs: Inputs, column: int, edges: np.ndarray, ratio: np.ndarray | None) -> Response:
-    """The simulation's response of one observable; ratio: see `Response.of`."""
+    """The simulated response for one observable; ratio: see `Response.of`."""
     response, weight = Response(edges), inputs.weight.copy()
     if ratio is not None:
         weight[inputs.fiducial] *= ratio
-    # What is outside of the fiducial region has no truth bin; what is not reconstructed no reco bin.
+    # An event outside of the fiducial region has no truth bin. An event that is not reconstructed has no reco bin.
     truth = np.where(inputs.fiducial, inputs.truth[:, column], edges[0])
     reco = np.where(inputs.pass_reco, inputs.reco[:, column], edges[0])
     response.add(truth, reco, inputs.fiducial, inputs.pass_reco, weight)
@@ -154,15 +157,16 @@ def response_of(inputs: Inputs, column: int, edges: np.ndarray, ratio: np.ndarra
 
 
 def judge(name: str, observables: Mapping[str, Comparison], *, unstarved: float | None, share: float) -> StressVerdict:
-    """The verdict on a method in one scenario, by its comparisons of all observables.
+    """The verdict on a method in one scenario, from the comparisons of all observables.
 
-    A method passes where its truth is within SIGMAS; of starvation besides, where its relative uncertainties are at
-    least GROWTH / sqrt(share) times those of the whole sample, `unstarved`, and hold the truth in INSIDE of the bins.
+    A method passes if its result agrees with the truth within SIGMAS. Starvation has two more conditions. The relative
+    uncertainties must be at least GROWTH / sqrt(share) times `unstarved`, the relative uncertainty for the whole
+    sample. And a share INSIDE of the bins must have the truth within one sigma.
 
     Returns:
-        truth, refold: {p, sigma}; largest_pull; inside: share of bins within one sigma; relative_sigma: the median over
-        bins; growth; triangular: {before, after}, means over the observables; passes; refold_passes: what the refolding
-        alone would have said; missed: the truth is wrong and refolding does not say so; words.
+        truth, refold: {p, sigma}; largest_pull; inside: share of bins within one sigma; relative_sigma: median over the
+            bins; growth; triangular: {before, after}, means over the observables; passes; refold_passes: the verdict
+            from refolding only; missed: whether the truth is wrong but refolding passes; words.
     """
     each = list(observables.values())
     truth, refold = significance([o["chi2"] for o in each]), significance([o["refold"] for o in each])
