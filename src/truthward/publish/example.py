@@ -1,4 +1,4 @@
-"""The example in a publication: a script that histograms an observable which was not used in the training."""
+"""The example in a publication: a script that makes a histogram of an observable that was not unfolded."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def choose_example(sample: Unfolded, expression: str | None, declared: dict[str,
 
 
 def write_example(path: Path, example: Example, study: str, label: Mapping[str, str]) -> None:
-    """Write the script. label: `config.Report`, the text above the figure."""
+    """Write the script. label: the fields of `report.section.Report`, for the text above the figure."""
     fields = {name: repr(value) for name, value in vars(example).items()}
     fields |= {"formula": example.formula, "columns": repr(list(example.columns)), "bins": str(BINS)}
     parts = (label.get(name, "") for name in ("experiment", "luminosity", "energy"))
@@ -88,7 +88,7 @@ def write_example(path: Path, example: Example, study: str, label: Mapping[str, 
 
 
 def _canonical(expression: str) -> str:
-    """The checked expression in Python's own words: what it means, without comments, which others would run."""
+    """The checked expression as Python writes it, without comments: others will run the script."""
     try:
         checked = Expression(expression)
     except ConfigError as error:
@@ -99,7 +99,7 @@ def _canonical(expression: str) -> str:
 
 
 def _range(sample: Unfolded, expression: Expression, weight: str) -> tuple[float, float]:
-    """Rounded range of the bulk, from the first rows with a weight: enough to choose bins by."""
+    """Rounded range of the bulk, from the first rows with a weight: this is enough to choose bins."""
     batches = sample.batches([*(f"truth_{name}" for name in sorted(expression.names)), weight])
     # The first block of draws may belong to a replica; every sample has a nominal yield.
     first = next(b for b in batches if (b[weight] != 0).any())

@@ -31,7 +31,7 @@ _LABELS = {"data_bootstrap": "stat", "mc_bootstrap": "sys,simulation statistics"
 
 @dataclass(frozen=True)
 class Quantity:
-    """What the tables hold: `scale` times the yields, in `unit`; `keyword` is HEPData's word for its density."""
+    """The quantity in the tables: `scale` times the yields, in `unit`. `keyword` is HEPData's name for its density."""
 
     name: str
     symbol: str
@@ -81,12 +81,12 @@ def write_tables(
     """Write the submission into `folder`/hepdata and return the names of its files, relative to `folder`.
 
     Args:
-        declared: observables with binning, label and unit; an unfolded one that is not among them has no tables.
-        licence, fiducial, model: as for `publish`.
-        luminosity: of the data, per fb, for cross sections in fb; None for yields.
+        declared: observables with binning, label and unit. An unfolded observable that is not among them has no tables.
+        licence, fiducial, model: as in `publish`.
+        luminosity: of the data, per fb: the tables then have cross sections in fb. None: they have yields.
     """
     q = quantity(luminosity)
-    # The bins do not have all events: the total is counted in one unlimited bin.
+    # The bins do not contain all events, so the total is counted in one unlimited bin.
     everything, sets = np.array([-np.inf, np.inf]), sample.observables[: 1 if sample.joint else None]
     totals = {name: sample.histogram(name, everything) for name in sets}
     tables = [_fiducial(totals, q, joint=sample.joint)]
@@ -123,7 +123,7 @@ def _fiducial(totals: Mapping[str, Histogram], q: Quantity, *, joint: bool) -> T
 def _tables_of(
     o: Observable, stem: str, bins: Histogram, whole: Histogram, q: Quantity, model: Sequence[str]
 ) -> list[Table]:
-    """Density, covariance and correlation of one observable in `bins`, which hold a part of `whole`."""
+    """Density, covariance and correlation of one observable in `bins`, which contain a part of `whole`."""
     density, size, x = bins.density(), bins.nominal.size, o.label or o.name
     per = f"{q.unit} / {o.unit}" if o.unit else q.unit
     ends = [{"low": _digits(a, 12), "high": _digits(b, 12)} for a, b in zip(bins.edges, bins.edges[1:], strict=False)]
@@ -199,13 +199,13 @@ def _variable(name: str, unit: str, values: list[dict[str, Any]]) -> dict[str, A
 
 
 def _symbol(o: Observable) -> str:
-    """The last part of the label that is in dollars, without them; or the name."""
+    """The last part of the label that is between dollar signs, without these; else the name."""
     found = [part for part in o.label.split("$")[1::2] if part]
     return found[-1] if found else rf"\mathrm{{{o.name}}}".replace("_", r"\_")
 
 
 def _contents(h: Histogram, scale: float) -> list[dict[str, Any]]:
-    """Bins with an error for each family that has one in this bin: HEPData refuses errors that are all zero.
+    """Bins with an error for each family whose error is not zero there: HEPData refuses errors that are all zero.
 
     Replicas are stored in single precision, so an error below 1e-6 of the content is rounding.
     """

@@ -14,11 +14,11 @@ class Publish(Strict):
 
     Attributes:
         method: name of the method of `unfold.methods` whose result is published.
-        licence: of the published files, by its SPDX name such as CC-BY-4.0.
+        licence: licence of the published files, by its SPDX name such as CC-BY-4.0.
         fiducial: the fiducial region in words.
-        example: an observable or expression that was not unfolded, which the example of the publication histograms;
-            None for the first one that was unfolded.
-        luminosity: of the data, per fb: the tables then hold cross sections in fb; None for yields.
+        example: an observable or expression that was not unfolded. The example of the publication makes a histogram of
+            it. None takes the first unfolded observable.
+        luminosity: of the data, per fb. The tables then have cross sections in fb. None: they have yields.
         particle_level: which particles are stable at truth level, in words; not needed for generated samples.
         require: the worst verdict that may be published; a worse result ends the run.
     """

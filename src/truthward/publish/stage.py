@@ -48,23 +48,23 @@ def publish(
     particle_level: str | None = None,
     label: Mapping[str, str] | None = None,
 ) -> None:
-    """Write the publication of one unfolded sample, and replace an older one only when the new one is whole.
+    """Write the publication of one unfolded sample. It replaces an older one only when it is complete.
 
     Args:
         unfolded: the gathered sample of the published method.
-        directory: where the publication goes; holds `FILES`, the tables of `hepdata` and `SUMS` afterwards and nothing
-            else.
-        licence: under which the events may be used, e.g. an SPDX identifier.
+        directory: of the publication. It then has `FILES`, the tables of `hepdata` and `SUMS`, and nothing else.
+        licence: licence of the events, such as an SPDX identifier.
         fiducial: the truth-level selection in words. particle_level: which particles are stable at truth level.
-        observables: with label, unit and binning; others are named by `physics.labels`.
-        example: what the example histograms: an observable that was not unfolded, or an expression of observables such
-            as `m / jet_pt`; None for the first that was unfolded.
-        verdict: of `validate.judgement` on the result. require: the worst that may be published: "good", "warnings", or
-            "none" for whatever it is.
-        model: families that are a model uncertainty. label: `config.Report`, which stands above the example's figure.
+        observables: with label, unit and binning. `physics.labels` has the names of others.
+        example: the quantity in the histogram of the example: an observable that was not unfolded, or an expression of
+            observables such as `m / jet_pt`. None takes the first unfolded observable.
+        verdict: the verdict of `validate.method.verdict.judge` on the result. require: the worst verdict that may be
+            published: "good", "warnings", or "none" for any verdict.
+        model: families that are a model uncertainty.
+        label: the fields of `report.section.Report`, for the text above the figure of the example.
 
     Raises:
-        VerdictError: the verdict is worse than `require`; nothing is written, and what was published before stays.
+        VerdictError: the verdict is worse than `require`. Nothing is written, and an older publication stays.
         ConfigError: `example` is no valid expression of observables in the file.
         InputError, CorruptError, IncompleteError: `unfolded` cannot be used.
     """
@@ -117,7 +117,7 @@ def publish(
             if name != "metadata.json"
         }
         write_json(folder / "metadata.json", metadata)
-        # The metadata cannot contain their own digest; this list has all, in the format of `sha256sum --check`.
+        # The metadata cannot contain their own digest. This list has all digests, in the format of `sha256sum --check`.
         write_text(folder / SUMS, "".join(f"{sha256(folder / name)}  {name}\n" for name in (*FILES, *tables)))
 
 
@@ -190,12 +190,12 @@ def _replacing(directory: Path) -> Iterator[Path]:
 
 def _copy_events(sample: Unfolded, path: Path) -> tuple[int, dict[str, float]]:
     """Copy the published columns row group by row group; returns the rows and the sum of each nominal weight."""
-    # Replicas outside of the total uncertainty only checked it.
+    # Replicas that are not part of the total uncertainty were only a check of it.
     sets = [None] if sample.joint else sample.observables
     checks = [
         f"replica:{'' if o is None else f'{o}:'}{n}:" for o in sets for n, f in sample.families.items() if not f.adds
     ]
-    # Only the trainings need the split; a reader could think that some events must not be used.
+    # Only the trainings need the column `split`. It could suggest to users that some events must not be used.
     columns = [name for name in sample.columns if name != "split" and not name.startswith(tuple(checks))]
     nominal = [weight_columns(sample.families, o)[0] for o in sets]
     yields = dict.fromkeys(nominal, 0.0)

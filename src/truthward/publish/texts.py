@@ -1,4 +1,4 @@
-"""The texts of a publication: conventions, caveats and the README, from the contents of the file only."""
+"""The texts of a publication: conventions, caveats and the README. They use only the contents of the unfolded file."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def caveats(families: Mapping[str, Family], *, joint: bool) -> list[str]:
 
 
 def words(text: str) -> str:
-    """Text of others as literal Markdown: one line without tags, links or code.
+    """Text from the config or a file as literal Markdown: one line without tags, links or code.
 
     >>> words("<b>|eta| < 3</b> [x](y)")
     '&lt;b>|eta| < 3&lt;/b> [x]&#40;y)'
