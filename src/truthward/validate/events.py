@@ -165,7 +165,8 @@ class Events:
 
     @cached_property
     def rows_an_event(self) -> float:
-        """Rows per id. Several draws of an event tell no more of the data than one, so they count as one."""
+        """Rows per id. Several draws of an event have no more information on the data than one, so they count as
+        one."""
         return len(self.ids) / len(np.unique(self.ids))
 
     def size(self, name: str) -> float:

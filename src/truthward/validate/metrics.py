@@ -31,7 +31,10 @@ class Spread:
 
 @dataclass(frozen=True)
 class Chi2:
-    """A chi2 with its bins, p-value, factor on the inverse, and replicas behind the covariance (None: it is exact)."""
+    """A chi2 with its number of bins and p-value.
+
+    hartlap: factor on the inverse covariance; replicas: number behind the covariance, None if the covariance is exact.
+    """
 
     value: float
     bins: int
@@ -42,7 +45,7 @@ class Chi2:
 
 @dataclass(frozen=True)
 class PullSummary:
-    """Mean and width of pulls with their standard errors; a unit Gaussian if the errors are right."""
+    """Mean and width of pulls with their standard errors. If the errors are right, pulls are a unit Gaussian."""
 
     mean: float
     mean_error: float
@@ -208,15 +211,15 @@ def chi2_test(
     reference_variance: np.ndarray | None = None,
     families: list[str] | None = None,
 ) -> Chi2:
-    """Chi2 of an unfolded histogram against a reference: bins merged to at most a third of the replicas, covariance of
-    families.
+    """Chi2 of an unfolded histogram against a reference, with the covariance of families.
 
-    R is `replicas_behind` the covariance, in the bins before merging.
+    Bins are merged to at most a third of the replicas. Their number R is `replicas_behind` the covariance, in the bins
+    before merging.
 
     Args:
         histogram: contents per bin, not densities.
-        reference: (B,) expected events in the same bins; bins are merged by it.
-        reference_variance: (B,) its statistical variance, where it is a sample too.
+        reference: (B,) expected events in the same bins; it decides how bins are merged.
+        reference_variance: (B,) its statistical variance, if it is a sample too.
     """
     names = histogram.parts if families is None else families
     exact = np.zeros(reference.size) if reference_variance is None else reference_variance
@@ -305,7 +308,7 @@ def pull_summary(values: np.ndarray) -> PullSummary:
     return PullSummary(float(z.mean()), width / z.size**0.5, width, width / (2 * (z.size - 1)) ** 0.5, z.size)
 
 
-# ---- from a classifier of p against q; `logit` is log D / (1 - D), which never saturates as D does
+# ---- from a classifier of p against q; `logit` is log D / (1 - D), which does not saturate as D does
 
 
 def auc(
@@ -328,8 +331,9 @@ def jsd(
 ) -> float:
     """Jensen-Shannon divergence in bits, 0 (equal) to 1 (disjoint), as the classifier sees it (2410.21611).
 
-    1/2 E_p[log2 2D] + 1/2 E_q[log2 2(1 - D)] for a classifier trained on equal total weights. An imperfect one gives a
-    lower bound, below zero where it is overconfident. Signed weights give an unbiased estimate of that expectation.
+    1/2 E_p[log2 2D] + 1/2 E_q[log2 2(1 - D)] for a classifier trained on equal total weights. An imperfect classifier
+    gives a lower bound. The bound is below zero if the classifier is overconfident. Signed weights give an unbiased
+    estimate of this expectation.
     """
     wp, wq = _weights(p_weights, p_logits), _weights(q_weights, q_logits)
     own = np.average(-np.logaddexp(0.0, -np.asarray(p_logits, dtype=float)), weights=wp)
@@ -341,7 +345,7 @@ def ratio_histogram(logits: np.ndarray, weights: np.ndarray | None = None) -> Ra
     """Distribution of w = D / (1 - D) over events, in bins of log10 w: its tails show where a sample fails
     (2305.16774).
 
-    `below` and `above` have the parts outside of the bins. All are fractions of the sum of weights.
+    `below` and `above` are the parts outside of the bins. All are fractions of the sum of weights.
     """
     w = _weights(weights, logits)
     x = np.asarray(logits, dtype=float) / np.log(10.0)

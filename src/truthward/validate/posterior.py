@@ -17,7 +17,7 @@ from truthward.study.seeds import seed_for
 from truthward.validate.flags import SMALL_P, flag
 
 BINS = 20
-"""Bins of a rank histogram; the draws of an event and one more are a multiple of it."""
+"""Bins of a rank histogram. The number of draws of an event plus one is a multiple of it."""
 
 SIMULATIONS = 9999
 """Number of uniform samples for p-values and bands: no p-value is below 1e-4."""
@@ -27,26 +27,30 @@ SHOWN = 50
 
 
 def ranks(truth: np.ndarray, draws: np.ndarray, ties: np.ndarray) -> np.ndarray:
-    """Draws below the truth, (n,) and (n, K) -> (n,) of 0 ... K: uniform where the draws come from the posterior of the
-    prior that the truth came from (simulation-based calibration, 1804.06788, theorem 1).
+    """Number of draws below the truth: (n,) and (n, K) -> (n,) from 0 to K.
+
+    The ranks are uniform if the draws come from the posterior for the prior of the truth (simulation-based calibration,
+    1804.06788, theorem 1).
 
     Args:
-        ties: (n,) uniform on [0, 1): where a truth among its equals stands. Without it the ranks of an integer or of an
-            atom could not be uniform.
+        ties: (n,) uniform on [0, 1): position of a truth among draws that are equal to it. Without it, the ranks of an
+            integer or of an atom could not be uniform.
     """
     below, equal = (draws < truth[:, None]).sum(axis=1), (draws == truth[:, None]).sum(axis=1)
     return below + np.floor(ties * (equal + 1)).astype(int)
 
 
 def distance_ranks(truth: np.ndarray, draws: np.ndarray, reference: np.ndarray, ties: np.ndarray) -> np.ndarray:
-    """Draws closer to the reference point than the truth is, (n, D), (n, K, D), (n, D) -> (n,) of 0 ... K: the
-    credibility at which a region about the reference holds the truth (TARP, 2302.03026, algorithm 2).
+    """Number of draws that are closer to the reference point than the truth: (n, D), (n, K, D), (n, D) -> (n,), 0 to K.
+
+    This is the credibility of the smallest region about the reference that has the truth (TARP, 2302.03026, algorithm
+    2).
 
     Args:
-        reference: any point that does not depend on the event's own truth. All columns in comparable units.
+        reference: any point that does not depend on the event's own truth. All columns have comparable units.
         ties: see `ranks`.
     """
-    # One pass over all: equal points then have equal distances to the last digit.
+    # One computation for all: equal points then have equal distances to the last digit.
     every = np.concatenate([truth[:, None], draws], axis=1).astype(np.float64) - reference[:, None]
     distance = (every**2).sum(axis=2)
     return ranks(distance[:, 0], distance[:, 1:], ties)
@@ -55,22 +59,23 @@ def distance_ranks(truth: np.ndarray, draws: np.ndarray, reference: np.ndarray, 
 def uniformity(found: np.ndarray, draws: int, weights: np.ndarray, *, seed: int) -> Uniformity:
     """Test whether weighted ranks are uniform.
 
-    With weights w the sums of w by rank are uniform, but their errors are not: w may depend on the truth, and so on the
+    The sums of weights w for each rank are uniform, but their errors are not: w may depend on the truth, and so on the
     rank. So the null distributions of the tests are simulated, with a Gaussian of variance w^2 for each event about the
     uniform expectation (multiplier bootstrap). This is exact for many events, also with negative weights.
 
     Args:
-        found: (n,) ranks of 0 ... `draws`; weights: (n,), of positive sum.
+        found: (n,) ranks from 0 to `draws`; weights: (n,), with a positive sum.
 
     Returns:
-        fractions: (BINS,) of the weights, one expected each; error: (BINS,); chi2: {value, ndf, p} (Pearson's, at the
-        effective size); ks: {value, p} (Kolmogorov's distance); spread: {value, error} of the ranks, relative to that
-        of uniform ones: above one where draws are too narrow, below where they are too wide; coverage: {credibility,
-        value, sd, band} at `SHOWN` points: the share of events with a rank below, the standard deviation expected of
-        it, and the half width of the band that holds the whole curve with 95%.
+        fractions: (BINS,) of the weights, relative to uniform ranks; error: (BINS,); chi2: {value, ndf, p} (Pearson's,
+            at the effective size); ks: {value, p} (Kolmogorov's distance); spread: {value, error}, the spread of the
+            ranks relative to uniform ranks: above one if the draws are too narrow, below one if they are too wide;
+            coverage: {credibility, value, sd, band} at `SHOWN` points. value: share of events with a rank below; sd:
+            its expected standard deviation; band: half width of the band that has the whole curve with a probability of
+            95%.
 
     Raises:
-        InputError: the weights do not sum to something positive, or `draws` + 1 is no multiple of `BINS`.
+        InputError: the weights have no positive sum, or `draws` + 1 is no multiple of `BINS`.
     """
     levels, total = draws + 1, float(weights.sum())
     if not total > 0:
@@ -80,7 +85,7 @@ def uniformity(found: np.ndarray, draws: int, weights: np.ndarray, *, seed: int)
     sums, squares = (np.bincount(found, weights=weights**p, minlength=levels) for p in (1, 2))
     expected = np.arange(1, levels + 1) / levels
     random = np.random.default_rng(seed).standard_normal((SIMULATIONS, levels)) * np.sqrt(squares)
-    # The Gaussian of an event counts at its rank, minus the equal share that each rank expects.
+    # The Gaussian of an event counts at its rank. The equal share that each rank expects is subtracted.
     null = np.cumsum(random, axis=1) - expected * random.sum(axis=1, keepdims=True)
     curves = np.concatenate([(np.cumsum(sums) - expected * total)[None], null]) / total
     binned = np.diff(curves[:, levels // BINS - 1 :: levels // BINS], axis=1, prepend=0.0)
@@ -111,9 +116,9 @@ def uniformity(found: np.ndarray, draws: int, weights: np.ndarray, *, seed: int)
 def validate_posterior(posterior: str | Path, *, seed: int, record: Record, output: str | Path) -> ValidatedPosterior:
     """Test the draws of a method for held-out simulated events, with the weights of the simulation.
 
-    The test is of the posterior with the prior of the simulation, from the first networks, before any removal of the
-    prior. A correct posterior of one observable does not imply correct ones of others: ranks test each observable, TARP
-    tests all jointly, with the truth of another event as the reference.
+    The tested posterior is from the first networks, before any removal of the prior: its prior is the simulation. If
+    the posterior of one observable is correct, the others need not be. So ranks test each observable, and TARP tests
+    all jointly, with the truth of another event as the reference.
 
     Args:
         posterior: what `unfold.stage.unfold_posterior` wrote.
@@ -121,8 +126,8 @@ def validate_posterior(posterior: str | Path, *, seed: int, record: Record, outp
 
     Returns:
         What was written: {conditional, draws, ranks: {observable: `uniformity`}, tarp: `uniformity`, used: {events,
-        used}, flags, provenance}. Where the method maps distributions, `conditional` is false: it states no posterior,
-        and what is found is no failure of it.
+            used}, flags, provenance}. For a method that maps distributions, `conditional` is false. Such a method
+            states no posterior, so there are no flags.
     """
     held = load_arrays(posterior)
     names = sorted(n.removeprefix("truth.") for n in held if n.startswith("truth."))
@@ -137,7 +142,7 @@ def validate_posterior(posterior: str | Path, *, seed: int, record: Record, outp
     for column, name in enumerate(names):
         found = ranks(truth[:, column], draws[:, :, column], ties(name))
         each[name] = uniformity(found, count, weights, seed=seed_for(seed, "posterior", name))
-    # Half the central 68%: otherwise one value far away would remove the influence of its observable.
+    # Half of the central 68%: otherwise one value far away would remove the influence of its observable.
     scale = 0.5 * np.diff(np.quantile(truth.astype(np.float64), [0.16, 0.84], axis=0), axis=0)[0]
     scale = np.where(scale > 0, scale, truth.std(axis=0, dtype=np.float64))
     scale[scale == 0] = 1.0
@@ -162,7 +167,7 @@ def validate_posterior(posterior: str | Path, *, seed: int, record: Record, outp
 
 
 def _p(statistic: np.ndarray) -> float:
-    """Share of the simulated values, and of the first itself, that are no smaller than the first."""
+    """Share of all values that are at least as large as the first one, the first one included."""
     return float((statistic >= statistic[0]).mean())
 
 

@@ -32,14 +32,14 @@ log = logging.getLogger("truthward.validate")
 LEVELS = ("truth", "reco")
 
 TIE = 0.005
-"""A value of at least this share of the held-out events is an atom, declared or not."""
+"""A value that at least this share of the held-out events has is an atom, declared or not."""
 
 
 @dataclass(frozen=True)
 class SurrogateSample:
-    """Events of a table, of which there are `total`: all, or as many as `Thinned` leaves, with weights of the same sum.
+    """Events of a table: all `total` events, or the part that `Thinned` keeps, with weights that have the same sum.
 
-    values: level -> (n, D) float32, passed: level -> (n,) bool, weights, process, member: (n,).
+    values: level -> (n, D) float32; passed: level -> (n,) bool; weights, process, member: (n,).
     """
 
     names: list[str]
@@ -54,9 +54,9 @@ class SurrogateSample:
     def of(
         cls, table: EventTable, names: list[str], *, held_out: bool | None = None, limit: int, key: int
     ) -> SurrogateSample | None:
-        """Events of the split "test" (`held_out`), of the others, or (None) of all; None where there is none.
+        """Read the events of the split "test" (`held_out` true), of the other splits (false), or all (None).
 
-        Those of a table without a column `member` are one member's.
+        Returns None if there is no event. If the table has no column `member`, all events belong to one member.
         """
         have = ["member"] if "member" in table.columns else []
         columns = [f"{level}_{name}" for level in LEVELS for name in names]
@@ -97,15 +97,16 @@ def validate_surrogate(
     output: str | Path,
     state: Path | None = None,
 ) -> ValidatedSurrogate:
-    """Compare a surrogate's sample with the simulation's split "test"; floors are those of simulation against itself.
+    """Compare a surrogate's sample with the split "test" of the simulation. Floors compare simulation with simulation.
 
     A surrogate can draw any number of events, so the square root of this number is not its error. Its error is the
-    spread of its members (column `member`), each trained on a bootstrap.
+    spread of its members (column `member`). Each member is trained on a bootstrap.
 
     Args:
         samples, simulation: event tables; observables: those of the study, at both levels.
-        seeds, epochs: of the classifiers. events: of each sample that are used at most, drawn by a hash of their ids;
-        more are read and left out of all figures. output: JSON artefact; state: folder for resuming.
+        seeds, epochs: of the classifiers; events: largest number of events that are used from each sample. A hash of
+            the ids chooses them. Other events are read, but no figure uses them.
+        output: JSON artefact; state: folder for resuming.
 
     Returns:
         What was written: levels: {level: {observable: triangular and wasserstein1 ({value, floor, excess, significance,
@@ -197,7 +198,7 @@ def _marginal(observable: Observable, level: str, drawn: SurrogateSample, test: 
 def _atoms(
     observable: Observable, x: np.ndarray, w: np.ndarray, member: np.ndarray, t: np.ndarray, w_t: np.ndarray
 ) -> list[Atom]:
-    """Probability of each atom, declared or seen in the held-out events; none are looked for among integers."""
+    """Probability of each atom, declared or found in the held-out events. In integers no atom is searched for."""
     atoms = [float(np.float32(a)) for a in observable.atoms]
     if not observable.integer:
         values, count = np.unique(t, return_counts=True)
@@ -208,7 +209,7 @@ def _atoms(
 
 
 def _categories(drawn: SurrogateSample, test: SurrogateSample) -> dict[str, Fraction]:
-    """Fraction of each (process, pattern of levels passed) among the events that pass at any level."""
+    """Fraction of each category (process, levels at which the event passes) in the events that pass at any level."""
     labels = []
     for sample in (drawn, test):
         levels = [np.where(sample.passed[level], level, "") for level in LEVELS]
@@ -234,7 +235,7 @@ def _fraction(chosen: np.ndarray, w: np.ndarray, member: np.ndarray, wanted: np.
     sizes = [metrics.effective_sample_size(v) for v in (w, w_t)]
     pooled = min(max(expected, found, 0.0), 1.0)
     binomial = [float(np.sqrt(pooled * (1 - pooled) / n)) for n in sizes]
-    # Category counts are not drawn at random, and members may agree by chance: never less than the sampling error.
+    # Category counts are not drawn at random, and members may agree by chance. So sigma is at least the sampling error.
     sigma = max(float(_spread(each[:, None])[0]), binomial[0])
     total = float(np.hypot(sigma, binomial[1]))
     return {
@@ -247,7 +248,7 @@ def _fraction(chosen: np.ndarray, w: np.ndarray, member: np.ndarray, wanted: np.
 
 
 def _spread(values: np.ndarray) -> np.ndarray:
-    """Standard deviation over members, (K, B) -> (B,); zero of a single one."""
+    """Standard deviation over members, (K, B) -> (B,); zero for a single member."""
     return values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros(values.shape[1])
 
 

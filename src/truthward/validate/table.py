@@ -1,4 +1,4 @@
-"""One table that compares the methods, beside the data and the simulation before unfolding, and the floor."""
+"""One table of all methods, of the data and the simulation before unfolding, and of the floor."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SINGLES: tuple[Literal["chi2_p", "refold_p", "effective_sample_size"], ...] = (
     "refold_p",
     "effective_sample_size",
 )
-"""Figures of a row with and without a spread."""
+"""Figures of a row: `PAIRS` have a spread, `SINGLES` have none."""
 
 WORDS = {"data_bootstrap": "the bootstraps of the data", "counting": "counting the data"}
 
@@ -56,24 +56,24 @@ def compare(
     """Write the table of methods as JSON, CSV (values and spreads in columns of their own) and Markdown.
 
     Args:
-        validated: method -> its JSON of `validate_method`, in the order of the rows.
-        surrogates: model -> its JSON of `validate_surrogate`; a second table.
-        posteriors: method -> its JSON of `validate_posterior`, where it has one; a third.
+        validated: method -> its JSON from `validate_method`, in the order of the rows.
+        surrogates: model -> its JSON from `validate_surrogate`, for a second table.
+        posteriors: method -> its JSON from `validate_posterior`, if it has one, for a third table.
 
     Returns:
-        {observables, rows: [row...], better_than_prior: {method: count}, used (events of each sample in unbinned
-        figures, None where those are of all), sampling: {method: `sampling.sampling`} of methods that draw events,
-        surrogates: [row...], posteriors: [row...], provenance}.
+        {observables, rows: [row...], better_than_prior: {method: count}, used (number of events of each sample in
+            unbinned figures, None if all events are used), sampling: {method that draws events:
+            `noise_of_draws.sampling`}, surrogates: [row...], posteriors: [row...], provenance, verdicts: {method:
+            `verdict.judge`}, binned: {method that unfolds in its own bins: `_in_bins_of`}}.
         A row: name, kind, triangular: {observable: {value, spread, excess}}, auc, jsd, yield_ratio ({value, spread}),
-        chi2_p, refold_p, effective_sample_size; whatever is not defined for it is None. verdicts: {method:
-        `judgement.judge`}. binned: {method that unfolds in bins of its own: `_in_bins_of`}.
+            chi2_p, refold_p, effective_sample_size. A figure that is not defined for the row is None.
     """
     if not validated:
         raise InputError("no validated method to compare; run the validation of at least one")
     found = {name: read_record(path, ValidatedMethod) for name, path in validated.items()}
     names: list[str] = list(dict.fromkeys(o for content in found.values() for o in content["names"]))
     rows = [_row(name, content, names) for name, content in found.items()]
-    # What does not depend on the method is taken from the one that says most about it.
+    # Figures that do not depend on the method are taken from the method with the most figures.
     fullest = max(found.values(), key=lambda c: (c["two_sample"]["floor"] is not None, len(c["observables"])))
     rows += [_data(fullest, names), _prior(fullest, names), _floor(fullest, names)]
     prior = rows[-2]["triangular"]
@@ -117,7 +117,7 @@ def _row(name: str, content: ValidatedMethod, names: list[str]) -> MethodRow:
 
 
 def _triangular(content: ValidatedMethod, names: list[str]) -> dict[str, Distances | None]:
-    """Of each observable; None of one that the method did not unfold, or without a truth."""
+    """Discriminators of each observable; None if the method did not unfold it, or if there is no truth."""
     each = content["observables"]
     return {n: each[n]["triangular"] if n in each else None for n in names}
 
@@ -142,7 +142,7 @@ def _prior(content: ValidatedMethod, names: list[str]) -> MethodRow:
 
 
 def _before(found: Distance | None) -> Cell | None:
-    """Of a sample before unfolding, with its spread over bootstraps."""
+    """The discriminator of a sample before unfolding, with its spread over bootstraps."""
     return found and _entry(found, found["replicas"]["bootstrap"]["sd"])
 
 
@@ -196,10 +196,10 @@ def _is_binned(content: ValidatedMethod) -> bool:
 
 
 def _in_bins_of(name: str, found: Mapping[str, ValidatedMethod]) -> InBinsOf:
-    """Where the truth is known, triangular discriminators of all methods in the bins that one of them unfolded.
+    """Triangular discriminators of all methods in the bins that one of them unfolded, if the truth is known.
 
     Returns:
-        bins, declared: {observable: number}; triangular: {method: {observable: value, None where a bin is negative}}.
+        bins, declared: {observable: number}; triangular: {method: {observable: value, None if a bin is negative}}.
     """
     own = {n: o["histogram"]["own"] for n, o in found[name]["observables"].items() if o["binned"]}
     result: InBinsOf = {
@@ -215,7 +215,7 @@ def _in_bins_of(name: str, found: Mapping[str, ValidatedMethod]) -> InBinsOf:
             tested = content["observables"][n]["histogram"]["own"]
             edges, start = np.array(target["edges"]), np.searchsorted(tested["edges"], target["edges"])
             if not set(target["edges"]) <= set(tested["edges"]):
-                continue  # Of a method with other bins of its own.
+                continue  # This method has its own bins, which are different.
             p = np.add.reduceat(np.array(tested["unfolded"]["sum"])[: start[-1]], start[:-1])
             try:
                 values[n] = triangular_discriminator(p, np.array(target["truth"]["sum"]), edges)
@@ -227,7 +227,7 @@ def _in_bins_of(name: str, found: Mapping[str, ValidatedMethod]) -> InBinsOf:
 
 
 def _used(content: ValidatedMethod) -> int | None:
-    """Events of the largest sample in unbinned figures, where those are not all."""
+    """Number of used events of the largest sample in unbinned figures; None if all samples use all events."""
     return max((s["used"] for s in content["used"].values() if s["used"] < s["events"]), default=None)
 
 
@@ -250,9 +250,9 @@ def _entry(entry: Distance, spread: float | None) -> Cell:
 
 
 def _seeds(replicas: Mapping[str, Repeated]) -> float | None:
-    # Over initialisations, as the field repeats its trainings; of a method that has nothing random, over bootstraps.
+    # The spread over initialisations, as papers repeat their trainings; without randomness, over bootstraps.
     spreads = [replicas[f]["sd"] for f in ("initialisation", "data_bootstrap", "mc_bootstrap") if f in replicas]
-    # A method without randomness repeats itself up to rounding.
+    # A method without randomness gives the same result each time, up to rounding.
     return next((s for s in spreads if s is not None and s > 1e-9), spreads[0] if spreads else None)
 
 

@@ -1,4 +1,4 @@
-"""Classifier two-sample test of all observables jointly, and its weights (2305.16774, 2410.21611)."""
+"""A two-sample test of all observables jointly, by classifiers, and their weights (2305.16774, 2410.21611)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LIMIT = 36.0
 """Largest |log w| that a score in double precision can show. Scores beyond it are set to it, and counted."""
 
 Part = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-"""Of one seed: logits of the events of p and of q, and their weights."""
+"""For one seed: logits of the events of p and of q, and their weights."""
 
 FEWEST = 20
 """Smallest number of events of each sample for the training of a classifier."""
@@ -47,21 +47,21 @@ def two_sample_test(
     label: str,
     state: Path | None = None,
 ) -> TwoSampleTest:
-    """Two-sample test: how well classifiers separate the reference p from the tested sample q, at the same yield.
+    """Test how well classifiers separate the reference p from the tested sample q, at the same yield.
 
     The score of each event comes from networks that were not trained with it, so all events are used for training and
     for the test. The power of the classifier limits the test: AUC and JSD are lower bounds on the difference.
 
     Args:
-        p: (N, D) reference (the truth), w_p: (N,); q: (n, D) tested, w_q: (n,). Weights of any sign.
+        p: (N, D) reference (the truth), w_p: (N,); q: (n, D) tested, w_q: (n,). Weights may have any sign.
         seeds: repetitions, each with its own folds, initial weights and batches.
         state: folder where finished repetitions are kept, for resuming.
 
     Returns:
         auc, jsd (bits): {mean, sd, values} over the seeds; `ensemble`: both for the mean of log w over the seeds;
-        `auc_sigma`: standard deviation of the AUC of equal distributions, sqrt((1/n + 1/N) / 12) with effective sizes;
-        `significance`: (auc - 1/2) over that and the seeds' sd in quadrature; `weights`: of w = D / (1 - D) = p / q by
-        the ensemble, on the events of `p` and of `q`; see `tails`.
+            `auc_sigma`: standard deviation of the AUC for equal distributions, sqrt((1/n + 1/N) / 12) with effective
+            sizes; `significance`: (auc - 1/2) over the quadratic sum of `auc_sigma` and the sd over the seeds;
+            `weights`: `tails` of w = D / (1 - D) = p / q of the ensemble, on the events of `p` and of `q`.
     """
     logits, saturated = [], 0
     for k in range(seeds):
@@ -90,15 +90,15 @@ def two_sample_test(
 def floor_test(
     x: np.ndarray, w: np.ndarray, *, seeds: int, epochs: int, seed: int, label: str, state: Path | None = None
 ) -> SplitTest:
-    """The floor of the test: two halves of the truth against each other, divided again for each seed.
+    """The floor of the test: two halves of the truth against each other. Each seed divides the truth anew.
 
-    The halves have only half of the events of the test, so their figures scatter more, and their weights are wider.
+    The halves have only half of the events of the test. So their figures scatter more, and their weights are wider.
 
     Args:
         x: (N, D), w: (N,).
 
     Returns:
-        auc, jsd, effective_sizes and weights as `two_sample_test`; the weights are those of all seeds together.
+        auc, jsd, effective_sizes and weights as in `two_sample_test`. The weights are from all seeds together.
     """
     parts = []
     for k in range(seeds):
@@ -135,10 +135,9 @@ def log_ratio(
     label: str,
     state: Path | None = None,
 ) -> np.ndarray:
-    """log p / q of unit-area densities at the events of q (n,), by networks that never saw them; mean over the seeds.
+    """log p / q of unit-area densities at the events of q, (n,), as a mean over the seeds.
 
-    Args:
-        as `two_sample_test`.
+    The networks that give the value of an event never saw this event. The arguments are as in `two_sample_test`.
     """
     found = [
         _logits(
@@ -152,13 +151,11 @@ def log_ratio(
 def ratio_of(
     p: Events, q: Events, *, seeds: int, epochs: int, seed: int, label: str, state: Path | None = None
 ) -> Ratio:
-    """p / q of unit-area densities as a function of ids (n,) and values (n, D) of any of the events behind q.
+    """p / q of unit-area densities as a function of ids (n,) and values (n, D), for all events of the sample behind q.
 
-    Those that q holds are judged by networks that never saw them; the others, which none has seen, by the mean of all
-    networks' logits. Where q holds all of them, finished repetitions are taken up again from `state`.
-
-    Args:
-        as `two_sample_test`.
+    q may have only a part of this sample. For an event in q, networks that never saw it give the value. No network has
+    seen the other events: for them the mean of all logits is used. If q has all events, finished repetitions are read
+    from `state`. The arguments are as in `two_sample_test`.
     """
     given = p.values, p.weights, q.values, q.weights
     networks: list[list[DensityRatio]] = []
@@ -190,9 +187,9 @@ def tails(logits: np.ndarray, weights: np.ndarray) -> Tails:
     """Distribution of w = exp(logits) over events (N,) with weights (N,), and its tails.
 
     Returns:
-        `histogram` of log10 w, and `near_one`, the same in fine bins; `quantiles` of w (by |weight|: signed ones have
-        none); fractions of the sum of weights `above_2`, `above_5`, `below_0.5`, `below_0.2`; `mean_weight`, 1 on q for
-        a calibrated classifier.
+        `histogram` of log10 w; `near_one`: the same in fine bins; `quantiles` of w (with |weight|, because quantiles
+            need positive weights); `above_2`, `above_5`, `below_0.5`, `below_0.2`: fractions of the sum of weights;
+            `mean_weight`: it is 1 on q for a calibrated classifier.
     """
     order = np.argsort(logits)
     cumulative = np.cumsum(np.abs(weights[order]))
@@ -248,7 +245,7 @@ def _logits(
 
 
 def saved_scores(file: Path) -> tuple[np.ndarray, np.ndarray] | None:
-    """Scores of a finished repetition; None, with a warning in the log, where the file is truncated or damaged."""
+    """Scores of a finished repetition; None and a warning in the log if the file is truncated or damaged."""
     try:
         saved = load_arrays(file)
         return saved["p"], saved["q"]
