@@ -85,8 +85,10 @@ def far_spikes(values: np.ndarray) -> list[Spike]:
 
 
 def edge_spikes(values: np.ndarray) -> list[Spike]:
-    """The smallest and the largest value where it is one of a kind: many events have it and few have any other, or it
-    is the only negative one."""
+    """The smallest and the largest value, if it is a spike or the only negative value.
+
+    A spike is a value that many events have, while few events have each of the other values.
+    """
     x, n = np.unique(values, return_counts=True)
     found: list[Spike] = []
     if x.size < 10:
@@ -100,7 +102,7 @@ def edge_spikes(values: np.ndarray) -> list[Spike]:
 
 
 def outliers(values: np.ndarray, least: float, most: float) -> list[Spike]:
-    """At each end the outermost value where it, with four others at most, lies far outside of all that follow.
+    """The outermost value at each end, if it and at most four others lie far outside of all other values.
 
     values: (N,), a sample of the column; least, most: extremes of the whole column.
     """
@@ -143,7 +145,7 @@ def empty_regions(events: np.ndarray, cover: np.ndarray) -> list[Region]:
 
 
 def _counted(x: np.ndarray, n: np.ndarray) -> tuple[float, float]:
-    """Quantiles of 1% and 99% of the values x (N,), rising, that n (N,) events have; 0 and 0 of none."""
+    """Quantiles of 1% and 99% of the rising values x (N,) that n (N,) events have; 0 and 0 without values."""
     if not x.size:
         return 0.0, 0.0
     total = n.cumsum()

@@ -24,12 +24,12 @@ PADDING = (-99.0, -999.0, -9999.0)
 
 @dataclass
 class Column:
-    """One observable at one level in the accepted events of one sample, those of weight zero left out.
+    """One observable at one level in the accepted events of one sample, without events of weight zero.
 
-    values, weights: (n,) of a random part; covered: (n,) bool, truth events that were reconstructed too. count, inside:
-    events in all, and in the observable's range; atoms are in none of these. at_atoms: declared atom -> events. odd:
-    values that are not whole though they are declared so, some of them.
-    padding: value -> events, of values outside of the range.
+    values, weights: (n,), of a random part of the events; covered: (n,) bool, whether a truth event is also
+    reconstructed. count, inside: number of events, and of events in the observable's range, both without atoms.
+    at_atoms: declared atom -> number of events. odd: some values that are not whole, if the observable is declared as
+    integer. padding: value outside of the range -> number of events.
     """
 
     sample: str
@@ -87,11 +87,11 @@ class Column:
 
 @dataclass
 class Profile:
-    """What is known of one sample: its columns, (level, observable) -> `Column`, sums of weights at reco level.
+    """The profile of one sample: its columns, (level, observable) -> `Column`, and sums of weights at reco level.
 
-    weights: the smallest and the largest one. rows: (n,) hashes of the observables at reco level, those of a share of
-    all hashes that is the same for the same number of rows. pairs: observable -> (2, m), both levels of events that
-    have them, of a random part, atoms left out.
+    weights: the smallest and the largest weight. rows: (n,) hashes of the observables at reco level, see
+    `sameness.lowest`; the kept share of all hashes depends on the number of rows only. pairs: observable -> (2, m),
+    truth and reco values of a random part of the events with both levels, without atoms.
     """
 
     name: str
@@ -109,7 +109,7 @@ class Profile:
 
     @property
     def unflagged(self) -> list[str]:
-        """Levels at which every event counts as accepted, since no flag is mapped."""
+        """Levels at which every event counts as accepted, because no flag is mapped."""
         return [flag.removeprefix("pass_") for flag in self.table.metadata.get("unflagged", [])]
 
 
@@ -156,7 +156,7 @@ def profile_of(name: str, table: EventTable, observables: Sequence[Observable], 
 def _accepted(
     profile: Profile, levels: Sequence[str], seed: int
 ) -> Iterator[tuple[Mapping[str, np.ndarray], dict[str, np.ndarray], np.ndarray]]:
-    """Batches, which of their events are accepted at each level, at truth level those of signal, and a random part."""
+    """Batches, with masks of the events accepted at each level (signal only at truth level) and of a random part."""
     table = profile.table
     padded = [c for c in table.columns if level_of(c) in profile.unflagged and not is_jagged(c) and not variation_of(c)]
     names = dict.fromkeys([*(c.name for c in profile.columns.values()), *padded])

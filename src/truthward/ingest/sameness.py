@@ -1,4 +1,4 @@
-"""Find what is the same but should differ: duplicate events, both levels, a variation and the nominal sample.
+"""Find equal things that should differ: duplicate events, truth and reco values, a variation and the nominal sample.
 
 No histogram shows these mistakes. But errors become too small, closures perfect, and uncertainties zero.
 """
@@ -19,26 +19,26 @@ FEWEST = 20
 CHANCE = 0.1
 """If the share of equal events by chance is larger, the values are too coarse for this test."""
 MANY = 5
-"""Equal rows of one sample, beyond which they are no events that are there twice."""
+"""If more rows of one sample are equal, the value is common, and the rows are not duplicates of one event."""
 FACTOR = 2.0
-"""Between the weights of a variation and the nominal ones, beyond which they are hardly weights in full."""
+"""If the sum of a variation's weights differs from the nominal sum by more, it may be a factor and no full weight."""
 
 
 def row_hash(columns: Sequence[np.ndarray]) -> np.ndarray:
-    """(N,) uint64 of the values (N,) of several columns, as they lie in a table: equal rows have equal hashes."""
+    """Hashes (N,) uint64 of the values (N,) of several columns of a table: equal rows have equal hashes."""
     return combine(*(np.asarray(c, dtype=np.float32).view(np.uint32) for c in columns))
 
 
 def lowest(hashes: np.ndarray, share: float) -> np.ndarray:
-    """Those of a share of all possible hashes: of any two samples the same part."""
+    """The hashes in the lowest `share` of all possible hashes. This selects equal rows in any two samples."""
     return hashes if share >= 1 else hashes[hashes < np.uint64(share * 2.0**64)]
 
 
 def repeated(own: np.ndarray, other: np.ndarray) -> int:
     """Number of repeated rows of a sample, beyond chance.
 
-    own, other: (N,) and (M,) row hashes of two samples. Equal pairs between two independent samples with about the same
-    density are chance, and give the number that is expected within one sample.
+    own, other: (N,) and (M,) row hashes of two samples. If the samples are independent and have about the same density,
+    equal pairs between them are chance. Their number gives the number that is expected within one sample.
     """
     size = own.size
     own, other = _rare(own, other)
@@ -56,7 +56,7 @@ def shared(own: np.ndarray, other: np.ndarray) -> int:
 
 
 def _rare(own: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both less the rows that many events have in one of them: atoms, whole numbers, values that were rounded."""
+    """Both without rows that many events of one sample have: atoms, whole numbers, rounded values."""
     common = np.concatenate([x[n > MANY] for x, n in (np.unique(h, return_counts=True) for h in (own, other))])
     return own[~np.isin(own, common)], other[~np.isin(other, common)]
 
@@ -79,7 +79,7 @@ def _equal(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def of_levels(name: str, truth: np.ndarray, reco: np.ndarray) -> Iterator[str]:
-    """Flags of an observable (N,) whose truth and reco values are equal or unrelated, for events with both levels."""
+    """Flags of an observable (N,) if its truth and reco values are equal or unrelated, for events with both levels."""
     if truth.size < 100 or np.ptp(truth) == 0 or np.ptp(reco) == 0:
         return
     if (same := int((truth == reco).sum())) >= 0.999 * truth.size:
@@ -99,7 +99,7 @@ def of_levels(name: str, truth: np.ndarray, reco: np.ndarray) -> Iterator[str]:
 
 
 def of_variations(table: EventTable) -> Iterator[str]:
-    """Flags of the variations of a simulation: one without effect, two equal ones, a factor in place of a weight."""
+    """Flags of a simulation's variations: one without effect, two that are equal, or a factor instead of a weight."""
     varied = {c: v for c in table.columns if (v := variation_of(c))}
     if not varied:
         return

@@ -63,7 +63,7 @@ def examine(
     Args:
         simulation, data: name and event table; alternatives: name -> event table of another simulation.
         observables: those that are unfolded.
-        yield_difference: see `config.Ingest`.
+        yield_difference: see `ingest.section.Ingest`.
         seed: of the study; of large tables only a random part is used.
 
     Returns:

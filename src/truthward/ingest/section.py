@@ -23,8 +23,8 @@ class Ingest(Strict):
     """Tolerances of the checks of the samples.
 
     Attributes:
-        yield_difference: largest difference between the weights of a simulation and of the data at reco level, relative
-            to the data; None where the yield of the simulation has no meaning.
+        yield_difference: largest difference between the sums of weights of a simulation and of the data at reco level,
+            relative to the data. None: the yield of the simulation has no meaning and is not checked.
     """
 
     yield_difference: float | None = Field(0.2, gt=0)

@@ -41,11 +41,11 @@ class _Sums:
 def summarise(simulation: EventTable, data: EventTable | None, observables: Sequence[Observable]) -> Summarised:
     """Figures of merit of the samples, streamed by row group.
 
-    With w_ij the weight of signal events accepted at both levels, in truth bin i and reco bin j:
+    Let w_ij be the weight of signal events that are accepted at both levels, in truth bin i and reco bin j. Then
     efficiency_i = sum(both, truth in i) / sum(pass_truth, truth in i); fake rate_j = sum(pass_reco, not pass_truth,
-    reco in j) / sum(pass_reco, reco in j); purity_j = w_jj / sum_i w_ij; stability_i = w_ii / sum_j w_ij, the sums over
-    events out of range too. Events of another process than "signal" count as background, in nothing but the comparison
-    of the reco level.
+    reco in j) / sum(pass_reco, reco in j); purity_j = w_jj / sum_i w_ij; stability_i = w_ii / sum_j w_ij. The sums
+    include events out of range. Events of another process than "signal" are background. They are used only in the
+    comparison at reco level.
 
     Args:
         simulation: table of role "simulation".

@@ -1,4 +1,4 @@
-"""Lists of checksums of the user's own files: as `sha256sum` writes them, and as CERN Open Data gives them."""
+"""Lists of checksums of the user's own files, in the formats of `sha256sum` and of CERN Open Data."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _DIGEST = re.compile(r"(?:sha256:)?(?P<sha256>[0-9a-f]{64})|adler32:(?P<adler32>
 def check(digests: Mapping[Path, str], listing: str | Path) -> None:
     """Check files against a list of checksums.
 
-    A line is a digest and a name, `<SHA-256>  <name>` or `adler32:<hex>  <name>`, or a name or address, perhaps a size,
-    and a digest, as in `root://... 15790656 adler32:1c2d3e4f`; a line that begins with # is ignored. A file is
+    A line is a digest and a name: `<SHA-256>  <name>` or `adler32:<hex>  <name>`. Or it is a name or address, perhaps a
+    size, and a digest, as in `root://... 15790656 adler32:1c2d3e4f`. A line that begins with # is ignored. A file is
     found by its path relative to the folder of the list, or else by its name.
 
     Args:
