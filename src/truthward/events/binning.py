@@ -36,7 +36,9 @@ def published_histogram(sample: Unfolded, o: Observable) -> Histogram:
 
 
 def rank(histogram: Histogram) -> int:
-    """Largest possible rank of the covariance of the bootstraps: R - 1 of the smallest family; without any, the number
-    of bins."""
+    """Largest possible rank of the covariance of the bootstraps: R - 1 for the smallest family.
+
+    Without bootstraps it is the number of bins.
+    """
     counts = [f.count - 1 for name, f in histogram.families.items() if name in BOOTSTRAPS]
     return min(counts, default=histogram.nominal.size)

@@ -24,10 +24,10 @@ ROWS = 16384
 def hardest(table: EventTable, level: str, limit: int = 30) -> np.ndarray:
     """The hardest constituents of each event, padded.
 
-    Columns: pt (GeV), eta, phi, and a code: 1 charged particle, 2 photon, 3 any other, by `pid`, or 1 for all where the
-    table has none; 0 where padded. If an event has more than `limit` constituents, the `limit` - 1 hardest are kept and
-    the others are merged into one: summed pt, pt-weighted direction, and minus their number as code. So neither
-    momentum nor multiplicity is lost.
+    Columns: pt (GeV), eta, phi, and a code. The code is 1 for a charged particle, 2 for a photon and 3 for others, from
+    `pid`. It is 1 for all if the table has no `pid`, and 0 for padding. If an event has more than `limit` constituents,
+    the `limit` - 1 hardest are kept. The others are merged into one: summed pt, pt-weighted direction, and minus their
+    number as code. So no momentum is lost, and the multiplicity is known.
 
     Args:
         level: "truth" or "reco". limit: P, at least 1.

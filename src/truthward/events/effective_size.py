@@ -1,4 +1,4 @@
-"""What sets of weights are worth."""
+"""Effective sample size and largest weight of sets of weights."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def place_of(values: Values, place: int) -> np.ndarray:
     """Element `place` of each event's list as (N,) float64, NaN where the list is shorter; TypeError for text."""
     if not isinstance(values, ak.Array):
         raise TypeError("an index such as [0] needs a branch with a list per event")
-    # Of a text it would be the code of a letter.
+    # An element of a text would be the code of a letter.
     values = double(values)
     long = ak.to_numpy(ak.num(values, axis=1)) > place
     result = np.full(len(long), np.nan)

@@ -12,10 +12,10 @@ import numpy as np
 from truthward.errors import InputError
 
 BOUND = 1 << 18
-"""Event ids that are held in memory for the search for repeated ones, 2 MB of them."""
+"""Largest number of event ids (2 MB) that are held in memory in the search for repeated ids."""
 
 BITS = 8
-"""Of the hash of an id, by which the others are searched in 256 classes: 0.3 MB each for ten million events."""
+"""Bits of the hash of an id that define its class: 256 classes, with 0.3 MB each for ten million events."""
 
 
 def mix(values: np.ndarray) -> np.ndarray:
@@ -55,8 +55,8 @@ class Ids:
     class, so the classes are checked one by one.
 
     Args:
-        folder: where the unnamed file lies, 8 bytes an event; it is gone with the process, however that ends.
-        bound: ids that are held in memory.
+        folder: of the unnamed file, with 8 bytes per event. The file disappears with the process, however it ends.
+        bound: largest number of ids that are held in memory.
     """
 
     def __init__(self, folder: str | Path, *, bound: int = BOUND) -> None:

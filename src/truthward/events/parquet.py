@@ -22,7 +22,7 @@ KEY = b"truthward"
 SEAL = b"truthward.sha256"
 
 ROW_GROUP = 65536
-"""Rows a row group of an event table, at most: the unit in which tables are streamed."""
+"""Largest number of rows in a row group of an event table. Tables are streamed in row groups."""
 
 # Arrow raises these for damaged bytes; its own exceptions derive from them.
 _DAMAGE = (pa.ArrowException, OSError, ValueError, TypeError, LookupError, ArithmeticError, MemoryError, RuntimeError)

@@ -8,7 +8,7 @@ from truthward.events.identity import mix
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 FRACTIONS = (0.6, 0.2, 0.2)
-"""Of the events in train, validation and test."""
+"""Fractions of the events in train, validation and test."""
 
 _SALT = np.uint64(0x5EED_0F_5B_117)
 _UNIT = 2.0**-53

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Contents:
-    """A file: its tree, the entries of this, its branches by their short names, and all `names` that find one."""
+    """A file: its tree, the number of entries, the short names of the branches, and all `names` that find a branch."""
 
     path: Path
     tree: str

@@ -24,7 +24,7 @@ from truthward.study.columns import level_of
 
 
 class EventTable:
-    """A handle on an event table; opening reads the footer alone, rows come by row group.
+    """A handle on an event table. Opening reads only the footer; rows are read by row group.
 
     Raises:
         InputError: no such file, or a Parquet file that is no event table.
@@ -73,7 +73,7 @@ class EventTable:
                     first += piece.num_rows
 
     def between(self, first: int, end: int, columns: Sequence[str]) -> dict[str, np.ndarray]:
-        """As `read`, of the rows from `first` up to `end`; of the others only those of the same row groups are read."""
+        """As `read`, for the rows from `first` up to `end`. Only the row groups with these rows are read."""
         names = self._known(columns)
         with self._open() as file:
             starts = np.cumsum([0, *file.groups])

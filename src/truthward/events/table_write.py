@@ -1,4 +1,4 @@
-"""Writing of event tables: batches of any length become row groups of one size, held against the contract."""
+"""Write event tables: batches of any length are checked against the contract and become row groups of one size."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _group(pieces: list[pa.Table]) -> pa.Table:
 
 
 class _RowGroups:
-    """Pieces of a table on their way into a Parquet file, in row groups of one size whatever the pieces' lengths."""
+    """Collect pieces of a table of any length, and write them to a Parquet file in row groups of one size."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.rows, self.sum_w, self.sum_w2 = path, 0, 0.0, 0.0
@@ -49,7 +49,7 @@ class _RowGroups:
             self._sink.close()
 
     def add(self, piece: pa.Table, source: str) -> None:
-        """Take a piece; InputError, with its source, where its columns are not those of the first one."""
+        """Take a piece. InputError with its source if its columns differ from the columns of the first piece."""
         if self._sink is None:
             schema = _group([piece]).schema
             self.names, self._sink = schema.names, writer(self.path, schema)
@@ -69,7 +69,7 @@ class _RowGroups:
             self._waiting = [whole.slice(ROW_GROUP)]
 
     def finish(self, metadata: Mapping[str, Any]) -> None:
-        """Write what waits, and the metadata."""
+        """Write the remaining rows, and the metadata."""
         if any(waiting.num_rows for waiting in self._waiting):
             self._write(self._waiting)
         finish(self._sink, metadata, self.rows)
@@ -157,7 +157,7 @@ class TableSink:
 
 @contextmanager
 def table_sink(path: str | Path, *, role: str, source: str = "") -> Iterator[TableSink]:
-    """Write an event table batch by batch; nothing is under `path` unless all is well, and `finish` was called.
+    """Write an event table batch by batch. The file `path` appears only after `finish`, and if there was no error.
 
     Args:
         path: the Parquet file.
@@ -185,18 +185,19 @@ def write_table(
     origin: Mapping[str, Any] | None = None,
     extra: Callable[[], Mapping[str, Any]] = dict,
 ) -> dict[str, Any]:
-    """Write an event table from a stream of batches; nothing is under `path` unless all is well.
+    """Write an event table from a stream of batches. The file `path` appears only if there was no error.
 
     Args:
-        path, role, source: as of `table_sink`.
-        batches: as of `TableSink.add`.
-        observables, selection, record, origin: as of `TableSink.finish`. extra: asked at the end for further metadata.
+        path, role, source: as in `table_sink`.
+        batches: as in `TableSink.add`.
+        observables, selection, record, origin: as in `TableSink.finish`.
+        extra: function that is called at the end and returns further metadata.
 
     Returns:
         The metadata that was stored.
 
     Raises:
-        InputError: as of `table_sink` and `TableSink`.
+        InputError: as in `table_sink` and `TableSink`.
     """
     with table_sink(path, role=role, source=source) as sink:
         for batch in batches:

@@ -1,4 +1,4 @@
-"""TTrees and RNTuples through one handle, in chunks; every failure names file, branch and way out."""
+"""Read TTrees and RNTuples in chunks, with one interface. Every error names the file, the branch and what to do."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _UNKNOWN = (
 )
 """What uproot raises on a type that it does not know."""
 
-# What uproot, its code made of a file's streamers, and decompressors raise on bytes that are not what they should be.
+# Exceptions for damaged bytes from uproot, from the code that it makes from a file's streamers, and from decompressors.
 _DAMAGE = (
     *_UNKNOWN,
     OSError,
@@ -51,13 +51,13 @@ _DAMAGE = (
     uproot.DeserializationError,
 )
 _DISK = (errno.EACCES, errno.EPERM, errno.EIO, errno.ENOENT, errno.ESTALE, errno.EMFILE, errno.ENFILE)
-"""Errors of the operating system that say nothing of what is in a file."""
+"""Errors of the operating system that are not about the contents of a file."""
 _PLAIN = (
     uproot.interpretation.numerical.AsDtype,
     uproot.interpretation.jagged.AsJagged,
     uproot.interpretation.strings.AsStrings,
 )
-"""Interpretations that read any file which is whole."""
+"""Interpretations that can read every file that is not damaged."""
 
 
 @contextmanager
@@ -97,9 +97,9 @@ class Tree:
 
     Attributes:
         path: the file. name: of the tree in it.
-        names: all names that find a branch, those of several too.
-        branches: the short names, each once, less those of groups, which hold branches and no numbers.
-        num_entries: entries, the same in all branches.
+        names: all names that find a branch, also names that several branches have.
+        branches: the short names, each once, without groups, which have branches and no numbers.
+        num_entries: number of entries, the same in all branches.
     """
 
     def __init__(self, path: Path, name: str, handle: Any) -> None:
@@ -130,8 +130,8 @@ class Tree:
     def chunks(self, names: Sequence[str], rows: int = CHUNK) -> Iterator[tuple[int, dict[str, Any]]]:
         """Branches in chunks of at most `rows` entries.
 
-        A TTree is read basket by basket, an RNTuple cluster by cluster (the smallest piece that it can be read in):
-        memory goes with `rows` and the size of a cluster, not with the number of entries.
+        A TTree is read basket by basket. An RNTuple is read cluster by cluster, which is its smallest readable piece.
+        The memory depends on `rows` and on the size of a cluster, not on the number of entries.
 
         Yields:
             first entry of the chunk, and name -> (n,) numpy array or awkward array of lists.
@@ -181,7 +181,7 @@ class Tree:
         return places[0]
 
     def _refuse_type(self, name: str) -> None:
-        """Refuse a branch of which it is known beforehand that it holds others, or that uproot cannot read it."""
+        """Refuse a branch that has other branches, or a type that uproot cannot read, before anything is read."""
         path = self._path(name)
         if path in self._groups:
             start = path + ("/" if self._is_ttree else ".")
@@ -204,7 +204,7 @@ class Tree:
         )
 
     def _blame(self, branches: Mapping[str, Any], error: Exception, start: int, stop: int) -> InputError:
-        """The error for a reading that failed: of a type where a branch is at fault whose bytes are all there."""
+        """The error for a failed reading: a type error if the bytes of the failing branch are complete."""
         for name, branch in branches.items():
             if self._is_ttree and isinstance(branch.interpretation, _PLAIN):
                 continue
@@ -216,8 +216,8 @@ class Tree:
         return _damaged(self.path, error)
 
     def _by_basket(self, branches: Mapping[str, Any], rows: int) -> Iterator[tuple[int, int, dict[str, Any]]]:
-        # uproot's own iteration keeps the baskets that a chunk ended in, so that none is decompressed twice. It names
-        # what it gives by short names: branches that share one are read apart.
+        # uproot's own iteration keeps the last baskets of a chunk, so that none is decompressed twice. Its results have
+        # short names, so branches with the same short name are read separately.
         groups: list[dict[str, str]] = []
         for name, branch in branches.items():
             group = next((g for g in groups if branch.name not in g), None)
@@ -269,7 +269,7 @@ class Tree:
 
 
 def _type_of(branch: Any) -> str:
-    """Type of a branch in C++'s words, as far as the file has it."""
+    """The C++ type of a branch, as far as the file has it."""
     try:
         name = str(branch.typename)
     except _DAMAGE:

@@ -1,4 +1,4 @@
-"""What every unfolder returns: a weighted truth-level sample with replicas, in Parquet, read by row group.
+"""The result of every unfolder: a weighted truth-level sample with replicas, in Parquet, read by row group.
 
 Columns: `truth_<observable>` float32, `event_id` uint64, perhaps `split` uint8, and weights. Joint methods: `weight`
 float64 and `replica:<family>:<index>` float32. Methods that unfold one observable at a time: `weight:<observable>` and
@@ -40,7 +40,7 @@ Values = str | np.ndarray | Callable[[dict[str, np.ndarray]], np.ndarray]
 
 
 class Unfolded:
-    """A handle on an unfolded sample; nothing but the metadata is held in memory.
+    """A handle on an unfolded sample. It keeps only the metadata in memory.
 
     Raises:
         InputError: where the file is missing or is no unfolded sample.
@@ -67,14 +67,14 @@ class Unfolded:
 
     @property
     def truth_observables(self) -> list[str]:
-        """All observables of the truth events, those that were not unfolded included."""
+        """All observables of the truth events, including those that were not unfolded."""
         return [c.removeprefix("truth_") for c in self.columns if c.startswith("truth_")]
 
     def weights(self, observable: str | None = None) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Nominal weights (N,) float64, and for each family its replicas (N, R) float32; all of them in memory.
 
         Raises:
-            InputError: where the method has one set of weights an observable, and no unfolded one was named.
+            InputError: the method has one set of weights per observable, and no unfolded observable was named.
         """
         names = weight_columns(self.families, self._weighted(observable))
         table = self._file.read(names)
@@ -105,8 +105,8 @@ class Unfolded:
                 {observable: (n,) float32} -> (n,).
             edges: (B + 1,), increasing; the last bin includes its upper edge; entries outside are in no bin.
             density: divide by the widths of the bins; the yield is kept.
-            weights_of: for methods with one set of weights an observable: whose to use. The default is the histogrammed
-                observable itself.
+            weights_of: for methods with one set of weights per observable: the observable whose weights are used. The
+                default is the observable of the histogram.
 
         Raises:
             InputError: for an unknown observable, an array of wrong length, edges that do not increase, values that

@@ -19,8 +19,8 @@ from truthward.run.provenance import Record
 def gather(parts: Sequence[str | Path], path: str | Path, *, record: Record) -> None:
     """Merge the parts that jobs wrote through `write_unfolded(..., part=...)` into one complete sample.
 
-    Parts of the same events lend their columns side by side; parts with a `block` column are appended. The order in
-    which parts are named changes nothing.
+    If the parts have the same events, their columns are put side by side. Parts with a `block` column are appended. The
+    result does not depend on the order of `parts`.
 
     Raises:
         IncompleteError: naming the first replica that no part holds.

@@ -1,4 +1,4 @@
-"""Writing unfolded samples, whole or in parts; the format is described in `unfolded`."""
+"""Write unfolded samples, whole or in parts; `unfolded` describes the format."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from truthward.run.artefact import atomic
 from truthward.run.provenance import Record
 
 ROWS = 65536
-"""Largest row group: what a reader holds in memory at a time."""
+"""Largest number of rows in a row group, which a reader has in memory at once."""
 
 _TYPES = {"event_id": pa.uint64(), "split": pa.uint8(), "block": pa.int32()}
 

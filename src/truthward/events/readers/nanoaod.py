@@ -31,15 +31,15 @@ class Nanoaod(Reader):
     Args:
         files: paths and globs.
         tree: name of the TTree.
-        match: "index" by `Jet_genJetIdx` (several jets with one index: the nearest in delta R keeps it; an index beyond
-            the stored GenJets is no match), "delta_r" by distance, nearest pairs first.
+        match: "index": by `Jet_genJetIdx`. If several jets have one index, the nearest in delta R keeps it. An index
+            beyond the stored GenJets is no match. "delta_r": by distance, nearest pairs first.
         delta_r: largest distance of a pair in eta and phi (radians), for match "delta_r".
-        jets: "all", or "leading": the jet of largest pt within acceptance, of each level, alone.
+        jets: "all", or "leading": at each level only the jet with the largest pt within acceptance.
         truth_pt_min: acceptance of GenJets: pt above this, GeV.
         truth_eta_max: acceptance of GenJets: largest |eta|.
         reco_pt_min: acceptance of Jets: pt above this, GeV.
         reco_eta_max: acceptance of Jets: largest |eta|.
-        weight: branch of the event weight; where the file lacks it (data) it is 1.
+        weight: branch of the event weight. If the files do not have the default branch (data), it is 1.
         scale: factor on the weight: cross section x luminosity / sum of generator weights.
         process: label of all rows.
 
@@ -184,7 +184,7 @@ class Nanoaod(Reader):
 
 
 def _take(values: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """Values at `index`, zero where it is -1; such rows are flagged as not passing."""
+    """Values at `index`, or zero if the index is -1. Such rows are flagged as not passing."""
     result = np.zeros(len(index), dtype=values.dtype)
     result[index >= 0] = values[index[index >= 0]]
     return result
@@ -240,8 +240,8 @@ def _close(
 def _nearest(r: np.ndarray, t: np.ndarray, distance: np.ndarray, count: int) -> np.ndarray:
     """One-to-one partner of each jet, -1 for none: nearest pairs first.
 
-    Each round accepts the pairs in which both are each other's nearest; that is what taking pairs in order of distance
-    gives, without a loop over pairs.
+    Each round accepts the pairs of jets that are each other's nearest. The result is the same as for pairs in the order
+    of distance, but there is no loop over pairs.
     """
     partner = np.full(count, -1)
     order = np.lexsort((t, r, distance))
