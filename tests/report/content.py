@@ -230,6 +230,7 @@ def progressed(iterations: int = 5, truth: bool = True, names: tuple[str, ...] =
     return {
         "method": "generative",
         "uncertainty": "statistical uncertainty only",
+        "families": {"data_bootstrap": 30, "initialisation": 5},
         "progress": found | dict.fromkeys(("all", *names), entry),
     }
 

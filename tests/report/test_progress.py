@@ -18,5 +18,12 @@ def test_bias_and_variance_are_those_of_the_iterations():
     assert "distance from the truth" not in without
     assert "statistical uncertainty only" in without
     assert not any("total" in text for text in without)
+    more = progressed(truth=False)
+    more["families"] = {"mc_bootstrap": 30, **more["families"], "systematic:regularisation": 2}
+    incomplete = progress.bias_and_variance(more, OBSERVABLES)
+    assert "sum of these" in texts(incomplete), "a declared family is in no curve"
+    drawn = {line.get_color() for line in incomplete.axes[1].lines}
+    assert style.METHODS[1] in drawn
+    assert style.METHODS[0] not in drawn, "the colour of a family is the one that it has in all figures"
     none = progress.bias_and_variance({"method": "ibu", "progress": None}, OBSERVABLES)
     assert "this method keeps no iterations" in texts(none)

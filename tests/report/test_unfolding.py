@@ -183,6 +183,9 @@ def test_breakdown_is_relative_and_complete():
     given = histograms()
     figure = unfolding.breakdown("omnifold", given, OBSERVABLES, said=SAID)
     assert [a.get_xlabel() for a in figure.axes] == ["jet mass $m$ [GeV]", "$z_g$"]
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels[0] in ("total", "sum of these")
+    assert len(set(labels)) == len(labels) == 1 + len(given["m"].breakdown())
     steps = [p for p in figure.axes[0].patches if isinstance(p, matplotlib.patches.StepPatch)]
     by_colour = {matplotlib.colors.to_hex(p.get_edgecolor()): p.get_data().values for p in steps if not p.get_fill()}
     h = given["m"]

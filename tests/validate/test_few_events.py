@@ -37,7 +37,7 @@ def test_too_few_drawn_events_leave_out_the_test_of_the_ratio(size, caplog) -> N
 @pytest.mark.parametrize("size", [10, 2 * FEWEST - 1])
 def test_too_few_true_events_leave_out_the_tests_of_the_truth(size) -> None:
     found = stage._two_sample(events(200, 2), events(200, 3), events(size), SETTINGS)
-    assert found == {"unfolded": None, "prior": None, "floor": None, "reason": stage.FEW}
+    assert found == {"unfolded": None, "prior": None, "floor": None, "reco": None, "reason": stage.FEW}
 
 
 def test_of_few_events_one_at_least_chooses_the_epoch() -> None:

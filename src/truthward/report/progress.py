@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
+from truthward.events.families import family as family_of
 from truthward.records.validate.method import ProgressCurves, ValidatedMethod
 from truthward.report import style
 from truthward.report.results import short
@@ -33,7 +34,11 @@ def bias_and_variance(validated: ValidatedMethod, observables: Sequence[Observab
     names = [] if found is None else ["all", *found["names"]] if len(found["names"]) > 1 else found["names"]
     few = len(names) < 2
     figure, axes = style.panels(
-        max(1, len(names)), columns=4, size=(5.4, 3.0) if few else (2.5, 2.1), top=1.15, gap=(0.75, 0.62)
+        max(1, len(names)),
+        columns=4,
+        size=(5.4, 3.0) if few else (2.5, 2.1),
+        top=1.5 if few else 1.15,
+        gap=(0.75, 0.62),
     )
     note = "relative, rms over coarse bins; 0: simulation before unfolding; dotted: what the rule chose"
     style.title(figure, f"Bias and variance of {validated['method']} over its iterations", note)
@@ -42,7 +47,8 @@ def bias_and_variance(validated: ValidatedMethod, observables: Sequence[Observab
         axes[0].set_axis_off()
         return figure
     families = [f for f in found["all"]["sigma"] if f != "total"]
-    colours = {f: style.METHODS[k % len(style.METHODS)] for k, f in enumerate(families)} | {"total": style.DATA}
+    of_families = style.family_colours(validated["families"])
+    colours = {f: of_families[f] for f in families} | {"total": style.DATA}
     distance: style.Look = {"color": style.PRIOR, "marker": "o", "markersize": 4, "linewidth": 1.6}
     for main, name in zip(axes, names, strict=True):
         entry: ProgressCurves = found[name]
@@ -66,13 +72,15 @@ def bias_and_variance(validated: ValidatedMethod, observables: Sequence[Observab
         main.set_ylabel("deviation [%]")
         main.xaxis.set_major_locator(MaxNLocator(integer=True))
         main.xaxis.set_minor_locator(NullLocator())
-    words = _FAMILIES | {"total": validated["uncertainty"]}
+    # A family whose replicas make other numbers of iterations is in no curve.
+    added = {name for name, count in validated["families"].items() if family_of(name, count).adds}
+    words = _FAMILIES | {"total": validated["uncertainty"] if set(families) == added else "sum of these"}
     handles = [Line2D([], [], color=colours[f], label=words.get(f, f.removeprefix("systematic:"))) for f in colours]
     if found["all"]["distance"] is not None:
         counting = Line2D([], [], color=style.TRUTH, linewidth=2, label="counting true events")
         handles = [Line2D([], [], **distance, label="distance from the truth"), counting, *handles]
     at = (0.003, 1 - 0.46 / figure.get_figheight())
-    figure.legend(handles=handles, ncols=3 if few else 5, loc="upper left", bbox_to_anchor=at)
+    figure.legend(handles=handles, ncols=2 if few else 5, loc="upper left", bbox_to_anchor=at)
     return figure
 
 

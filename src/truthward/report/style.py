@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec
@@ -128,6 +128,15 @@ def canvas(width: float, height: float) -> Figure:
     return figure
 
 
+LONE = 6.0
+"""Smallest width of a panel that is alone in its figure, in inches."""
+
+
+def family_colours(families: Iterable[str]) -> dict[str, str]:
+    """Family of replicas -> colour, for all families of a result: a family has the same colour in every figure."""
+    return {name: METHODS[k % len(METHODS)] for k, name in enumerate(families)}
+
+
 def panels(
     count: int,
     *,
@@ -169,6 +178,9 @@ def _grid(
 ) -> tuple[Figure, list[Box]]:
     """An empty figure, and the places of its panels, row by row."""
     columns = max(1, min(columns, count))
+    if count == 1:
+        # A lone panel is as wide as the title and the legend above it.
+        size = (max(size[0], LONE), size[1])
     rows = -(-count // columns)
     width, height = columns * (size[0] + gap[0]) + 0.15, rows * (size[1] + gap[1]) + top
     boxes: list[Box] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import shorten
 from typing import Literal
 
 import numpy as np
@@ -87,7 +88,7 @@ def _verdicts(verdicts: Mapping[str, Verdict]) -> list[tuple[str, str, str]]:
         for reason in entry["reasons"]:
             if text and len(text) + len(reason) > LONGEST:
                 break
-            text, left = f"{text}; {reason}" if text else reason[:LONGEST], left - 1
+            text, left = f"{text}; {reason}" if text else shorten(reason, LONGEST, placeholder=" ..."), left - 1
         more = f" (and {left} more in methods.md)" if left else ""
         found.append((method, entry["verdict"], text + more))
     return found

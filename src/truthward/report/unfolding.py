@@ -56,7 +56,9 @@ def iterations(data: Mapping[str, Any]) -> Figure:
     panels.sort(key=lambda name: _title(name)[0])
     curves = {level: found for level in _RELIABILITY if (found := _curves(data["history"], level))}
     observables = list(dict.fromkeys(e["observable"] for e in entries if "observable" in e))
-    colours = _colours(observables or [name for name in data.get("families", {}) if name in map(_family_of, entries)])
+    of_families = style.family_colours(data.get("families", {}))
+    there = set(map(_family_of, entries))
+    colours = _colours(observables) or {name: c for name, c in of_families.items() if name in there}
 
     figure, axes = _canvas(len(panels) + len(curves), 1 + len(colours))
     stopping: Stopping | None = data.get("stopping")
@@ -232,7 +234,7 @@ def breakdown(
     """
     shown = [o for o in observables if o.name in histograms]
     families = list(histograms[shown[0].name].breakdown())
-    colours = _colours(families)
+    colours = style.family_colours(histograms[shown[0].name].families)
     if any(h.residual() is not None for h in histograms.values()):
         families.append("residual")
         colours["residual"] = "0.5"
@@ -242,7 +244,7 @@ def breakdown(
     columns = 4 if len(shown) == 1 else 5 if len(shown) == 2 else _COLUMNS
     top = 0.65 + 0.2 * -(-(1 + len(families)) // columns)
     figure, axes = style.panels(len(shown), size=(5.4, 3.0) if len(shown) == 1 else (3.3, 2.5), top=top)
-    name = "total" if said.startswith("total") else "sum of these"
+    whole = "total" if said.startswith("total") else "sum of these"
     note = f"relative, in the published bins; {said}, families in quadrature"
     style.title(figure, f"Uncertainties of {method}", note)
     for main, o in zip(axes, shown, strict=True):
@@ -281,5 +283,5 @@ def breakdown(
             main.axhline(0.0, color="black", linewidth=0.6, linestyle=":")
         main.set_ylabel("uncertainty [%]")
     lines = [Line2D([], [], color=colours[n], linestyle=dash[n], label=_word(n)) for n in families]
-    _legend(figure, [Patch(facecolor=style.TRUTH, edgecolor=style.DATA, label=name), *lines], columns)
+    _legend(figure, [Patch(facecolor=style.TRUTH, edgecolor=style.DATA, label=whole), *lines], columns)
     return figure

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from truthward.events.families import Histogram
 from truthward.events.table import EventTable
 from truthward.validate.distances import Counts
 from truthward.validate.method.refold import Response, compare_refolded
@@ -157,6 +158,20 @@ def test_the_ratio_goes_to_fiducial_events_by_id_and_value(study, observables):
     assert np.allclose(changed.fold(plain.fiducial)[0], plain.fold(plain.fiducial)[0])
     assert np.array_equal(changed.fixed, plain.fixed)
     assert changed.fiducial.sum() == pytest.approx(ratio.sum())
+
+
+def test_the_figure_has_the_simulation_before_unfolding_also_of_a_joint_result(study, observables):
+    """The response of a joint result is re-weighted; the curve of the simulation is not."""
+    table, edges = EventTable(study.simulation()), np.asarray(observables[0].edges)
+    mask, reco = table.level("reco", ["x"])
+    simulated = Counts.of(reco[mask, 0], table.read(["weight"])["weight"][mask], edges)
+    plain = Response.of(table, {"x": edges})["x"]
+    tilted = Response.of(table, {"x": edges}, ratio=lambda _, values: np.exp(0.5 * values[:, 0]))["x"]
+    result = Histogram(np.array([-np.inf, *edges, np.inf]), tilted.fiducial, {}, {})
+    shown = compare_refolded(tilted, result, simulated, prior=plain)["shown"]
+    before, after = (np.array(shown[what]["sum"]) for what in ("prior", "folded"))
+    assert np.allclose(before, shown["data"]["sum"])
+    assert np.abs(after / before - 1.0).max() > 0.2
 
 
 def test_two_independent_samples_of_a_kind_have_one_a_bin_in_the_mean():

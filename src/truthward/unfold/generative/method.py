@@ -230,8 +230,7 @@ class Generative(Unfolder):
             remaining = (time.monotonic() - started) * (counts[1] / counts[0] - 1)
             log.info("generative: %d of %d trained, about %.0f s remain, then they draw", *counts, remaining)
             last |= dict.fromkeys(group, chosen - 1)
-        if made is None:
-            raise ConfigError("generative: replicas are unfolded after the nominal, whose iterations they make")
+        made = 1 + max(last.values()) if made is None else made
         rows = self._rows(inputs, scaled, replicas, learned, history, last)
         stopping = self.rule.stated(made) | (found.stated() if found else {})
         extra = {"stopping": stopping, "watched": watched(inputs)}

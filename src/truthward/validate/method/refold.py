@@ -141,7 +141,12 @@ class Response:
 
 
 def compare_refolded(
-    response: Response, truth: np.ndarray | Histogram, data: Counts, *, inner: Sequence[float] | None = None
+    response: Response,
+    truth: np.ndarray | Histogram,
+    data: Counts,
+    *,
+    inner: Sequence[float] | None = None,
+    prior: Response | None = None,
 ) -> Refolded:
     """Chi2 of the folded truth contents (B + 2,) against the data, in merged bins of equal population.
 
@@ -152,6 +157,8 @@ def compare_refolded(
         truth: contents, or a histogram with its replicas, under- and overflow included.
         inner: inner edges at reco level of a method that unfolds in bins of its own. The chi2 is of these bins, and the
             outermost bins are open.
+        prior: the response of the simulation before unfolding, if `response` is re-weighted. Its own truth, folded, is
+            a curve of the figure.
 
     Returns:
         The folded contents with their chi2. For a histogram also `shown`, the curves of the figure. Their error of
@@ -170,7 +177,7 @@ def compare_refolded(
         "chi2": _chi2(expected, covariance, data, inner),
     }
     if isinstance(truth, Histogram):
-        result["shown"] = _shown(response, truth, covariance, data, inner)
+        result["shown"] = _shown(response, prior or response, truth, covariance, data, inner)
     return result
 
 
@@ -188,7 +195,12 @@ def _chi2(expected: np.ndarray, covariance: np.ndarray, data: Counts, inner: Seq
 
 
 def _shown(
-    response: Response, truth: Histogram, covariance: np.ndarray, data: Counts, inner: Sequence[float] | None
+    response: Response,
+    prior: Response,
+    truth: Histogram,
+    covariance: np.ndarray,
+    data: Counts,
+    inner: Sequence[float] | None,
 ) -> RefoldedCurves:
     fine = extended(data.edges)
     edges = data.edges[:: coarse_step(data.edges.size - 1)]
@@ -202,12 +214,12 @@ def _shown(
         if family.adds and not name.endswith("_bootstrap"):
             folded = np.stack([merge @ response.fold(r)[0] for r in truth.replicas[name]])
             variance = variance + family.variance(folded, expected)
-    prior = merge @ response.fold(response.fiducial)[0]
+    simulated = merge @ prior.fold(prior.fiducial)[0]
     return {
         "edges": edges.tolist(),
         "folded": {"sum": expected.tolist(), "error": np.sqrt(variance).tolist()},
         "data": {"sum": (merge @ data.contents).tolist(), "error": np.sqrt(merge @ data.variance).tolist()},
-        "prior": {"sum": prior.tolist(), "error": [0.0] * prior.size},
+        "prior": {"sum": simulated.tolist(), "error": [0.0] * simulated.size},
     }
 
 

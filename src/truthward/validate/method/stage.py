@@ -202,7 +202,7 @@ def _observable(
     bootstraps = [f.count for n, f in unfolded.families.items() if n in BOOTSTRAPS]
 
     def refolded(response: Response, contents: Histogram | np.ndarray) -> Refolded:
-        return compare_refolded(response, contents, counts["data"], inner=reco_bins)
+        return compare_refolded(response, contents, counts["data"], inner=reco_bins, prior=responses[0])
 
     result: ObservableFigures = {
         "distance_to_prior": {
