@@ -1,7 +1,7 @@
-"""The shape of every JSON file that one stage writes and another reads: a module for each stage, a type for each file.
+"""The types of the JSON files that one stage writes and another reads: a module per stage, a type per file.
 
-A type is closed: a key that it does not have is refused. Parts that a plug-in fills as it likes are `dict[str, Any]`.
-A file that breaks its type is of another version of the code, or was edited.
+A type is closed: an unknown key is refused. Parts that a plug-in fills freely are `dict[str, Any]`. If a file does not
+have its type, another version of the code wrote it, or it was edited.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
 
 
 def _first(error: ValidationError) -> str:
-    """The first field at fault, and what was found there."""
+    """The first wrong field, and its value."""
     found, *others = error.errors(include_url=False)
     place = found["loc"]
     field = ".".join(map(str, place)) or "the file"

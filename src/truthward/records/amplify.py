@@ -58,10 +58,11 @@ class RegionCounts(TypedDict):
 
 
 class Studied(TypedDict):
-    """What `amplify.study.amplification_study` finds.
+    """The result of `amplify.study.amplification_study`.
 
-    training_events: in each of the training_sets. members: of each set. steps: of the optimiser. model, uncertainty: as
-    in the config. curve: of the model. The controls: of bootstrapped training events, and of true ones. seconds: s.
+    training_events: number in each training set. members: number for each set. steps: of the optimiser. model,
+    uncertainty: as in the config. curve: of the model. bootstrap_control: the same for bootstrapped training events;
+    truth_control: for true events. seconds: s.
     """
 
     target: Target
@@ -115,7 +116,7 @@ class SampleWorth(TypedDict):
 
 
 class Amplification(SampleWorth):
-    """What the amplified sample says of itself. events, members: numbers. statement: in words."""
+    """The amplification that the sample itself states. events, members: numbers. statement: in words."""
 
     events: int
     members: int

@@ -11,7 +11,7 @@ from truthward.records.validate.method import Verdict
 
 
 class Column(TypedDict):
-    """A column, or all replicas of a family. indices: first and last replica. observable: that it holds for, alone."""
+    """A column, or all replicas of a family. indices: first and last replica. observable: the only one it is for."""
 
     name: str
     role: str

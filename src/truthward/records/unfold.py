@@ -1,4 +1,4 @@
-"""What an unfolding says of itself in the metadata of its sample, and what later files repeat of it."""
+"""Diagnostics of an unfolding in the metadata of its sample, and the parts that later files repeat."""
 
 from __future__ import annotations
 
@@ -32,10 +32,11 @@ class Reliability(TypedDict):
 
 
 class Stopping(TypedDict):
-    """How the number of iterations was chosen. rule: its name; tolerance: None where it has none; limits: what it
-    cannot see, in words; largest: number allowed; chosen: number, or one for each observable.
+    """How the number of iterations was chosen.
 
-    Pseudo-data of known truth: bias, variance: squared, after each iteration. of_folds: number of each fold.
+    rule: its name; tolerance: None if the rule has none; limits: what the rule cannot see, in words; largest: largest
+    allowed number; chosen: number, or one for each observable. bias, variance: from pseudo-data with known truth, after
+    each iteration; the bias is squared. of_folds: number for each fold.
     """
 
     rule: str

@@ -1,1 +1,1 @@
-"""Files of the stage `validate`: a module for each of its rules, so that none reruns for the shape of another."""
+"""Files of the stage `validate`. Each rule has its module, so a change of one type does not rerun other rules."""
