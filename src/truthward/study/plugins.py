@@ -181,7 +181,7 @@ def _check_group(found: Schema, group: str, value: Any, where: str) -> None:
     for name, inner in value.items():
         if name not in valid:
             raise ConfigError(
-                f"{where}.{group}.{name}: {found.kind} has no such option; valid: {', '.join(valid)}"
+                f"{where}.{group}.{name}: {group} of {found.kind} has no such option; valid: {', '.join(valid)}"
                 f"{nearest(name, valid)}"
             )
         _check_value(found, f"{group}.{name}", inner, where)
@@ -197,9 +197,13 @@ def _check_option(found: Schema, option: str, value: Any, where: str, valid: lis
                 f"{where}.{option}: this option of {found.kind} has moved to {place}; write {group}: "
                 f"{{{name}: {value}}}"
             )
-        raise ConfigError(
-            f"{where}.{option}: {found.kind} has no such option; valid: {', '.join(valid)}{nearest(option, valid)}"
-        )
+        hint = nearest(option, valid)
+        if not hint and (
+            close := difflib.get_close_matches(option, [n.rpartition(".")[2] for n in found.options], n=1)
+        ):
+            place = next(name for name in found.options if name.endswith(f".{close[0]}"))
+            hint = f" (did you mean {place!r}?)"
+        raise ConfigError(f"{where}.{option}: {found.kind} has no such option; valid: {', '.join(valid)}{hint}")
     _check_value(found, option, value, where)
 
 
