@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -201,3 +203,9 @@ def test_columns_of_a_replica_are_read_once_and_cannot_be_changed(tables, monkey
     assert all(up.reco is ups[0].reco for up in ups)
     with pytest.raises(ValueError, match="read-only"):
         norm.weight[0] = 0.0
+
+
+def test_a_variation_of_what_no_detector_varies_is_refused(inputs):
+    odd = replace(inputs, variations={"odd": lambda _: {"truth": inputs.truth}})
+    with pytest.raises(TypeError, match="a variation cannot replace truth"):
+        odd.varied(Replica("systematic:odd", 0))

@@ -288,6 +288,8 @@ class Inputs:
             return replace(self, weight=self.weight * self._counts(self.event_id, replica))
         if kind == "systematic" and name in self.variations:
             change = self.variations[name](replica.index)
+            if unknown := sorted(set(change) - {"reco", "features", "pass_reco", "weight"}):
+                raise TypeError(f"{replica}: a variation cannot replace {unknown[0]}")
             if self.constituents and {"reco", "pass_reco"} & set(change):
                 raise InputError(
                     f"{replica}: shifts observables at reco level, but the method sees constituents, which do not "
