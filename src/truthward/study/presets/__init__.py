@@ -55,7 +55,7 @@ def expanded(entry: Mapping[str, Any], *, truth: bool) -> dict[str, Any]:
     found = preset(entry["preset"])
     base = {key: value for key, value in found.items() if key not in _OWN}
     if truth:
-        base = merged(base, found.get("simulation", {}))
+        base = merged(base, dict(found.get("simulation") or {}))
     return merged(base, {key: value for key, value in entry.items() if key != "preset"})
 
 
