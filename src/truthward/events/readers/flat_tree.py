@@ -10,7 +10,7 @@ from typing import Any
 from truthward.errors import ConfigError
 from truthward.events.contract import Batch
 from truthward.events.expression import Expression
-from truthward.events.readers.mapped import Mapped, Rows
+from truthward.events.mapped import Mapped, Rows
 from truthward.study.columns import OTHERS, check_map, level_of
 from truthward.study.variations import column_of, variation_of
 

@@ -11,7 +11,7 @@ import numpy as np
 from truthward.errors import ConfigError, InputError
 from truthward.events.contract import Batch
 from truthward.events.expression import Expression
-from truthward.events.readers.mapped import Mapped, Rows, level_read
+from truthward.events.mapped import Mapped, Rows, level_read
 from truthward.events.readers.objects.branches import VECTOR, Needed, attributes, source
 from truthward.events.readers.objects.found import Found
 from truthward.events.readers.objects.pairing import close, delta_r, nearest_first, same
