@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import awkward as ak
@@ -15,11 +16,14 @@ from truthward.errors import InputError
 from truthward.events.contract import ROLES, SIGNAL, Batch, flags, identities, refuse_nonfinite
 from truthward.events.expression import Expression
 from truthward.events.identity import combine
+from truthward.events.join import MAIN, Joined, Trees
 from truthward.events.readers import Reader
-from truthward.events.root import opened
+from truthward.events.root import expand, opened
 from truthward.events.survey import Survey
 from truthward.events.tree import CHUNK, Tree
+from truthward.run.artefact import sha256
 from truthward.study.columns import NUMBERS, OTHERS, level_of
+from truthward.study.join import joins_of
 from truthward.study.variations import variation_of
 
 
@@ -34,13 +38,15 @@ class Rows:
         exists: flag -> (R,) whether the row has an object at that level; a flag of the map is combined with it.
         accepted: flag -> (R,) whether this object is accepted.
         place: (R,) number of the row within its event; None where an event is one row.
+        event: (R,) event of the chunk that each row is of; None where each event is one row.
     """
 
     entries: np.ndarray
     names: Mapping[str | None, Mapping[str, Any]]
-    exists: Mapping[str, np.ndarray] = field(default_factory=dict)
+    exists: dict[str, np.ndarray] = field(default_factory=dict)
     accepted: Mapping[str, np.ndarray] = field(default_factory=dict)
     place: np.ndarray | None = None
+    event: np.ndarray | None = None
 
 
 class Mapped(Reader):
@@ -53,9 +59,9 @@ class Mapped(Reader):
     KIND = ""
     """Name of the reader, for the metadata."""
 
-    def __init__(self, files: list[str], tree: str | None, processes: list[str]) -> None:
+    def __init__(self, files: list[str], tree: str | None, join: Mapping[str, Any], processes: list[str]) -> None:
         super().__init__(files)
-        self.tree = tree
+        self.tree, self.joins = tree, joins_of(join)
         self.processes = list(processes)
 
     @property
@@ -72,9 +78,19 @@ class Mapped(Reader):
         """The rows of a chunk, from its branches."""
 
     @cached_property
-    def survey(self) -> Survey:
+    def survey(self) -> Survey | Trees:
         """What the files have."""
-        return Survey(self.paths, self.tree)
+        main = Survey(self.paths, self.tree)
+        if not self.joins:
+            return main
+        files = {name: expand(join.files) for name, join in self.joins.items() if join.files is not None}
+        return Trees(main, self.paths, self.joins, files)
+
+    @cached_property
+    def digests(self) -> dict[Path, str]:
+        """See `Reader.digests`; the files of joined trees are among them."""
+        more = [path for join in self.joins.values() for path in (expand(join.files) if join.files else [])]
+        return {path: sha256(path) for path in dict.fromkeys([*self.paths, *more])}
 
     def columns(self) -> list[str]:
         """Columns `truth_*` and `reco_*` and variations that the map gives."""
@@ -98,6 +114,10 @@ class Mapped(Reader):
         """See `Reader.batches`."""
         wanted = self.wanted(levels)
         names = self.needed(wanted, levels)
+        if isinstance(self.survey, Trees):
+            for path, batch in self.survey.chunks(sorted(names), rows):
+                yield self._batch(wanted, levels, self._seed(wanted, path), batch)
+            return
         for file in self.survey.all:
             if file.entries:
                 with opened(file.path, file.tree) as tree:
@@ -121,8 +141,7 @@ class Mapped(Reader):
     def _read(
         self, tree: Tree, wanted: Mapping[str, Expression], levels: Sequence[str], names: Sequence[str], rows: int
     ) -> Iterator[Batch]:
-        # 64 bits of the content of the file: independent of its folder and name.
-        seed = None if {"event_id", "event"} & set(wanted) else int(self.digests[tree.path][:16], 16)
+        seed = self._seed(wanted, tree.path)
         whole = tree.num_entries
         # If the map has only numbers, nothing is read.
         pieces = tree.chunks(names, rows) if names else ((first, {}) for first in range(0, whole, rows))
@@ -131,8 +150,14 @@ class Mapped(Reader):
             batch = Batch(arrays, source=str(tree.path), entries=first + np.arange(size))
             yield self._batch(wanted, levels, seed, batch)
 
+    def _seed(self, wanted: Mapping[str, Expression], path: Path) -> int | None:
+        """64 bits of the content of a file, independent of its folder and name; None where events have numbers."""
+        return None if {"event_id", "event"} & set(wanted) else int(self.digests[path][:16], 16)
+
     def _batch(self, wanted: Mapping[str, Expression], levels: Sequence[str], seed: int | None, arrays: Batch) -> Batch:
         found = self.make_rows(arrays, levels, wanted)
+        if isinstance(arrays, Joined):
+            self._join_flags(arrays, found, levels, wanted)
         size = len(found.entries)
         columns: dict[str, Any] = {}
         for column, expression in wanted.items():
@@ -140,7 +165,7 @@ class Mapped(Reader):
             # Variations of flags and weights are "pass_reco:..." and "weight:...".
             if column.partition(":")[0] in (*(f"pass_{level}" for level in levels), "weight"):
                 for name in sorted(expression.names - expression.guarded):
-                    finite(names, name, column)
+                    finite(names, name, column, found.exists.get(column))
             try:
                 value = expression.evaluate(names)
             except InputError as error:
@@ -154,6 +179,34 @@ class Mapped(Reader):
         batch["process"] = self._process(batch, size)
         batch["event_id"] = _ids(batch, found, seed)
         return batch.like({n: v for n, v in batch.items() if n not in NUMBERS and n != "is_background"})
+
+    def _join_flags(self, arrays: Joined, found: Rows, levels: Sequence[str], wanted: Mapping[str, Expression]) -> None:
+        """A level, and a variation, exists where all trees that its columns use have the event."""
+        used: dict[str, set[str]] = {f"pass_{level}": set() for level in levels}
+        for column, expression in wanted.items():
+            if level := level_read(column):
+                varied = variation_of(column)
+                flag = f"pass_reco:{varied.systematic}:{varied.index}" if varied else f"pass_{level}"
+                used.setdefault(flag, set()).update(self.trees_of(column, expression))
+        for flag, trees in used.items():
+            base = flag.partition(":")[0]
+            if flag != base and trees <= used[base] and flag not in wanted:
+                continue
+            if flag not in wanted and flag != base and base in wanted:
+                raise InputError(
+                    f"{arrays.source}: branches: the variation of {flag.partition(':')[2]} is read from another tree, "
+                    f"but its acceptance is not mapped; map {flag}, as {base} is mapped"
+                )
+            mask = np.logical_and.reduce(
+                [np.ones(len(arrays.present[MAIN]), dtype=bool), *(arrays.present[t] for t in trees)]
+            )
+            mask = mask if found.event is None else mask[found.event]
+            found.exists[flag] = mask & found.exists.get(flag, np.True_)
+
+    def trees_of(self, column: str, expression: Expression) -> set[str]:
+        """The joined trees whose events a column needs."""
+        assert isinstance(self.survey, Trees), "asked where trees are joined"
+        return {self.survey.split(name)[0] for name in expression.names}
 
     def _process(self, columns: Batch, size: int) -> np.ndarray:
         given = columns.get("process", columns.get("is_background"))
@@ -185,18 +238,20 @@ def level_read(column: str) -> str | None:
 
 def _set_flags(batch: Batch, flag: str, found: Rows) -> None:
     """Combine a flag with what the rows are; the shifted flag of a variation asks that there is an object."""
-    size = len(found.entries)
-    given = batch.get(flag, np.ones(size, dtype=bool))
-    if flag in found.accepted:
-        given = flags(given, batch, flag) & found.accepted[flag]
-    batch[flag] = given
-    for name in [name for name in batch if name.startswith(f"{flag}:")]:
-        if flag in found.exists:
-            batch[name] = flags(batch[name], batch, name) & found.exists[flag]
+    batch.setdefault(flag, np.ones(len(found.entries), dtype=bool))
+    varied = {name for name in (*batch, *found.exists) if name.startswith(f"{flag}:")}
+    for name in (flag, *sorted(varied)):
+        masks = [found.accepted.get(name), found.exists.get(name, found.exists.get(flag))]
+        for mask in (each for each in masks if each is not None):
+            batch[name] = flags(batch.get(name, mask), batch, name) & mask
 
 
-def finite(arrays: Batch, name: str, column: str) -> None:
-    """Raise InputError where a name that a flag or a weight is computed from has text, NaN or infinities."""
+def finite(arrays: Batch, name: str, column: str, exists: np.ndarray | None = None) -> None:
+    """Raise InputError where a name that a flag or a weight is computed from has text, NaN or infinities.
+
+    Args:
+        exists: (N,) rows that matter; None: all.
+    """
     values = arrays[name]
     if isinstance(values, ak.Array):
         if "string" in str(values.type):
@@ -206,6 +261,7 @@ def finite(arrays: Batch, name: str, column: str) -> None:
         values = ak.to_numpy(ak.all(np.isfinite(values), axis=-1)).astype(float)
         values[values == 0] = np.nan
     if np.asarray(values).dtype.kind == "f":
+        values = values if exists is None else np.where(exists, values, 0.0)
         refuse_nonfinite(values, arrays, name, f"and {column} uses them (isfinite({name}) there allows them)")
 
 

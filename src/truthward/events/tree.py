@@ -153,6 +153,18 @@ class Tree:
                 last = min(first + rows, stop)
                 yield first, {name: values[first - start : last - start] for name, values in whole.items()}
 
+    def span(self, names: Sequence[str], start: int, stop: int) -> dict[str, Any]:
+        """Branches of the entries from `start` to before `stop`; see `chunks`."""
+        branches = {name: self._branch(name) for name in names}
+        self._same_lengths(branches)
+        try:
+            return {
+                name: _plain(branch.array(entry_start=start, entry_stop=stop, library="ak"))
+                for name, branch in branches.items()
+            }
+        except _DAMAGE as error:
+            raise self._blame(branches, error, start, stop) from error
+
     @property
     def _is_ttree(self) -> bool:
         return isinstance(self._handle, uproot.TTree)

@@ -18,6 +18,7 @@ from truthward.study.agreement import check_agreement
 from truthward.study.columns import check_map, check_selection, level_of, selected
 from truthward.study.config import Config, Sample
 from truthward.study.features import check_features, reco_features
+from truthward.study.join import joins_of
 from truthward.study.named import check_named
 from truthward.study.objects import EVENTS, collections_of
 from truthward.study.sources import check_sources
@@ -261,6 +262,8 @@ def _check_reader(where: str, entry: dict[str, Any]) -> tuple[plugins.Schema, di
             "branches have the names of columns"
         )
     check_map(mapped, key)
+    if "join" in found.options:
+        joins_of(entry.get("join", {}), f"{where}.join")
     if "collections" in found.options:
         collections_of(entry.get("collections", {}), entry.get("rows", EVENTS), f"{where}.collections")
     return found, mapped

@@ -46,6 +46,7 @@ class FlatTree(Mapped):
         branches: column -> expression, such as {"truth_m": "mass / 1000", "pass_reco": "reco_pt > 150"}.
         same_names: also use every branch that has the name of a column, unless the map has this column. Such a branch
             must be in all files that have entries, or in none.
+        join: name -> tree that is joined to the main one, see `study.join.Join`; its branches are `name.branch`.
         processes: label of each number in a numeric `process` (or false and true of `is_background`).
 
     The branches of a flag or weight must be finite in all events, unless the expression tests them with `isfinite`:
@@ -62,9 +63,10 @@ class FlatTree(Mapped):
         tree: str | None = None,
         branches: dict[str, Any] = {},  # noqa: B006 -- a literal, for the schema; never changed
         same_names: bool = False,
+        join: dict[str, Any] = {},  # noqa: B006
         processes: list[str] = ["signal", "background"],  # noqa: B006
     ) -> None:
-        super().__init__(files, tree, processes)
+        super().__init__(files, tree, join, processes)
         check_map(branches)
         if not branches and not same_names:
             raise ConfigError("branches: nothing is mapped; write `column: branch`, or `same_names: true`")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from truthward.errors import InputError, nearest
 from truthward.events.expression import Expression
+from truthward.events.join import Trees
 from truthward.events.survey import Survey
 from truthward.study.objects import Collection, Constituents, Side, Text
 
@@ -43,7 +44,7 @@ class Needed:
         fields: (collection, level) -> the fields that are used.
     """
 
-    def __init__(self, collections: Mapping[str, Collection], survey: Survey) -> None:
+    def __init__(self, collections: Mapping[str, Collection], survey: Survey | Trees) -> None:
         self.collections, self.survey = collections, survey
         self.branches: dict[str, str] = {}
         self.fields: dict[tuple[str, str], set[str]] = {}

@@ -11,6 +11,7 @@ import numpy as np
 from truthward.errors import ConfigError, InputError
 from truthward.events.contract import Batch
 from truthward.events.expression import Expression
+from truthward.events.join import Trees
 from truthward.events.mapped import Mapped, Rows, level_read
 from truthward.events.readers.objects.branches import VECTOR, Needed, attributes, source
 from truthward.events.readers.objects.found import Found
@@ -37,6 +38,7 @@ class Objects(Mapped):
         collections: name -> collection, see `study.objects.Collection`.
         rows: events, or the collection whose pairs are the rows.
         branches: column -> expression, such as {"truth_jet_m": "jets.mass", "weight": "genWeight"}.
+        join: name -> tree that is joined to the main one, see `study.join.Join`; its branches are `name.branch`.
         processes: label of each number in a numeric `process` (or false and true of `is_background`).
 
     The id of a row is made of run, lumi and event, or of `event_id`, and of the number of the object.
@@ -50,12 +52,13 @@ class Objects(Mapped):
         *,
         files: list[str],
         tree: str | None = None,
+        join: dict[str, Any] = {},  # noqa: B006
         collections: dict[str, Any] = {},  # noqa: B006 -- a literal, for the schema; never changed
         rows: str = "events",
         branches: dict[str, Any] = {},  # noqa: B006
         processes: list[str] = ["signal", "background"],  # noqa: B006
     ) -> None:
-        super().__init__(files, tree, processes)
+        super().__init__(files, tree, join, processes)
         check_map(branches)
         if not branches:
             raise ConfigError("branches: nothing is mapped; write `column: expression`")
@@ -104,6 +107,13 @@ class Objects(Mapped):
             return Rows(arrays.entries, names)
         return self._pairs(arrays, arrays.entries, found, more)
 
+    def trees_of(self, column: str, expression: Expression) -> set[str]:
+        """See `Mapped.trees_of`; where objects are rows, a tree without the event has no object."""
+        if self.row_of != EVENTS:
+            return set()
+        assert isinstance(self.survey, Trees), "asked where trees are joined"
+        return {self.survey.split(name)[0] for name in self._needed({column: expression}).branches}
+
     def _pairs(
         self, arrays: Batch, entries: np.ndarray, found: Mapping[str, Mapping[str, Found]], more: Sequence[str]
     ) -> Rows:
@@ -137,7 +147,7 @@ class Objects(Mapped):
             if side is not None:
                 exists[f"pass_{level}"] = at >= 0
                 accepted[f"pass_{level}"] = (at >= 0) & (side.at(side.rank, at) >= 0)
-        return Rows(entries[event], names, exists, accepted, place)
+        return Rows(entries[event], names, exists, accepted, place, event)
 
     def _partners(self, truth: Found, reco: Found, events: int) -> np.ndarray:
         """Truth object of each reco object, -1 for none."""
