@@ -201,9 +201,8 @@ def collections_of(content: Mapping[str, Any], rows: str, where: str = "collecti
             raise ConfigError(f"{where}.{name}{_reason(error)}") from None
     if rows != EVENTS:
         if rows not in found:
-            raise ConfigError(
-                f"rows: {rows!r} is no collection; valid: events, {', '.join(found)}; {nearest(rows, found)}"
-            )
+            known = ", ".join(found) or "the collections, of which there are none"
+            raise ConfigError(f"rows: {rows!r} is no collection; write events, or one of {known}")
         if found[rows].truth and found[rows].reco and found[rows].match is None:
             raise ConfigError(
                 f"{where}.{rows}: its pairs are the rows, so it needs `match`, such as match: {{delta_r: 0.2}}"

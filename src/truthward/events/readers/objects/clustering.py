@@ -8,8 +8,11 @@ from typing import Any
 import awkward as ak
 import fastjet
 import numpy as np
+import vector
 
 from truthward.study.objects import Cluster
+
+vector.register_awkward()
 
 
 def clustered(particles: ak.Array, how: Cluster, inside: Sequence[str] = ()) -> dict[str, Any]:
