@@ -53,6 +53,16 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--output", metavar="FILE", type=Path, help="the config to write (NAME.yaml)")
 
     one = add(
+        "inspect",
+        "show what is in files of events",
+        "It lists trees and branches with\ntheir ranges, known formats, weights, event numbers, and pairs of truth and reco.",
+        "truthward inspect mc/*.root --match jet",
+    )
+    one.add_argument("files", metavar="FILE", nargs="+", help="ROOT files")
+    one.add_argument("--match", metavar="TEXT", default="", help="list the branches with this text in their names")
+    one.add_argument("--all", action="store_true", help="list every branch, and not one line for each collection")
+
+    one = add(
         "options",
         "show the sections of a config, the plug-ins, and their options",
         "Without NAME\nit lists all of them.",
@@ -94,6 +104,10 @@ def run(options: argparse.Namespace) -> int:
         from truthward.cli import new_study
 
         return new_study.run(options.name, options.template, options.output)
+    if options.command == "inspect":
+        from truthward.cli import inspect
+
+        return inspect.run(options.files, options.match, options.all)
     if options.command == "options":
         from truthward.cli import options as shown
 

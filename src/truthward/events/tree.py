@@ -120,6 +120,10 @@ class Tree:
         self.branches = [name for name, places in self._short.items() if not self._groups.issuperset(places)]
         self.names = tuple(dict.fromkeys([*self._short, *self._paths]))
 
+    def type_of(self, name: str) -> str:
+        """The C++ type of a branch."""
+        return _type_of(self._branch(name))
+
     def require(self, names: Sequence[str], why: str) -> None:
         """Raise InputError where a branch is not in the file, is not one, or has a type that cannot be read."""
         for name in names:
