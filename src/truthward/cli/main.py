@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from truthward import __version__
 from truthward.errors import TruthwardError
@@ -44,18 +45,24 @@ def parser() -> argparse.ArgumentParser:
 
     one = add(
         "new-study",
-        "write a commented config from a template",
-        "In a folder without a\nworkflow it also puts the workflow there.",
-        "truthward new-study ttbar --template own_data",
+        "write a commented config from files or a template",
+        "Ranges and bins\nfollow the files. In a folder without a workflow it also puts the workflow there.",
+        "truthward new-study ttbar mc/*.root --data data/*.root --observable m=jets.mass --rows jets",
     )
     one.add_argument("name", metavar="NAME", help="name of the study; its results are in results/NAME/")
-    one.add_argument("--template", metavar="T", default="own_data", help="a study of workflow/studies (own_data)")
+    one.add_argument("files", metavar="FILE", nargs="*", help="ROOT files of the simulation")
+    one.add_argument("--data", metavar="FILE", nargs="+", default=[], help="ROOT files of the data")
+    one.add_argument("--observable", metavar="NAME=EXPR", action="append", default=[], help="or NAME=TRUTH:RECO")
+    one.add_argument("--preset", metavar="P", help="format of the files, where it is not recognised")
+    one.add_argument("--rows", metavar="R", help="events, or the collection of a preset whose objects are rows")
+    one.add_argument("--tree", metavar="TREE", help="name of the tree, where a file has several")
+    one.add_argument("--template", metavar="T", help="a study of workflow/studies, without FILE (own_data)")
     one.add_argument("--output", metavar="FILE", type=Path, help="the config to write (NAME.yaml)")
 
     one = add(
         "inspect",
         "show what is in files of events",
-        "It lists trees and branches with\ntheir ranges, known formats, weights, event numbers, and pairs of truth and reco.",
+        "It lists trees and branches with\ntheir ranges, formats, weights, event numbers, and pairs of truth and reco.",
         "truthward inspect mc/*.root --match jet",
     )
     one.add_argument("files", metavar="FILE", nargs="+", help="ROOT files")
@@ -103,7 +110,7 @@ def run(options: argparse.Namespace) -> int:
     if options.command == "new-study":
         from truthward.cli import new_study
 
-        return new_study.run(options.name, options.template, options.output)
+        return new_study.run(options.name, options.template, options.output, asked(options))
     if options.command == "inspect":
         from truthward.cli import inspect
 
@@ -123,6 +130,12 @@ def run(options: argparse.Namespace) -> int:
     from truthward.cli import verify
 
     return verify.run(options.publication)
+
+
+def asked(options: argparse.Namespace) -> dict[str, Any]:
+    """What `new-study` was told of files."""
+    names = ("files", "data", "preset", "rows", "tree")
+    return {name: getattr(options, name) for name in names} | {"observables": tuple(options.observable)}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
