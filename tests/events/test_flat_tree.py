@@ -254,15 +254,15 @@ def test_text_and_lists_are_no_numbers(tmp_path, case):
     path = tmp_path / "in.root"
     with uproot.recreate(path) as file:
         tree = file.mktree("events", {"name": "string", "reco_m": np.dtype("f4"), "lists": "var * float32"})
-        lists = ak.Array([[1.0, 2.0], [3.0, 4.0]])
+        lists = ak.Array([[1.0, 2.0], [3.0]])
         numbers = np.ones(2, dtype=np.float32)
-        tree.extend({"name": ["a", "b"], "reco_m": numbers, "lists": lists, "nlists": np.full(2, 2, dtype=np.int32)})
+        tree.extend({"name": ["a", "b"], "reco_m": numbers, "lists": lists, "nlists": np.array([2, 1], dtype=np.int32)})
     reader = FlatTree(files=[str(path)], branches={"reco_m": "reco_m"} | change)
     with pytest.raises(InputError, match=said):
         list(reader.batches(["reco"]))
 
 
 def test_a_list_is_no_condition_of_a_selection():
-    columns = {"pass_reco": np.array([True, True]), "reco_q": ak.Array([[1.0, 2.0], [3.0, 4.0]])}
+    columns = {"pass_reco": np.array([True, True]), "reco_q": ak.Array([[1.0, 2.0], [3.0]])}
     with pytest.raises(InputError, match=r"selection\.reco: 'reco_q > 1' is a list per event"):
         AppliedSelection({"reco": "reco_q > 1"}).apply(Batch(columns, source="in.root"))

@@ -201,7 +201,7 @@ class FlatTree(Reader):
             return np.full(size, SIGNAL)
         if isinstance(given, ak.Array) and given.ndim == 1:
             return np.asarray(ak.to_list(given), dtype=str)
-        if np.ndim(given) != 1:
+        if given.ndim != 1:
             raise InputError(
                 f"{arrays.source}: process: the branch has a list per event; map one element, such as name[0]"
             )
