@@ -14,6 +14,7 @@ from truthward.errors import ConfigError, InputError
 from truthward.events.contract import ROLES, SIGNAL, Batch, identities, refuse_nonfinite
 from truthward.events.expression import Expression
 from truthward.events.identity import combine
+from truthward.events.lists import RECORD, TEXT, double, formed, type_of
 from truthward.events.readers import Reader
 from truthward.events.root import opened
 from truthward.events.survey import Survey
@@ -230,16 +231,17 @@ def _looks_like(branch: str) -> str:
 
 
 def _finite(arrays: Batch, name: str, column: str) -> None:
-    values = arrays[name]
-    if isinstance(values, ak.Array):
-        if "string" in str(values.type):
-            raise InputError(
-                f"{arrays.source}: {name} holds text, but {column} is computed from it; name a branch of numbers"
-            )
-        values = ak.to_numpy(ak.all(np.isfinite(values), axis=-1)).astype(float)
-        values[values == 0] = np.nan
-    if np.asarray(values).dtype.kind == "f":
-        refuse_nonfinite(values, arrays, name, f"and {column} uses them (isfinite({name}) there allows them)")
+    if (kind := type_of(arrays[name])) in (TEXT, RECORD):
+        raise InputError(
+            f"{arrays.source}: {name} holds {kind}, but {column} is computed from it; name a branch of numbers"
+        )
+    values = double(formed(arrays[name]))
+    if values.ndim > 1:
+        bad = ~np.isfinite(values)
+        while bad.ndim > 1:
+            bad = ak.any(bad, axis=-1)
+        values = np.where(ak.to_numpy(bad), np.nan, 0.0)
+    refuse_nonfinite(values, arrays, name, f"and {column} uses them (isfinite({name}) there allows them)")
 
 
 def _ids(columns: Mapping[str, Any], arrays: Batch, seed: int | None) -> np.ndarray:
