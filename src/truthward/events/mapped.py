@@ -17,6 +17,7 @@ from truthward.events.contract import ROLES, SIGNAL, Batch, flags, identities, r
 from truthward.events.expression import Expression
 from truthward.events.identity import combine
 from truthward.events.join import MAIN, Joined, Trees
+from truthward.events.lists import RECORD, TEXT, double, formed, type_of
 from truthward.events.readers import Reader
 from truthward.events.root import expand, opened
 from truthward.events.survey import Survey
@@ -214,7 +215,7 @@ class Mapped(Reader):
             return np.full(size, SIGNAL)
         if isinstance(given, ak.Array) and given.ndim == 1:
             return np.asarray(ak.to_list(given), dtype=str)
-        if np.ndim(given) != 1:
+        if given.ndim != 1:
             raise InputError(
                 f"{columns.source}: process: the branch has a list per event; map one element, such as name[0]"
             )
@@ -252,17 +253,18 @@ def finite(arrays: Batch, name: str, column: str, exists: np.ndarray | None = No
     Args:
         exists: (N,) rows that matter; None: all.
     """
-    values = arrays[name]
-    if isinstance(values, ak.Array):
-        if "string" in str(values.type):
-            raise InputError(
-                f"{arrays.source}: {name} holds text, but {column} is computed from it; name a branch of numbers"
-            )
-        values = ak.to_numpy(ak.all(np.isfinite(values), axis=-1)).astype(float)
-        values[values == 0] = np.nan
-    if np.asarray(values).dtype.kind == "f":
-        values = values if exists is None else np.where(exists, values, 0.0)
-        refuse_nonfinite(values, arrays, name, f"and {column} uses them (isfinite({name}) there allows them)")
+    if (kind := type_of(arrays[name])) in (TEXT, RECORD):
+        raise InputError(
+            f"{arrays.source}: {name} holds {kind}, but {column} is computed from it; name a branch of numbers"
+        )
+    values = double(formed(arrays[name]))
+    if values.ndim > 1:
+        bad = ~np.isfinite(values)
+        while bad.ndim > 1:
+            bad = ak.any(bad, axis=-1)
+        values = np.where(ak.to_numpy(bad), np.nan, 0.0)
+    values = values if exists is None else np.where(exists, values, 0.0)
+    refuse_nonfinite(values, arrays, name, f"and {column} uses them (isfinite({name}) there allows them)")
 
 
 def _ids(columns: Batch, found: Rows, seed: int | None) -> np.ndarray:

@@ -8,8 +8,9 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from truthward.errors import ConfigError, nearest
+from truthward.study.signatures import NUMBER
 from truthward.study.strict import Strict
-from truthward.study.syntax import NUMBER, Syntax
+from truthward.study.syntax import Syntax
 
 LEVELS = ("truth", "reco")
 EVENTS = "events"
