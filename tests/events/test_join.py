@@ -10,7 +10,7 @@ from truthward.errors import ConfigError, InputError
 from truthward.events.readers.flat_tree import FlatTree
 from truthward.events.readers.objects.method import Objects
 
-WEIGHT = "where(isfinite(w), w, where(isfinite(particle.w), particle.w, 0))"
+WEIGHT = "either(w, particle.w, 0)"
 MAP = {"truth_m": "particle.m", "reco_m": "m", "event": "eventNumber", "weight": WEIGHT}
 JOIN = {"particle": {"tree": "particleLevel", "on": "eventNumber"}}
 

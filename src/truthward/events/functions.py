@@ -6,6 +6,7 @@ Those over lists reduce the innermost list. NaN in it makes the result NaN, or a
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 
 import awkward as ak
 import numpy as np
@@ -19,6 +20,15 @@ def _where(condition: Values, yes: Values, no: Values) -> Values:
     if any(isinstance(part, ak.Array) for part in (condition, yes, no)):
         return ak.where(condition, yes, no)
     return np.where(condition, yes, no)
+
+
+def _either(*parts: Values) -> Values:
+    """The first of them that is finite; an event must have one, so that no comparison is with NaN."""
+    found = reduce(lambda rest, part: _where(np.isfinite(part), part, rest), reversed(parts))
+    lacking = int(ak.sum(~np.isfinite(found), axis=None)) if np.ndim(found) else int(not np.isfinite(found))
+    if lacking:
+        raise Unfit(f"either has no finite value in {lacking} places", "name a branch that has one, such as 0")
+    return found
 
 
 def _count(values: Values) -> Values:
@@ -78,6 +88,7 @@ def _delta_r(eta1: Values, phi1: Values, eta2: Values, phi2: Values) -> Values:
 
 FUNCTIONS: dict[str, Callable[..., Values]] = {
     "where": _where,
+    "either": _either,
     "count": _count,
     "sum": _sum,
     "mean": _mean,

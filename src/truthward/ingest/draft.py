@@ -90,8 +90,8 @@ def binned(truth: np.ndarray, reco: np.ndarray, both: tuple[np.ndarray, np.ndarr
     published = _published(both[0], both[1], fine)
     if len(published) < 4:
         said.append(
-            f"{len(both[0])} events that both levels accept allow fewer than three bins with {FEW} events and a purity of "
-            "50%; give more events, or look whether it is the same quantity at both levels"
+            f"{len(both[0])} events that both levels accept allow fewer than three bins of {FEW} events and a purity "
+            "of 50%; give more events, or look whether it is the same quantity at both levels"
         )
     return Binned(*found, integer, atoms, published, tuple(said))
 

@@ -45,6 +45,7 @@ FUNCTIONS: dict[str, Signature] = {
     **dict.fromkeys(_TWO, Signature((NUMERIC, NUMERIC))),
     "isfinite": Signature((NUMERIC,), CONDITION),
     "where": Signature((CONDITION, NUMERIC, NUMERIC)),
+    "either": Signature((NUMERIC,) * 4, optional=2),
     "count": Signature((ANY,), WHOLE),
     "sum": Signature((ANY,), None),
     **dict.fromkeys(("min", "max", "mean"), Signature((NUMERIC,))),

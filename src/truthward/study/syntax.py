@@ -104,9 +104,9 @@ class Syntax:
 
     @cached_property
     def guarded(self) -> frozenset[str]:
-        """Branches that the expression tests with `isfinite`: they may have NaN."""
-        calls = [node for node in ast.walk(self.tree) if isinstance(node, ast.Call)]
-        return frozenset(name for call in calls if function_of(call) == "isfinite" for name in self._names(call))
+        """Branches that the expression tests with `isfinite` or `either`: they may have NaN."""
+        calls = [node for node in ast.walk(self.tree) if function_of(node) in ("isfinite", "either")]
+        return frozenset(name for call in calls for name in self._names(call))
 
     @property
     def kind(self) -> Kind | None:
@@ -255,7 +255,7 @@ class Syntax:
     def _check_call(self, node: ast.Call, name: str, depth: int) -> Kind:
         takes, gives, optional = FUNCTIONS[name]
         if not len(takes) - optional <= len(node.args) <= len(takes):
-            wanted = f"{len(takes) - optional} or {len(takes)}" if optional else f"{len(takes)}"
+            wanted = f"{len(takes) - optional} to {len(takes)}" if optional else f"{len(takes)}"
             raise self.refuse(f"{name} takes {wanted} argument(s), {len(node.args)} given,", node)
         kinds = [self._need(kind, part, depth) for kind, part in zip(takes, node.args, strict=False)]
         if name == "bit" and whole_of(node.args[1]) not in range(BITS):
