@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import struct
 import zlib
@@ -45,7 +46,7 @@ FIGURES = {
     "marginals": lambda: models.marginals("flow_matching", surrogate(), OBSERVABLES),
     "amplification": lambda: models.amplification(amplified()),
     "agreement": lambda: results.agreement(validated(), OBSERVABLES),
-    "correlation": lambda: results.correlation(covariances(), OBSERVABLES),
+    "correlation": lambda: results.correlation(covariances(10, 10, 3, 12, 10, 10), OBSERVABLES),
     "summary_page": summary_page,
     "summary_page_without_truth": lambda: summary_page(truth=False),
 }
@@ -195,6 +196,25 @@ def test_missing_truth_and_refused_values_leave_gaps():
     drawn = {line.get_label(): len(line.get_xdata()) for line in figure.axes[0].get_lines()}
     assert (drawn["omnifold"], drawn["simulation"], drawn["data"]) == (4, 5, 5)
     assert "no truth to compare with" in texts(results.agreement(validated(truth=False), OBSERVABLES))
+
+
+@pytest.mark.parametrize("bins", [(10, 10, 3, 12, 10, 10), (50, 80, 50, 50, 10, 5)])
+def test_blocks_of_correlations_have_their_edges(bins):
+    figure = results.correlation(covariances(*bins), OBSERVABLES)
+    main, canvas = figure.axes[0], figure.canvas.get_renderer()
+    for axis in (main.xaxis, main.yaxis):
+        written = [label.get_text() for label in axis.get_ticklabels()]
+        for o, count in zip(OBSERVABLES, bins, strict=True):
+            every = [f"{edge:g}" for edge in np.linspace(*o.range, count + 1)]
+            own, written = written[: written.index(every[-1]) + 1], written[written.index(every[-1]) + 1 :]
+            assert own[0] == every[0]
+            assert own == every if count <= 12 and max(bins) <= 12 else set(own) < set(every)
+        boxes = [label.get_window_extent(canvas) for label in axis.get_ticklabels()]
+        assert not any(a.overlaps(b) for a, b in itertools.pairwise(boxes))
+    assert "$m$ [GeV]" in texts(figure)
+    matrix = np.ma.filled(main.collections[0].get_array(), np.nan)
+    assert np.isnan(matrix[bins[0]]).all(), "blocks do not touch"
+    assert np.allclose(np.diag(matrix)[: bins[0]], 1)
 
 
 def test_symbols_and_colours():
