@@ -27,6 +27,7 @@ from tests.report.content import (
     surrogate,
     table,
     texts,
+    two_sample,
     validated,
 )
 from truthward.errors import InputError
@@ -173,12 +174,9 @@ def test_summary_page_takes_other_numbers_of_observables(count):
     assert figure.get_figheight() == page.HEIGHT
 
 
-def test_numbers_carry_two_digits_of_their_spread():
-    assert page._number(2.5, 0.384) == "2.50 ± 0.38"
-    assert page._number(31.46, 4.52) == "31.5 ± 4.5"
-    assert page._number(31.46, 45.2) == "31 ± 45"
-    assert page._number(0.50312, 0.00214) == "0.503 ± 0.002"
-    assert page._number(1.23456, None) == "1.23"
+def test_a_small_distance_has_digits():
+    test = two_sample() | {"jsd": {"mean": -1.2e-5, "sd": 3.4e-5}}
+    assert models.scores(test, {}) == "AUC 0.5231 ± 0.0012,  JSD (-1.2 ± 3.4)e-05 bit"
 
 
 def test_figures_say_where_they_are_not_of_all_events():

@@ -166,7 +166,7 @@ def pulls(summary: CalibrateSummary) -> Figure:
     grid = np.linspace(edges[0], edges[-1], 400)
     main.plot(grid, np.exp(-(grid**2) / 2) / np.sqrt(2 * np.pi), color="black", label="unit Gaussian")
     text = [
-        f"mean  {entry['mean']:.3f} ± {entry['mean_error']:.3f}",
+        f"mean  {entry['mean']:z.3f} ± {entry['mean_error']:.3f}",
         f"width  {entry['width']:.3f} ± {entry['width_error']:.3f}",
         f"central 68% / 2  {entry['central68']:.3f} ± {entry['central68_error']:.3f}",
         f"{100 * entry['fraction_outside']:.2g}% outside",
