@@ -42,8 +42,8 @@ FIGURES = {
     "bias_and_variance_none": lambda: progress.bias_and_variance({"method": "ibu", "progress": None}, OBSERVABLES),
     "data_over_simulation": lambda: inputs.data_over_simulation(ingest(), OBSERVABLES),
     "response": lambda: inputs.response(ingest(), OBSERVABLES),
-    "closure": lambda: inputs.closure(calibrated()),
-    "pulls": lambda: inputs.pulls(calibrated()),
+    "closure": lambda: inputs.closure(calibrated(), OBSERVABLES),
+    "pulls": lambda: inputs.pulls(calibrated(), OBSERVABLES),
     "marginals": lambda: models.marginals("flow_matching", surrogate(), OBSERVABLES),
     "amplification": lambda: models.amplification(amplified()),
     "agreement": lambda: results.agreement(validated(), OBSERVABLES),
@@ -109,6 +109,13 @@ def test_units_reach_the_axes():
     assert "jet mass $m$ [GeV]" in found
     assert "events / GeV" in found
     assert "jet width $w$" in found
+
+
+def test_calibration_has_the_labels_of_the_config():
+    declared = Observable(name="jet_eta", label=r"$\eta_j$", unit="rad", range=(-2.5, 2.5))
+    found = texts(inputs.closure(calibrated() | {"target": "jet_eta"}, [declared]))
+    assert {r"reco $\eta_j$ [rad]", r"reco jet $p_{\mathrm{T}}$ [GeV]", r"Calibration of $\eta_j$"} <= set(found)
+    assert r"Pulls of the response of $\eta_j$" in texts(inputs.pulls(calibrated() | {"target": "jet_eta"}, [declared]))
 
 
 def test_data_are_drawn_where_they_are():
