@@ -80,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
     one = add(
         "check",
         "check whether a study can run here, before it is started",
-        "It reads the\nconfig, builds every method, and shows devices, packages and the plan.",
+        "It reads the\nconfig, tries its methods, and shows devices, packages and the plan.",
         "truthward check workflow/studies/tiny.yaml",
     )
     one.add_argument("config", metavar="CONFIG", nargs="?", default="config.yaml", help="config file (config.yaml)")
@@ -120,9 +120,13 @@ def run(options: argparse.Namespace) -> int:
 
         return shown.run(options.name)
     if options.command == "check":
+        from truthward.study import checks
+
+        # A wrong config ends here, before torch is imported and anything is tried.
+        config = checks.load(options.config)
         from truthward.cli.check import command
 
-        return command.run(Path(options.config))
+        return command.run(Path(options.config), config)
     if options.command == "watch":
         from truthward.cli import watch
 
