@@ -12,7 +12,7 @@ import numpy as np
 
 from truthward.cli.inspect import EVENTS
 from truthward.errors import ConfigError, TruthwardError
-from truthward.events.root import expand
+from truthward.events.root import expand, opened
 from truthward.ingest import draft
 from truthward.ingest.inspection import Inspected, inspect
 from truthward.study import checks, presets
@@ -61,7 +61,7 @@ def text(name: str, asked: Asked, config: Path) -> tuple[str, list[str]]:
         said += [f"observables.{observable}: {each}" for each in found.said]
         blocks.append(_observable(observable, found))
     said += _weights(values["weight"], tree)
-    return _written(name, asked, config, entry, pairs, blocks, preset), said
+    return _written(name, asked, config, entry, pairs, blocks, preset, _of_data(asked, entry, pairs)), said
 
 
 def _tree(trees: Sequence[Inspected], wanted: str | None) -> Inspected:
@@ -120,6 +120,15 @@ def _entry(asked: Asked, tree: Inspected, preset: str | None, several: bool) -> 
     return entry | {"branches": branches}
 
 
+def _of_data(asked: Asked, entry: dict[str, Any], pairs: dict[str, tuple[str, str]]) -> dict[str, str]:
+    """The map of the data: without truth, weights and whatever their file does not have."""
+    shared = {c: t for c, t in entry.get("branches", {}).items() if c not in ("pass_truth", "weight", "process")}
+    if asked.data:
+        with opened(expand(asked.data)[0], entry.get("tree")) as tree:
+            shared = {column: text for column, text in shared.items() if text in tree.names}
+    return {**{f"reco_{name}": reco for name, (_, reco) in pairs.items()}, **shared}
+
+
 def _weights(weight: np.ndarray, tree: Inspected) -> list[str]:
     if len(set(weight.tolist())) == 1 and len(tree.weights) > 1:
         return [f"weight: all events have {weight[0]:g}; other branches may be weights: {', '.join(tree.weights[:6])}"]
@@ -155,10 +164,10 @@ def _written(
     pairs: dict[str, tuple[str, str]],
     blocks: Sequence[str],
     preset: str | None,
+    data: dict[str, str],
 ) -> str:
     own = {k: v for k, v in entry.items() if k not in ("files", "branches")}
     shared = dict(entry.get("branches", {}))
-    data = {column: text for column, text in shared.items() if column not in ("pass_truth", "weight", "process")}
     both = [*((f"truth_{n}", t) for n, (t, _) in pairs.items()), *((f"reco_{n}", r) for n, (_, r) in pairs.items())]
     lines = [
         "# A first config from files. Look at each range, unit and label; `truthward check` reads the first events.",
@@ -182,7 +191,7 @@ def _written(
         *([] if asked.data else ["      # Put the files of your data here."]),
         f"      files: {json.dumps(asked.data or ['data.root'])}",
         "      branches:",
-        *_map({**{c: t for c, t in both if c.startswith("reco_")}, **data}, "        "),
+        *_map(data, "        "),
         "",
         "observables:",
         *blocks,

@@ -18,8 +18,9 @@ EVENTS = 20_000
 """Rows from which ranges and bins are made."""
 BINS = 50
 """About as many fine bins as an observable gets."""
-PURE, FEW = 0.5, 40
-"""Published bins have at least this purity and stability, and this many of the events that were read."""
+PURE, FEW, SHARE = 0.5, 40, 0.09
+"""Published bins have at least this purity and stability, this many events, and this share of those that were read. So
+there are some ten bins, and thirty replicas give a covariance that can be inverted."""
 ATOM = 0.03
 """From this share of the events on, one value is an atom."""
 SKEW = 30.0
@@ -120,7 +121,7 @@ def _published(truth: np.ndarray, reco: np.ndarray, fine: np.ndarray) -> tuple[f
     for end in range(1, size + 1):
         inside = matrix[start:end, start:end].sum()
         of_truth, of_reco = matrix[start:end].sum(), matrix[:, start:end].sum()
-        if inside >= max(FEW, PURE * of_truth, PURE * of_reco):
+        if inside >= max(FEW, PURE * of_truth, PURE * of_reco) and of_truth >= SHARE * matrix.sum():
             chosen.append(end)
             start = end
     if chosen[-1] != size:

@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 from truthward import __version__
-from truthward.cli.check import machine, plan, probes
+from truthward.cli.check import first_look, machine, plan, probes
 from truthward.errors import TruthwardError
 from truthward.run import digests, environment, workflow
+from truthward.run.provenance import Record
 from truthward.study.config import Config
 from truthward.study.notes import notes
 
@@ -59,6 +60,16 @@ def show_methods(console: Console, config: Config) -> list[str]:
     return [p.error for p in done if p.error]
 
 
+def show_first(console: Console, config: Config) -> list[str]:
+    """Read the first events of the samples whose files are here, and show what becomes of them."""
+    rows, figures, problems = first_look.look(config, Record("check", {}, "", config.seed))
+    if rows:
+        show(console, f"The first {first_look.EVENTS} events, accepted at each level", list(first_look.HEADS), rows)
+    for figure in figures:
+        console.print(f"  {figure}")
+    return problems
+
+
 def show_plan(console: Console, config: Path) -> None:
     """Show the jobs of each rule, and why they would run."""
     found = plan.parse(plan.dry_run(config))
@@ -93,6 +104,7 @@ def run(path: Path, config: Config) -> int:
         said.append(f"{len(other)} files of the workflow here are not as in truthward {__version__}: {listed}")
     if said:
         show(console, "To be known before the run", [""], [(note,) for note in said])
+    problems += show_first(console, config)
     try:
         show_plan(console, path)
     except TruthwardError as error:
