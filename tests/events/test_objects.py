@@ -190,6 +190,7 @@ def test_the_same_ids_in_both_tables_of_pseudodata(nano):
         ({"drop": ["Jet_genJetIdx"]}, r"no branch .*genJetIdx, needed for the match"),
         ({"branches": {"weight": "gen_weight"}}, r"no branch gen_weight, needed for weight.*nearest names: genWeight"),
         ({"branches": {"weight": "jets.pt"}}, r"branches.weight: jets is a collection, .*truth_ or reco_"),
+        ({"collections": {"jets": {"order": "-btag"}}}, r"no branch btag, needed for the selection of jets"),
         ({"branches": {"reco_b": "jets.btag"}}, r"no branch Jet_btag, needed for reco_b: jets.btag"),
         ({"collections": {"jets": {"match": {"index": "genJetIdx / 2"}}}}, r"keys at reco level are no whole numbers"),
     ],

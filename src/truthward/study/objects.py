@@ -164,6 +164,11 @@ class Collection(Strict):
                 raise ValueError("give either fields or cluster at each level")
         return self
 
+    @property
+    def must_order(self) -> bool:
+        """Whether `order` was asked for; if not, objects without pt stay as they are in the file."""
+        return "order" in self.model_fields_set or self.first is not None or self.nth is not None
+
     def side(self, level: str) -> Side | None:
         """The collection at a level."""
         return self.truth if level == "truth" else self.reco

@@ -106,11 +106,7 @@ class Needed:
         self.fields[name, level] = set()
         collection = self.collections[name]
         texts = [collection.condition(level)]
-        if (
-            collection.first
-            or collection.nth
-            or (collection.order and (side.cluster or self.has(name, level, collection.order)))
-        ):
+        if collection.order is not None and (collection.must_order or self.has(name, level, collection.order)):
             texts.append(collection.order)
         if collection.away_from:
             texts += ["eta", "phi"]

@@ -148,7 +148,7 @@ class Found:
                 other = others[name]
                 near, by, _ = close(self.placed, other.placed, len(self.counts), distance)
                 good[near[other.rank[by] >= 0]] = False
-        by_order = collection.order is not None and all(n in self for n in Expression(collection.order).names)
+        by_order = collection.order is not None and (collection.must_order or collection.order in self)
         order = np.asarray(self.inner(str(collection.order)), np.float64) if by_order else None
         rank = leading(self.event, order, good)
         if collection.nth is not None:
