@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from truthward.events.tree import CHUNK, Tree
 from truthward.run.artefact import sha256
 from truthward.study.columns import NUMBERS, OTHERS, level_of
 from truthward.study.join import joins_of
+from truthward.study.objects import VECTOR
 from truthward.study.variations import variation_of
 
 
@@ -253,11 +254,15 @@ def finite(arrays: Batch, name: str, column: str, exists: np.ndarray | None = No
     Args:
         exists: (N,) rows that matter; None: all.
     """
-    if (kind := type_of(arrays[name])) in (TEXT, RECORD):
+    given = arrays[name]
+    kind = type_of(given)
+    # Of objects, what makes them vectors must be finite.
+    fields = [field for field in VECTOR if kind == RECORD and field in given.fields]
+    if kind == TEXT or (kind == RECORD and not fields):
         raise InputError(
             f"{arrays.source}: {name} holds {kind}, but {column} is computed from it; name a branch of numbers"
         )
-    values = double(formed(arrays[name]))
+    values = reduce(np.add, [double(formed(given[field])) for field in fields] or [double(formed(given))])
     if values.ndim > 1:
         bad = ~np.isfinite(values)
         while bad.ndim > 1:

@@ -15,6 +15,8 @@ from truthward.study.syntax import Syntax
 LEVELS = ("truth", "reco")
 EVENTS = "events"
 """The value of `rows` for one row in each event."""
+VECTOR = ("pt", "eta", "phi", "mass")
+"""Fields of a four-vector, in GeV and radians."""
 Text = str | int | float
 
 

@@ -9,10 +9,7 @@ from truthward.errors import InputError, nearest
 from truthward.events.expression import Expression
 from truthward.events.join import Trees
 from truthward.events.survey import Survey
-from truthward.study.objects import Collection, Constituents, Side, Text
-
-VECTOR = ("pt", "eta", "phi", "mass")
-"""Fields of a four-vector, in GeV and radians."""
+from truthward.study.objects import VECTOR, Collection, Constituents, Side, Text
 
 
 def source(fields: Mapping[str, Text], name: str) -> Text | None:

@@ -11,11 +11,11 @@ import numpy as np
 from truthward.errors import InputError
 from truthward.events.contract import Batch, refuse_nonfinite
 from truthward.events.expression import Expression
-from truthward.events.readers.objects.branches import VECTOR, source
+from truthward.events.readers.objects.branches import source
 from truthward.events.readers.objects.clustering import clustered
 from truthward.events.readers.objects.constituents import linked
 from truthward.events.readers.objects.pairing import Placed, close, leading
-from truthward.study.objects import Collection, Text
+from truthward.study.objects import VECTOR, Collection, Text
 
 
 class Found:

@@ -13,11 +13,11 @@ from truthward.events.contract import Batch
 from truthward.events.expression import Expression
 from truthward.events.join import Trees
 from truthward.events.mapped import Mapped, Rows, level_read
-from truthward.events.readers.objects.branches import VECTOR, Needed, attributes, source
+from truthward.events.readers.objects.branches import Needed, attributes, source
 from truthward.events.readers.objects.found import Found
 from truthward.events.readers.objects.pairing import close, delta_r, nearest_first, same
 from truthward.study.columns import check_map
-from truthward.study.objects import EVENTS, LEVELS, collections_of
+from truthward.study.objects import EVENTS, LEVELS, VECTOR, collections_of
 
 
 class Objects(Mapped):
