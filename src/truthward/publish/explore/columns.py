@@ -14,8 +14,9 @@ from html import escape
 import numpy as np
 
 _SAMPLE = 1 << 16
-_WORTH = 0.95
-"""A plane of bytes is compressed if this makes it smaller than this share, judged by its first bytes."""
+_WORTH = 0.75
+"""A plane of bytes is compressed if this makes it smaller than this share, judged by its first bytes. Less of a gain
+costs more time in the browser than the larger file."""
 
 
 def block(name: str, values: np.ndarray, *, start: int = 0) -> str:
