@@ -21,7 +21,7 @@ from _tables_metamorphic import metamorphic  # noqa: E402
 from _tables_methods import methods  # noqa: E402
 from _tables_model import model_uncertainty  # noqa: E402
 from _tables_omnifold import omnifold_quality, omnifold_speed, replica_spread  # noqa: E402
-from _tables_run import faults, fuzz, mutants, overhead, scale  # noqa: E402
+from _tables_run import explore, faults, fuzz, mutants, overhead, scale  # noqa: E402
 
 from truthward.run.artefact import read_json, write_text  # noqa: E402
 
@@ -125,6 +125,7 @@ def stress(figures: dict[str, Any]) -> tuple[str, Rows]:
 TABLES = {
     "coverage": coverage,
     "density_uncertainty": density_uncertainty,
+    "explore": explore,
     "faults": faults,
     "fuzz": fuzz,
     "gaussian_closure": gaussian_closure,

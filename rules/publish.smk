@@ -19,6 +19,7 @@ rule publish:
         metadata="results/{study}/publication/metadata.json",
         readme="results/{study}/publication/README.md",
         example="results/{study}/publication/example.py",
+        page="results/{study}/publication/explore.html",
         tables="results/{study}/publication/hepdata/submission.yaml",
         checksums="results/{study}/publication/SHA256SUMS",
     log:

@@ -17,6 +17,8 @@ from truthward.events.unfolded import Unfolded, weight_columns
 from truthward.physics.labels import QUANTITIES
 from truthward.publish import texts
 from truthward.publish.example import choose_example, write_example
+from truthward.publish.explore import page
+from truthward.publish.explore.predictions import Prediction
 from truthward.publish.hepdata import write_tables
 from truthward.records.publish import Column, Publication
 from truthward.records.validate.method import Verdict
@@ -25,7 +27,7 @@ from truthward.run.provenance import Record
 from truthward.study.observable import Observable
 
 FORMAT = "1.0"
-FILES = ("events.parquet", "metadata.json", "README.md", "example.py")
+FILES = ("events.parquet", "metadata.json", "README.md", "example.py", page.NAME)
 SUMS = "SHA256SUMS"
 _LINE = re.compile(r"(?P<digest>[0-9a-f]{64})  (?P<name>[\w.-]+(/[\w.-]+)*)")
 _METHOD = ("method", "kind", "iterations", "stopping", "watched", "joint", "history")
@@ -47,6 +49,7 @@ def publish(
     luminosity: float | None = None,
     particle_level: str | None = None,
     label: Mapping[str, str] | None = None,
+    predictions: Sequence[Prediction] = (),
 ) -> None:
     """Write the publication of one unfolded sample. It replaces an older one only when it is complete.
 
@@ -62,6 +65,7 @@ def publish(
             published: "good", "warnings", or "none" for any verdict.
         model: families that are a model uncertainty.
         label: the fields of `report.section.Report`, for the text above the figure of the example.
+        predictions: what the page compares the result with.
 
     Raises:
         VerdictError: the verdict is worse than `require`. Nothing is written, and an older publication stays.
@@ -111,6 +115,8 @@ def publish(
             fiducial=fiducial,
             model=model,
         )
+        published = Unfolded(folder / "events.parquet")
+        page.write_page(folder / page.NAME, published, metadata, declared, predictions=predictions)
         metadata["files"] = {
             name: {"sha256": sha256(folder / name), "bytes": (folder / name).stat().st_size}
             for name in (*FILES, *tables)
@@ -133,6 +139,8 @@ def _admit(method: str, verdict: Verdict, require: str) -> None:
 def verify(directory: str | Path) -> dict[str, Any]:
     """Check a publication against its checksums and return its metadata. It may be of another version of the code.
 
+    Older publications have no page; a page that is listed is checked.
+
     Raises:
         InputError: there is no publication.
         CorruptError: a file is missing or has changed; the message names the first one.
@@ -141,7 +149,8 @@ def verify(directory: str | Path) -> dict[str, Any]:
     if not (folder / SUMS).is_file():
         raise InputError(f"{folder}: no publication here ({SUMS} is missing); run the publish stage")
     listed = _listed(folder / SUMS)
-    for name in dict.fromkeys([*FILES, *listed]):
+    always = [name for name in FILES if name != page.NAME]
+    for name in dict.fromkeys([*always, *listed]):
         if not (folder / name).is_file():
             raise CorruptError(f"{folder / name}: missing; publish again")
         if sha256(folder / name) != listed.get(name):

@@ -118,6 +118,7 @@ def readme(metadata: Publication, example: Example) -> str:
         "",
         "| file | holds |",
         "| --- | --- |",
+        "| `explore.html` | for a browser: any observable, expression, selection and bins, with band and table |",
         "| `events.parquet` | events, nominal weight, replicas |",
         "| `metadata.json` | all of this page for machines, with provenance |",
         "| `example.py` | " + example.sentence + " |",
