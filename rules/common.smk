@@ -13,7 +13,8 @@ from truthward.study import plugins
 # A cluster's notice that time runs out is for the trainings, which save: the Snakemakes around them must outlive it.
 signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
-SIMULATION = STUDY.sample("simulation")
+# Several simulated samples are merged into the table of this name.
+SIMULATION = STUDY.simulation
 DATA = STUDY.sample("data")
 METHODS = list(STUDY.unfold.methods)
 MODELS = list(STUDY.surrogate.models)

@@ -2,7 +2,7 @@
 
 INPUTS:  results/<study>/simulate/<sample>/<chunk>.root, or the files of samples.<sample>.read
 OUTPUTS: results/<study>/ingest/<sample>.parquet, <sample>.closure_truth.parquet, examined.json, summary.json,
-         figures/
+         figures/; prediction.parquet and samples.csv where several samples are the simulation
 """
 
 CLOSURE = f"{RESULTS}/ingest/{DATA}.closure_truth.parquet" if STUDY.has_closure else []
@@ -28,12 +28,21 @@ def checksums(sample):
     return files_of(f"samples.{sample}.checksums", [listing]) if listing else []
 
 
+def certified(sample):
+    """The list of certified luminosity sections of a sample, where the config names one."""
+    listing = STUDY.samples[sample].certified
+    return files_of(f"samples.{sample}.certified", [listing]) if listing else []
+
+
 def ingest_spec(sample, closure=False):
     """What the three rules read of the config; the files are their input."""
     entry = {k: v for k, v in reader(sample, closure).items() if k != "files"}
     role = "closure_truth" if closure else STUDY.samples[sample].role
     # An alternative is a simulation as any other, but has no variations of its own.
-    more = {"systematics": STUDY.variations()} if role == "simulation" else {}
+    more = {"systematics": STUDY.variations()} if role in ("simulation", "background") else {}
+    more |= {"process": sample} if role == "background" else {}
+    more |= {"normalisation": n} if (n := STUDY.normalisation(sample)) else {}
+    more |= {"part": True} if sample in STUDY.merged() else {}
     role = role.replace("alternative", "simulation")
     observables, selection = STUDY.observable_list(), STUDY.selection.model_dump()
     return spec(read=entry, role=role, selection=selection, observables=observables, **more)
@@ -44,7 +53,7 @@ PSEUDODATA = [name for name, sample in STUDY.samples.items() if sample.closure]
 
 rule ingest_all:
     input:
-        expand("{results}/ingest/{sample}.parquet", results=RESULTS, sample=STUDY.samples),
+        expand("{results}/ingest/{sample}.parquet", results=RESULTS, sample=dict.fromkeys([*STUDY.samples, SIMULATION])),
         CLOSURE,
         f"{RESULTS}/ingest/figures/data_over_simulation.png",
         f"{RESULTS}/ingest/figures/response.png",
@@ -54,6 +63,7 @@ rule ingest:
     input:
         files=lambda w: source(w.sample),
         checksums=lambda w: checksums(w.sample),
+        certified=lambda w: certified(w.sample),
     output:
         table="results/{study}/ingest/{sample}.parquet",
     log:
@@ -109,6 +119,31 @@ rule ingest_closure:
         code=lambda w: code("ingest_closure", ("events.readers", reader(w.sample, closure=True)["kind"])),
     script:
         "../workflow/scripts/ingest_closure.py"
+
+
+if STUDY.merged():
+
+    rule ingest_merge:
+        input:
+            [f"results/{{study}}/ingest/{sample}.parquet" for sample in STUDY.merged()],
+        output:
+            table=f"results/{{study}}/ingest/{SIMULATION}.parquet",
+            samples=report(
+                "results/{study}/ingest/samples.csv",
+                caption=caption("samples"),
+                category="1 Ingest",
+                labels={"figure": "samples"},
+            ),
+        log:
+            "results/{study}/logs/ingest_merge.log",
+        resources:
+            mem_mb=2000,
+            runtime=60,
+        params:
+            spec=spec(samples=STUDY.merged()),
+            code=code("ingest_merge"),
+        script:
+            "../workflow/scripts/ingest_merge.py"
 
 
 rule ingest_examine:

@@ -30,7 +30,8 @@ rule publish:
     params:
         spec=spec(
             study=STUDY.study,
-            publish=STUDY.publish.model_dump() | {"particle_level": STUDY.particle_level()},
+            publish=STUDY.publish.model_dump()
+            | {"particle_level": STUDY.particle_level(), "luminosity": STUDY.published_luminosity()},
             observables=STUDY.observable_list(),
             model=STUDY.model_families(),
             label=LABEL,

@@ -107,6 +107,7 @@ ELSEWHERE = {
     "amplify.target": "shells of a target of known density, in double precision",
     "calibrate.closure": "pulls, computed in double precision, and quantiles",
     "ingest.bulk": "quantiles",
+    "ingest.certified": "luminosity sections among ranges of them",
     "events.split": "hashes",
     "events.join": "event numbers",
     "events.readers.objects.constituents": "references of ROOT",

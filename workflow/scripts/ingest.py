@@ -15,5 +15,7 @@ with Job(snakemake) as job:
         selection=job.spec["selection"],
         systematics=job.spec.get("systematics"),
         checksums=next(iter(job.input.checksums), None),
+        certified=next(iter(job.input.certified), None),
+        **{key: job.spec[key] for key in ("process", "normalisation", "part") if key in job.spec},
         record=job.record,
     )

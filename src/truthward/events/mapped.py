@@ -13,7 +13,7 @@ import awkward as ak
 import numpy as np
 
 from truthward.errors import InputError
-from truthward.events.contract import ROLES, SIGNAL, Batch, flags, identities, refuse_nonfinite
+from truthward.events.contract import SIGNAL, Batch, flags, identities, refuse_nonfinite
 from truthward.events.expression import Expression
 from truthward.events.identity import combine
 from truthward.events.join import MAIN, Joined, Trees
@@ -131,8 +131,8 @@ class Mapped(Reader):
         """The part of the map that a table of these levels needs."""
         named = [f"pass_{level}" for level in levels] + [name for name in OTHERS if not name.startswith("pass_")]
         if "event_id" in self.mapping:
-            named = [name for name in named if name not in NUMBERS]
-        if tuple(levels) == ROLES["simulation"]:
+            named = [name for name in named if name != "event"]
+        if "reco" in levels:
             named += [name for name in self.mapping if variation_of(name)]
         return {
             name: text
@@ -180,7 +180,7 @@ class Mapped(Reader):
         batch.setdefault("weight", np.ones(size))
         batch["process"] = self._process(batch, size)
         batch["event_id"] = _ids(batch, found, seed)
-        return batch.like({n: v for n, v in batch.items() if n not in NUMBERS and n != "is_background"})
+        return batch.like({n: v for n, v in batch.items() if n not in ("event", "is_background")})
 
     def _join_flags(self, arrays: Joined, found: Rows, levels: Sequence[str], wanted: Mapping[str, Expression]) -> None:
         """A level, and a variation, exists where all trees that its columns use have the event."""

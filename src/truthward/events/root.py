@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from glob import glob, has_magic
 from pathlib import Path
@@ -36,39 +36,13 @@ def expand(files: Sequence[str]) -> list[Path]:
     return list(found)
 
 
-def trees_of(path: Path) -> list[str]:
-    """Names of the TTrees and RNTuples of a file; InputError where it cannot be read."""
-    with _file(path) as (_, trees):
-        return trees
-
-
 @contextmanager
-def opened(path: Path, tree: str | None) -> Iterator[Tree]:
-    """Open a TTree or RNTuple of a file: the one of that name, or for None the only one.
+def opened_file(path: Path) -> Iterator[tuple[Any, dict[str, str]]]:
+    """Open a ROOT file: its handle, and name -> class of what is in it.
 
     Raises:
-        InputError: no such file, truncated or damaged, or no such tree, or several (those that it has are named).
+        InputError: no such file, or one that is truncated or damaged.
     """
-    with _file(path) as (file, trees):
-        if tree is None:
-            if len(trees) != 1:
-                found = (
-                    f"has {len(trees)} trees: {', '.join(trees)}; say which in `tree`"
-                    if trees
-                    else "has no tree; correct `files`"
-                )
-                raise InputError(f"{path}: {found}")
-            tree = trees[0]
-        if tree not in trees:
-            raise InputError(f"{path}: no tree {tree}; {nearest(tree, trees)}; set `tree`")
-        with reading(path):
-            handle = file[tree]
-        yield Tree(path, tree, handle)
-
-
-@contextmanager
-def _file(path: Path) -> Iterator[tuple[Any, list[str]]]:
-    """An open file, and the names of its trees."""
     if not path.is_file():
         raise InputError(f"{path}: no such file (seen from {Path.cwd()}); correct `files`")
     with reading(path), path.open("rb") as raw:
@@ -87,4 +61,39 @@ def _file(path: Path) -> Iterator[tuple[Any, list[str]]]:
             kinds = {key.rpartition(";")[0]: kind for key, kind in file.classnames().items()}
         if end > size:
             raise InputError(f"{path}: truncated: it has {size} bytes, but its header says {end}; copy it again")
-        yield file, [name for name, kind in kinds.items() if kind == "TTree" or kind.endswith("RNTuple")]
+        yield file, kinds
+
+
+@contextmanager
+def opened(path: Path, tree: str | None) -> Iterator[Tree]:
+    """Open a TTree or RNTuple of a file: the one of that name, or for None the only one.
+
+    Raises:
+        InputError: no such file, truncated or damaged, or no such tree, or several (those that it has are named).
+    """
+    with opened_file(path) as (file, kinds):
+        trees = _trees(kinds)
+        if tree is None:
+            if len(trees) != 1:
+                found = (
+                    f"has {len(trees)} trees: {', '.join(trees)}; say which in `tree`"
+                    if trees
+                    else "has no tree; correct `files`"
+                )
+                raise InputError(f"{path}: {found}")
+            tree = trees[0]
+        if tree not in trees:
+            raise InputError(f"{path}: no tree {tree}; {nearest(tree, trees)}; set `tree`")
+        with reading(path):
+            handle = file[tree]
+        yield Tree(path, tree, handle)
+
+
+def trees_of(path: Path) -> list[str]:
+    """Names of the TTrees and RNTuples of a file; InputError where it cannot be read."""
+    with opened_file(path) as (_, kinds):
+        return _trees(kinds)
+
+
+def _trees(kinds: Mapping[str, str]) -> list[str]:
+    return [name for name, kind in kinds.items() if kind == "TTree" or kind.endswith("RNTuple")]

@@ -40,7 +40,7 @@ class EventTable:
 
     @property
     def role(self) -> str:
-        """ "simulation", "data" or "closure_truth"."""
+        """ "simulation", "background", "data" or "closure_truth"."""
         return str(self.metadata["role"])
 
     @property

@@ -21,6 +21,7 @@ from truthward.study.features import check_features, reco_features
 from truthward.study.join import joins_of
 from truthward.study.named import check_named
 from truthward.study.objects import EVENTS, collections_of
+from truthward.study.processes import check_processes
 from truthward.study.sources import check_sources
 from truthward.study.variations import variation_of
 
@@ -188,16 +189,17 @@ def _check_names(config: Config) -> None:
 
 
 def _check_samples(config: Config) -> None:
-    for role in ("simulation", "data"):
+    for role, few in (("simulation", "at least"), ("data", "exactly")):
         found = [n for n, s in config.samples.items() if s.role == role]
-        if len(found) != 1:
-            raise ConfigError(f"samples: exactly one sample with role {role} is needed, found {found or 'none'}")
+        if not found or (len(found) > 1 and role == "data"):
+            raise ConfigError(f"samples: {few} one sample with role {role} is needed, found {found or 'none'}")
     if not config.observables:
         raise ConfigError("observables: no observable is given, at least one is needed; add one such as `m: {...}`")
     check_selection(config.selection.model_dump())
     for name, sample in config.samples.items():
         _check_sample(f"samples.{name}", sample, list(config.observables))
     _check_selected(config)
+    check_processes(config)
     check_sources(config)
     if config.calibrate is not None:
         plugins.check("calibrate", config.calibrate, "calibrate")
@@ -273,7 +275,7 @@ def _check_selected(config: Config) -> None:
     """Check that each sample that is read provides the columns of the selection; a generator checks its own."""
     for level, names in selected(config.selection.model_dump()).items():
         for name, sample in config.samples.items():
-            if sample.read is None or sample.read.get("same_names") or (sample.role == "data" and level == "truth"):
+            if sample.read is None or sample.read.get("same_names") or level not in sample.levels:
                 continue
             found, mapped = _check_reader(f"samples.{name}.read", sample.read)
             known = set(mapped) | {f"{level}_{o}" for o in found.provides}
@@ -302,7 +304,7 @@ def _check_sample(where: str, sample: Sample, observables: list[str]) -> None:
                 for level in ("truth", "reco")
             }
         varied = [c for c in mapped if variation_of(c)] if found.provides_from else []
-        if varied and sample.role != "simulation":
+        if varied and sample.role not in ("simulation", "background"):
             raise ConfigError(
                 f"{where}.read.{found.provides_from}.{varied[0]}: this column is a variation, but the sample has the "
                 f"role {sample.role}; only the simulation has variations: remove this column"
@@ -312,8 +314,7 @@ def _check_sample(where: str, sample: Sample, observables: list[str]) -> None:
                 f"{where}.read.{found.provides_from}: the map of a data sample has truth columns; remove them, or set "
                 "`closure: true` to keep the truth apart, for validation only"
             )
-    levels = ("reco",) if sample.role == "data" else ("truth", "reco")
-    for level in levels:
+    for level in sample.levels:
         for name in observables:
             if name not in provided[level]:
                 raise ConfigError(

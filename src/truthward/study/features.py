@@ -69,7 +69,7 @@ def _check_level(config: Config, where: str, kind: str, level: str, names: Any, 
                 "variation"
             )
         for sample, source in config.samples.items():
-            known = provided(config, source, level) if source.role != "data" or level == "reco" else None
+            known = provided(config, source, level) if level in source.levels else None
             if known is not None and name not in known:
                 bare = name.removeprefix(f"{level}_")
                 hint = f" (did you mean {bare!r}?)" if bare in known else plugins.nearest(name, known)

@@ -41,7 +41,7 @@ def _check_calibrate(config: Config, options: dict[str, Any]) -> None:
         raise ConfigError(f"calibrate.log_features: {odd[0]!r} is not among the features: {', '.join(features)}")
     if options["target"] not in scales:
         raise ConfigError(f"calibrate.scales: {scales} given; the target {options['target']!r} must be among them")
-    every = ("simulation", "data", "alternative")
+    every = ("simulation", "background", "data", "alternative")
     _need(config, "calibrate.features", "reco", features, every)
     _need(config, "calibrate.scales", "reco", scales, every)
     _need(config, "calibrate.target", "truth", [options["target"]], ("simulation",))

@@ -186,7 +186,7 @@ def _default(value: Any) -> str:
     return value if isinstance(value, str) and value else json.dumps(value)
 
 
-_WORDS = {"Plugin": "{kind: ..., options}", "dict": "mapping", "Any": "any value", "None": "null"}
+_WORDS = {"Plugin": "{kind: ..., options}", "dict": "mapping", "Any": "any value", "None": "null", "Number": "float"}
 
 
 def _type(annotation: str) -> str:

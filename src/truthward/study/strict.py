@@ -1,8 +1,8 @@
 """The base of all sections of a config."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 
 class Strict(BaseModel):
@@ -13,3 +13,14 @@ class Strict(BaseModel):
 
 Plugin = dict[str, Any]
 """An entry `{kind: ..., option: ...}`: a plug-in with the options of its constructor; see `plugins.check`."""
+
+
+def _number(value: Any) -> Any:
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+Number = Annotated[float, BeforeValidator(_number)]
+"""A float. YAML reads 1.23e9 as text, because its exponent has no sign."""

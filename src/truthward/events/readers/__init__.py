@@ -51,7 +51,8 @@ class Reader(ABC):
     def batches(self, levels: Sequence[str], *, rows: int = CHUNK) -> Iterator[Batch]:
         """Columns of the levels with `pass_<level>`, `weight`, `event_id` and `process`, in chunks of `rows` entries.
 
-        Values where a flag is false may be anything. Ids do not depend on `rows`, nor on names or order of the files.
+        `run` and `lumi` are there where the files have them, and variations together with the reco level. Values where
+        a flag is false may be anything. Ids do not depend on `rows`, nor on names or order of the files.
         """
 
     @abstractmethod
