@@ -13,7 +13,8 @@ from truthward.errors import ConfigError, InputError
 from truthward.events.expression import Expression
 from truthward.events.unfolded import weight_columns
 from truthward.publish.explore import page as explore
-from truthward.study.syntax import ARGUMENTS, Syntax
+from truthward.study.signatures import RESERVED
+from truthward.study.syntax import Syntax
 
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -74,10 +75,7 @@ def test_what_cannot_be_shown_is_refused(joint, show, fields, error, message) ->
 
 
 def test_the_functions_are_those_of_the_package(joint, show) -> None:
-    assert set(show(joint[0]).browser.evaluate("functions.textContent").split(", ")) == ARGUMENTS.keys() - {
-        "count",
-        "sum",
-    }
+    assert set(show(joint[0]).browser.evaluate("functions.textContent").split(", ")) == RESERVED - {"count", "sum"}
 
 
 def test_nothing_is_asked_from_the_network(joint, show) -> None:

@@ -6,8 +6,6 @@ from glob import glob
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-
 from truthward.errors import InputError, TruthwardError
 from truthward.events.table import EventTable
 from truthward.ingest.stage import ingest
@@ -69,7 +67,7 @@ def _table(config: Config, name: str, folder: Path, record: Record) -> EventTabl
 
 def _row(name: str, table: EventTable) -> tuple[str, ...]:
     columns = [c for c in ("pass_truth", "pass_reco", "weight") if c in table.columns]
-    found = {c: np.asarray(v) for c, v in table.read(columns).items()}
+    found = table.read(columns)
     passed = [found.get(f"pass_{level}") for level in ("truth", "reco")]
     both = "" if passed[0] is None or passed[1] is None else str(int((passed[0] & passed[1]).sum()))
     counts = ["" if p is None else str(int(p.sum())) for p in passed]
