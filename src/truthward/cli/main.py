@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 from truthward import __version__
@@ -66,7 +67,9 @@ def parser() -> argparse.ArgumentParser:
         "It reads the\nconfig, builds every method, and shows devices, packages and the plan.",
         "truthward check workflow/studies/tiny.yaml",
     )
-    one.add_argument("config", metavar="CONFIG", nargs="?", default="config.yaml", help="config file (config.yaml)")
+    one.add_argument(
+        "path", metavar="CONFIG", nargs="?", default="config.yaml", type=Path, help="config file (config.yaml)"
+    )
 
     one = add(
         "watch",
@@ -74,7 +77,9 @@ def parser() -> argparse.ArgumentParser:
         "The key q ends it.",
         "truthward watch results/zjets",
     )
-    one.add_argument("results", metavar="RESULTS", nargs="?", help="results/<study> (of the study that ran last)")
+    one.add_argument(
+        "results", metavar="RESULTS", nargs="?", type=Path, help="results/<study> (of the study that ran last)"
+    )
     one.add_argument("--once", action="store_true", help="print and end")
     one.add_argument("--seconds", type=float, default=3.0, help="between two looks (3)")
 
@@ -84,31 +89,15 @@ def parser() -> argparse.ArgumentParser:
         "It names the first\nfile that is missing or damaged.",
         "truthward verify results/zjets/publication",
     )
-    one.add_argument("publication", metavar="PUBLICATION", type=Path, help="folder of the publication")
+    one.add_argument("folder", metavar="PUBLICATION", type=Path, help="folder of the publication")
     return made
 
 
 def run(options: argparse.Namespace) -> int:
     """Run a command. Its module is imported only here, because only some of them need torch."""
-    if options.command == "new-study":
-        from truthward.cli import new_study
-
-        return new_study.run(options.name, options.template, options.output)
-    if options.command == "options":
-        from truthward.cli import options as shown
-
-        return shown.run(options.name)
-    if options.command == "check":
-        from truthward.cli.check import command
-
-        return command.run(Path(options.config))
-    if options.command == "watch":
-        from truthward.cli import watch
-
-        return watch.run(Path(options.results) if options.results else None, once=options.once, seconds=options.seconds)
-    from truthward.cli import verify
-
-    return verify.run(options.publication)
+    name = options.command.replace("-", "_")
+    module = import_module("truthward.cli.check.command" if name == "check" else f"truthward.cli.{name}")
+    return module.run(**{key: value for key, value in vars(options).items() if key != "command"})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
