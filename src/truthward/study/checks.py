@@ -17,8 +17,7 @@ from truthward.study import plugins
 from truthward.study.agreement import check_agreement
 from truthward.study.columns import check_map, check_selection, level_of, selected
 from truthward.study.config import Config, Sample
-from truthward.study.features import check_features, reco_features
-from truthward.study.named import check_named
+from truthward.study.named import ROLES, check_features, check_named, need, reco_features
 from truthward.study.sources import check_sources
 from truthward.study.variations import variation_of
 
@@ -194,7 +193,10 @@ def _check_samples(config: Config) -> None:
         raise ConfigError("observables: no observable is given, at least one is needed; add one such as `m: {...}`")
     check_selection(config.selection.model_dump())
     for name, sample in config.samples.items():
-        _check_sample(f"samples.{name}", sample, list(config.observables))
+        _check_sample(f"samples.{name}", sample)
+    for level, roles in ROLES.items():
+        for name in config.observables:
+            need(config, f"observables.{name}", level, [name], roles)
     _check_selected(config)
     check_sources(config)
     if config.calibrate is not None:
@@ -278,39 +280,23 @@ def _check_selected(config: Config) -> None:
                 )
 
 
-def _check_sample(where: str, sample: Sample, observables: list[str]) -> None:
-    if sample.generate is not None:
-        found = plugins.check("physics.generators", sample.generate, f"{where}.generate")
-        provided = {level: set(found.provides) for level in ("truth", "reco")}
-    else:
-        _, entry = sample.source
-        found, mapped = _check_reader(f"{where}.read", entry)
-        if sample.closure_read is not None:
-            _check_reader(f"{where}.closure_read", sample.closure_read)
-        provided = {level: set(found.provides) for level in ("truth", "reco")}
-        if found.provides_from:
-            if entry.get("same_names"):  # What its files have is known only when they are opened.
-                return
-            provided = {
-                level: {c.removeprefix(f"{level}_") for c in mapped if c.startswith(f"{level}_")}
-                for level in ("truth", "reco")
-            }
-        varied = [c for c in mapped if variation_of(c)] if found.provides_from else []
-        if varied and sample.role != "simulation":
-            raise ConfigError(
-                f"{where}.read.{found.provides_from}.{varied[0]}: this column is a variation, but the sample has the "
-                f"role {sample.role}; only the simulation has variations: remove this column"
-            )
-        if sample.role == "data" and provided["truth"] and not found.provides and not sample.closure:
-            raise ConfigError(
-                f"{where}.read.{found.provides_from}: the map of a data sample has truth columns; remove them, or set "
-                "`closure: true` to keep the truth apart, for validation only"
-            )
-    levels = ("reco",) if sample.role == "data" else ("truth", "reco")
-    for level in levels:
-        for name in observables:
-            if name not in provided[level]:
-                raise ConfigError(
-                    f"observables.{name}: {where} does not provide {level}_{name}; it provides "
-                    f"{', '.join(sorted(provided[level]))}{plugins.nearest(name, provided[level])}"
-                )
+def _check_sample(where: str, sample: Sample) -> None:
+    if sample.read is None:
+        plugins.check("physics.generators", sample.source[1], f"{where}.generate")
+        return
+    found, mapped = _check_reader(f"{where}.read", sample.read)
+    if sample.closure_read is not None:
+        _check_reader(f"{where}.closure_read", sample.closure_read)
+    if sample.read.get("same_names"):  # What its files have is known only when they are opened.
+        return
+    varied = [c for c in mapped if variation_of(c)]
+    if varied and sample.role != "simulation":
+        raise ConfigError(
+            f"{where}.read.{found.provides_from}.{varied[0]}: this column is a variation, but the sample has the role "
+            f"{sample.role}; only the simulation has variations: remove this column"
+        )
+    if sample.role == "data" and any(c.startswith("truth_") for c in mapped) and not sample.closure:
+        raise ConfigError(
+            f"{where}.read.{found.provides_from}: the map of a data sample has truth columns; remove them, or set "
+            "`closure: true` to keep the truth apart, for validation only"
+        )
