@@ -50,8 +50,7 @@ def member_covariance(
     if calibration is None:
         calibration = float(table.metadata.get("amplification", {}).get("calibration", 1.0))
     bins = np.asarray(edges, dtype=np.float64)
-    members = int(table.metadata["members"])
-    if members < 2:
+    if (members := int(table.metadata["members"])) < 2:
         raise InputError(f"{table.path}: {members} member given; a spread needs two at least")
     histograms = np.zeros((members, len(edges) - 1))
     for batch in table.batches([f"{level}_{observable}", "weight", "member"]):

@@ -148,8 +148,7 @@ def _matched(table: EventTable, calibrator: Calibrator) -> dict[str, np.ndarray]
                 f"{table.path}: only {count} matched events in the split {name}; the calibration needs 20 at least: "
                 "simulate more events"
             )
-    bad = int(((columns[f"truth_{target}"] <= 0) | (columns[f"reco_{target}"] <= 0)).sum())
-    if bad:
+    if bad := int(((columns[f"truth_{target}"] <= 0) | (columns[f"reco_{target}"] <= 0)).sum()):
         raise InputError(
             f"{table.path}: {target}: {bad} matched events have a value of zero or less; the response needs positive "
             "values: select these events away"

@@ -228,8 +228,7 @@ class _Loop:
     def finish(self) -> None:
         """Restore the best epoch of each member, and save the end of the training."""
         self.run.restore_best(self.parameters)
-        bad = sum(int((~torch.isfinite(p)).sum()) for p in self.parameters)
-        if bad:
+        if bad := sum(int((~torch.isfinite(p)).sum()) for p in self.parameters):
             # The loss of the last step was finite, but its gradient was not.
             raise DivergedError(f"{self.label}: {bad} network parameters are not finite; lower `learning_rate`")
         self.saver.save(self, done=True)

@@ -162,8 +162,7 @@ class Stream(Source):
 
     def _blocks(self, table: int, order: Sequence[int]) -> Iterator[tuple[Tensor, ...]]:
         for block in order:
-            rows = self._tables[table][block]
-            if rows:
+            if rows := self._tables[table][block]:
                 yield self._block(self._read, table, block, rows)
 
     def _block(self, read: Read, table: int, block: int, rows: int) -> tuple[Tensor, ...]:
@@ -206,8 +205,7 @@ def _gathered(
 
 
 def _unit_mean(weights: Tensor, rows: Tensor, label: str) -> Tensor:
-    bad = int((~torch.isfinite(weights)).sum())
-    if bad:
+    if bad := int((~torch.isfinite(weights)).sum()):
         raise DivergedError(f"{label}: {bad} of {weights.numel()} weights are not finite")
     mean = weights[rows].double().mean(0)
     if (mean <= 0).any():

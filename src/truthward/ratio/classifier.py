@@ -164,8 +164,7 @@ def logits(stack: Stack[LogRatio], x: Tensor, *, rows: int = ROWS, label: str = 
     with torch.no_grad():
         parts = [stack.call("forward", p.transpose(0, 1) if own else p, own=(own,)) for p in x.split(rows)]
     result = torch.cat(parts, dim=1).T.double().numpy()
-    bad = int((~np.isfinite(result)).sum())
-    if bad:
+    if bad := int((~np.isfinite(result)).sum()):
         raise DivergedError(f"{label}: {bad} of {result.size} logits are not finite")
     return result
 

@@ -57,8 +57,7 @@ def positive_weights(
         InputError: a negative or non-finite `base`.
         DivergedError: weights, or `base - weight`, without a positive sum; a loss or a logit that is not finite.
     """
-    bad = int((~(np.isfinite(base) & (base >= 0))).sum())
-    if bad:
+    if bad := int((~(np.isfinite(base) & (base >= 0))).sum()):
         raise InputError(f"{name}: {bad} of {base.size} base weights are negative or not finite")
     rest = base - weights
     both = np.flatnonzero((rest != 0).any(axis=1))

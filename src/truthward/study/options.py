@@ -128,8 +128,7 @@ def find(name: str) -> list[Group]:
     Raises:
         ConfigError: there is none of this name; the message has the nearest one.
     """
-    found = [g for g in everything() if name in (g.name, g.name.rpartition(".")[2])]
-    if not found:
+    if not (found := [g for g in everything() if name in (g.name, g.name.rpartition(".")[2])]):
         valid = list(dict.fromkeys(g.name.rpartition(".")[2] for g in everything()))
         raise ConfigError(
             f"{plugins.shown(name)} is neither a section of a config nor a plug-in{plugins.nearest(name, valid)}; "

@@ -60,8 +60,7 @@ def _class_node(package: str, kind: str) -> ast.ClassDef | None:
 
 
 def _class_of(package: str, kind: str) -> ast.ClassDef:
-    node = _class_node(package, kind)
-    if node is None:
+    if (node := _class_node(package, kind)) is None:
         raise ConfigError(f"kind: {source(package, kind).name} holds no class {class_name(kind)}")
     return node
 
@@ -105,8 +104,7 @@ def _hold_against_contract(package: str, kind: str, found: Schema) -> None:
     tree = ast.parse((ROOT / package.replace(".", "/") / file).read_text(encoding="utf-8"))
     contract = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == base)
     where = f"{package.replace('.', '/')}/{file}"
-    lacking = [name for name in literal(contract, "OPTIONS") or () if name not in found.keys]
-    if lacking:
+    if lacking := [name for name in literal(contract, "OPTIONS") or () if name not in found.keys]:
         raise ConfigError(
             f"kind: {class_name(kind)} has no option `{lacking[0]}`, but every {base} needs it ({where}); add it to "
             "the constructor, with a literal default"

@@ -83,8 +83,7 @@ def read(node: ast.ClassDef, file: Path, where: str) -> Schema:
     groups: dict[str, Group] = {}
     bounds = _bounds(node)
     for name, annotation, default in _arguments(node, where):
-        group = _group(annotation, file)
-        if group is None:
+        if (group := _group(annotation, file)) is None:
             options[name] = annotation, REQUIRED if default is None else _value(default, f"{where}.{name}")
             continue
         groups[name] = group

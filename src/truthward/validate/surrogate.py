@@ -120,14 +120,11 @@ def validate_surrogate(
     names = [o.name for o in observables]
     table = EventTable(simulation)
     thin: dict[str, Any] = {"limit": events, "key": seed_for(seed, "validate", "events")}
-    test = SurrogateSample.of(table, names, held_out=True, **thin)
-    if test is None:
+    if (test := SurrogateSample.of(table, names, held_out=True, **thin)) is None:
         raise InputError(f"{simulation}: no event in the test split; nothing was held out to judge the surrogate by")
-    rest = SurrogateSample.of(table, names, held_out=False, **thin)
-    if rest is None:
+    if (rest := SurrogateSample.of(table, names, held_out=False, **thin)) is None:
         raise InputError(f"{simulation}: no event outside of the test split; the floor is of those")
-    drawn = SurrogateSample.of(EventTable(samples), names, **thin)
-    if drawn is None:
+    if (drawn := SurrogateSample.of(EventTable(samples), names, **thin)) is None:
         raise InputError(f"{samples}: no event at all")
     marginals = {
         level: {

@@ -97,8 +97,7 @@ def validate_method(
         the other observables, and `unfolded` has the unfolded one if the result is joint.
     """
     result, simulated, measured = Unfolded(unfolded), EventTable(simulation), EventTable(data)
-    chosen = [o for o in observables if o.name in result.observables]
-    if not chosen:
+    if not (chosen := [o for o in observables if o.name in result.observables]):
         raise InputError(
             f"{unfolded}: unfolds {', '.join(result.observables)}, but the study has none of them; unfold again"
         )
