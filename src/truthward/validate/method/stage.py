@@ -245,12 +245,11 @@ def _triangular(
         return {**found, "replicas": replicas}
 
     prior, data = samples["prior"], samples["data"]
-    floor = distances.floor_of(target, target.size, seed=seed)
     return {
         "unfolded": distance(own, distances.replica_discriminators(histogram, target)),
         "prior": distance(prior, {"bootstrap": _bootstrapped(prior, name, target, seed_for(seed, "prior"))}),
         "data": distance(data, {"bootstrap": _bootstrapped(data, name, target, seed_for(seed, "data"))}),
-        "floor": {"mean": floor.mean, "sd": floor.sd, "size": target.size},
+        "floor": {**distances.floor_of(target, target.size, seed=seed), "size": target.size},
     }
 
 
