@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import re
-import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -19,6 +17,7 @@ from truthward.study.columns import check_map, check_selection, level_of, select
 from truthward.study.config import Config, Sample
 from truthward.study.named import ROLES, check_features, check_named, need, reco_features
 from truthward.study.sources import check_sources
+from truthward.study.strict import section_in
 from truthward.study.variations import variation_of
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
@@ -115,16 +114,11 @@ def _one_line(error: Mapping[str, Any]) -> str:
 
 def _fields_at(location: list[Any]) -> list[str]:
     """Valid keys of the section at a location, walking the models by their annotations."""
-    model: Any = Config
+    model: type[BaseModel] = Config
     for part in location:
-        if not (inspect.isclass(model) and issubclass(model, BaseModel)):
-            continue
         fields = {f.alias or n: f for n, f in model.model_fields.items()}
-        if part not in fields:
-            continue
-        annotation = fields[part].annotation
-        options = [a for a in (*typing.get_args(annotation), annotation) if inspect.isclass(a)]
-        model = next((a for a in options if issubclass(a, BaseModel)), model)
+        if part in fields:
+            model = section_in(fields[part].annotation) or model
     return [f.alias or n for n, f in model.model_fields.items()]
 
 
@@ -163,17 +157,18 @@ def check(config: Config) -> None:
 
 
 def _check_names(config: Config) -> None:
-    names = [("study", config.study), *(("samples", n) for n in config.samples)]
-    names += [("observables", n) for n in config.observables]
-    names += [("systematics", n) for n in config.systematics]
-    names += [("surrogate.models", n) for n in config.surrogate.models]
-    names += [("unfold.methods", n) for n in config.unfold.methods]
-    for where, name in names:
-        if not NAME.fullmatch(name):
-            given = plugins.shown(name)
+    for where, names in (
+        ("study", [config.study]),
+        ("samples", config.samples),
+        ("observables", config.observables),
+        ("systematics", config.systematics),
+        ("surrogate.models", config.surrogate.models),
+        ("unfold.methods", config.unfold.methods),
+    ):
+        if odd := [name for name in names if not NAME.fullmatch(name)]:
             raise ConfigError(
-                f"{where}: {given} is not a valid name; use letters, digits and _ only, begin with a letter, and take "
-                "64 characters at most"
+                f"{where}: {plugins.shown(odd[0])} is not a valid name; use letters, digits and _ only, begin with a "
+                "letter, and take 64 characters at most"
             )
     if taken := [n for n in config.unfold.methods if n in _TAKEN]:
         raise ConfigError(f"unfold.methods: {taken[0]!r} is reserved for a file in validate/; choose another name")
@@ -220,11 +215,7 @@ def _check_methods(config: Config) -> None:
         where = f"unfold.methods.{name}"
         plugins.check("unfold", entry, where)
         for unknown in [o for o in entry.get("observables", ()) if o not in config.observables]:
-            known = ", ".join(config.observables)
-            raise ConfigError(
-                f"{where}.observables: {unknown!r} is not one of observables: "
-                f"{known}{plugins.nearest(unknown, config.observables)}"
-            )
+            _refuse_observable(config, f"{where}.observables", unknown)
         if plugins.option("unfold", entry, "stop.rule") == "closure" and "closure" not in config.kinds().values():
             raise ConfigError(
                 f"{where}.stop.rule: closure needs pseudo-data with a known truth, but no systematic has the kind "
@@ -234,11 +225,14 @@ def _check_methods(config: Config) -> None:
             plugins.check("models", entry["model"], f"{where}.model", given=("dimensions", "conditions"))
     fit = config.validate_.fit
     if fit is not None and fit.observable not in config.observables:
-        known = ", ".join(config.observables)
-        raise ConfigError(
-            f"validate.fit.observable: {fit.observable!r} is not one of observables: "
-            f"{known}{plugins.nearest(fit.observable, config.observables)}"
-        )
+        _refuse_observable(config, "validate.fit.observable", fit.observable)
+
+
+def _refuse_observable(config: Config, where: str, name: str) -> NoReturn:
+    raise ConfigError(
+        f"{where}: {name!r} is not one of observables: "
+        f"{', '.join(config.observables)}{plugins.nearest(name, config.observables)}"
+    )
 
 
 def _check_calibrated(config: Config, entry: Mapping[str, Any]) -> None:
