@@ -118,7 +118,7 @@ EDITS = [
     ),
     ("simulate/section.py", "BLOCK = 1000", "BLOCK = 500", {"simulate"}, {"ingest", "unfold_part", "publish"}),
     ("events/families.py", "np.sqrt(", "np.abs(", {"unfold", "unfold_figures", "validate", "publish"}, {"simulate"}),
-    ("publish/yaml_file.py", "width=1000", "width=80", {"publish"}, {"unfold", "validate", "report_summary"}),
+    ("publish/hepdata.py", "width=1000", "width=80", {"publish"}, {"unfold", "validate", "report_summary"}),
     (
         "run/artefact.py",
         "sort_keys=True",
