@@ -58,7 +58,8 @@ def iterations(data: Mapping[str, Any]) -> Figure:
     there = set(map(_family_of, entries))
     colours = style.family_colours(observables) or {name: c for name, c in of_families.items() if name in there}
 
-    figure, axes = _canvas(len(panels) + len(curves), 1 + len(colours))
+    top = 0.65 + 0.2 * -(-(1 + len(colours)) // _COLUMNS)
+    figure, axes = style.panels(max(1, len(panels) + len(curves)), columns=4, size=(2.7, 2.1), gap=(0.82, 0.5), top=top)
     stopping: Stopping | None = data.get("stopping")
     chosen = stopping["chosen"] if stopping else None
     said = {
@@ -81,12 +82,6 @@ def iterations(data: Mapping[str, Any]) -> Figure:
         nominal = {} if observables else {"nominal": style.DATA}
         _legend(figure, [Line2D([], [], color=c, label=style.family_word(n)) for n, c in (nominal | colours).items()])
     return figure
-
-
-def _canvas(count: int, names: int) -> tuple[Figure, list[Axes]]:
-    """Panels below a legend that has this number of names."""
-    top = 0.65 + 0.2 * -(-names // _COLUMNS)
-    return style.panels(max(1, count), columns=4, size=(2.7, 2.1), gap=(0.82, 0.5), top=top)
 
 
 def _panel(

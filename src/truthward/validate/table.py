@@ -79,7 +79,11 @@ def compare(
     prior = rows[-2]["triangular"]
     table: MethodsTable = {
         "verdicts": {name: c["verdict"] for name, c in found.items()},
-        "binned": {name: _in_bins_of(name, found) for name, c in found.items() if _is_binned(c)},
+        "binned": {
+            name: _in_bins_of(name, found)
+            for name, c in found.items()
+            if any(o["binned"] for o in c["observables"].values())
+        },
         "observables": names,
         "rows": rows,
         "better_than_prior": {r["name"]: _better(r["triangular"], prior) for r in rows[: len(found)]},
@@ -179,10 +183,6 @@ def _posterior(name: str, content: ValidatedPosterior) -> PosteriorRow:
         "flags": len(content["flags"]),
         "used": content["used"]["used"],
     }
-
-
-def _is_binned(content: ValidatedMethod) -> bool:
-    return any(o["binned"] for o in content["observables"].values())
 
 
 def _in_bins_of(name: str, found: Mapping[str, ValidatedMethod]) -> InBinsOf:
