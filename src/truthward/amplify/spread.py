@@ -66,6 +66,7 @@ def member_covariance(
             stacklevel=2,
         )
     # Each member has 1/E of the yield: E times its histogram is an estimate of the total.
-    scale = calibration * (1.0 + 1.0 / members)
-    covariance = np.atleast_2d(np.cov(members * histograms, rowvar=False, ddof=1)) * scale
+    covariance = np.atleast_2d(np.cov(members * histograms, rowvar=False, ddof=1)) * (
+        calibration * (1.0 + 1.0 / members)
+    )
     return histograms.sum(0), covariance

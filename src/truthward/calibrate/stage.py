@@ -98,8 +98,10 @@ def calibrate(
         state_key=key,
     )
     calibrator.eval()
-    options = {k: v for k, v in entry.items() if k != "kind"}
-    recipe = {"class": f"{type(calibrator).__module__}:{type(calibrator).__name__}", "arguments": options}
+    recipe = {
+        "class": f"{type(calibrator).__module__}:{type(calibrator).__name__}",
+        "arguments": {k: v for k, v in entry.items() if k != "kind"},
+    }
     trained = int((events["split"] == TRAIN).sum())
     checkpoint.save(model_out, {"calibrator": calibrator}, recipe=recipe, provenance=record.finish(events_in=trained))
     summary: CalibrateSummary = {

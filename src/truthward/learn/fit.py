@@ -57,11 +57,10 @@ def fit(
         Interrupted: by SIGTERM or SIGUSR1; the state was saved.
         StaleError: the state belongs to another spec or other code.
     """
-    source = Arrays(data, weights, validation, label=label)
     return fit_source(
         module,
         loss,
-        source,
+        Arrays(data, weights, validation, label=label),
         settings,
         seed=seed,
         label=label,

@@ -70,8 +70,7 @@ class Arrays(Source):
 
     def batches(self, size: int, *, seed: int, skip: int = 0) -> Iterator[tuple[Tensor, ...]]:
         """See Source."""
-        order = self._train[_permutation(self.rows, seed)]
-        return _gathered(self._data, order[skip * size :], size)
+        return _gathered(self._data, self._train[_permutation(self.rows, seed)][skip * size :], size)
 
     def held_batches(self, size: int) -> Iterator[tuple[Tensor, ...]]:
         """See Source."""

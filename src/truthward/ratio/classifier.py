@@ -319,5 +319,4 @@ def _joined(
         if not np.isfinite(x).all():
             raise InputError(f"{label}: {int((~np.isfinite(x)).sum())} inputs of the {name} are not finite")
     numerator = np.arange(len(x_p) + len(x_q)) < len(x_p)
-    weights = np.concatenate([w_p, w_q]).astype(np.float64)[:, None]
-    return _tensor(np.concatenate([x_p, x_q])), numerator, weights
+    return _tensor(np.concatenate([x_p, x_q])), numerator, np.concatenate([w_p, w_q]).astype(np.float64)[:, None]

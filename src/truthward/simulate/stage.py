@@ -127,8 +127,7 @@ class Progress:
     """One log line every ten seconds: events done, rate, remaining time."""
 
     def __init__(self, what: str, total: int) -> None:
-        self.what = what
-        self.total = total
+        self.what, self.total = what, total
         self.started = self.last = time.perf_counter()
 
     def advance(self, done: int) -> None:
