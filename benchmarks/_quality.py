@@ -29,6 +29,8 @@ STUDIES = {
     "zjets": ("own_data", ["workflow/studies/own_data.yaml", "workflow/studies/overlays/own_data_truth.yaml"]),
     "hard": ("hard", ["workflow/studies/hard.yaml"]),
 }
+if common.QUICK:
+    STUDIES["hard"] = ("hard_quick", ["workflow/studies/hard.yaml", "benchmarks/_hard_quick.yaml"])
 QUICK_SHARE = 0.05
 
 

@@ -59,7 +59,7 @@ rule calibrate_figures:
     log:
         "results/{study}/logs/calibrate_figures.log",
     params:
-        spec=spec(label=LABEL),
+        spec=spec(observables=STUDY.observable_list(), label=LABEL),
         code=code("calibrate_figures"),
     script:
         "../workflow/scripts/calibrate_figures.py"

@@ -69,6 +69,7 @@ def test_version_is_that_of_the_package(capsys) -> None:
     ("words", "said"),
     [
         (["options", "omnifolt"], "ConfigError: 'omnifolt' is neither a section of a config nor a plug-in"),
+        (["check", "none.yaml"], "ConfigError: none.yaml: "),
         (["verify", "nowhere"], "InputError: nowhere: no publication here"),
         (["watch"], "InputError: results/: there is no study here"),
         (["watch", "results/none"], "InputError: results/none: no such folder"),
@@ -81,6 +82,14 @@ def test_what_is_wrong_is_said_without_a_traceback(tmp_path, words, said) -> Non
     assert done.stderr.startswith(said)
     assert len(done.stderr.splitlines()) == 1
     assert done.stdout == ""
+
+
+def test_a_wrong_config_is_said_before_anything_is_tried(tmp_path, monkeypatch, capsys) -> None:
+    (tmp_path / "wrong.yaml").write_text("study: wrong\nunfold: {method: {}}\n")
+    # A name that is None in sys.modules cannot be imported: what tries anything is not reached.
+    monkeypatch.setitem(sys.modules, "truthward.cli.check", None)
+    assert main(["check", str(tmp_path / "wrong.yaml")]) == 1
+    assert capsys.readouterr().err.startswith(f"ConfigError: {tmp_path / 'wrong.yaml'}: unfold.method: ")
 
 
 def test_options_are_listed_by_section_and_folder(capsys) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import uproot
 
 from truthward.cli import new_study
+from truthward.cli.check import first_look
 from truthward.cli.main import main
 from truthward.errors import ConfigError
 from truthward.run import workflow
+from truthward.run.provenance import Record
 from truthward.study import checks
 
 
@@ -83,3 +87,89 @@ def test_files_of_something_else_are_left_alone(here, name, said) -> None:
     with pytest.raises(ConfigError, match=said):
         new_study.run("mine", "tiny", None)
     assert [path.name for path in here.iterdir()] == [name]
+
+
+@pytest.fixture
+def files(here):
+    """Simulation and data as flat trees with other names than columns, data without weights."""
+    rng = np.random.default_rng(6)
+    for name, size in (("mc", 3000), ("data", 1000)):
+        truth = rng.gamma(3.0, 10.0, size)
+        columns = {"event": np.arange(size), "jet_m": truth * rng.normal(1, 0.1, size)}
+        columns |= {"gen_jet_m": truth, "weight": np.full(size, 0.5)} if name == "mc" else {}
+        with uproot.recreate(here / f"{name}.root") as made:
+            made.mktree("t", {k: v.dtype for k, v in columns.items()}).extend(columns)
+    return here
+
+
+def test_a_config_is_made_from_files(files, capsys) -> None:
+    assert main(["new-study", "mine", "mc.root", "--data", "data.root"]) == 0
+    said = capsys.readouterr().out
+    assert "mine.yaml is made from the files" in said
+    assert "Give the paths" not in said
+    config = checks.load(files / "mine.yaml")
+    assert config.samples["simulation"].read["branches"] == {
+        "truth_jet_m": "gen_jet_m",
+        "reco_jet_m": "jet_m",
+        "weight": "weight",
+        "event": "event",
+    }
+    assert config.samples["data"].read["branches"] == {"reco_jet_m": "jet_m", "event": "event"}
+    observable = config.observables["jet_m"]
+    assert observable.range[0] <= 2
+    assert 70 < observable.range[1] < 200
+    assert 4 < len(observable.published) < 13
+    rows, figures, problems = first_look.look(config, Record("check", {}, "", 1))
+    assert problems == []
+    assert rows[0] == ("simulation", "2000", "2000", "2000", "2000", "1000")
+    assert rows[1] == ("data", "1000", "", "1000", "", "1000")
+    assert [path.name for path in figures] == ["response.png", "data_over_simulation.png"]
+    assert all((files / path).is_file() for path in figures)
+
+
+def test_an_expression_is_an_observable(files) -> None:
+    assert main(["new-study", "mine", "mc.root", "--observable", "half=gen_jet_m / 2:jet_m / 2"]) == 0
+    config = checks.load(files / "mine.yaml")
+    assert list(config.observables) == ["half"]
+    assert config.samples["data"].read["files"] == ["data.root"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["mc.root", "--observable", "x"], "x is no pair of branches; pairs: jet_m; or write x=EXPRESSION"),
+        (["mc.root", "--observable", "x=gen_jet:jet_m"], "no branch gen_jet, needed for truth_x"),
+        (["mc.root", "--observable", "1=jet_m"], "'1=jet_m' is not valid; write NAME=EXPRESSION or NAME=TRUTH:RECO"),
+        (["data.root"], "no pair of branches was found"),
+        (["none.root"], "none.root: no such file"),
+        (["mc.root", "--tree", "s"], "--tree: no tree s; there are: t"),
+        (["mc.root", "--template", "tiny"], "--template: the config is made from the files"),
+        (["mc.root", "--preset", "nano"], "no preset 'nano'; nearest names: pfnano, nanoaod"),
+        (["--rows", "jets"], "--rows: it describes files, but none is given"),
+    ],
+)
+def test_mistakes_with_files_write_nothing(files, capsys, words, message) -> None:
+    assert main(["new-study", "mine", *words]) == 1
+    assert message in capsys.readouterr().err
+    assert not (files / "mine.yaml").exists()
+    assert not (files / "Snakefile").exists()
+
+
+def test_real_files_give_configs_that_are_valid(here, shared_data, capsys) -> None:
+    for name in ("nano_tt_v15", "delphes", "uproot-issue-123b"):
+        assert main(["new-study", "mine", str(shared_data / f"{name}.root"), "--rows", "jets"]) == 0
+        config = checks.load(here / "mine.yaml")
+        rows, _, problems = first_look.look(config, Record("check", {}, "", 1))
+        assert problems == []
+        assert int(rows[0][1]) > 100
+        (here / "mine.yaml").unlink()
+
+
+def test_inspect_shows_files(files, capsys) -> None:
+    assert main(["inspect", "mc.root", "data.root"]) == 0
+    said = capsys.readouterr().out
+    assert "mc.root: tree t, 3,000 entries, 4 branches" in said
+    assert "truth_jet_m: gen_jet_m    reco_jet_m: jet_m" in said
+    assert "data.root, t: 1,000 entries; lacks gen_jet_m, weight" in said
+    assert main(["inspect", "mc.root", "--match", "GEN"]) == 0
+    assert "jet_m " not in capsys.readouterr().out.partition("Truth and reco")[0].replace("gen_jet_m ", "")

@@ -127,6 +127,23 @@ def test_model_of_the_page_has_a_density_and_draws_from_it() -> None:
     )
 
 
+def test_calibrator_of_the_page_finds_a_linear_response() -> None:
+    import torch
+
+    calibrator = from_page("src/truthward/calibrate/linear_response.py")["LinearResponse"](log_features=[])
+    x = torch.rand(4000, 2, generator=torch.Generator().manual_seed(1))
+    true = 0.9 + 0.1 * x[:, 0] - 0.2 * x[:, 1]
+    response = true + 0.05 * torch.randn(4000, generator=torch.Generator().manual_seed(2))
+    held = torch.arange(4000) >= 3000
+    response[held] = 7.0
+    calibrator.train_on(x, response, torch.ones(4000), held, seed=1)
+    mean, systematic, statistical = calibrator.predict(x)
+    assert (mean - true).abs().max() < 0.01
+    assert torch.allclose(systematic, torch.full((4000,), 0.05), rtol=0.1)
+    # Three coefficients from 3000 events.
+    assert float(statistical.square().mean().sqrt()) == pytest.approx(0.05 * (3 / 3000) ** 0.5, rel=0.5)
+
+
 def test_reader_of_the_page_reads(tmp_path) -> None:
     reader = the_one("docs/howto/add-reader.md", "class NumpyArchive")["NumpyArchive"]
     np.savez(tmp_path / "a.npz", m=np.arange(4.0), seen=np.array([True, True, False, True]))

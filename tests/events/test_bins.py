@@ -108,6 +108,8 @@ ELSEWHERE = {
     "calibrate.closure": "pulls, computed in double precision, and quantiles",
     "ingest.bulk": "quantiles",
     "events.split": "hashes",
+    "events.join": "event numbers",
+    "events.readers.objects.constituents": "references of ROOT",
     "physics.decays": "draws",
     "physics.detector": "regions of the detector",
     "events.bootstrap": "draws",

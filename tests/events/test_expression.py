@@ -73,9 +73,11 @@ def test_any_text_gives_a_value_or_a_typed_error(text):
         "a if b else 1",
         "a and b",
         "'text'",
-        "a[b]",
-        "a[-1]",
+        "a[1.0]",
+        "a[1000]",
+        "a[b + 1]",
         "a[0:2]",
+        "3[0]",
         "a ** b",
         "a ** 17",
         "9**9**9",
@@ -84,6 +86,14 @@ def test_any_text_gives_a_value_or_a_typed_error(text):
         "sqrt",
         "sqrt(a, b)",
         "sqrt(x=a)",
+        "bit(a, b)",
+        "bit(a, 64)",
+        "sort(a, b, a)",
+        "sqrt(a).pt",
+        "p4(a, a, a, a)",
+        "p4(a, a, a, a).size",
+        "p4(a, a, a, a) + 1",
+        "sum(p4(a, a, a, a)) > 1",
         "a % 2",
         "a // 2",
         "a is b",
@@ -110,7 +120,9 @@ def test_names_and_guards():
 
 
 def test_unknown_branch_offers_the_nearest():
-    with pytest.raises(InputError, match=r"expression 'reco_mas / 1000': no branch reco_mas; nearest names: reco_mass"):
+    with pytest.raises(
+        InputError, match=r"expression 'reco_mas / 1000': no branch reco_mas, at character 1; nearest names: reco_mass"
+    ):
         Expression("reco_mas / 1000").evaluate({"reco_mass": A, "other": A})
     with pytest.raises(ConfigError, match="no function sqr; nearest names: sqrt"):
         Expression("sqr(a)")
@@ -119,8 +131,8 @@ def test_unknown_branch_offers_the_nearest():
 def test_conditions():
     np.testing.assert_array_equal(Expression("(a > 0) & ~(b == 4)").evaluate(BRANCHES), [False, False, True, False])
     np.testing.assert_array_equal(Expression("-1 < a <= 0.5").evaluate(BRANCHES), [False, True, True, False])
-    for text in ("a & b", "~a", "where(a, 1, 2)"):
-        with pytest.raises(InputError, match="conditions are joined as"):
+    for text, place in (("a & b", 1), ("~a", 2), ("where(a, 1, 2)", 7), ("any(jets)", 5)):
+        with pytest.raises(InputError, match=rf", at character {place}; conditions are joined as"):
             Expression(text).evaluate(BRANCHES)
     # What is wrong whatever the branches are is refused without them.
     for text, place in (("a > 1 & b < 3", 5), ("~(a + b)", 3), ("where(1 - a, 1, 2)", 7), ("(a > 1) | 3", 11)):

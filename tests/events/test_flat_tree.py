@@ -212,6 +212,52 @@ def test_truth_and_reco_lists_of_different_lengths(write_root):
         read(FlatTree(files=[path], branches={"reco_r": "Jet_pt / GenJet_pt"}), ("reco",))
 
 
+def test_expressions_over_lists_in_any_chunks(tmp_path):
+    rng = np.random.default_rng(2)
+    counts = rng.integers(0, 4, 60)
+    # Whole chunks without a jet.
+    counts[20:32] = 0
+    size = int(counts.sum())
+    jets = {name: ak.unflatten(rng.uniform(20, 90, size).astype(np.float32), counts) for name in ("pt", "mass")}
+    nested = ak.unflatten(ak.unflatten(np.arange(2.0 * size), np.full(size, 2)), counts)
+    partner = ak.unflatten(rng.integers(-1, 4, size).astype(np.int16), counts)
+    path = tmp_path / "in.root"
+    with uproot.recreate(path) as file:
+        file.mkrntuple("events", {"pt": jets["pt"], "mass": jets["mass"], "nested": nested, "partner": partner})
+    branches = {
+        "reco_pair": "(p4(pt, 0.1, pt, mass)[0] + p4(pt, 0.1, pt, mass)[1]).mass",
+        "reco_partner": "first(pt[partner])",
+        "reco_inner": "max(sum(nested))",
+        "reco_n": "count(pt[mass > 50])",
+        "pass_reco": "any(pt > 40) & (nested[0][1] > 0)",
+    }
+    reader = FlatTree(files=[str(path)], branches=branches)
+    whole = read(reader, ("reco",))
+    for rows in (1, 7, 16):
+        for name, values in read(reader, ("reco",), rows=rows).items():
+            np.testing.assert_array_equal(values, whole[name])
+    assert np.isnan(whole["reco_pair"]).tolist() == (counts < 2).tolist()
+    assert whole["pass_reco"].tolist() == [any(pt > 40 for pt in event) for event in jets["pt"]]
+    expected = [
+        event[i] if 0 <= i < len(event) else np.nan
+        for event, i in zip(jets["pt"], ak.fill_none(ak.firsts(partner), -1), strict=True)
+    ]
+    np.testing.assert_array_equal(whole["reco_partner"], expected)
+
+
+def test_nan_in_a_list_of_lists_behind_a_flag(tmp_path):
+    nested = ak.Array([[[1.0], []], [[2.0, np.nan]], []])
+    path = tmp_path / "in.root"
+    with uproot.recreate(path) as file:
+        file.mkrntuple("events", {"nested": nested, "reco_m": np.ones(3)})
+    branches = {"reco_m": "reco_m", "pass_reco": "any(max(nested) > 0)"}
+    with pytest.raises(InputError, match=r"nested: 1 of 3 values .* and pass_reco uses them .* first at entry 1"):
+        read(FlatTree(files=[str(path)], branches=branches), ("reco",))
+    guarded = branches | {"pass_reco": "any(max(nested[isfinite(nested)]) > 1)"}
+    found = read(FlatTree(files=[str(path)], branches=guarded), ("reco",))
+    assert found["pass_reco"].tolist() == [False, True, False]
+
+
 def test_tree_with_branches_of_different_lengths(write_root, events, monkeypatch):
     path = write_root(events())
     # uproot cannot write such a file: the length that one branch states is changed as it is opened.
@@ -254,15 +300,15 @@ def test_text_and_lists_are_no_numbers(tmp_path, case):
     path = tmp_path / "in.root"
     with uproot.recreate(path) as file:
         tree = file.mktree("events", {"name": "string", "reco_m": np.dtype("f4"), "lists": "var * float32"})
-        lists = ak.Array([[1.0, 2.0], [3.0, 4.0]])
+        lists = ak.Array([[1.0, 2.0], [3.0]])
         numbers = np.ones(2, dtype=np.float32)
-        tree.extend({"name": ["a", "b"], "reco_m": numbers, "lists": lists, "nlists": np.full(2, 2, dtype=np.int32)})
+        tree.extend({"name": ["a", "b"], "reco_m": numbers, "lists": lists, "nlists": np.array([2, 1], dtype=np.int32)})
     reader = FlatTree(files=[str(path)], branches={"reco_m": "reco_m"} | change)
     with pytest.raises(InputError, match=said):
         list(reader.batches(["reco"]))
 
 
 def test_a_list_is_no_condition_of_a_selection():
-    columns = {"pass_reco": np.array([True, True]), "reco_q": ak.Array([[1.0, 2.0], [3.0, 4.0]])}
+    columns = {"pass_reco": np.array([True, True]), "reco_q": ak.Array([[1.0, 2.0], [3.0]])}
     with pytest.raises(InputError, match=r"selection\.reco: 'reco_q > 1' is a list per event"):
         AppliedSelection({"reco": "reco_q > 1"}).apply(Batch(columns, source="in.root"))

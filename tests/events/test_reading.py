@@ -12,10 +12,11 @@ import uproot
 
 from truthward.errors import ConfigError, InputError
 from truthward.events.readers.flat_tree import FlatTree
-from truthward.events.readers.nanoaod import Nanoaod
 from truthward.events.root import opened
 from truthward.events.table import EventTable
 from truthward.ingest.stage import ingest
+from truthward.study.plugins import build
+from truthward.study.presets import expanded
 
 BOTH = ("truth", "reco")
 MAP = {"truth_m": "truth_m", "reco_m": "reco_m"}
@@ -141,20 +142,27 @@ def test_tree_is_the_only_one_of_a_file(tmp_path, write_root, events):
         read(chosen.__class__(files=[str(path)], branches={"reco_x": "x"}))
 
 
+def _nanoaod(files):
+    jets = {"jets": {"match": {"delta_r": 0.2, "index": None}}}
+    columns = {"truth_pt": "jets.pt", "reco_pt": "jets.pt"}
+    entry = {"preset": "nanoaod", "files": files, "rows": "jets", "collections": jets, "branches": columns}
+    return build("events.readers", expanded(entry, truth=True))
+
+
 def test_nanoaod_looks_at_all_files(write_root):
     jets = {f"{kind}_{q}": ak.Array([[1.0], [2.0]]) for kind in ("Jet", "GenJet") for q in ("pt", "eta", "phi", "mass")}
     numbers = {name: np.array([1, 2], np.uint32) for name in ("run", "luminosityBlock", "event")}
     columns = jets | numbers | {"genWeight": np.ones(2)}
     files = [str(write_root(columns, "mc.root", tree="Events"))]
-    data = {name: values for name, values in columns.items() if "Gen" not in name and "gen" not in name}
+    data = {name: values for name, values in columns.items() if "Gen" not in name}
     files.append(str(write_root(data, "data.root", tree="Events")))
     for order in (files, files[::-1]):
         with pytest.raises(InputError, match=r"data\.root: no branch GenJet_pt, but .*mc\.root has it"):
-            Nanoaod(files=order).columns()
+            read(_nanoaod(order))
     del columns["genWeight"]
     files[1] = str(write_root(columns, "unweighted.root", tree="Events"))
-    with pytest.raises(InputError, match=r"unweighted\.root: no branch genWeight, but .*mc\.root has it"):
-        read(Nanoaod(files=files, match="delta_r"))
+    with pytest.raises(InputError, match=r"unweighted\.root: no branch genWeight, .*mc\.root has it"):
+        read(_nanoaod(files))
 
 
 def test_names_with_other_characters(tmp_path):

@@ -19,7 +19,6 @@ import uproot
 from truthward.errors import CorruptError
 from truthward.events.families import family, weight_columns
 from truthward.events.readers.flat_tree import FlatTree
-from truthward.events.readers.nanoaod import Nanoaod
 from truthward.events.table import EventTable
 from truthward.events.table_write import write_table
 from truthward.events.unfolded import Unfolded, gather, write_unfolded
@@ -33,6 +32,8 @@ from truthward.run.artefact import read_json, sha256, write_json
 from truthward.run.provenance import Record
 from truthward.study import checks
 from truthward.study.observable import Observable
+from truthward.study.plugins import build
+from truthward.study.presets import expanded
 from truthward.validate import two_sample
 
 ROOT = Path(__file__).parents[2]
@@ -332,6 +333,7 @@ TARGETS = [
     Target("publication, metadata", partial(_publication, damaged="metadata.json"), _read_publication, ""),
     Target("publication, checksums", partial(_publication, damaged="SHA256SUMS"), _read_publication, ""),
 ]
+_JETS = {"preset": "nanoaod", "rows": "jets", "branches": {"truth_pt": "jets.pt", "reco_pt": "jets.pt"}}
 if SHARED.is_dir():
     TARGETS += [
         Target(
@@ -340,7 +342,7 @@ if SHARED.is_dir():
         Target(
             "nanoaod, CMS Open Data",
             partial(_copied, "nanoAOD_2015_CMS_Open_Data_ttbar.root"),
-            lambda path: _batches(Nanoaod(files=[str(path)])),
+            lambda path: _batches(build("events.readers", expanded({**_JETS, "files": [str(path)]}, truth=True))),
             "list",
         ),
     ]

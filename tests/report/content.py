@@ -204,15 +204,16 @@ def summary_page(truth: bool = True, **changes) -> Figure:
     return page.summary_page("zjets", **given)
 
 
-def covariances() -> dict:
-    random = np.random.default_rng(1)
-    factors = random.normal(size=(40, 3)) + 0.4
-    matrix = factors @ factors.T + np.diag(random.uniform(1, 3, 40))
+def covariances(*bins: int) -> dict:
+    """Of all observables, in this number of bins each."""
+    random, size = np.random.default_rng(1), sum(bins)
+    factors = random.normal(size=(size, 3)) + 0.4
+    matrix = factors @ factors.T + np.diag(random.uniform(1, 3, size))
     return {
         "method": "omnifold",
         "covariance": matrix.tolist(),
         "said": "total uncertainty",
-        "bins": {"m": 10, "M": 10, "w": 10, "tau21": 10},
+        "edges": {o.name: np.linspace(*o.range, bins + 1) for o, bins in zip(OBSERVABLES, bins, strict=True)},
     }
 
 

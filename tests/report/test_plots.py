@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import struct
 import zlib
@@ -26,6 +27,7 @@ from tests.report.content import (
     surrogate,
     table,
     texts,
+    two_sample,
     validated,
 )
 from truthward.errors import InputError
@@ -40,12 +42,12 @@ FIGURES = {
     "bias_and_variance_none": lambda: progress.bias_and_variance({"method": "ibu", "progress": None}, OBSERVABLES),
     "data_over_simulation": lambda: inputs.data_over_simulation(ingest(), OBSERVABLES),
     "response": lambda: inputs.response(ingest(), OBSERVABLES),
-    "closure": lambda: inputs.closure(calibrated()),
-    "pulls": lambda: inputs.pulls(calibrated()),
+    "closure": lambda: inputs.closure(calibrated(), OBSERVABLES),
+    "pulls": lambda: inputs.pulls(calibrated(), OBSERVABLES),
     "marginals": lambda: models.marginals("flow_matching", surrogate(), OBSERVABLES),
     "amplification": lambda: models.amplification(amplified()),
     "agreement": lambda: results.agreement(validated(), OBSERVABLES),
-    "correlation": lambda: results.correlation(covariances(), OBSERVABLES),
+    "correlation": lambda: results.correlation(covariances(10, 10, 3, 12, 10, 10), OBSERVABLES),
     "summary_page": summary_page,
     "summary_page_without_truth": lambda: summary_page(truth=False),
 }
@@ -107,6 +109,13 @@ def test_units_reach_the_axes():
     assert "jet mass $m$ [GeV]" in found
     assert "events / GeV" in found
     assert "jet width $w$" in found
+
+
+def test_calibration_has_the_labels_of_the_config():
+    declared = Observable(name="jet_eta", label=r"$\eta_j$", unit="rad", range=(-2.5, 2.5))
+    found = texts(inputs.closure(calibrated() | {"target": "jet_eta"}, [declared]))
+    assert {r"reco $\eta_j$ [rad]", r"reco jet $p_{\mathrm{T}}$ [GeV]", r"Calibration of $\eta_j$"} <= set(found)
+    assert r"Pulls of the response of $\eta_j$" in texts(inputs.pulls(calibrated() | {"target": "jet_eta"}, [declared]))
 
 
 def test_data_are_drawn_where_they_are():
@@ -172,12 +181,9 @@ def test_summary_page_takes_other_numbers_of_observables(count):
     assert figure.get_figheight() == page.HEIGHT
 
 
-def test_numbers_carry_two_digits_of_their_spread():
-    assert page._number(2.5, 0.384) == "2.50 ± 0.38"
-    assert page._number(31.46, 4.52) == "31.5 ± 4.5"
-    assert page._number(31.46, 45.2) == "31 ± 45"
-    assert page._number(0.50312, 0.00214) == "0.503 ± 0.002"
-    assert page._number(1.23456, None) == "1.23"
+def test_a_small_distance_has_digits():
+    test = two_sample() | {"jsd": {"mean": -1.2e-5, "sd": 3.4e-5}}
+    assert models.scores(test, {}) == "AUC 0.5231 ± 0.0012,  JSD (-1.2 ± 3.4)e-05 bit"
 
 
 def test_figures_say_where_they_are_not_of_all_events():
@@ -195,6 +201,25 @@ def test_missing_truth_and_refused_values_leave_gaps():
     drawn = {line.get_label(): len(line.get_xdata()) for line in figure.axes[0].get_lines()}
     assert (drawn["omnifold"], drawn["simulation"], drawn["data"]) == (4, 5, 5)
     assert "no truth to compare with" in texts(results.agreement(validated(truth=False), OBSERVABLES))
+
+
+@pytest.mark.parametrize("bins", [(10, 10, 3, 12, 10, 10), (50, 80, 50, 50, 10, 5)])
+def test_blocks_of_correlations_have_their_edges(bins):
+    figure = results.correlation(covariances(*bins), OBSERVABLES)
+    main, canvas = figure.axes[0], figure.canvas.get_renderer()
+    for axis in (main.xaxis, main.yaxis):
+        written = [label.get_text() for label in axis.get_ticklabels()]
+        for o, count in zip(OBSERVABLES, bins, strict=True):
+            every = [f"{edge:g}" for edge in np.linspace(*o.range, count + 1)]
+            own, written = written[: written.index(every[-1]) + 1], written[written.index(every[-1]) + 1 :]
+            assert own[0] == every[0]
+            assert own == every if count <= 12 and max(bins) <= 12 else set(own) < set(every)
+        boxes = [label.get_window_extent(canvas) for label in axis.get_ticklabels()]
+        assert not any(a.overlaps(b) for a, b in itertools.pairwise(boxes))
+    assert "$m$ [GeV]" in texts(figure)
+    matrix = np.ma.filled(main.collections[0].get_array(), np.nan)
+    assert np.isnan(matrix[bins[0]]).all(), "blocks do not touch"
+    assert np.allclose(np.diag(matrix)[: bins[0]], 1)
 
 
 def test_symbols_and_colours():

@@ -7,7 +7,9 @@ with Job(snakemake) as job:
     from truthward.records.calibrate import CalibrateSummary
     from truthward.report.inputs import closure, pulls
     from truthward.report.style import save
+    from truthward.study.observable import observables_from
 
     summary = read_record(job.input[0], CalibrateSummary)
-    save(closure(summary), job.output.closure, job.record, label=job.spec["label"])
-    save(pulls(summary), job.output.pulls, job.record, label=job.spec["label"])
+    observables = observables_from(job.spec["observables"])
+    save(closure(summary, observables), job.output.closure, job.record, label=job.spec["label"])
+    save(pulls(summary, observables), job.output.pulls, job.record, label=job.spec["label"])

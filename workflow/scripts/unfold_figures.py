@@ -22,7 +22,7 @@ with Job(snakemake) as job:
         job.record,
         label=job.spec["label"],
     )
-    bins = {name: len(h.nominal) for name, h in published.items()}
-    data = {"method": job.wildcards.method, "covariance": end_to_end([*published.values()]).covariance(), "bins": bins}
-    data |= {"said": said}
+    edges = {name: h.edges for name, h in published.items()}
+    data = {"method": job.wildcards.method, "covariance": end_to_end([*published.values()]).covariance()}
+    data |= {"edges": edges, "said": said}
     save(correlation(data, observables), job.output.correlation, job.record, label=job.spec["label"])

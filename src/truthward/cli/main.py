@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from truthward import __version__
 from truthward.errors import TruthwardError
@@ -45,13 +46,31 @@ def parser() -> argparse.ArgumentParser:
 
     one = add(
         "new-study",
-        "write a commented config from a template",
-        "In a folder without a\nworkflow it also puts the workflow there.",
-        "truthward new-study ttbar --template own_data",
+        "write a commented config from files or a template",
+        "Ranges and bins\nfollow the files. In a folder without a workflow it also puts the workflow there.",
+        "truthward new-study ttbar mc/*.root --data data/*.root --observable m=jets.mass --rows jets",
     )
     one.add_argument("name", metavar="NAME", help="name of the study; its results are in results/NAME/")
-    one.add_argument("--template", metavar="T", default="own_data", help="a study of workflow/studies (own_data)")
+    one.add_argument("files", metavar="FILE", nargs="*", help="ROOT files of the simulation")
+    one.add_argument("--data", metavar="FILE", nargs="+", default=[], help="ROOT files of the data")
+    one.add_argument("--observable", metavar="NAME=EXPR", action="append", default=[], help="or NAME=TRUTH:RECO")
+    one.add_argument("--preset", metavar="P", help="format of the files, where it is not recognised")
+    one.add_argument("--rows", metavar="R", help="events, or the collection of a preset whose objects are rows")
+    one.add_argument("--tree", metavar="TREE", help="name of the tree, where a file has several")
+    one.add_argument("--template", metavar="T", help="a study of workflow/studies, without FILE (own_data)")
     one.add_argument("--output", metavar="FILE", type=Path, help="the config to write (NAME.yaml)")
+
+    one = add(
+        "inspect",
+        "show what is in files of events",
+        "It lists trees and branches with\ntheir ranges, formats, weights, event numbers, and pairs of truth and reco.",
+        "truthward inspect mc/*.root --match jet",
+    )
+    one.add_argument("files", metavar="FILE", nargs="+", help="ROOT files")
+    one.add_argument("--match", metavar="TEXT", default="", help="list the branches with this text in their names")
+    one.add_argument(
+        "--all", dest="every", action="store_true", help="list every branch, and not one line for each collection"
+    )
 
     one = add(
         "options",
@@ -64,12 +83,10 @@ def parser() -> argparse.ArgumentParser:
     one = add(
         "check",
         "check whether a study can run here, before it is started",
-        "It reads the\nconfig, builds every method, and shows devices, packages and the plan.",
+        "It reads the\nconfig, tries its methods, and shows devices, packages and the plan.",
         "truthward check workflow/studies/tiny.yaml",
     )
-    one.add_argument(
-        "path", metavar="CONFIG", nargs="?", default="config.yaml", type=Path, help="config file (config.yaml)"
-    )
+    one.add_argument("config", metavar="CONFIG", nargs="?", default="config.yaml", help="config file (config.yaml)")
 
     one = add(
         "watch",
@@ -96,8 +113,21 @@ def parser() -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> int:
     """Run a command. Its module is imported only here, because only some of them need torch."""
     name = options.command.replace("-", "_")
-    module = import_module("truthward.cli.check.command" if name == "check" else f"truthward.cli.{name}")
-    return module.run(**{key: value for key, value in vars(options).items() if key != "command"})
+    given = {key: value for key, value in vars(options).items() if key != "command"}
+    if name == "new_study":
+        given = {key: given[key] for key in ("name", "template", "output")} | {"asked": asked(options)}
+    elif name == "check":
+        from truthward.study import checks
+
+        # A wrong config ends here, before torch is imported and anything is tried.
+        name, given = "check.command", {"path": Path(options.config), "config": checks.load(options.config)}
+    return import_module(f"truthward.cli.{name}").run(**given)
+
+
+def asked(options: argparse.Namespace) -> dict[str, Any]:
+    """What `new-study` was told of files."""
+    names = ("files", "data", "preset", "rows", "tree")
+    return {name: getattr(options, name) for name in names} | {"observables": tuple(options.observable)}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from glob import glob
 from pathlib import Path
+from typing import Any
 
 from truthward.errors import ConfigError
 from truthward.run import workflow
@@ -17,18 +19,27 @@ def templates() -> dict[str, Path]:
     return {path.stem: path for path in sorted((workflow.home() / "workflow" / "studies").glob("*.yaml"))}
 
 
-def run(name: str, template: str, output: Path | None) -> int:
+def run(name: str, template: str | None, output: Path | None, asked: Mapping[str, Any] | None = None) -> int:
     """Write the config, and say what to do next.
+
+    Args:
+        asked: files and what was said of them, see `draft.Asked`; without files the config is a copy of the template.
 
     Raises:
         ConfigError: a bad name, an unknown template, or a file that would be overwritten.
+        InputError: files that cannot be read.
     """
     if not checks.NAME.fullmatch(name):
         raise ConfigError(
             f"NAME: {plugins.shown(name)} is not a valid name; use letters, digits and _ only, begin with a letter, "
             "and take 64 characters at most"
         )
-    known = templates()
+    known, files = templates(), (asked or {}).get("files")
+    if files and template is not None:
+        raise ConfigError("--template: the config is made from the files; give either files or a template")
+    if not files and (given := [key for key, value in (asked or {}).items() if value]):
+        raise ConfigError(f"--{given[0]}: it describes files, but none is given; truthward new-study {name} FILE ...")
+    template = template or "own_data"
     if template not in known:
         raise ConfigError(
             f"--template: {plugins.shown(template)} is not one of {', '.join(known)}{plugins.nearest(template, known)}"
@@ -38,9 +49,22 @@ def run(name: str, template: str, output: Path | None) -> int:
         raise ConfigError(f"{config}: exists already, so nothing was written; give another --output, or remove it")
     if not config.parent.is_dir():
         raise ConfigError(f"{config}: there is no folder {config.parent}; create it first")
+    said: list[str] = []
+    if files:
+        # Only this needs to read files.
+        from truthward.cli import draft
+
+        text, said = draft.text(name, draft.Asked(**(asked or {})), config)
+    else:
+        text = filled(known[template], name, config)
     laid_down = workflow.lay_down(Path())
-    config.write_text(filled(known[template], name, config), encoding="utf-8")
-    print(f"{config} is a copy of the study {template}, with comments.")
+    config.write_text(text, encoding="utf-8")
+    print(
+        f"{config} is made from the files." if files else f"{config} is a copy of the study {template}, with comments."
+    )
+    print(
+        "\n".join(["", "To be looked at:", *(f"  {each}" for each in said)]) if said else "", end="\n" if said else ""
+    )
     if laid_down:
         print(f"This folder had no workflow: {', '.join(workflow.LAID_DOWN)} are new here.")
     print("\n".join(["", "Next:", *(f"  {step}" for step in steps(checks.load(config), config))]))

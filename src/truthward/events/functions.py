@@ -1,17 +1,19 @@
-"""Functions that an expression may call, over flat (numpy) and jagged (awkward) branches alike."""
+"""Functions that an expression may call, over flat (numpy) and jagged (awkward) branches alike.
+
+Those over lists reduce the innermost list. NaN in it makes the result NaN, or a place of -1.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import reduce
 
 import awkward as ak
 import numpy as np
 
-from truthward.study.syntax import ARGUMENTS
-
-Values = Any
-"""(N,) numpy array, or awkward array of lists of numbers."""
+from truthward.events import vectors
+from truthward.events.lists import RECORD, Unfit, Values, bit, depth, double, formed, listed, ranked, type_of
+from truthward.study.signatures import FUNCTIONS as SIGNATURES
 
 
 def _where(condition: Values, yes: Values, no: Values) -> Values:
@@ -20,46 +22,86 @@ def _where(condition: Values, yes: Values, no: Values) -> Values:
     return np.where(condition, yes, no)
 
 
+def _either(*parts: Values) -> Values:
+    """The first of them that is finite; an event must have one, so that no comparison is with NaN."""
+    found = reduce(lambda rest, part: _where(np.isfinite(part), part, rest), reversed(parts))
+    lacking = int(ak.sum(~np.isfinite(found), axis=None)) if np.ndim(found) else int(not np.isfinite(found))
+    if lacking:
+        raise Unfit(f"either has no finite value in {lacking} places", "name a branch that has one, such as 0")
+    return found
+
+
 def _count(values: Values) -> Values:
-    return ak.to_numpy(ak.num(values, axis=1))
+    return formed(ak.num(listed(values, "count"), axis=depth(values)))
 
 
 def _sum(values: Values) -> Values:
-    return ak.to_numpy(ak.sum(values, axis=1))
+    if type_of(values) == RECORD:
+        return vectors.total(values)
+    return formed(ak.sum(double(listed(values, "sum")), axis=-1))
+
+
+def _mean(values: Values) -> Values:
+    return np.divide(_sum(listed(values, "mean")), _count(values))
+
+
+def _extreme(name: str) -> Callable[[Values], Values]:
+    def found(values: Values) -> Values:
+        lacking = formed(ak.any(np.isnan(listed(values, name)), axis=-1))
+        return _where(lacking, np.nan, double(getattr(ak, name)(values, axis=-1)))
+
+    return found
+
+
+def _place(name: str) -> Callable[[Values], Values]:
+    def found(values: Values) -> Values:
+        lacking = formed(ak.any(np.isnan(listed(values, name)), axis=-1))
+        return _where(lacking, -1, formed(ak.fill_none(getattr(ak, name)(values, axis=-1), -1, axis=-1)))
+
+    return found
+
+
+def _truth(name: str) -> Callable[[Values], Values]:
+    return lambda values: formed(getattr(ak, name)(listed(values, name), axis=-1))
+
+
+def _first(values: Values) -> Values:
+    return ak.firsts(listed(values, "first"), axis=depth(values))
+
+
+def _sort(values: Values, by: Values | None = None) -> Values:
+    if by is None and type_of(values) == RECORD:
+        raise Unfit("vectors have no order", "say by what, as sort(jets, jets.pt)")
+    return ranked(listed(values, "sort"), values if by is None else by)
+
+
+def _delta_phi(one: Values, two: Values) -> Values:
+    angle = one - two
+    angle = angle - 2 * np.pi * np.floor((angle + np.pi) / (2 * np.pi))
+    # A rounding must not leave [-pi, pi).
+    return _where(angle >= np.pi, -np.pi, np.maximum(angle, -np.pi))
+
+
+def _delta_r(eta1: Values, phi1: Values, eta2: Values, phi2: Values) -> Values:
+    return np.hypot(eta1 - eta2, _delta_phi(phi1, phi2))
 
 
 FUNCTIONS: dict[str, Callable[..., Values]] = {
-    name: getattr(np, name) for name in ARGUMENTS if name not in ("where", "count", "sum")
-} | {"where": _where, "count": _count, "sum": _sum}
-"""Name -> function; `syntax.ARGUMENTS` has the number of its arguments."""
-
-
-def _dtype(values: Values) -> np.dtype:
-    if isinstance(values, ak.Array):
-        # An empty slice is a cheap way to get the type of the numbers in the lists.
-        return ak.to_numpy(ak.flatten(values[:0], axis=None)).dtype
-    return np.asarray(values).dtype
-
-
-def double(values: Values) -> Values:
-    """Numbers and conditions as float64; TypeError for text."""
-    if _dtype(values).kind not in "fiub":
-        raise TypeError("text where a number is needed")
-    return ak.values_astype(values, np.float64) if isinstance(values, ak.Array) else np.asarray(values, np.float64)
-
-
-def is_condition(values: Values) -> bool:
-    """Whether the values are true or false."""
-    return _dtype(values).kind == "b"
-
-
-def place_of(values: Values, place: int) -> np.ndarray:
-    """Element `place` of each event's list as (N,) float64, NaN where the list is shorter; TypeError for text."""
-    if not isinstance(values, ak.Array):
-        raise TypeError("an index such as [0] needs a branch with a list per event")
-    # An element of a text would be the code of a letter.
-    values = double(values)
-    long = ak.to_numpy(ak.num(values, axis=1)) > place
-    result = np.full(len(long), np.nan)
-    result[long] = ak.to_numpy(values[long][:, place])
-    return result
+    "where": _where,
+    "either": _either,
+    "count": _count,
+    "sum": _sum,
+    "mean": _mean,
+    **{name: _extreme(name) for name in ("min", "max")},
+    **{name: _place(name) for name in ("argmin", "argmax")},
+    **{name: _truth(name) for name in ("any", "all")},
+    "first": _first,
+    "sort": _sort,
+    "delta_phi": _delta_phi,
+    "delta_r": _delta_r,
+    "bit": lambda values, place: bit(values, int(place)),
+    "p4": vectors.from_angles,
+    "pxpypze": vectors.from_momenta,
+}
+FUNCTIONS |= {name: getattr(np, name) for name in SIGNATURES if name not in FUNCTIONS}
+"""Name -> function; `signatures.FUNCTIONS` says what it takes and gives."""

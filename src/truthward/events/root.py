@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from glob import glob, has_magic
 from pathlib import Path
+from typing import Any
 
 import uproot
 
@@ -35,6 +36,12 @@ def expand(files: Sequence[str]) -> list[Path]:
     return list(found)
 
 
+def trees_of(path: Path) -> list[str]:
+    """Names of the TTrees and RNTuples of a file; InputError where it cannot be read."""
+    with _file(path) as (_, trees):
+        return trees
+
+
 @contextmanager
 def opened(path: Path, tree: str | None) -> Iterator[Tree]:
     """Open a TTree or RNTuple of a file: the one of that name, or for None the only one.
@@ -42,6 +49,26 @@ def opened(path: Path, tree: str | None) -> Iterator[Tree]:
     Raises:
         InputError: no such file, truncated or damaged, or no such tree, or several (those that it has are named).
     """
+    with _file(path) as (file, trees):
+        if tree is None:
+            if len(trees) != 1:
+                found = (
+                    f"has {len(trees)} trees: {', '.join(trees)}; say which in `tree`"
+                    if trees
+                    else "has no tree; correct `files`"
+                )
+                raise InputError(f"{path}: {found}")
+            tree = trees[0]
+        if tree not in trees:
+            raise InputError(f"{path}: no tree {tree}; {nearest(tree, trees)}; set `tree`")
+        with reading(path):
+            handle = file[tree]
+        yield Tree(path, tree, handle)
+
+
+@contextmanager
+def _file(path: Path) -> Iterator[tuple[Any, list[str]]]:
+    """An open file, and the names of its trees."""
     if not path.is_file():
         raise InputError(f"{path}: no such file (seen from {Path.cwd()}); correct `files`")
     with reading(path), path.open("rb") as raw:
@@ -60,18 +87,4 @@ def opened(path: Path, tree: str | None) -> Iterator[Tree]:
             kinds = {key.rpartition(";")[0]: kind for key, kind in file.classnames().items()}
         if end > size:
             raise InputError(f"{path}: truncated: it has {size} bytes, but its header says {end}; copy it again")
-        trees = [name for name, kind in kinds.items() if kind == "TTree" or kind.endswith("RNTuple")]
-        if tree is None:
-            if len(trees) != 1:
-                found = (
-                    f"has {len(trees)} trees: {', '.join(trees)}; say which in `tree`"
-                    if trees
-                    else "has no tree; correct `files`"
-                )
-                raise InputError(f"{path}: {found}")
-            tree = trees[0]
-        if tree not in trees:
-            raise InputError(f"{path}: no tree {tree}; {nearest(tree, trees)}; set `tree`")
-        with reading(path):
-            handle = file[tree]
-        yield Tree(path, tree, handle)
+        yield file, [name for name, kind in kinds.items() if kind == "TTree" or kind.endswith("RNTuple")]

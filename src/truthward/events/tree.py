@@ -120,6 +120,10 @@ class Tree:
         self.branches = [name for name, places in self._short.items() if not self._groups.issuperset(places)]
         self.names = tuple(dict.fromkeys([*self._short, *self._paths]))
 
+    def type_of(self, name: str) -> str:
+        """The C++ type of a branch."""
+        return _type_of(self._branch(name))
+
     def require(self, names: Sequence[str], why: str) -> None:
         """Raise InputError where a branch is not in the file, is not one, or has a type that cannot be read."""
         for name in names:
@@ -152,6 +156,18 @@ class Tree:
             for first in range(start, stop, rows):
                 last = min(first + rows, stop)
                 yield first, {name: values[first - start : last - start] for name, values in whole.items()}
+
+    def span(self, names: Sequence[str], start: int, stop: int) -> dict[str, Any]:
+        """Branches of the entries from `start` to before `stop`; see `chunks`."""
+        branches = {name: self._branch(name) for name in names}
+        self._same_lengths(branches)
+        try:
+            return {
+                name: _plain(branch.array(entry_start=start, entry_stop=stop, library="ak"))
+                for name, branch in branches.items()
+            }
+        except _DAMAGE as error:
+            raise self._blame(branches, error, start, stop) from error
 
     @property
     def _is_ttree(self) -> bool:

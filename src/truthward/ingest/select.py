@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import awkward as ak
 import numpy as np
 
 from truthward.errors import ConfigError, InputError, nearest
@@ -87,7 +88,7 @@ class AppliedSelection:
             if isinstance(asked[name], np.ndarray):
                 refuse_nonfinite(asked[name], asked, shifted.get(name, name), f"where {flag} is true")
         found = condition.evaluate(asked)
-        if np.ndim(found) > 1:
+        if isinstance(found, ak.Array):
             raise InputError(
                 f"{batch.source}: selection.{level}: {condition.text!r} is a list per event; take "
                 "one element (name[0]), or map a column of one number per event"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,7 @@ def ingest(
     checksums: str | Path | None = None,
     record: Record,
     rows: int = CHUNK,
+    most: int | None = None,
 ) -> dict[str, Any]:
     """Stream a reader into an event table, with all its columns `truth_*` and `reco_*`.
 
@@ -54,6 +57,7 @@ def ingest(
         checksums: a list of the digests of the reader's files; see `sums.check`.
         record: provenance.
         rows: entries read at once; the tables do not depend on it.
+        most: entries that are read, for a first look; None: all.
 
     Returns:
         For each table written ("simulation", "data", "closure_truth") the counts: events read, accepted at each level
@@ -86,7 +90,7 @@ def ingest(
     if role == "simulation":
         _check_variations(reader, observables, systematics or {})
     outputs = {role: output} | ({} if closure_output is None else {"closure_truth": closure_output})
-    return _write(reader, outputs, observables, chosen, record, rows)
+    return _write(reader, outputs, observables, chosen, record, rows, most)
 
 
 def _check_variations(
@@ -121,6 +125,7 @@ def _write(
     selection: AppliedSelection,
     record: Record,
     rows: int,
+    most: int | None,
 ) -> dict[str, Any]:
     """Write the table of each role; the files are read once."""
     for role in outputs:
@@ -132,7 +137,8 @@ def _write(
         for role, path in outputs.items():
             sink = stack.enter_context(table_sink(path, role=role, source=str(reader.paths[0])))
             tables.append(Accepted(sink, selection, ROLES[role]))
-        for batch in reader.batches(levels, rows=rows):
+        batches = reader.batches(levels, rows=rows)
+        for batch in batches if most is None else islice(batches, math.ceil(most / rows)):
             if batch.source != source:
                 source = batch.source
                 log.info("reading %s, after %d events", source, read)
@@ -141,7 +147,10 @@ def _write(
                 table.add(batch)
             log.info("%d events read, %s kept", read, " and ".join(str(table.kept) for table in tables))
         for table in tables:
-            _finish(table, reader, observables, record, source or str(reader.paths[0]), read)
+            origin = reader.describe(table.levels)
+            # Digests are of whole files, which a first look does not read.
+            origin |= {"sha256": [] if most else list(reader.digests.values())}
+            _finish(table, reader, observables, record, source or str(reader.paths[0]), read, origin)
     return {table.sink.role: table.summary(read) for table in tables}
 
 
@@ -158,7 +167,13 @@ def _need(reader: Reader, observables: Sequence[Observable], levels: Sequence[st
 
 
 def _finish(
-    table: Accepted, reader: Reader, observables: Sequence[Observable], record: Record, source: str, read: int
+    table: Accepted,
+    reader: Reader,
+    observables: Sequence[Observable],
+    record: Record,
+    source: str,
+    read: int,
+    origin: Mapping[str, Any],
 ) -> None:
     """Refuse a table without accepted events at one of its levels, and write its metadata."""
     for level in table.levels:
@@ -174,7 +189,7 @@ def _finish(
         observables={observable.name: observable.model_dump(mode="json") for observable in observables},
         selection=table.applied,
         record=record,
-        origin={**reader.describe(table.levels), "sha256": list(reader.digests.values())},
+        origin=origin,
         events_in=read,
         extra={"unflagged": unflagged},
     )

@@ -12,13 +12,3 @@ QUANTITIES = {
     "strange_fraction": (r"share of strange hadrons in jet $p_{\mathrm{T}}$", ""),
 }
 """Name without its level -> (label, unit)."""
-
-
-def axis(name: str) -> str:
-    """Axis title with the unit in brackets; for an unknown name, the name.
-
-    >>> axis("jet_eta"), axis("x")
-    ('jet $\\\\eta$', 'x')
-    """
-    label, unit = QUANTITIES.get(name, (name, ""))
-    return f"{label} [{unit}]" if unit else label

@@ -100,7 +100,7 @@ def response(summary: IngestSummary, observables: Sequence[Observable]) -> Figur
 
 
 @style.styled
-def closure(summary: CalibrateSummary) -> Figure:
+def closure(summary: CalibrateSummary, observables: Sequence[Observable]) -> Figure:
     """Response before and after calibration in bins of reco and truth quantities, on held-out events.
 
     Args:
@@ -109,7 +109,7 @@ def closure(summary: CalibrateSummary) -> Figure:
     figure, axes = style.panels(len(summary["closure"]), columns=2, size=(4.2, 2.8))
     style.title(
         figure,
-        f"Calibration of {_symbol(summary['target'])}",
+        f"Calibration of {_label(summary['target'], observables)[0]}",
         "mean response on held-out events; shaded: within 1%. It must close in bins of reco, need not in bins of truth",
     )
     for main, (name, rows) in zip(axes, summary["closure"].items(), strict=True):
@@ -140,13 +140,14 @@ def closure(summary: CalibrateSummary) -> Figure:
         if rows:
             main.set_xlim(low.min(), high.max())
         level, _, quantity = name.partition("_")
-        main.set(xlabel=f"{level} {labels.axis(quantity)}", ylabel="reco / truth")
+        label, unit = _label(quantity, observables)
+        main.set(xlabel=f"{level} {label}" + (f" [{unit}]" if unit else ""), ylabel="reco / truth")
     style.legend_above(figure, axes[0])
     return figure
 
 
 @style.styled
-def pulls(summary: CalibrateSummary) -> Figure:
+def pulls(summary: CalibrateSummary, observables: Sequence[Observable]) -> Figure:
     """Pulls of the calibrated response beside a unit Gaussian.
 
     Args:
@@ -157,7 +158,7 @@ def pulls(summary: CalibrateSummary) -> Figure:
     figure, (main,) = style.panels(1, size=(4.6, 3.4))
     style.title(
         figure,
-        f"Pulls of the response of {_symbol(summary['target'])}",
+        f"Pulls of the response of {_label(summary['target'], observables)[0]}",
         "(response - mean) / predicted uncertainty, held-out events",
     )
     found = counts / np.diff(edges) / counts.sum() * (1 - entry["fraction_outside"])
@@ -166,7 +167,7 @@ def pulls(summary: CalibrateSummary) -> Figure:
     grid = np.linspace(edges[0], edges[-1], 400)
     main.plot(grid, np.exp(-(grid**2) / 2) / np.sqrt(2 * np.pi), color="black", label="unit Gaussian")
     text = [
-        f"mean  {entry['mean']:.3f} ± {entry['mean_error']:.3f}",
+        f"mean  {entry['mean']:z.3f} ± {entry['mean_error']:.3f}",
         f"width  {entry['width']:.3f} ± {entry['width_error']:.3f}",
         f"central 68% / 2  {entry['central68']:.3f} ± {entry['central68_error']:.3f}",
         f"{100 * entry['fraction_outside']:.2g}% outside",
@@ -178,5 +179,7 @@ def pulls(summary: CalibrateSummary) -> Figure:
     return figure
 
 
-def _symbol(name: str) -> str:
-    return labels.QUANTITIES.get(name, (name, ""))[0]
+def _label(name: str, observables: Sequence[Observable]) -> tuple[str, str]:
+    """Label and unit of a quantity: as the config declares it, else the known ones, else its name."""
+    declared = {o.name: (o.label or name, o.unit) for o in observables}
+    return (labels.QUANTITIES | declared).get(name, (name, ""))

@@ -13,6 +13,7 @@ from truthward.records.shared import Used
 from truthward.records.validate.figures import RatioHistogram, TwoSampleTest
 from truthward.records.validate.surrogate import ValidatedSurrogate
 from truthward.report import style
+from truthward.study.numbers import measured
 from truthward.study.observable import Observable
 
 
@@ -105,10 +106,8 @@ def scores(test: TwoSampleTest, used: Mapping[str, Used]) -> str:
     Args:
         used: name of the sample -> numbers of events. The line says so if the test did not use all events.
     """
-    words = []
-    for found, name, unit in ((test["auc"], "AUC", ""), (test["jsd"], "JSD", " bit")):
-        spread = f" ± {found['sd']:.4f}" if found["sd"] is not None else ""
-        words.append(f"{name} {found['mean']:.4f}{spread}{unit}")
+    auc, jsd = (measured(found["mean"], found["sd"]) for found in (test["auc"], test["jsd"]))
+    words = [f"AUC {auc}", f"JSD {jsd} bit"]
     if thinned := [s["used"] for s in used.values() if s["used"] < s["events"]]:
         words.append(f"of {max(thinned):,} events each")
     return ",  ".join(words)

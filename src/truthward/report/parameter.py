@@ -48,9 +48,9 @@ def _values(axes: Axes, found: Sequence[ValidatedParameter]) -> None:
         axes.errorbar(value, -k, xerr=statistical, fmt="none", color=colour, linewidth=0, elinewidth=3.5, alpha=0.5)
         # The error has two digits for a parameter of any size.
         digits = max(0, 1 - int(np.floor(np.log10(entry["sigma"]))))
-        text = f"{entry['method']}: {value:.{digits}f} ± {entry['sigma']:.{digits}f}"
+        text = f"{entry['method']}: {value:z.{digits}f} ± {entry['sigma']:.{digits}f}"
         if entry["pull"] is not None:
-            text += f",  pull {entry['pull']:+.1f}"
+            text += f",  pull {entry['pull']:+z.1f}"
         axes.annotate(text, (value, -k), (0, 8), textcoords="offset points", ha="center", fontsize=7.5, color=colour)
     if found[0]["truth"] is not None:
         axes.axvline(found[0]["truth"], color=style.TRUTH, linewidth=3, zorder=0)

@@ -110,31 +110,50 @@ def _value(entries: Mapping[str, Distance], name: str) -> float | None:
     return None if entry is None else entry["value"]
 
 
+_PITCH = 0.105
+"""Smallest distance of the edges written beside a correlation matrix, in inches."""
+
+
 @style.styled
 def correlation(data: Mapping[str, Any], observables: Sequence[Observable]) -> Figure:
-    """Correlation matrix of the unfolded histograms of several observables, one after the other.
+    """Correlation matrix of the unfolded histograms of several observables, in blocks with their bin edges.
 
     Args:
-        data: {"method": name, "covariance": [N][N], "bins": {observable: number of bins, in the order of the matrix},
-            "said": name of the covariance, see `events.families.stated_as`}.
+        data: {"method": name, "covariance": [N][N], "edges": {observable: edges of its bins, in the order of the
+            matrix}, "said": name of the covariance, see `events.families.stated_as`}.
     """
     covariance = np.array(data["covariance"], dtype=float)
     sigma = np.sqrt(np.diag(covariance))
     matrix = style.over(covariance, np.outer(sigma, sigma))
-    figure = style.canvas(5.6, 5.3)
-    main = figure.add_axes((0.13, 0.09, 0.7, 0.74))
+    bins = [len(edges) - 1 for edges in data["edges"].values()]
+    gaps = len(bins) - 1
+    side = float(np.clip(_PITCH * (sum(bins) + gaps), 4.0, 7.0))
+    # An empty row and column stand between two blocks, so that the last edge of one is not the first of the next.
+    gap = max(1.0, sum(bins) / (side / _PITCH - gaps))
+    starts = np.cumsum([0.0, *(n + gap for n in bins)])
+    places = np.concatenate([start + np.arange(n + 1) for start, n in zip(starts, bins, strict=False)])
+    for axis in (0, 1):
+        matrix = np.insert(matrix, np.cumsum(bins)[:-1], np.nan, axis=axis)
+    width, height = side + 1.75, side + 1.4
+    figure = style.canvas(width, height)
+    main = figure.add_axes((0.6 / width, 0.5 / height, side / width, side / height))
     style.title(figure, f"Correlations of {data['method']}", f"between the published bins; {data['said']}")
-    image = main.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest", origin="lower")
-    bar = figure.add_axes((0.86, 0.09, 0.03, 0.74))
+    image = main.pcolormesh(places, places, matrix, cmap="RdBu_r", vmin=-1, vmax=1)
+    bar = figure.add_axes(((side + 1.0) / width, 0.5 / height, 0.15 / width, side / height))
     figure.colorbar(image, cax=bar).set_label("correlation")
-    ends = np.cumsum([0, *data["bins"].values()]) - 0.5
-    labels = {o.name: short(o) for o in observables}
-    for end in ends[1:-1]:
-        main.axhline(end, color="black", linewidth=0.6)
-        main.axvline(end, color="black", linewidth=0.6)
-    centres = (ends[1:] + ends[:-1]) / 2
-    names = [labels.get(name, name) for name in data["bins"]]
-    main.set_xticks(centres, names)
-    main.set_yticks(centres, names)
-    main.tick_params(which="both", length=0)
+    known = {o.name: o for o in observables}
+    ticks: list[tuple[float, str]] = []
+    for start, n, (name, edges) in zip(starts, bins, data["edges"].items(), strict=False):
+        # Of many bins, only as many edges are written as have room, among them both ends.
+        step = -(-_PITCH * places[-1] // side)
+        shown = np.linspace(0, n, max(1, int(n / step)) + 1).round().astype(int)
+        ticks += [(start + k, f"{edges[k]:g}") for k in shown]
+        title = short(known[name]) + (f" [{known[name].unit}]" if known[name].unit else "")
+        middle, beside = start + n / 2, 1 + 0.05 / side
+        main.text(middle, beside, title, transform=main.get_xaxis_transform(), ha="center", va="bottom")
+        main.text(beside, middle, title, transform=main.get_yaxis_transform(), rotation=90, va="center")
+    main.set_xticks(*zip(*ticks, strict=True), rotation=90)
+    main.set_yticks(*zip(*ticks, strict=True))
+    main.tick_params(labelsize=6, length=2, direction="out", top=False, right=False)
+    main.minorticks_off()
     return figure

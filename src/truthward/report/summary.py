@@ -17,6 +17,7 @@ from truthward.records.validate.method import BinnedCurves, ValidatedMethod, Ver
 from truthward.records.validate.methods import Cell, MethodRow, MethodsTable
 from truthward.report import style
 from truthward.report.results import colours_of, short
+from truthward.study.numbers import measured
 from truthward.study.observable import Observable
 
 WIDTH, HEIGHT = 11.7, 8.3
@@ -212,16 +213,8 @@ def _is_best(row: MethodRow, name: str, rows: Sequence[MethodRow], methods: Sequ
 
 def _cell(found: Cell | float | None) -> str:
     if isinstance(found, dict):
-        return "–" if found["value"] is None else _number(found["value"], found["spread"])
+        return "–" if found["value"] is None else measured(found["value"], found["spread"], most=3)
     return "–" if found is None else f"{found:.2g}"
-
-
-def _number(value: float, sd: float | None) -> str:
-    """The value with two digits of its spread, and at most three decimals: 2.50 ± 0.38, 0.503 ± 0.002."""
-    if not sd:
-        return f"{value:.3g}"
-    digits = min(max(0, 1 - int(np.floor(np.log10(sd)))), 3)
-    return f"{value:.{digits}f} ± {sd:.{digits}f}"
 
 
 _BEFORE = {"simulation before unfolding": style.PRIOR, "data before unfolding": style.DATA}

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from truthward.errors import ConfigError
+from truthward.study.presets import expanded
 from truthward.study.strict import Plugin, Strict
 
 BLOCK = 1000
@@ -44,6 +46,24 @@ class Sample(Strict):
             return "events.readers", self.read
         assert self.generate is not None, "a sample has one of both"
         return "physics.generators", self.generate
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand_presets(cls, content: Any) -> Any:
+        """Put the keys of presets into the readers' entries: what follows sees no preset, and its edit is an edit."""
+        if not isinstance(content, dict):
+            return content
+        found = dict(content)
+        for key, truth in (
+            ("read", content.get("role") != "data" or bool(content.get("closure"))),
+            ("closure_read", True),
+        ):
+            if isinstance(found.get(key), dict):
+                try:
+                    found[key] = expanded(found[key], truth=truth)
+                except ConfigError as error:
+                    raise ValueError(f"{key}.{error}") from None
+        return found
 
     @model_validator(mode="after")
     def _one_source(self) -> Sample:

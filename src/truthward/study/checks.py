@@ -15,7 +15,9 @@ from truthward.study import plugins
 from truthward.study.agreement import check_agreement
 from truthward.study.columns import check_map, check_selection, level_of, selected
 from truthward.study.config import Config, Sample
+from truthward.study.join import joins_of
 from truthward.study.named import ROLES, check_features, check_named, need, reco_features
+from truthward.study.objects import EVENTS, collections_of
 from truthward.study.sources import check_sources
 from truthward.study.strict import section_in
 from truthward.study.variations import variation_of
@@ -256,6 +258,10 @@ def _check_reader(where: str, entry: dict[str, Any]) -> tuple[plugins.Schema, di
             "branches have the names of columns"
         )
     check_map(mapped, key)
+    if "join" in found.options:
+        joins_of(entry.get("join", {}), f"{where}.join")
+    if "collections" in found.options:
+        collections_of(entry.get("collections", {}), entry.get("rows", EVENTS), f"{where}.collections")
     return found, mapped
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from truthward.errors import ConfigError, nearest
-from truthward.study.syntax import NUMBER, Syntax
+from truthward.study.signatures import NUMBER
+from truthward.study.syntax import Syntax
 from truthward.study.variations import variation_of
 
 NUMBERS = ("run", "lumi", "event")

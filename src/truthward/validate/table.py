@@ -19,6 +19,7 @@ from truthward.records.validate.posterior import Uniformity, ValidatedPosterior
 from truthward.records.validate.surrogate import ValidatedSurrogate
 from truthward.run.artefact import write_json, write_text
 from truthward.run.provenance import Record
+from truthward.study.numbers import measured
 from truthward.validate.metrics import triangular_discriminator
 
 DATA, PRIOR, FLOOR = "data before unfolding", "simulation before unfolding", "floor"
@@ -289,13 +290,13 @@ def _markdown(content: MethodsTable) -> str:
     head = ["", *names, "AUC", "JSD", "chi2 p", "refolded p", "yield", "ESS"]
     lines = [head, ["---"] * len(head)]
     for row in content["rows"]:
-        cells = [_cell(row["triangular"].get(n), "{:.2f}") for n in names]
+        cells = [_cell(row["triangular"].get(n)) for n in names]
         cells += [
-            _cell(row["auc"], "{:.4f}"),
-            _cell(row["jsd"], "{:.4f}"),
+            _cell(row["auc"]),
+            _cell(row["jsd"]),
             _number(row["chi2_p"], "{:.2g}"),
             _number(row["refold_p"], "{:.2g}"),
-            _cell(row["yield_ratio"], "{:.3f}"),
+            _cell(row["yield_ratio"]),
             _number(row["effective_sample_size"], "{:.0f}"),
         ]
         lines.append([row["name"], *cells])
@@ -312,7 +313,7 @@ def _markdown(content: MethodsTable) -> str:
         )
         own = list(entry["bins"])
         part = [["", *own], ["---"] * (1 + len(own))]
-        part += [[m, *(_number(each.get(n), "{:.2f}") for n in own)] for m, each in entry["triangular"].items()]
+        part += [[m, *(_number(each.get(n), "{:z.3g}") for n in own)] for m, each in entry["triangular"].items()]
         text += "\n".join(f"| {' | '.join(line)} |" for line in part) + "\n"
     if content["used"] is not None:
         text += (
@@ -330,9 +331,7 @@ def _markdown(content: MethodsTable) -> str:
             "reco": (drawn["auc_reco"], drawn["floor_auc_reco"]),
             "both": (drawn["auc_both"], drawn["floor_auc_both"]),
         }
-        auc = ", ".join(
-            f"{w} {_cell(found, '{:.4f}')} (floor {_cell(floor, '{:.4f}')})" for w, (found, floor) in areas.items()
-        )
+        auc = ", ".join(f"{w} {_cell(found)} (floor {_cell(floor)})" for w, (found, floor) in areas.items())
         text += f"\nSurrogate {drawn['name']} against held-out simulation: AUC {auc}; flags: {drawn['flags']}.\n"
     for p in content["posteriors"]:
         low, high = min(p["ranks_spread"].values()), max(p["ranks_spread"].values())
@@ -354,13 +353,11 @@ def _verdicts(verdicts: Mapping[str, Verdict]) -> str:
     return text
 
 
-def _cell(entry: Cell | None, style: str) -> str:
+def _cell(entry: Cell | None) -> str:
     if not entry or entry["value"] is None:
         return "–"
-    text = style.format(entry["value"])
-    text += f" ± {style.format(entry['spread'])}" if entry["spread"] is not None else ""
-    excess = _excess(entry)
-    return text if excess is None else f"{text} ({excess:+.2f})"
+    text, excess = measured(entry["value"], entry["spread"]), _excess(entry)
+    return text if excess is None else f"{text} ({excess:+z.3g})"
 
 
 def _number(value: float | None, style: str) -> str:

@@ -15,9 +15,9 @@ def test_devices_are_named(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("script", "said"),
     [
-        ("echo 'cpu*: up, 2 nodes'; echo 'gpu: up, 1 nodes'", ["cpu*: up, 2 nodes", "gpu: up, 1 nodes"]),
+        ("echo 'cpu: up, (null)'; echo 'gpu: up, gpu:2'", ["cpu: up, no GPU", "gpu: up, gpu:2"]),
         ("echo 'error: DNS' >&2; echo 'cannot reach the controller' >&2; exit 1", ["cannot reach the controller"]),
-        ("exec sleep 20", ["sinfo does not answer"]),
+        ("exec sleep 20", ["installed, but sinfo does not answer"]),
     ],
 )
 def test_partitions_are_those_of_sinfo(tmp_path, monkeypatch, script, said) -> None:
@@ -30,4 +30,4 @@ def test_partitions_are_those_of_sinfo(tmp_path, monkeypatch, script, said) -> N
 
 def test_no_slurm_is_said(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert machine.slurm() == ["none (no sinfo)"]
+    assert machine.slurm() == ["none here (no sinfo): jobs run on this machine"]

@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 from truthward import __version__
-from truthward.cli.check import machine, plan, probes
+from truthward.cli.check import first_look, machine, plan, probes
 from truthward.errors import TruthwardError
 from truthward.run import digests, environment, workflow
-from truthward.study import checks, plugins
+from truthward.run.provenance import Record
 from truthward.study.config import Config
 from truthward.study.notes import notes
 
@@ -30,7 +30,7 @@ def show(console: Console, title: str, columns: list[str], rows: Sequence[tuple[
     console.print(made)
 
 
-def show_packages(console: Console) -> list[str]:
+def show_packages(console: Console, config: Config) -> list[str]:
     """Compare installed versions with the lock; a problem if a stage would refuse to run with them."""
     locked = environment.used()
     wrong = environment.differing(locked)
@@ -39,7 +39,7 @@ def show_packages(console: Console) -> list[str]:
         show(console, f"Packages: {len(wrong)} of {len(locked)} not as in the lock", ["", "locked", "installed"], rows)
     else:
         console.print(f"Packages: all {len(locked)} as in the lock\n", style="bold")
-    kinds = [(package, kind) for package in probes.PROBES for kind in plugins.kinds(package)]
+    kinds = [(package, entry["kind"]) for _, package, entry in probes.entries(config)]
     files = {
         file
         for adapter in (workflow.home() / "workflow/scripts").glob("*.py")
@@ -52,12 +52,22 @@ def show_packages(console: Console) -> list[str]:
     return []
 
 
-def show_methods(console: Console, config: Config | None) -> list[str]:
-    """Build and call every plug-in, and show the results."""
+def show_methods(console: Console, config: Config) -> list[str]:
+    """Build and call every plug-in of the config, and show the results."""
     done = [probes.probe(*entry) for entry in probes.entries(config)]
-    rows = [(p.kind, p.where or f"({p.package})", f"{p.seconds:.1f}", p.said or "failed") for p in done]
-    show(console, "Methods, those in brackets not in the config", ["kind", "where", "s", "seen"], rows)
+    rows = [(p.kind, p.where, f"{p.seconds:.1f}", p.said or "failed") for p in done]
+    show(console, "What the config names, each tried once", ["kind", "where", "s", "result"], rows)
     return [p.error for p in done if p.error]
+
+
+def show_first(console: Console, config: Config) -> list[str]:
+    """Read the first events of the samples whose files are here, and show what becomes of them."""
+    rows, figures, problems = first_look.look(config, Record("check", {}, "", config.seed))
+    if rows:
+        show(console, f"The first {first_look.EVENTS} events, accepted at each level", list(first_look.HEADS), rows)
+    for figure in figures:
+        console.print(f"  {figure}")
+    return problems
 
 
 def show_plan(console: Console, config: Path) -> None:
@@ -68,7 +78,7 @@ def show_plan(console: Console, config: Path) -> None:
         return
     new, again = sum(p.new for p in found.values()), sum(p.again for p in found.values())
     rows = [(rule, str(p.new or ""), str(p.again or ""), why(p)) for rule, p in found.items()]
-    show(console, f"Plan: {new} new jobs, {again} again", ["rule", "new", "again", "why"], rows)
+    show(console, f"Plan: {new} new jobs, {again} to run again", ["rule", "new", "again", "why"], rows)
 
 
 def why(planned: plan.Planned) -> str:
@@ -78,7 +88,7 @@ def why(planned: plan.Planned) -> str:
     return "; ".join(reason if count == jobs else f"{reason} ({count})" for reason, count in ordered)
 
 
-def run(path: Path) -> int:
+def run(path: Path, config: Config) -> int:
     """Show everything, then the problems.
 
     Returns:
@@ -86,26 +96,19 @@ def run(path: Path) -> int:
     """
     console = Console(markup=False, highlight=False)
     console.print(f"truthward {__version__}, {path}\n", style="bold")
-    problems: list[str] = []
-    config = None
-    try:
-        config = checks.load(path)
-    except TruthwardError as error:
-        problems.append(f"{type(error).__name__}: {error}")
     show(console, "Machine", ["", ""], machine.devices(Path("results")))
-    problems += show_packages(console)
-    problems += show_methods(console, config)
-    said = notes(config) if config is not None else []
+    problems = show_packages(console, config) + show_methods(console, config)
+    said = notes(config)
     if Path("Snakefile").is_file() and (other := workflow.changed(Path())):
         listed = ", ".join(other[:5]) + (", ..." if len(other) > 5 else "")
         said.append(f"{len(other)} files of the workflow here are not as in truthward {__version__}: {listed}")
     if said:
         show(console, "To be known before the run", [""], [(note,) for note in said])
-    if config is not None:
-        try:
-            show_plan(console, path)
-        except TruthwardError as error:
-            problems.append(f"{type(error).__name__}: {error}")
+    problems += show_first(console, config)
+    try:
+        show_plan(console, path)
+    except TruthwardError as error:
+        problems.append(f"{type(error).__name__}: {error}")
     for problem in problems:
         Console(stderr=True, markup=False, highlight=False).print(problem, style="bold red", soft_wrap=True)
     if not problems:

@@ -44,13 +44,14 @@ def gpus() -> list[str]:
 
 
 def slurm() -> list[str]:
-    """One line for each partition, or a line that says that there is none."""
+    """One line for each partition, or a line that says where jobs run without one."""
     if shutil.which("sinfo") is None:
-        return ["none (no sinfo)"]
-    command = ["sinfo", "--noheader", "--format=%P: %a, %D nodes of %c cores, %m MB, %G"]
+        return ["none here (no sinfo): jobs run on this machine"]
+    command = ["sinfo", "--noheader", "--format=partition %P: %a, %D nodes of %c cores and %m MB, %G"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     except subprocess.TimeoutExpired:
-        return ["sinfo does not answer"]
+        return ["installed, but sinfo does not answer"]
     # The last line of an error is the important one.
-    return done.stdout.splitlines() or (done.stderr.strip().splitlines() or ["sinfo: no partition"])[-1:]
+    said = done.stderr.strip().splitlines() or ["sinfo: no partition"]
+    return done.stdout.replace("(null)", "no GPU").splitlines() or said[-1:]

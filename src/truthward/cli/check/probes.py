@@ -25,33 +25,17 @@ class ContractError(TruthwardError):
 
 @dataclass(frozen=True)
 class Probe:
-    """One plug-in: its key in the config ("" if the config does not name it), and the result of the test."""
+    """One plug-in: its key in the config, and the result of the test."""
 
     where: str
-    package: str
     kind: str
     said: str
     seconds: float
     error: str = ""
 
 
-def entries(config: Config | None) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """(key of the config, package, entry) of all plug-ins in the config, then each other kind of the folders."""
-    named = list(_named(config)) if config else []
-    yield from named
-    used = {(package, entry["kind"]) for _, package, entry in named}
-    for package in PROBES:
-        for kind in plugins.kinds(package):
-            if (package, kind) not in used:
-                least = {"files": [], "same_names": True} if package == "events.readers" else {}
-                yield "", package, {"kind": kind} | {o: v for o, v in least.items() if o in _options(package, kind)}
-
-
-def _options(package: str, kind: str) -> dict[str, Any]:
-    return plugins.schema(package, kind).options
-
-
-def _named(config: Config) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def entries(config: Config) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """(key of the config, package, entry) of all plug-ins in the config."""
     for name, sample in config.samples.items():
         for key, package in (("generate", "physics.generators"), ("read", "events.readers")):
             if getattr(sample, key):
@@ -70,13 +54,13 @@ def _named(config: Config) -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 def probe(where: str, package: str, entry: dict[str, Any]) -> Probe:
     """Build one plug-in and call it. Errors are reported and not raised."""
-    name, started = where or f"{package}.{entry['kind']}", time.perf_counter()
+    started = time.perf_counter()
     try:
         with _quiet():
             said, error = PROBES[package](entry), ""
     except (TruthwardError, ImportError, OSError, RuntimeError, TypeError, ValueError, LookupError) as wrong:
-        said, error = "", f"{type(wrong).__name__}: {name}: {' '.join(str(wrong).split())}"
-    return Probe(where, package, entry["kind"], said, time.perf_counter() - started, error)
+        said, error = "", f"{type(wrong).__name__}: {where}: {' '.join(str(wrong).split())}"
+    return Probe(where, entry["kind"], said, time.perf_counter() - started, error)
 
 
 @contextmanager
@@ -95,15 +79,15 @@ def _quiet() -> Iterator[None]:
 
 def _reader(entry: dict[str, Any]) -> str:
     reader = plugins.build("events.readers", entry)
-    if not reader.files:
-        return "constructed"
-    return f"{len(reader.paths)} files with {len(reader.columns())} columns"
+    files, columns = len(reader.paths), reader.columns()
+    truth = sum(name.startswith("truth_") for name in columns)
+    return f"{files} file{'s' * (files != 1)}; columns: {truth} truth, {len(columns) - truth} reco"
 
 
 def _generator(entry: dict[str, Any]) -> str:
     block = plugins.build("physics.generators", entry).block(EVENTS, total=EVENTS, seed=1)
     _expect("events of a block", len(block["weight"]), EVENTS)
-    return f"{EVENTS} events, {len(block)} columns"
+    return f"made {EVENTS} events"
 
 
 def _calibrator(entry: dict[str, Any]) -> str:
@@ -134,7 +118,7 @@ def _density(model: Any, x: torch.Tensor, condition: torch.Tensor) -> bool:
 
 def _unfolder(entry: dict[str, Any]) -> str:
     plugins.build("unfold", entry)
-    return "constructed"
+    return "built"
 
 
 def _size(module: torch.nn.Module) -> str:

@@ -13,6 +13,7 @@ from truthward.records import read_record
 from truthward.records.validate.stress import Stressed, StressedScenario, StressRow, StressTable
 from truthward.run.artefact import write_json, write_text
 from truthward.run.provenance import Record
+from truthward.study.numbers import measured
 from truthward.validate.stress.scenarios import MISMATCH, QUESTIONS
 from truthward.validate.stress.verdict import BINS, GROWTH, INSIDE, SIGMAS
 
@@ -164,7 +165,8 @@ def _markdown(content: StressTable) -> str:
         if row["verdict"] is None:
             lines.append([_name(row["scenario"]), row["method"], row["words"], *["–"] * (len(head) - 3)])
             continue
-        after = f"{_number(row['triangular_before'])} → {_number(row['triangular_after'])}"
+        pair = row["triangular_before"], row["triangular_after"]
+        after = " → ".join("–" if value is None else measured(value) for value in pair)
         lines.append(
             [
                 _name(row["scenario"]),
@@ -184,4 +186,4 @@ def _markdown(content: StressTable) -> str:
 
 
 def _number(value: float | None, unit: str = "") -> str:
-    return "–" if value is None else f"{value:.1f}{unit}"
+    return "–" if value is None else f"{value:z.1f}{unit}"

@@ -1,0 +1,1 @@
+"""The reader of objects: collections, their constituents and pairs."""

@@ -1,0 +1,335 @@
+"""The reader of objects: real files against plain awkward code, pairs against a loop, links of constituents."""
+
+import awkward as ak
+import numpy as np
+import pytest
+import uproot
+
+from truthward.errors import ConfigError, InputError
+from truthward.events.readers.objects.method import Objects
+from truthward.events.readers.objects.pairing import nearest_first
+from truthward.events.table import EventTable
+from truthward.ingest.stage import ingest
+from truthward.study.plugins import build
+from truthward.study.presets import expanded
+
+PT = {"truth_jet_pt": "jets.pt", "reco_jet_pt": "jets.pt"}
+FIELDS = ("pt", "eta", "phi", "mass")
+
+
+def nanoaod(path, truth=True, **options):
+    entry = {"preset": "nanoaod", "rows": "jets", "branches": PT, "files": [str(path)]}
+    return build("events.readers", expanded({**entry, **options}, truth=truth))
+
+
+def read(reader, levels=("truth", "reco"), rows=1000):
+    parts = list(reader.batches(levels, rows=rows))
+    whole = {name: ak.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return {name: ak.to_numpy(values) if values.ndim == 1 else values for name, values in whole.items()}
+
+
+def loop(file, cut):
+    """Pairs, misses and fakes of GenJets above the cut and all Jets, one by one."""
+    events = uproot.open(file)["Events"].arrays(["GenJet_pt", "Jet_pt", "Jet_genJetIdx"])
+    pairs = misses = fakes = 0
+    for event in events:
+        taken = {}
+        for jet, number in enumerate(event["Jet_genJetIdx"]):
+            if 0 <= number < len(event["GenJet_pt"]):
+                taken.setdefault(int(number), jet)
+        good = [pt > cut for pt in event["GenJet_pt"]]
+        pairs += sum(good[n] for n in taken)
+        misses += sum(good) - sum(good[n] for n in taken)
+        fakes += len(event["Jet_pt"]) - sum(good[n] for n in taken)
+    return pairs, misses, fakes
+
+
+@pytest.mark.parametrize(
+    ("name", "pairs", "median"),
+    [("nanoAOD_2015_CMS_Open_Data_ttbar.root", 241, 1.107), ("nano_tt_v15.root", 1191, 1.029)],
+)
+def test_real_nanoaod_has_the_pairs_of_a_loop(shared_data, name, pairs, median):
+    collections = {"jets": {"select": {"truth": "pt > 20"}}}
+    reader = nanoaod(shared_data / name, collections=collections)
+    found = read(reader)
+    truth, reco = found["pass_truth"], found["pass_reco"]
+    assert (truth & reco).sum() == pairs
+    assert loop(shared_data / name, 20) == (pairs, (truth & ~reco).sum(), (~truth & reco).sum())
+    both = truth & reco
+    assert np.median(found["reco_jet_pt"][both] / found["truth_jet_pt"][both]) == pytest.approx(median, abs=5e-4)
+    assert len(set(found["event_id"])) == len(both)
+    for column, values in read(reader, rows=37).items():
+        np.testing.assert_array_equal(values, found[column])
+
+
+def test_real_file_becomes_a_table(shared_data, tmp_path, record):
+    path = shared_data / "nanoAOD_2015_CMS_Open_Data_ttbar.root"
+    ingest(nanoaod(path), output=tmp_path / "t.parquet", observables=[], role="simulation", record=record)
+    assert EventTable(tmp_path / "t.parquet").observables == ["jet_pt"]
+    with pytest.raises(InputError, match=r"a data sample must not have truth columns, but has .*GenJet_pt"):
+        ingest(
+            nanoaod(path, truth=False, branches={"reco_jet_pt": "jets.pt"}),
+            output=tmp_path / "d.parquet",
+            observables=[],
+            role="data",
+            record=record,
+        )
+
+
+def slow_nearest(r, t, distance, count):
+    partner, used = np.full(count, -1), set()
+    for i in np.lexsort((t, r, distance)):
+        if partner[r[i]] < 0 and t[i] not in used:
+            partner[r[i]] = t[i]
+            used.add(t[i])
+    return partner
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_nearest_pairs_first(seed):
+    rng = np.random.default_rng(seed)
+    pairs = np.unique(rng.integers(0, 12, (60, 2)), axis=0)
+    distance = rng.integers(0, 15, len(pairs)) / 10  # Ties on purpose.
+    args = (pairs[:, 0], pairs[:, 1], distance, 12)
+    np.testing.assert_array_equal(nearest_first(*args), slow_nearest(*args))
+
+
+@pytest.fixture
+def nano(write_root):
+    def make(drop=(), **changes):
+        columns = {
+            "run": np.array([1, 1], np.uint32),
+            "luminosityBlock": np.array([1, 1], np.uint32),
+            "event": np.array([7, 8], np.uint64),
+            "genWeight": np.array([2.0, -1.0], np.float32),
+            "Jet_pt": ak.Array([[100.0, 50.0, 30.0], [40.0]]),
+            "Jet_eta": ak.Array([[0.0, 1.0, 1.1], [6.0]]),
+            "Jet_phi": ak.Array([[3.14, 0.0, 0.0], [0.0]]),
+            "Jet_mass": ak.Array([[10.0, 5.0, 3.0], [4.0]]),
+            "Jet_genJetIdx": ak.Array([[0, 1, 1], [5]]),
+            "GenJet_pt": ak.Array([[90.0, 45.0, 21.0], [35.0]]),
+            "GenJet_eta": ak.Array([[0.0, 1.0, -2.0], [0.0]]),
+            "GenJet_phi": ak.Array([[-3.14, 0.0, 0.0], [0.0]]),
+            "GenJet_mass": ak.Array([[9.0, 4.0, 2.0], [3.0]]),
+            "Muon_pt": ak.Array([[60.0], []]),
+            "Muon_eta": ak.Array([[0.05], []]),
+            "Muon_phi": ak.Array([[-3.1], []]),
+            "Muon_mass": ak.Array([[0.1], []]),
+        }
+        columns = {name: values for name, values in (columns | changes).items() if name not in drop}
+        return str(write_root(columns, tree="Events"))
+
+    return make
+
+
+def test_pairs_misses_and_fakes(nano):
+    cuts = {"jets": {"select": {"truth": "pt > 20", "reco": "abs(eta) < 5"}}}
+    found = read(nanoaod(nano(), collections=cuts))
+    # First event: two pairs (the second GenJet goes to the nearer of two jets), a miss, a fake. Second event: its index
+    # is beyond the GenJets, so a miss and a jet that is out of acceptance.
+    assert found["pass_truth"].tolist() == [True, True, True, False, True, False]
+    assert found["pass_reco"].tolist() == [True, True, False, True, False, False]
+    assert found["truth_jet_pt"][:3].tolist() == [90, 45, 21]
+    assert found["reco_jet_pt"][[0, 1, 3]].tolist() == [100, 50, 30]
+    assert found["weight"].tolist() == [2, 2, 2, 2, -1, -1]
+    by_distance = {"jets": {**cuts["jets"], "match": {"delta_r": 0.15, "index": None}}}
+    other = read(nanoaod(nano(), collections=by_distance))
+    np.testing.assert_array_equal(other["reco_jet_pt"], found["reco_jet_pt"])  # Across the seam of phi.
+
+
+def test_acceptance_is_what_the_config_says(nano):
+    near = {"jets": {"away_from": {"muons": 0.4}}, "muons": {"truth": None}}
+    assert read(nanoaod(nano(), collections=near))["pass_reco"].tolist() == [False, True, False, True, False, True]
+    soft = {**near, "muons": {"truth": None, "select": {"reco": "pt > 70"}}}
+    assert read(nanoaod(nano(), collections=soft))["pass_reco"].sum() == 4
+    for key, expected in ({"first": 2}, [100, 50, 40]), ({"nth": 2}, [50]), ({"first": 1, "order": "-pt"}, [30, 40]):
+        found = read(nanoaod(nano(), collections={"jets": {"match": {"index": "genJetIdx"}, **key}}))
+        assert sorted(found["reco_jet_pt"][found["pass_reco"]].tolist()) == sorted(expected)
+
+
+def test_events_as_rows(nano):
+    branches = {
+        "reco_n": "count(jets.pt)",
+        "reco_ht": "sum(jets.pt)",
+        "reco_pt": "jets.pt[0]",
+        "truth_n": "count(jets.pt)",
+        "pass_reco": "count(jets.pt) > 0",
+    }
+    found = read(nanoaod(nano(), rows="events", branches=branches, collections={"jets": {"select": "abs(eta) < 5"}}))
+    assert found["reco_n"].tolist() == [3, 0]
+    assert found["reco_ht"].tolist() == [180, 0]
+    assert found["truth_n"].tolist() == [3, 1]
+    assert found["pass_reco"].tolist() == [True, False]
+    assert found["reco_pt"][0] == 100
+    assert np.isnan(found["reco_pt"][1])
+
+
+def test_data_has_reco_alone(nano):
+    truth = [f"GenJet_{name}" for name in FIELDS]
+    path = nano(drop=[*truth, "genWeight", "Jet_genJetIdx"])
+    reader = nanoaod(path, truth=False, branches={"reco_jet_pt": "jets.pt"})
+    assert reader.truth() == []
+    assert reader.columns() == ["reco_jet_pt"]
+    found = read(reader, ("reco",))
+    assert found["pass_reco"].tolist() == [True, True, True, True]
+    assert set(found["weight"]) == {1.0}
+
+
+def test_the_same_ids_in_both_tables_of_pseudodata(nano):
+    reader = nanoaod(nano())
+    whole = read(reader)
+    for level in ("truth", "reco"):
+        np.testing.assert_array_equal(read(reader, (level,))["event_id"], whole["event_id"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"files": {"GenJet_eta": ak.Array([[0.0, 1.0], [0.0]])}}, r"have different numbers of objects in 1 events"),
+        ({"files": {"Jet_pt": ak.Array([[100.0, np.nan, 30.0], [40.0]])}}, r"jets.pt at reco level: 1 of 4 values"),
+        ({"drop": ["Jet_genJetIdx"]}, r"no branch .*genJetIdx, needed for the match"),
+        ({"branches": {"weight": "gen_weight"}}, r"no branch gen_weight, needed for weight.*nearest names: genWeight"),
+        ({"branches": {"weight": "jets.pt"}}, r"branches.weight: jets is a collection, .*truth_ or reco_"),
+        ({"branches": {"reco_b": "jets.btag"}}, r"no branch Jet_btag, needed for reco_b: jets.btag"),
+        ({"collections": {"jets": {"match": {"index": "genJetIdx / 2"}}}}, r"keys at reco level are no whole numbers"),
+    ],
+)
+def test_mistakes_in_files(nano, options, message):
+    path = nano(drop=options.pop("drop", ()), **options.pop("files", {}))
+    branches = PT | options.pop("branches", {})
+    with pytest.raises(InputError, match=message):
+        read(nanoaod(path, branches=branches, **options))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rows": "jet"}, r"rows: 'jet' is no collection; write events, or one of the collections"),
+        ({"collections": {"jets": {"reco": "J_*", "truth": "G_*"}}, "rows": "jets"}, r"its pairs are the rows.*match"),
+        ({"collections": {"jets": {"recco": "J_*"}}}, r"collections.jets.recco: .*valid: truth, reco, select"),
+        ({"collections": {"jets": {"reco": "J_*", "select": "pt + 1"}}}, r"select.truth: 'pt \+ 1' is a number"),
+        ({"collections": {"jets": {"reco": {"pt": "J_pt +"}}}}, r"collections.jets.reco.pt: expression 'J_pt \+'"),
+        ({"collections": {"jets": {"reco": "J_*", "away_from": {"muon": 0.4}}}}, r"jets: no collection muon"),
+        (
+            {"collections": {n: {"reco": "J_*", "away_from": {m: 0.4}} for n, m in (("a", "b"), ("b", "a"))}},
+            r"a, b need each other",
+        ),
+        ({"collections": {"jets": {"reco": "J_*", "match": {"delta_r": 1, "index": "x"}}}}, r"exactly one of"),
+        ({"collections": {"jets": {"reco": "J_*", "first": 1, "nth": 2}}}, r"only one of first and nth"),
+    ],
+)
+def test_mistakes_in_a_config(options, message):
+    with pytest.raises(ConfigError, match=message):
+        Objects(files=["none.root"], branches={"reco_x": "jets.pt"}, **options)
+
+
+def test_real_delphes_with_constituents(shared_data):
+    levels, names = ("truth", "reco"), ("pt", "eta", "phi", "pid")
+    branches = {f"{level}_pt": "jets.pt" for level in levels}
+    branches |= {f"{lv}_constituents_{q}": f"jets.constituents.{q}" for lv in levels for q in names}
+    entry = {"preset": "delphes", "rows": "jets", "branches": branches, "files": [str(shared_data / "delphes.root")]}
+    found = read(build("events.readers", expanded(entry, truth=True)), rows=10)
+    tree = uproot.open(shared_data / "delphes.root")["Delphes"]
+    plain = {"truth": tree["GenJet/GenJet.PT"].array(), "reco": tree["Jet/Jet.PT"].array()}
+    for level in levels:
+        passed = found[f"pass_{level}"]
+        assert passed.sum() == ak.count(plain[level])
+        assert ak.sum(found[f"{level}_pt"][passed]) == pytest.approx(ak.sum(plain[level]), rel=1e-6)
+        # The vector sum of the constituents is the jet, but for Delphes' energy scale.
+        pt, phi = (found[f"{level}_constituents_{q}"][passed] for q in ("pt", "phi"))
+        summed = np.hypot(ak.sum(pt * np.cos(phi), axis=1), ak.sum(pt * np.sin(phi), axis=1))
+        assert np.median(summed / found[f"{level}_pt"][passed]) == pytest.approx(1.0, abs=0.01)
+    assert (found["pass_truth"] & found["pass_reco"]).sum() == 71
+
+
+def test_real_nanoaod_with_constituents(shared_data):
+    names = ("pt", "eta", "phi", "pid")
+    branches = {f"reco_constituents_{q}": f"fat_jets.constituents.{q}" for q in names}
+    branches |= {"reco_pt": "fat_jets.pt", "truth_pt": "fat_jets.pt"}
+    found = read(nanoaod(shared_data / "nano_tt_v15.root", rows="fat_jets", branches=branches), rows=50)
+    events = uproot.open(shared_data / "nano_tt_v15.root")["Events"].arrays(
+        ["FatJet_pt", "FatJetPFCand_jetIdx", "FatJetPFCand_pfCandIdx", "PFCand_pt"]
+    )
+    expected = []
+    for event in events:
+        candidates = event["PFCand_pt"][event["FatJetPFCand_pfCandIdx"]]
+        expected += [candidates[event["FatJetPFCand_jetIdx"] == jet].tolist() for jet in range(len(event["FatJet_pt"]))]
+    passed = found["pass_reco"]
+    got = found["reco_constituents_pt"][passed].tolist()
+    assert sorted(got) == sorted(expected)
+    assert sum(map(len, got)) == 2374
+
+
+@pytest.fixture
+def particles(tmp_path):
+    """Events with particles, and jets that hold them by a range; the particles of a jet are not neighbours."""
+    rng = np.random.default_rng(1)
+    counts = rng.integers(0, 12, 40)
+    counts[:5] = 0
+    jets = [np.sort(rng.integers(0, 3, n)) for n in counts]
+    order = [rng.permutation(n) for n in counts]
+    sizes = [[int((j == k).sum()) for k in range(3)] for j in jets]
+    columns = {q: ak.unflatten(rng.uniform(0.1, 1, counts.sum()), counts) for q in FIELDS}
+    columns |= {
+        "begin": ak.Array([np.cumsum([0, *s[:-1]]).tolist() for s in sizes]),
+        "end": ak.Array([np.cumsum(s).tolist() for s in sizes]),
+        "item": ak.unflatten(np.concatenate(order), counts),
+        "owner": ak.unflatten(np.concatenate(jets), counts),
+        "jet_pt": ak.Array([[3.0, 2.0, 1.0]] * 40),
+    }
+    with uproot.recreate(tmp_path / "t.root") as file:
+        types = {n: "var * int64" if n in ("begin", "end", "item", "owner") else "var * float64" for n in columns}
+        file.mktree("t", types).extend(columns)
+    expected = []
+    for event in range(40):
+        for k in range(3):
+            mine = order[event][jets[event] == k]
+            expected.append(columns["pt"][event][mine].tolist())
+    return str(tmp_path / "t.root"), expected
+
+
+@pytest.mark.parametrize("link", [{"begin": "begin", "end": "end", "item": "item"}, {"owner": "owner", "item": "item"}])
+@pytest.mark.parametrize("rows", [1000, 7])
+def test_links_of_constituents(particles, link, rows):
+    path, expected = particles
+    jets = {"reco": {"pt": "jet_pt", "constituents": {"pt": "pt", "link": link}}, "order": None}
+    reader = Objects(
+        files=[path], collections={"jets": jets}, rows="jets", branches={"reco_constituents_pt": "jets.constituents.pt"}
+    )
+    assert read(reader, ("reco",), rows)["reco_constituents_pt"].tolist() == expected
+
+
+def test_a_link_beyond_its_list_is_refused(particles):
+    path, _ = particles
+    jets = {"reco": {"pt": "jet_pt", "constituents": {"pt": "pt", "link": {"owner": "owner + 2", "item": "item"}}}}
+    reader = Objects(
+        files=[path], collections={"jets": jets}, rows="jets", branches={"reco_constituents_pt": "jets.constituents.pt"}
+    )
+    with pytest.raises(InputError, match=r"link.owner of constituents is negative or beyond the end"):
+        read(reader, ("reco",))
+
+
+def test_clustered_jets_are_those_of_fastjet(particles):
+    import fastjet
+
+    path, _ = particles
+    how = {"of": "particles", "radius": 0.3, "pt_min": 0.5}
+    collections = {
+        "particles": {"truth": {q: q for q in FIELDS}},
+        "jets": {"truth": {"cluster": how}},
+    }
+    branches = {"truth_pt": "jets.pt", "truth_constituents_pt": "jets.constituents.pt"}
+    found = read(Objects(files=[path], collections=collections, rows="jets", branches=branches), ("truth",), rows=6)
+    tree = uproot.open(path)["t"].arrays(FIELDS)
+    count, total = 0, 0.0
+    for event in tree:
+        inputs = []
+        for pt, eta, phi, mass in zip(*(event[q] for q in FIELDS), strict=True):
+            pz = pt * np.sinh(eta)
+            inputs.append(fastjet.PseudoJet(pt * np.cos(phi), pt * np.sin(phi), pz, np.sqrt(pt**2 + pz**2 + mass**2)))
+        sequence = fastjet.ClusterSequence(inputs, fastjet.JetDefinition(fastjet.antikt_algorithm, 0.3))
+        jets = sequence.inclusive_jets(0.5)
+        count, total = count + len(jets), total + sum(jet.pt() for jet in jets)
+    assert found["pass_truth"].sum() == len(found["truth_pt"]) == count > 20
+    assert ak.sum(found["truth_pt"]) == pytest.approx(total)
+    assert ak.all(ak.sum(found["truth_constituents_pt"], axis=1) >= found["truth_pt"] - 1e-9)
