@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,9 @@ def parser() -> argparse.ArgumentParser:
     )
     one.add_argument("files", metavar="FILE", nargs="+", help="ROOT files")
     one.add_argument("--match", metavar="TEXT", default="", help="list the branches with this text in their names")
-    one.add_argument("--all", action="store_true", help="list every branch, and not one line for each collection")
+    one.add_argument(
+        "--all", dest="every", action="store_true", help="list every branch, and not one line for each collection"
+    )
 
     one = add(
         "options",
@@ -91,7 +94,9 @@ def parser() -> argparse.ArgumentParser:
         "The key q ends it.",
         "truthward watch results/zjets",
     )
-    one.add_argument("results", metavar="RESULTS", nargs="?", help="results/<study> (of the study that ran last)")
+    one.add_argument(
+        "results", metavar="RESULTS", nargs="?", type=Path, help="results/<study> (of the study that ran last)"
+    )
     one.add_argument("--once", action="store_true", help="print and end")
     one.add_argument("--seconds", type=float, default=3.0, help="between two looks (3)")
 
@@ -101,39 +106,22 @@ def parser() -> argparse.ArgumentParser:
         "It names the first\nfile that is missing or damaged.",
         "truthward verify results/zjets/publication",
     )
-    one.add_argument("publication", metavar="PUBLICATION", type=Path, help="folder of the publication")
+    one.add_argument("folder", metavar="PUBLICATION", type=Path, help="folder of the publication")
     return made
 
 
 def run(options: argparse.Namespace) -> int:
     """Run a command. Its module is imported only here, because only some of them need torch."""
-    if options.command == "new-study":
-        from truthward.cli import new_study
-
-        return new_study.run(options.name, options.template, options.output, asked(options))
-    if options.command == "inspect":
-        from truthward.cli import inspect
-
-        return inspect.run(options.files, options.match, options.all)
-    if options.command == "options":
-        from truthward.cli import options as shown
-
-        return shown.run(options.name)
-    if options.command == "check":
+    name = options.command.replace("-", "_")
+    given = {key: value for key, value in vars(options).items() if key != "command"}
+    if name == "new_study":
+        given = {key: given[key] for key in ("name", "template", "output")} | {"asked": asked(options)}
+    elif name == "check":
         from truthward.study import checks
 
         # A wrong config ends here, before torch is imported and anything is tried.
-        config = checks.load(options.config)
-        from truthward.cli.check import command
-
-        return command.run(Path(options.config), config)
-    if options.command == "watch":
-        from truthward.cli import watch
-
-        return watch.run(Path(options.results) if options.results else None, once=options.once, seconds=options.seconds)
-    from truthward.cli import verify
-
-    return verify.run(options.publication)
+        name, given = "check.command", {"path": Path(options.config), "config": checks.load(options.config)}
+    return import_module(f"truthward.cli.{name}").run(**given)
 
 
 def asked(options: argparse.Namespace) -> dict[str, Any]:

@@ -167,8 +167,7 @@ def verify(directory: str | Path) -> dict[str, Any]:
 
 def _listed(path: Path) -> dict[str, str]:
     """File -> SHA-256, from the list."""
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    found = [_LINE.fullmatch(line) for line in lines]
+    found = [_LINE.fullmatch(line) for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
     if not all(found):
         raise CorruptError(f"{path}: line {found.index(None) + 1} is not `<SHA-256>  <file>`; publish again")
     return {line["name"]: line["digest"] for line in found if line}
@@ -260,6 +259,3 @@ def _columns(sample: Unfolded, declared: dict[str, Observable]) -> list[Column]:
                 column["observable"] = observable
         entries += own
     return entries
-
-
-__all__ = ["FILES", "FORMAT", "SUMS", "InputError", "publish", "verify"]

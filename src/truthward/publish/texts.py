@@ -143,7 +143,7 @@ def readme(metadata: Publication, example: Example) -> str:
         *_table(
             ("column", "meaning", "unit", "unfolded", "type"),
             [
-                (f"`{c['name']}`", _meaning(c), words(c.get("unit", "")), _yes(c.get("unfolded")), c["type"])
+                (f"`{c['name']}`", _meaning(c), words(c.get("unit", "")), _YES[c.get("unfolded")], c["type"])
                 for c in metadata["columns"]
             ],
         ),
@@ -210,8 +210,7 @@ def _meaning(column: Column) -> str:
     }[column["role"]]()
 
 
-def _yes(value: bool | None) -> str:
-    return "" if value is None else "yes" if value else "no"
+_YES = {None: "", True: "yes", False: "no"}
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
