@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 from truthward.errors import InputError, TruthwardError
 from truthward.events.table import EventTable
+from truthward.ingest.certified import Certified
 from truthward.ingest.stage import ingest
 from truthward.ingest.summary import summarise
 from truthward.records.ingest import IngestSummary
@@ -43,21 +44,29 @@ def look(config: Config, record: Record) -> tuple[list[tuple[str, ...]], list[Pa
             except TruthwardError as error:
                 problems.append(f"{type(error).__name__}: samples.{name}.read: {error}")
         simulation, data = (tables.get(config.sample(role)) for role in ("simulation", "data"))
-        figures = _figures(config, simulation, data, record) if simulation is not None else []
+        # First events of slices do not show how the slices are mixed.
+        if simulation is None or config.merged():
+            return rows, [], problems
+        figures = _figures(config, simulation, data, record)
     return rows, figures, problems
 
 
 def _table(config: Config, name: str, folder: Path, record: Record) -> EventTable:
     sample, path = config.samples[name], folder / f"{name}.parquet"
+    if sample.certified is not None:
+        # The first events may be of a section that is not certified.
+        Certified(sample.certified)
     truth = folder / f"{name}.truth.parquet" if sample.closure else None
     ingest(
         build("events.readers", dict(sample.read or {})),
         output=path,
         closure_output=truth,
         observables=observables_from(config.observable_list()),
-        role="data" if sample.role == "data" else "simulation",
+        role=sample.role.replace("alternative", "simulation"),
         selection=config.selection.model_dump(),
-        systematics=config.variations() if sample.role == "simulation" else None,
+        systematics=config.variations() if sample.role in ("simulation", "background") else None,
+        normalisation=config.normalisation(name),
+        part=name in config.merged(),
         record=record,
         rows=EVENTS,
         most=EVENTS,
