@@ -110,6 +110,7 @@ ELSEWHERE = {
     "ingest.certified": "luminosity sections among ranges of them",
     "events.split": "hashes",
     "events.join": "event numbers",
+    "publish.explore.page": "columns among numbers of columns",
     "events.readers.objects.constituents": "references of ROOT",
     "physics.decays": "draws",
     "physics.detector": "regions of the detector",

@@ -47,15 +47,16 @@ def parser() -> argparse.ArgumentParser:
     one = add(
         "new-study",
         "write a commented config from files or a template",
-        "Ranges and bins\nfollow the files. In a folder without a workflow it also puts the workflow there.",
-        "truthward new-study ttbar mc/*.root --data data/*.root --observable m=jets.mass --rows jets",
+        "Ranges and bins\nfollow the files. It puts the workflow into a folder that has none.",
+        "truthward new-study ttbar mc/*.root --rows jets --observable m=jets.mass",
     )
+    one.usage = "truthward new-study NAME [FILE ...] [options]"
     one.add_argument("name", metavar="NAME", help="name of the study; its results are in results/NAME/")
     one.add_argument("files", metavar="FILE", nargs="*", help="ROOT files of the simulation")
-    one.add_argument("--data", metavar="FILE", nargs="+", default=[], help="ROOT files of the data")
+    one.add_argument("--data", metavar="DATA", nargs="+", default=[], help="its ROOT files")
     one.add_argument("--observable", metavar="NAME=EXPR", action="append", default=[], help="or NAME=TRUTH:RECO")
-    one.add_argument("--preset", metavar="P", help="format of the files, where it is not recognised")
-    one.add_argument("--rows", metavar="R", help="events, or the collection of a preset whose objects are rows")
+    one.add_argument("--preset", metavar="P", help="format of the files, if not recognised")
+    one.add_argument("--rows", metavar="R", help="events, or a collection whose objects are rows")
     one.add_argument("--tree", metavar="TREE", help="name of the tree, where a file has several")
     one.add_argument("--template", metavar="T", help="a study of workflow/studies, without FILE (own_data)")
     one.add_argument("--output", metavar="FILE", type=Path, help="the config to write (NAME.yaml)")
