@@ -5,7 +5,6 @@ Random events of 14 observables with 100 replicas. The page is opened from disk 
 
 from __future__ import annotations
 
-import statistics
 import sys
 import tempfile
 import time
@@ -95,12 +94,13 @@ def main() -> None:
             page = published(folder, events)
             with Browser(program, folder) as browser:
                 runs = [measured(page, browser) for _ in range(REPEATS)]
-            found_here = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+            # Other work on the machine only adds to these times.
+            fastest = {key: min(run[key] for run in runs) for key in runs[0]}
             sizes = {
                 "mb": page.stat().st_size / 1e6,
                 "parquet_mb": page.with_name("events.parquet").stat().st_size / 1e6,
             }
-            figures["sizes"][str(events)] = sizes | found_here
+            figures["sizes"][str(events)] = sizes | fastest
         print(f"{events} events:", figures["sizes"][str(events)])
     report("explore", figures)
 
