@@ -83,6 +83,51 @@ def write(path: Path, columns: dict[str, np.ndarray], **more: Any) -> None:
             file["sumw"] = (np.array(more["bins"]), np.arange(len(more["bins"]) + 1.0))
 
 
+APART = {
+    "kind": "flat_tree",
+    "tree": "reco",
+    "join": {"particle": {"tree": "particle", "on": "event"}, "up": {"tree": "up", "on": "event"}},
+    "branches": {
+        "truth_x": "particle.gen_x",
+        "pass_truth": f"particle.gen_x > {CUT}",
+        "reco_x": "x",
+        "pass_reco": f"x > {CUT}",
+        "reco_x:scale:0": "up.x",
+        "pass_reco:scale:0": f"up.x > {CUT}",
+        "weight": "particle.genWeight",
+        "weight:hard:0": "where(particle.gen_x > 50, 1.02, 1) * particle.genWeight",
+        "event": "event",
+    },
+}
+"""Truth, reco and a shift of 1% of x in trees of their own; a weight that makes x harder."""
+
+
+def write_apart(path: Path, columns: dict[str, np.ndarray], rng: np.random.Generator) -> None:
+    """Add the trees of `APART` to a file: those of reco hold the events that were found, in an order of their own."""
+    found = rng.permutation(np.flatnonzero(columns["found"]))
+    truth = {name: columns[name] for name in ("event", "gen_x", "genWeight")}
+    reco = {name: columns[name][found] for name in ("event", "x")}
+    up = {"event": np.sort(reco["event"])}
+    up["x"] = 1.01 * columns["x"][np.searchsorted(columns["event"], up["event"])]
+    with uproot.update(path) as file:
+        for name, tree in (("particle", truth), ("reco", reco), ("up", up)):
+            file.mktree(name, {k: v.dtype for k, v in tree.items()}).extend(tree)
+
+
+def make_apart(folder: Path) -> dict[str, Any]:
+    """The study of `make`, with the trees of the signal apart, and two systematics."""
+    study = make(folder)
+    rng = np.random.default_rng(9)
+    for name in EDGES:
+        for path in sorted(folder.glob(f"{name}_*.root")):
+            with uproot.open(path) as file:
+                columns = file["Events"].arrays(library="np")
+            write_apart(path, columns, rng)
+        study["samples"][name]["read"] = {**APART, "files": [f"{name}_*.root"]}
+    kinds = {"scale": "shifted", "hard": "weight"}
+    return study | {"systematics": {name: {"kind": kind, "replicas": 1} for name, kind in kinds.items()}}
+
+
 def make(folder: Path, seed: int = 1) -> dict[str, Any]:
     """Write all files; returns the config of a study of them."""
     rng = np.random.default_rng(seed)

@@ -1,4 +1,5 @@
-"""Slices and backgrounds in files of their own, through real Snakemake to published cross sections."""
+"""Slices in trees of their own for truth, reco and a variation, and backgrounds in files of their own, through real
+Snakemake to published cross sections."""
 
 from __future__ import annotations
 
@@ -17,7 +18,9 @@ pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     clone = new_clone(tmp_path_factory.mktemp("slices") / "clone")
-    clone.path("study.yaml").write_text(yaml.safe_dump(slices.make(clone.folder), sort_keys=False), encoding="utf-8")
+    clone.path("study.yaml").write_text(
+        yaml.safe_dump(slices.make_apart(clone.folder), sort_keys=False), encoding="utf-8"
+    )
     clone.run()
     return clone
 
@@ -32,6 +35,11 @@ def test_the_published_cross_section_is_the_generated_one(done) -> None:
     error = sum(e["symerror"] ** 2 for e in value["errors"]) ** 0.5
     assert 0.002 < error / value["value"] < 0.03
     assert abs(value["value"] - 1e3 * slices.FIDUCIAL) < 4 * error
+    assert {"systematic:scale", "systematic:hard"} <= {e["label"] for e in value["errors"]} | set(families(done))
+
+
+def families(clone) -> list[str]:
+    return list(json.loads(clone.path("results/slices/publication/metadata.json").read_text())["families"])
 
 
 def test_each_sample_is_ingested_on_its_own_and_listed(done) -> None:
