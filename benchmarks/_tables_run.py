@@ -87,7 +87,7 @@ def explore(figures: dict[str, Any]) -> tuple[str, Rows]:
     text = (
         f"`explore.html` of {figures['observables']} observables and {figures['replicas']} replicas, opened from disk"
     )
-    return f"{text} in a headless Chromium; seconds from the call, median.", rows
+    return f"{text} in a headless Chromium; seconds from the call, fastest of five.", rows
 
 
 def overhead(figures: dict[str, Any]) -> tuple[str, Rows]:

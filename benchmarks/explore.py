@@ -5,10 +5,8 @@ Random events of 14 observables with 100 replicas. The page is opened from disk 
 
 from __future__ import annotations
 
-import statistics
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +28,7 @@ FAMILIES = {
     "initialisation": family("initialisation", 5),
     **{f"systematic:s{k}": family(f"systematic:s{k}", 1) for k in range(5)},
 }
-OBSERVABLES = [Observable(name=f"x{k}", range=(0.0, 15.0), bins=30) for k in range(14)]
+OBSERVABLES = [Observable(name=f"x{k}", range=(0.0, 12.0), bins=12) for k in range(14)]
 SIZES = (20_000, 40_000) if QUICK else (20_000, 100_000, 200_000)
 REPEATS = 1 if QUICK else 5
 READY = "document.body && document.body.dataset.ready && document.getElementById('figures').dataset.updates"
@@ -60,7 +58,6 @@ def published(folder: Path, events: int) -> Path:
     write_unfolded(folder / "u.parquet", [rows], observables=names, families=FAMILIES, record=record, **options)
     verdict: Any = {"verdict": "good", "reasons": [], "without_truth": True}
     words = {"study": "random", "licence": "CC0-1.0", "fiducial": "all", "example": None}
-    start = time.perf_counter()
     publish(
         folder / "u.parquet",
         directory=folder / "publication",
@@ -69,7 +66,6 @@ def published(folder: Path, events: int) -> Path:
         record=record,
         **words,
     )
-    print(f"{events} events: published in {time.perf_counter() - start:.1f} s")
     return folder / "publication" / NAME
 
 
@@ -95,12 +91,13 @@ def main() -> None:
             page = published(folder, events)
             with Browser(program, folder) as browser:
                 runs = [measured(page, browser) for _ in range(REPEATS)]
-            found_here = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+            # Other work on the machine only adds to these times.
+            fastest = {key: min(run[key] for run in runs) for key in runs[0]}
             sizes = {
                 "mb": page.stat().st_size / 1e6,
                 "parquet_mb": page.with_name("events.parquet").stat().st_size / 1e6,
             }
-            figures["sizes"][str(events)] = sizes | found_here
+            figures["sizes"][str(events)] = sizes | fastest
         print(f"{events} events:", figures["sizes"][str(events)])
     report("explore", figures)
 
