@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ FAMILIES = {
     "initialisation": family("initialisation", 5),
     **{f"systematic:s{k}": family(f"systematic:s{k}", 1) for k in range(5)},
 }
-OBSERVABLES = [Observable(name=f"x{k}", range=(0.0, 15.0), bins=30) for k in range(14)]
+OBSERVABLES = [Observable(name=f"x{k}", range=(0.0, 12.0), bins=12) for k in range(14)]
 SIZES = (20_000, 40_000) if QUICK else (20_000, 100_000, 200_000)
 REPEATS = 1 if QUICK else 5
 READY = "document.body && document.body.dataset.ready && document.getElementById('figures').dataset.updates"
@@ -59,7 +58,6 @@ def published(folder: Path, events: int) -> Path:
     write_unfolded(folder / "u.parquet", [rows], observables=names, families=FAMILIES, record=record, **options)
     verdict: Any = {"verdict": "good", "reasons": [], "without_truth": True}
     words = {"study": "random", "licence": "CC0-1.0", "fiducial": "all", "example": None}
-    start = time.perf_counter()
     publish(
         folder / "u.parquet",
         directory=folder / "publication",
@@ -68,7 +66,6 @@ def published(folder: Path, events: int) -> Path:
         record=record,
         **words,
     )
-    print(f"{events} events: published in {time.perf_counter() - start:.1f} s")
     return folder / "publication" / NAME
 
 
