@@ -67,6 +67,8 @@ def show(console: Console, tree: Inspected, match: str, every: bool, whole: bool
     if not tree.entries or not whole:
         return
     chosen = [b for b in tree.branches if match.lower() in b.name.lower()]
+    if not chosen:
+        return
     table = Table(box=box.SIMPLE_HEAD)
     for column in ("branch", "type", "lowest", "median", "highest", "odd"):
         number = column in ("lowest", "median", "highest")

@@ -18,6 +18,8 @@ EVENTS = "events"
 VECTOR = ("pt", "eta", "phi", "mass")
 """Fields of a four-vector, in GeV and radians."""
 Text = str | int | float
+WAYS = ({"owner"}, {"owner", "item"}, {"begin", "end"}, {"begin", "end", "item"}, {"items"}, {"refs", "key"})
+"""The keys of a link that go together."""
 
 
 class Cluster(Strict):
@@ -42,6 +44,8 @@ class Link(Strict):
         owner: list with the number of the object that each entry belongs to.
         item: list with the number of the constituent that each entry means; None where entries are constituents.
         begin, end: of each object, its first entry, and the one behind its last.
+        items: of each object, the numbers of its constituents, or ATLAS's ElementLinks; a negative number, or a link to
+            no container, means one that is not stored.
         refs: of each object, the references to its constituents (ROOT's TRefArray). key: their own fUniqueID.
     """
 
@@ -49,16 +53,17 @@ class Link(Strict):
     item: Text | None = None
     begin: Text | None = None
     end: Text | None = None
+    items: Text | None = None
     refs: Text | None = None
     key: Text | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Link:
         given = {name for name, value in self if value is not None}
-        if given not in ({"owner"}, {"owner", "item"}, {"begin", "end"}, {"begin", "end", "item"}, {"refs", "key"}):
+        if given not in WAYS:
             raise ValueError(
-                f"{', '.join(sorted(given)) or 'nothing'} given; valid: owner (and item), begin and end (and item), or "
-                "refs and key"
+                f"{', '.join(sorted(given)) or 'nothing'} given; valid: owner (and item), begin and end (and item), "
+                "items, or refs and key"
             )
         return self
 
@@ -79,10 +84,12 @@ class Side(Strict):
 
     Attributes:
         fields: field -> expression over branches, a list in each event; "*" gives the branch of any other field, such
-            as `Jet_*`. cluster: makes the objects, in place of fields. constituents: their particles.
+            as `Jet_*`. where: condition on the fields; what fails it is no object of the collection, and is not matched.
+            cluster: makes the objects, in place of fields. constituents: their particles.
     """
 
     fields: dict[str, Text] = Field({})
+    where: str | None = None
     cluster: Cluster | None = None
     constituents: tuple[Constituents, ...] = ()
 
@@ -115,8 +122,8 @@ class Collection(Strict):
     """Objects of one kind, such as jets or muons.
 
     Attributes:
-        truth, reco: a pattern such as `Jet_*`, or a mapping: field -> expression over branches, with the keys `cluster`
-            and `constituents`. None where the collection does not exist at that level.
+        truth, reco: a pattern such as `Jet_*`, or a mapping: field -> expression over branches, with the keys `where`,
+            `cluster` and `constituents`. None where the collection does not exist at that level.
         select: condition on the fields of an object, for both levels or as {truth: ..., reco: ...}: who passes it is
             accepted. Objects are matched before.
         order: the accepted objects of an event fall in this quantity; None: as in the file.
@@ -141,11 +148,11 @@ class Collection(Strict):
             return {"fields": {"*": value}}
         if not isinstance(value, Mapping):
             return value
-        own = {name: value[name] for name in ("cluster",) if name in value}
+        own = {name: value[name] for name in ("cluster", "where") if name in value}
         groups = value.get("constituents", ())
         groups = groups if isinstance(groups, list | tuple) else [groups]
         own["constituents"] = tuple(_group(each) for each in groups)
-        own["fields"] = {k: v for k, v in value.items() if k not in ("cluster", "constituents")}
+        own["fields"] = {k: v for k, v in value.items() if k not in ("cluster", "where", "constituents")}
         return own
 
     @field_validator("select", mode="before")
@@ -238,15 +245,21 @@ def _check_texts(collection: Collection, where: str) -> None:
             texts |= {f"constituents.{number}.{name}": text for name, text in group.fields.items() if name != "*"}
         for name, text in texts.items():
             _checked(text, f"{where}.{level}.{name}")
+        if side.where is not None:
+            _condition(side.where, f"{where}.{level}.where")
     for level, text in collection.select.items():
-        if _checked(text, f"{where}.select.{level}").kind == NUMBER:
-            raise ConfigError(f"{where}.select.{level}: {text!r} is a number; write a condition such as pt > 20")
+        _condition(text, f"{where}.select.{level}")
     others: dict[str, Text | None] = {"order": collection.order}
     if (match := collection.match) is not None:
         others |= {"match.index": match.index} | {f"match.keys.{k}": v for k, v in (match.keys or {}).items()}
     for name, each in others.items():
         if each is not None:
             _checked(each, f"{where}.{name}")
+
+
+def _condition(text: str, where: str) -> None:
+    if _checked(text, where).kind == NUMBER:
+        raise ConfigError(f"{where}: {text!r} is a number; write a condition such as pt > 20")
 
 
 def _checked(text: Text, where: str) -> Syntax:

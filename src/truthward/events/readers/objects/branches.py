@@ -94,6 +94,9 @@ class Needed:
                 f"{nearest(wanted, side.fields)}; add it, or a pattern such as '*': Jet_*"
             )
         self._text(text, f"{why} ({name}.{wanted} at {level} level)")
+        if not Expression(text).names and not any(Expression(t).names for n, t in side.fields.items() if n != "*"):
+            # A number is that of every object: the pattern says how many there are.
+            self.field(name, level, "pt", why)
 
     def make(self, name: str, level: str, why: str) -> None:
         """Note what decides which objects are accepted."""
@@ -102,7 +105,7 @@ class Needed:
             return
         self.fields[name, level] = set()
         collection = self.collections[name]
-        texts = [collection.condition(level)]
+        texts = [side.where, collection.condition(level)]
         if collection.order is not None and (collection.must_order or self.has(name, level, collection.order)):
             texts.append(collection.order)
         if collection.away_from:

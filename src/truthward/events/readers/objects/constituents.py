@@ -47,7 +47,9 @@ def _by(link: Link, values: ak.Array, arrays: Batch, counts: np.ndarray) -> ak.A
     if link.begin is not None and link.end is not None:
         begin, end = (_value(each, arrays) for each in (link.begin, link.end))
         return _by_range(begin, end, _items(link, arrays), values, arrays)
-    assert link.owner is not None, "a link has one of three forms"
+    if link.items is not None:
+        return _by_items(_value(link.items, arrays), values, arrays)
+    assert link.owner is not None, "a link has one of four forms"
     return _by_owner(_value(link.owner, arrays), _items(link, arrays), values, arrays, counts)
 
 
@@ -83,6 +85,22 @@ def _by_range(begin: ak.Array, end: ak.Array, item: ak.Array | None, values: ak.
     _refuse_beyond(places, ak.num(values, axis=1), arrays, "item" if item is not None else "end")
     lists = ak.unflatten(ak.flatten(values[places], axis=1), flat_many)
     return ak.unflatten(lists, ak.num(begin, axis=1))
+
+
+def _by_items(items: ak.Array, values: ak.Array, arrays: Batch) -> ak.Array:
+    if "m_persKey" in items.fields:
+        # The index of a link to nothing is 0, and its container is 0.
+        containers = np.unique(ak.to_numpy(ak.flatten(items["m_persKey"], axis=None)))
+        if (others := int((containers != 0).sum())) > 1:
+            raise InputError(
+                f"{arrays.source}: link.items: the links lead to {others} containers; only links to one can be followed"
+            )
+        items = ak.where(items["m_persKey"] == 0, -1, ak.values_astype(items["m_persIndex"], np.int64))
+    items = items[items >= 0]
+    places = ak.flatten(items, axis=2)
+    _refuse_beyond(places, ak.num(values, axis=1), arrays, "items")
+    lists = ak.unflatten(ak.flatten(values[places], axis=1), ak.flatten(ak.num(items, axis=2), axis=1))
+    return ak.unflatten(lists, ak.num(items, axis=1))
 
 
 def _by_reference(refs: Any, key: ak.Array, values: ak.Array) -> ak.Array:

@@ -65,6 +65,8 @@ class Found:
                 self._add(each, linked(side.constituents, each.partition(".")[2], arrays, self.counts), first)
         self.event = np.repeat(np.arange(len(self.counts)), self.counts)
         self.place = np.arange(len(self.event)) - np.repeat(np.cumsum(self.counts) - self.counts, self.counts)
+        if side.where is not None:
+            self._keep(np.asarray(self.inner(side.where), dtype=bool))
         self.rank = self._ranked(others)
 
     def __getitem__(self, field: str) -> Any:
@@ -133,6 +135,12 @@ class Found:
             raise InputError(f"{self._arrays.source}: collections.{self.name}: {error}") from error
         return value if np.ndim(value) else np.full(len(self.event), value)
 
+    def _keep(self, good: np.ndarray) -> None:
+        """Remove the objects that are not `good` (J,); the others keep their places in the file."""
+        self.counts = np.bincount(self.event[good], minlength=len(self.counts))
+        self.event, self.place = self.event[good], self.place[good]
+        self._flat = {field: values[good] for field, values in self._flat.items()}
+
     def _kept(self) -> np.ndarray:
         """The accepted objects, by event and rank."""
         order = np.lexsort((self.rank, self.event))
@@ -168,8 +176,8 @@ class Found:
             return value
         if np.ndim(value) == 0:
             # A number, such as the mass of a muon, is that of every object.
-            other = next(n for n in side.fields if n not in ("*", field))
-            return ak.broadcast_arrays(value, self._list(other))[0]
+            others = [n for n, t in side.fields.items() if n != "*" and Expression(t).names]
+            return ak.broadcast_arrays(value, self._list(others[0] if others else "pt"))[0]
         raise InputError(
             f"{self._arrays.source}: collections.{self.name}.{self.level}.{field}: {text!r} has one value per event, "
             "but a field needs a list with one value per object"
