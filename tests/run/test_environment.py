@@ -43,7 +43,7 @@ def read(name: str) -> str:
 
 def wanted_pins() -> dict[str, str]:
     """Direct requirements, of the package and of its development."""
-    return pins(read("requirements.in")) | pins(read("dev.in"))
+    return pins(read("requirements.in")) | pins(read("remote.in")) | pins(read("dev.in"))
 
 
 def test_lock_is_the_closure_of_what_is_required_and_says_why() -> None:
@@ -107,7 +107,7 @@ def test_package_requires_what_the_environment_is_made_of() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     dynamic = project["tool"]["setuptools"]["dynamic"]
     assert dynamic["dependencies"] == {"file": ["envs/requirements.in"]}
-    assert dynamic["optional-dependencies"] == {"dev": {"file": ["envs/dev.in"]}}
+    assert dynamic["optional-dependencies"] == {e: {"file": [f"envs/{e}.in"]} for e in ("dev", "remote")}
     assert {"dependencies", "optional-dependencies"} <= set(project["project"]["dynamic"])
     assert not pins(read("requirements.in")).keys() & pins(read("dev.in")).keys()
     assert project["project"]["requires-python"] == ">=3.11"
