@@ -46,7 +46,7 @@ USES = {
 
 NUMERICS = {"numpy", "scipy", "pandas", "pyarrow", "awkward", "vector", "uproot", "fastjet", "pythia8mc"}
 THIRD_PARTY = {
-    0: {"pydantic", "typing_extensions", "yaml"},
+    0: {"fsspec", "pydantic", "typing_extensions", "yaml"},
     1: NUMERICS,
     2: {"torch", "torchdiffeq", "safetensors", "numpy"},
     3: {"torch", "zuko", "numpy", "safetensors"},

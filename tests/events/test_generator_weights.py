@@ -9,6 +9,7 @@ import uproot
 
 from truthward.errors import InputError
 from truthward.events.generator_weights import sum_of_weights
+from truthward.run.files import File
 from truthward.study.normalisation import GeneratorWeights
 
 
@@ -34,7 +35,7 @@ def files(tmp_path):
 
 
 def found(paths, **source):
-    return sum_of_weights(paths, GeneratorWeights.model_validate(source).model_dump())
+    return sum_of_weights([File(str(path)) for path in paths], GeneratorWeights.model_validate(source).model_dump())
 
 
 def test_sums_are_over_all_entries_and_files(files) -> None:

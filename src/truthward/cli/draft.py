@@ -10,9 +10,10 @@ from typing import Any
 
 from truthward.cli.inspect import EVENTS
 from truthward.errors import ConfigError, TruthwardError
-from truthward.events.root import expand, opened
+from truthward.events.root import opened
 from truthward.ingest import draft
 from truthward.ingest.inspection import Inspected, inspect
+from truthward.run.files import expand
 from truthward.study import checks, presets
 
 MOST = 6

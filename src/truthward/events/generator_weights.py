@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +11,10 @@ import numpy as np
 from truthward.errors import InputError, nearest
 from truthward.events.root import opened, opened_file
 from truthward.events.tree import reading
+from truthward.run.files import File
 
 
-def sum_of_weights(paths: Sequence[Path], source: Mapping[str, Any]) -> float:
+def sum_of_weights(paths: Sequence[File], source: Mapping[str, Any]) -> float:
     """The sum over all files.
 
     Args:
@@ -26,6 +26,8 @@ def sum_of_weights(paths: Sequence[Path], source: Mapping[str, Any]) -> float:
     """
     if source["sum"] is not None:
         return float(source["sum"])
+    # A file is counted once, also where two of its trees are read.
+    paths = list({path.address: path for path in paths}.values())
     try:
         if source["branch"] is not None:
             parts = [_of_branch(path, source["tree"], source["branch"]) for path in paths]
@@ -43,7 +45,7 @@ def sum_of_weights(paths: Sequence[Path], source: Mapping[str, Any]) -> float:
     return total
 
 
-def _of_branch(path: Path, tree: str | None, branch: str) -> float:
+def _of_branch(path: File, tree: str | None, branch: str) -> float:
     with opened(path, tree) as found:
         found.require([branch], "the sum of generator weights")
         total = 0.0
@@ -55,7 +57,7 @@ def _of_branch(path: Path, tree: str | None, branch: str) -> float:
         return total
 
 
-def _of_histogram(path: Path, name: str, number: int | None) -> float:
+def _of_histogram(path: File, name: str, number: int | None) -> float:
     with opened_file(path) as (file, kinds):
         known = [key for key, kind in kinds.items() if kind.startswith("TH1")]
         if name not in known:

@@ -6,7 +6,6 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
-from pathlib import Path
 from typing import Any
 
 import awkward as ak
@@ -19,10 +18,10 @@ from truthward.events.identity import combine
 from truthward.events.join import MAIN, Joined, Trees
 from truthward.events.lists import RECORD, TEXT, double, formed, type_of
 from truthward.events.readers import Reader
-from truthward.events.root import expand, opened
+from truthward.events.root import content_of, opened
 from truthward.events.survey import Survey
 from truthward.events.tree import CHUNK, Tree
-from truthward.run.artefact import sha256
+from truthward.run.files import File, expand
 from truthward.study.columns import NUMBERS, OTHERS, level_of
 from truthward.study.join import joins_of
 from truthward.study.objects import VECTOR
@@ -85,14 +84,21 @@ class Mapped(Reader):
         main = Survey(self.paths, self.tree)
         if not self.joins:
             return main
-        files = {name: expand(join.files) for name, join in self.joins.items() if join.files is not None}
-        return Trees(main, self.paths, self.joins, files)
+        return Trees(main, self.paths, self.joins, self._joined)
 
     @cached_property
-    def digests(self) -> dict[Path, str]:
-        """See `Reader.digests`; the files of joined trees are among them."""
-        more = [path for join in self.joins.values() for path in (expand(join.files) if join.files else [])]
-        return {path: sha256(path) for path in dict.fromkeys([*self.paths, *more])}
+    def _joined(self) -> dict[str, list[File]]:
+        """Joined tree -> its files, where it has its own."""
+        return {n: expand(join.files, join.tree) for n, join in self.joins.items() if join.files is not None}
+
+    @property
+    def sources(self) -> list[File]:
+        """See `Reader.sources`; the files of joined trees are among them."""
+        return list(dict.fromkeys([*self.paths, *(file for files in self._joined.values() for file in files)]))
+
+    def contents(self) -> list[str]:
+        """See `Reader.contents`."""
+        return [content_of(file) for file in self.sources]
 
     def columns(self) -> list[str]:
         """Columns `truth_*` and `reco_*` and variations that the map gives."""
@@ -152,9 +158,9 @@ class Mapped(Reader):
             batch = Batch(arrays, source=str(tree.path), entries=first + np.arange(size))
             yield self._batch(wanted, levels, seed, batch)
 
-    def _seed(self, wanted: Mapping[str, Expression], path: Path) -> int | None:
+    def _seed(self, wanted: Mapping[str, Expression], path: File) -> int | None:
         """64 bits of the content of a file, independent of its folder and name; None where events have numbers."""
-        return None if {"event_id", "event"} & set(wanted) else int(self.digests[path][:16], 16)
+        return None if {"event_id", "event"} & set(wanted) else int(path.sha256[:16], 16)
 
     def _batch(self, wanted: Mapping[str, Expression], levels: Sequence[str], seed: int | None, arrays: Batch) -> Batch:
         found = self.make_rows(arrays, levels, wanted)

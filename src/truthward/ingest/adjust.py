@@ -12,6 +12,7 @@ import numpy as np
 from truthward.events.contract import SIGNAL, Batch
 from truthward.events.generator_weights import sum_of_weights
 from truthward.ingest.certified import Certified
+from truthward.run.files import File
 
 log = logging.getLogger("truthward.ingest.stage")
 
@@ -33,7 +34,7 @@ class Adjustment:
 
     def __init__(
         self,
-        paths: Sequence[Path],
+        paths: Sequence[File],
         *,
         process: str | None,
         normalisation: Mapping[str, Any] | None,

@@ -19,6 +19,7 @@ from truthward.ingest.accepted import Accepted
 from truthward.ingest.adjust import Adjustment
 from truthward.ingest.select import AppliedSelection
 from truthward.ingest.sums import check
+from truthward.run.files import Identity
 from truthward.run.provenance import Record
 from truthward.study.columns import level_of
 from truthward.study.observable import Observable
@@ -42,6 +43,7 @@ def ingest(
     normalisation: Mapping[str, Any] | None = None,
     certified: str | Path | None = None,
     part: bool = False,
+    remote: Mapping[str, Identity | None] | None = None,
     record: Record,
     rows: int = CHUNK,
     most: int | None = None,
@@ -64,6 +66,7 @@ def ingest(
         checksums: a list of the digests of the reader's files; see `sums.check`.
         process, normalisation, certified: see `adjust.Adjustment`.
         part: whether the table is merged with others: it may then have no event at a level.
+        remote: address -> identity of a remote file when the job was planned; see `files.planned`.
         record: provenance.
         rows: entries read at once; the tables do not depend on it.
         most: entries that are read, for a first look; None: all.
@@ -79,8 +82,11 @@ def ingest(
         CorruptError: a file that does not match its checksum.
         ConfigError: an expression that is not valid.
     """
+    for file in reader.sources:
+        if identity := (remote or {}).get(file.address):
+            file.refuse_other(identity, "after this job was planned")
     if checksums is not None:
-        check(reader.digests, checksums)
+        check(reader.sources, checksums)
     chosen = AppliedSelection(selection or {})
     if closure_output is not None and role != "data":
         raise InputError(f"closure truth is for a sample of role data; this one is {role}")
@@ -167,7 +173,7 @@ def _write(
         for table in tables:
             origin = reader.describe(table.levels)
             # Digests are of whole files, which a first look does not read.
-            origin |= {"sha256": [] if most else list(reader.digests.values())}
+            origin |= {"sha256": [] if most else reader.contents()}
             table.finish(reader, observables, record, source or str(reader.paths[0]), read, origin, facts)
     return {table.sink.role: table.summary(read) | facts for table in tables}
 

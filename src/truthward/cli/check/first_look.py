@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from glob import glob
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from truthward.errors import InputError, TruthwardError
 from truthward.events.table import EventTable
@@ -35,10 +35,11 @@ def look(config: Config, record: Record) -> tuple[list[tuple[str, ...]], list[Pa
     with TemporaryDirectory() as folder:
         tables: dict[str, EventTable] = {}
         for name, sample in config.samples.items():
-            entry = sample.read
-            if entry is None or not all(glob(str(pattern), recursive=True) for pattern in entry["files"]):
+            if sample.read is None:
                 continue
             try:
+                if not _here(sample.read):
+                    continue
                 tables[name] = _table(config, name, Path(folder), record)
                 rows.append(_row(name, tables[name]))
             except TruthwardError as error:
@@ -49,6 +50,14 @@ def look(config: Config, record: Record) -> tuple[list[tuple[str, ...]], list[Pa
             return rows, [], problems
         figures = _figures(config, simulation, data, record)
     return rows, figures, problems
+
+
+def _here(entry: dict[str, Any]) -> bool:
+    """Whether all files of a reader are there and on a disk: from a server, a look may take long."""
+    try:
+        return not any(file.remote for file in build("events.readers", entry).sources)
+    except InputError:
+        return False
 
 
 def _table(config: Config, name: str, folder: Path, record: Record) -> EventTable:

@@ -33,7 +33,7 @@ class Objects(Mapped):
     row's object. The flag of a variation asks only that there is an object.
 
     Args:
-        files: paths and globs.
+        files: paths, patterns, lists (`.txt`) and addresses (`https://`, `root://`); `file.root:tree` names a tree.
         tree: name of the TTree or RNTuple; null: the only one of each file.
         collections: name -> collection, see `study.objects.Collection`.
         rows: events, or the collection whose pairs are the rows.
