@@ -138,7 +138,7 @@ def test_objects_of_two_trees(tmp_path):
     ("join", "message"),
     [
         ({"particle": {"by": {"main": "a"}}}, r"join.particle.by: .*write \{main: ..., joined: ...\}"),
-        ({"particle": {"key": "a"}}, r"join.particle.key: .*valid: tree, files, on"),
+        ({"particle": {"key": "a"}}, r"join.particle.key: .*valid: tree, files, by"),
         ({"particle": {"by": ["a +"]}}, r"join.particle.by.main: expression 'a \+'"),
         ({"a b": {}}, r"join.a b: not a valid name"),
         ({"particle": {"by": {"main": ["a", "b"], "joined": ["a"]}}}, r"as many expressions"),
