@@ -131,7 +131,8 @@ def pfnano(path: Path) -> Path:
         columns[f"{name}_pdgId"] = like(fields["pt"], lambda n: rng.choice([211, -211, 22, 130], n).astype(np.int32))
         columns |= {f"{jets[0][0]}_jetIdx": owner, f"{jets[0][0]}_pFCandsIdx": item}
         counts = ak.num(fields["pt"])
-        links = [[(j, i) for j in range(m) for i in range(n)] for m, n in zip(ak.num(jets[1][1]["pt"]), counts)]
+        both = zip(ak.num(jets[1][1]["pt"]), counts, strict=True)
+        links = [[(j, i) for j in range(m) for i in range(n)] for m, n in both]
         columns[f"{jets[1][0]}_jetIdx"] = jagged([[j for j, _ in each] for each in links], np.int32)
         columns[f"{jets[1][0]}_pFCandsIdx"] = jagged([[i for _, i in each] for each in links], np.int32)
     columns |= _leptons(rng)

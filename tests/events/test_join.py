@@ -12,7 +12,7 @@ from truthward.events.readers.objects.method import Objects
 
 WEIGHT = "either(w, particle.w, 0)"
 MAP = {"truth_m": "particle.m", "reco_m": "m", "event": "eventNumber", "weight": WEIGHT}
-JOIN = {"particle": {"tree": "particleLevel", "on": "eventNumber"}}
+JOIN = {"particle": {"tree": "particleLevel", "by": "eventNumber"}}
 
 
 @pytest.fixture
@@ -66,13 +66,13 @@ def test_a_friend_is_joined_entry_by_entry(trees):
     )
     np.testing.assert_array_equal(found["reco_x"], frames["friend"]["extra"])
     short = {"more": {"tree": "particleLevel"}}
-    with pytest.raises(InputError, match=r"join.more: its tree has 5000 entries, the main tree has 5500.*give `on`"):
+    with pytest.raises(InputError, match=r"join.more: its tree has 5000 entries, the main tree has 5500.*give `by`"):
         read(FlatTree(files=[str(path)], tree="reco", join=short, branches={"reco_x": "more.m"}), levels=("reco",))
 
 
 def test_a_variation_is_a_tree(trees):
     path, frames = trees
-    join = JOIN | {"jes_up": {"tree": "up", "on": "eventNumber"}}
+    join = JOIN | {"jes_up": {"tree": "up", "by": "eventNumber"}}
     found = read(FlatTree(files=[str(path)], tree="reco", join=join, branches=MAP | {"reco_m:jes:0": "jes_up.m"}))
     assert found["pass_reco:jes:0"].sum() == len(frames["up"])
     both = found["pass_reco"] & found["pass_reco:jes:0"]
@@ -93,7 +93,7 @@ def test_a_variation_is_a_file(trees, tmp_path):
     with uproot.recreate(tmp_path / "up.root") as file:
         up = {name: np.asarray(values) for name, values in frames["up"].items()}
         file.mktree("reco", {k: v.dtype for k, v in up.items()}).extend(up)
-    join = JOIN | {"jes_up": {"files": [str(tmp_path / "up.root")], "on": "eventNumber"}}
+    join = JOIN | {"jes_up": {"files": [str(tmp_path / "up.root")], "by": "eventNumber"}}
     reader = FlatTree(files=[str(path)], tree="reco", join=join, branches=MAP | {"reco_m:jes:0": "jes_up.m"})
     assert read(reader)["pass_reco:jes:0"].sum() == len(frames["up"])
     assert {file.name for file in reader.sources} == {"t.root", "up.root"}
@@ -115,7 +115,7 @@ def test_objects_of_two_trees(tmp_path):
     options = {
         "files": [str(tmp_path / "t.root")],
         "tree": "reco",
-        "join": {"particle": {"tree": "truth", "on": "number"}},
+        "join": {"particle": {"tree": "truth", "by": "number"}},
         "collections": {"jets": {**fields, "match": {"delta_r": 1.0}}},
     }
     found = read(
@@ -137,11 +137,11 @@ def test_objects_of_two_trees(tmp_path):
 @pytest.mark.parametrize(
     ("join", "message"),
     [
-        ({"particle": {"on": {"main": "a"}}}, r"join.particle.on: .*write \{main: ..., joined: ...\}"),
-        ({"particle": {"key": "a"}}, r"join.particle.key: .*valid: tree, files, on"),
-        ({"particle": {"on": ["a +"]}}, r"join.particle.on.main: expression 'a \+'"),
+        ({"particle": {"by": {"main": "a"}}}, r"join.particle.by: .*write \{main: ..., joined: ...\}"),
+        ({"particle": {"key": "a"}}, r"join.particle.key: .*valid: tree, files, by"),
+        ({"particle": {"by": ["a +"]}}, r"join.particle.by.main: expression 'a \+'"),
         ({"a b": {}}, r"join.a b: not a valid name"),
-        ({"particle": {"on": {"main": ["a", "b"], "joined": ["a"]}}}, r"as many expressions"),
+        ({"particle": {"by": {"main": ["a", "b"], "joined": ["a"]}}}, r"as many expressions"),
     ],
 )
 def test_mistakes_of_a_join(join, message):
@@ -151,6 +151,6 @@ def test_mistakes_of_a_join(join, message):
 
 def test_repeated_numbers_are_refused(trees):
     path, _ = trees
-    join = {"particle": {"tree": "particleLevel", "on": {"main": "floor(m)", "joined": "floor(m)"}}}
-    with pytest.raises(InputError, match=r"entries have the floor\(m\) of another entry.*give more branches in `on`"):
+    join = {"particle": {"tree": "particleLevel", "by": {"main": "floor(m)", "joined": "floor(m)"}}}
+    with pytest.raises(InputError, match=r"entries have the floor\(m\) of another entry.*give more branches in `by`"):
         read(FlatTree(files=[str(path)], tree="reco", join=join, branches=MAP))

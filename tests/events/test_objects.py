@@ -6,10 +6,13 @@ import pytest
 import uproot
 
 from truthward.errors import ConfigError, InputError
+from truthward.events.contract import Batch
+from truthward.events.readers.objects.constituents import linked
 from truthward.events.readers.objects.method import Objects
 from truthward.events.readers.objects.pairing import nearest_first
 from truthward.events.table import EventTable
 from truthward.ingest.stage import ingest
+from truthward.study.objects import Constituents, Link
 from truthward.study.plugins import build
 from truthward.study.presets import expanded
 
@@ -145,6 +148,30 @@ def test_acceptance_is_what_the_config_says(nano):
     for key, expected in ({"first": 2}, [100, 50, 40]), ({"nth": 2}, [50]), ({"first": 1, "order": "-pt"}, [30, 40]):
         found = read(nanoaod(nano(), collections={"jets": {"match": {"index": "genJetIdx"}, **key}}))
         assert sorted(found["reco_jet_pt"][found["pass_reco"]].tolist()) == sorted(expected)
+
+
+def test_what_is_no_object_is_not_matched(nano):
+    """The second GenJet is the nearest to two jets, and would keep one of them if it were an object."""
+    cut = {"jets": {"truth": {"*": "GenJet_*", "where": "pt < 30"}, "match": {"delta_r": 9.0, "index": None}}}
+    found = read(nanoaod(nano(), collections=cut))
+    assert found["truth_jet_pt"][found["pass_truth"]].tolist() == [21]
+    pair = found["pass_truth"] & found["pass_reco"]
+    assert found["reco_jet_pt"][pair].tolist() == [50]
+    # The numbers of objects are those of the file.
+    by_number = {"jets": {"truth": {"*": "GenJet_*", "where": "pt < 60"}}}
+    found = read(nanoaod(nano(), collections=by_number))
+    pair = found["pass_truth"] & found["pass_reco"]
+    assert (found["truth_jet_pt"][pair].tolist(), found["reco_jet_pt"][pair].tolist()) == ([45], [50])
+    selected = read(nanoaod(nano(), collections={"jets": {"select": {"truth": "pt < 60"}}}))
+    assert (selected["pass_truth"] & selected["pass_reco"]).sum() == 1
+
+
+def test_a_number_is_a_field_of_every_object(nano):
+    collections = {"jets": {"reco": {"*": "Jet_*", "mass": 3, "charge": 1}}}
+    branches = {"reco_m": "jets.mass", "reco_q": "jets.charge"}
+    found = read(nanoaod(nano(), collections=collections, branches=branches), ("reco",))
+    assert found["reco_m"][found["pass_reco"]].tolist() == [3, 3, 3, 3]
+    assert found["reco_q"][found["pass_reco"]].tolist() == [1, 1, 1, 1]
 
 
 def test_events_as_rows(nano):
@@ -302,6 +329,27 @@ def test_links_of_constituents(particles, link, rows):
         files=[path], collections={"jets": jets}, rows="jets", branches={"reco_constituents_pt": "jets.constituents.pt"}
     )
     assert read(reader, ("reco",), rows)["reco_constituents_pt"].tolist() == expected
+
+
+def test_items_are_numbers_or_element_links():
+    items = ak.Array([[[2, 0], [-1]], [[], [1]], [[], []]])
+    pt = ak.Array([[5.0, 6.0, 7.0], [8.0, 9.0], []])
+    found = linked(
+        (Constituents(fields={"pt": "x"}, link=Link(items="i")),),
+        "pt",
+        Batch({"x": pt, "i": items}, source="t.root"),
+        None,
+    )
+    assert found.to_list() == [[[7, 5], []], [[], [9]], [[], []]]
+    for keys, message in (([[7, 0], [0]], None), ([[7, 9], [0]], "the links lead to 2 containers")):
+        links = ak.zip({"m_persKey": ak.Array([keys]), "m_persIndex": ak.Array([[[2, 0], [0]]])})
+        arrays = Batch({"x": pt[:1], "i": links}, source="t.root")
+        if message:
+            with pytest.raises(InputError, match=message):
+                linked((Constituents(fields={"pt": "x"}, link=Link(items="i")),), "pt", arrays, None)
+        else:
+            found = linked((Constituents(fields={"pt": "x"}, link=Link(items="i")),), "pt", arrays, None)
+            assert found.to_list() == [[[7], []]]
 
 
 def test_a_link_beyond_its_list_is_refused(particles):

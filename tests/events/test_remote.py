@@ -179,7 +179,7 @@ def test_each_file_may_have_its_tree(served, tmp_path) -> None:
     branches = {"truth_m": "m", "reco_m": "m", "event_id": "n"}
     found = read(f"{served.address}/two.root:other", branches=branches)
     assert found["reco_m"].tolist() == [1.0] * 5
-    joined = {"x": {"files": [f"{served.address}/two.root:other"], "on": "n"}}
+    joined = {"x": {"files": [f"{served.address}/two.root:other"], "by": "n"}}
     found = read(f"{tmp_path}/two.root:nominal", branches=branches | {"truth_m": "x.m"}, join=joined)
     assert found["truth_m"].tolist() == [1.0] * 5
     with pytest.raises(InputError, match=r"two\.root:other: `tree` is nominal"):

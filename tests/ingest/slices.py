@@ -86,7 +86,7 @@ def write(path: Path, columns: dict[str, np.ndarray], **more: Any) -> None:
 APART = {
     "kind": "flat_tree",
     "tree": "reco",
-    "join": {"particle": {"tree": "particle", "on": "event"}, "up": {"tree": "up", "on": "event"}},
+    "join": {"particle": {"tree": "particle", "by": "event"}, "up": {"tree": "up", "by": "event"}},
     "branches": {
         "truth_x": "particle.gen_x",
         "pass_truth": f"particle.gen_x > {CUT}",

@@ -92,7 +92,7 @@ def test_a_spec_and_local_paths_give_the_same_files(here) -> None:
     main, joined = expand(names), expand(["mc/b.root:u", "https://s/j.root"])
     read = {
         "files": [file.place for file in main],
-        "join": {"x": {"tree": "t"}, "y": {"files": [file.place for file in joined], "on": "e"}},
+        "join": {"x": {"tree": "t"}, "y": {"files": [file.place for file in joined], "by": "e"}},
     }
     again = filled(read, [file.address for file in (*main, *joined) if not file.remote])
     assert expand(again["files"]) == main

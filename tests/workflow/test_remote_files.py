@@ -30,7 +30,7 @@ def served(empty, tmp_path, monkeypatch):
             "kind": "flat_tree",
             "files": [f"{server.address}/a.root:near", "b.root"],
             "branches": {"reco_x0": "x", "reco_x1": "more.x", "event_id": "n"},
-            "join": {"more": {"files": ["joined.root:more"], "on": "n"}},
+            "join": {"more": {"files": ["joined.root:more"], "by": "n"}},
         }
         empty.study(lambda s: s["samples"].update(pseudodata={"role": "data", "read": read}))
         yield server

@@ -54,7 +54,7 @@ class Source:
             return np.arange(self.first[-1], dtype=np.uint64) if self._alike is None else self._alike.keys
         expressions = [Expression(text) for text in self._on]
         names = sorted(set().union(*(each.names for each in expressions)))
-        self.survey.require(names, f"join.{self.name}.on" if self.name else "join.<name>.on")
+        self.survey.require(names, f"join.{self.name}.by" if self.name else "join.<name>.by")
         parts = []
         for file in self.survey.filled:
             with opened(file.path, file.tree) as tree:
@@ -66,7 +66,7 @@ class Source:
         if (repeated := len(found) - len(np.unique(found))) > 0:
             raise InputError(
                 f"{self.survey.all[0].path}: {self._tree}: {repeated} entries have the {' and '.join(self._on)} of "
-                "another entry, so it is not clear which belong together; give more branches in `on`, such as the run"
+                "another entry, so it is not clear which belong together; give more branches in `by`, such as the run"
             )
         return found
 
@@ -152,10 +152,10 @@ class Trees:
         for name, join in self.joins.items():
             found[name] = Survey(self.files.get(name) or [File(path.address) for path in self.paths], join.tree)
             entries = sum(file.entries for file in found[name].all), sum(file.entries for file in self.main.all)
-            if join.on is None and entries[0] != entries[1]:
+            if join.by is None and entries[0] != entries[1]:
                 raise InputError(
                     f"{found[name].all[0].path}: join.{name}: its tree has {entries[0]} entries, the main tree has "
-                    f"{entries[1]}, so they cannot be joined entry by entry; give `on`, branches of the event number"
+                    f"{entries[1]}, so they cannot be joined entry by entry; give `by`, branches of the event number"
                 )
         return found
 
@@ -222,13 +222,13 @@ class Trees:
             earlier.append(source)
 
     def _sources(self) -> dict[str, Source]:
-        on = [join.on for join in self.joins.values() if join.on is not None]
+        on = [join.by for join in self.joins.values() if join.by is not None]
         if any(each["main"] != on[0]["main"] for each in on):
-            raise InputError(f"{self.paths[0]}: join: all trees need the same `on` of the main tree")
+            raise InputError(f"{self.paths[0]}: join: all trees need the same `by` of the main tree")
         sources = {MAIN: Source(MAIN, self.main, on[0]["main"] if on else None)}
         for name, join in self.joins.items():
             sources[name] = Source(
-                name, self.surveys[name], None if join.on is None else join.on["joined"], sources[MAIN]
+                name, self.surveys[name], None if join.by is None else join.by["joined"], sources[MAIN]
             )
         return sources
 
@@ -254,4 +254,4 @@ class Trees:
 
 def _keys(join: Join) -> list[tuple[str, str]]:
     """Branches of the main and of the joined tree that are equal for the same event."""
-    return [] if join.on is None else list(zip(join.on["main"], join.on["joined"], strict=True))
+    return [] if join.by is None else list(zip(join.by["main"], join.by["joined"], strict=True))

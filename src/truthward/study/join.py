@@ -20,15 +20,15 @@ class Join(Strict):
     Attributes:
         tree: its name; None: the only one of its files.
         files: as the reader's `files`; None: it is in the files of the main tree.
-        on: expressions over branches whose values are equal in both trees for the same event, such as
+        by: expressions over branches whose values are equal in both trees for the same event, such as
             [runNumber, eventNumber], or {main: [...], joined: [...]} where the names differ. None: entry by entry.
     """
 
     tree: str | None = None
     files: list[str] | None = None
-    on: dict[Literal["main", "joined"], list[str]] | None = None
+    by: dict[Literal["main", "joined"], list[str]] | None = None
 
-    @field_validator("on", mode="before")
+    @field_validator("by", mode="before")
     @classmethod
     def _both(cls, value: Any) -> Any:
         if isinstance(value, Mapping):
@@ -55,13 +55,13 @@ def joins_of(content: Mapping[str, Any], where: str = "join") -> dict[str, Join]
             place = "".join(f".{part}" for part in first["loc"])
             valid = "" if first["type"] != "extra_forbidden" else f"; valid: {', '.join(Join.model_fields)}"
             raise ConfigError(f"{where}.{name}{place}: {first['msg'].removeprefix('Value error, ')}{valid}") from None
-        on = found[name].on or {}
-        for side, texts in on.items():
+        by = found[name].by or {}
+        for side, texts in by.items():
             for text in texts:
                 try:
                     Syntax(text)
                 except ConfigError as error:
-                    raise ConfigError(f"{where}.{name}.on.{side}: {error}") from None
-        if len({len(texts) for texts in on.values()}) > 1 or any(not texts for texts in on.values()):
-            raise ConfigError(f"{where}.{name}.on: give as many expressions for the main tree as for the joined one")
+                    raise ConfigError(f"{where}.{name}.by.{side}: {error}") from None
+        if len({len(texts) for texts in by.values()}) > 1 or any(not texts for texts in by.values()):
+            raise ConfigError(f"{where}.{name}.by: give as many expressions for the main tree as for the joined one")
     return found

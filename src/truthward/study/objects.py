@@ -84,8 +84,8 @@ class Side(Strict):
 
     Attributes:
         fields: field -> expression over branches, a list in each event; "*" gives the branch of any other field, such
-            as `Jet_*`. where: condition on the fields; what fails it is no object of the collection, and is not matched.
-            cluster: makes the objects, in place of fields. constituents: their particles.
+            as `Jet_*`. where: condition on the fields; what fails it is no object of the collection and is not matched.
+        cluster: makes the objects, in place of fields. constituents: their particles.
     """
 
     fields: dict[str, Text] = Field({})
