@@ -5,7 +5,7 @@
 # make lint   layout, lint and types
 # make check  whether a study can run here: devices, packages, methods, and what would run and why (CONFIG=file)
 # make audit  known vulnerabilities of the locked packages; fails on one, and where they could not be looked up
-# make lock   resolve envs/requirements.in and envs/dev.in anew
+# make lock   resolve envs/requirements.in, envs/dev.in and envs/hepmc.in anew
 # make docs   the docs site, into site/
 # make bench NAME=coverage [QUICK=1]
 PYTHON ?= python3
@@ -66,7 +66,7 @@ audit: .venv-audit/.stamp
 
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/pip install --quiet --prefer-binary --only-binary pythia8mc,fastjet,torch -r envs/requirements.in -r envs/dev.in setuptools
+	.venv-lock/bin/pip install --quiet --prefer-binary --only-binary pythia8mc,fastjet,torch -r envs/requirements.in -r envs/dev.in -r envs/hepmc.in setuptools
 	.venv-lock/bin/python envs/lock.py > envs/.requirements.lock && mv envs/.requirements.lock envs/requirements.lock
 	rm -rf .venv-lock
 
