@@ -7,6 +7,7 @@
 # make audit  known vulnerabilities of the locked packages; fails on one, and where they could not be looked up
 # make lock   resolve envs/requirements.in, envs/dev.in and envs/hepmc.in anew
 # make docs   the docs site, into site/
+# make schema the JSON schema of publications, from its record, into docs/assets/
 # make bench NAME=coverage [QUICK=1]
 PYTHON ?= python3
 CORES ?= all
@@ -15,7 +16,7 @@ TESTS ?=
 CONFIG ?= config.yaml
 STUDY = $(shell sed -n 's/^study: *//p' $(CONFIG))
 
-.PHONY: run watch test fast lint check audit lock bench tables docs clean
+.PHONY: run watch test fast lint check audit lock bench tables schema docs clean
 
 run: .venv/.stamp
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) --configfile $(CONFIG)
@@ -42,6 +43,9 @@ check: .venv/.stamp
 
 bench: .venv/.stamp
 	OMP_NUM_THREADS=1 QUICK=$(QUICK) $(BIN)/python benchmarks/$(NAME).py
+
+schema: .venv/.stamp
+	$(BIN)/python -c "from truthward.publish.verify import schema; from truthward.run.artefact import write_json; write_json('docs/assets/publication.schema.json', schema())"
 
 tables: .venv/.stamp
 	$(BIN)/python benchmarks/tables.py

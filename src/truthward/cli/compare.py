@@ -11,7 +11,7 @@ from rich.table import Table
 from truthward.compare import stage
 from truthward.compare.published import Published
 from truthward.compare.sources import entries_of, read
-from truthward.publish.stage import verify
+from truthward.publish.verify import examine, verify
 from truthward.records.compare import ComparedPrediction, Comparison
 from truthward.records.validate.figures import Chi2
 from truthward.report.comparison import comparison
@@ -36,10 +36,11 @@ def run(
 
     Raises:
         InputError: there is no publication, or a prediction cannot be compared with it.
-        CorruptError: the publication has changed since it was written.
+        CorruptError: the publication has changed since it was written, or is not what it says.
         ConfigError: a file of predictions is not valid.
     """
     verify(folder)
+    examine(folder)
     published = Published.open(folder)
     names = published.chosen(None if observables is None else list(observables))
     entries = entries_of(predictions)

@@ -103,8 +103,8 @@ def parser() -> argparse.ArgumentParser:
 
     one = add(
         "verify",
-        "verify a publication against its checksums",
-        "It names the first\nfile that is missing or damaged.",
+        "verify a publication",
+        "Checksums, schema,\nfamilies and sums of weights; it names what is missing or damaged.",
         "truthward verify results/zjets/publication",
     )
     one.add_argument("folder", metavar="PUBLICATION", type=Path, help="folder of the publication")
