@@ -44,7 +44,7 @@ def test_no_option_is_missing_on_the_page(load) -> None:
     for group in GROUPS:
         part = page.partition(f"{{ #{group.name.replace('.', '-').replace('_', '-')} }}")[2].partition("\n### ")[0]
         for option in group.options:
-            assert re.search(rf"^\| `(?:\w+\.)*{option.name}` \| .+ \| .+ \|$", part, flags=re.MULTILINE), option
+            assert re.search(rf"^\| `(?:[\w<>]+\.)*{option.name}` \| .+ \| .+ \|$", part, flags=re.MULTILINE), option
     for folder in options.FOLDERS:
         for kind in plugins.kinds(folder):
             asked = [name for name in plugins.schema(folder, kind).options if name not in options.GIVEN]

@@ -11,9 +11,9 @@ from rich.table import Table
 from truthward.compare import stage
 from truthward.compare.published import Published
 from truthward.compare.sources import entries_of, read
+from truthward.compare.table import rows
 from truthward.publish.verify import examine, verify
-from truthward.records.compare import ComparedPrediction, Comparison
-from truthward.records.validate.figures import Chi2
+from truthward.records.compare import Comparison
 from truthward.report.comparison import comparison
 from truthward.report.style import save
 from truthward.run.artefact import write_json
@@ -73,38 +73,19 @@ def show(found: Comparison, console: Console) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("prediction", "test", "chi2 / ndf", "p"):
         table.add_column(title, justify="right" if title in ("chi2 / ndf", "p") else "left")
-    for label, prediction in found["predictions"].items():
-        for place, row in enumerate(_rows(prediction)):
-            table.add_row("" if place else label, *row)
-        table.add_section()
+    before = ""
+    for row in rows(found):
+        if row.prediction != before and before:
+            table.add_section()
+        auc = f", AUC {row.auc:.3f}" if row.auc is not None else ""
+        chi2 = f"{row.value:.1f} / {row.ndf}" if row.value is not None else ""
+        p = f"{row.p:.2g}" if row.p is not None else "-"
+        table.add_row(row.prediction if row.prediction != before else "", row.test + auc, chi2, p)
+        before = row.prediction
     console.print(table)
     for label, prediction in found["predictions"].items():
-        for note in (*prediction["notes"], *_reasons(prediction)):
+        for note in prediction["notes"]:
             console.print(f"{label}: {note}", highlight=False, markup=False)
-
-
-def _rows(prediction: ComparedPrediction) -> list[tuple[str, str, str]]:
-    rows = [(name, *_cells(entry["chi2"])) for name, entry in prediction["observables"].items()]
-    if prediction["joint"]["chi2"]["value"] is not None:
-        rows.append(("all observables", *_cells(prediction["joint"]["chi2"])))
-    if total := prediction["total"]:
-        rows.append((f"yield, ratio {total['ratio']:.3f}", *_cells(total["chi2"])))
-    for test in prediction["unbinned"]:
-        name = "unbinned" if len(test["observables"]) > 1 else f"unbinned, {test['observables'][0]}"
-        auc = f", AUC {test['auc']:.3f}" if test.get("auc") is not None else ""
-        rows.append((name + auc, "", "-" if test["p"] is None else f"{test['p']:.2g}"))
-    return rows
-
-
-def _cells(chi2: Chi2) -> tuple[str, str]:
-    if chi2["value"] is None:
-        return "-", "-"
-    return f"{chi2['value']:.1f} / {chi2['ndf']}", f"{chi2['p']:.2g}"
-
-
-def _reasons(prediction: ComparedPrediction) -> list[str]:
-    """Why a test is missing, each reason once."""
-    tests = [(n, e["chi2"].get("reason")) for n, e in prediction["observables"].items()]
-    tests += [("all observables", prediction["joint"]["chi2"].get("reason"))]
-    tests += [("unbinned", t.get("reason")) for t in prediction["unbinned"]]
-    return [f"{name}: not tested: {reason}" for name, reason in tests if reason]
+    for row in rows(found):
+        if row.p is None:
+            console.print(f"{row.prediction}: {row.test}: not tested: {row.note}", highlight=False, markup=False)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from truthward.compare import chi2, unbinned
 from truthward.compare.prediction import Prediction, Sample, checked
 from truthward.compare.published import Published
+from truthward.compare.table import write_csv
 from truthward.events.binning import BOOTSTRAPS
 from truthward.events.families import Histogram
+from truthward.events.table import EventTable
 from truthward.records.compare import (
     ComparedObservable,
     ComparedPrediction,
@@ -21,6 +24,7 @@ from truthward.records.compare import (
     Joint,
     Unbinned,
 )
+from truthward.run.artefact import write_json
 from truthward.run.provenance import Record
 from truthward.study.seeds import seed_for
 
@@ -180,3 +184,33 @@ def _curve(h: Histogram, prediction: Prediction, name: str, edges: np.ndarray, *
         "prediction": (contents / total / width).tolist(),
         "prediction_error": (np.sqrt(np.clip(np.diag(covariance), 0.0, None)) / total / width).tolist(),
     }
+
+
+def from_table(label: str, path: str | Path, names: Sequence[str]) -> Sample:
+    """The accepted events of a truth-level table."""
+    table = EventTable(path)
+    accepted, values = table.level("truth", names)
+    weights = table.read(["weight"])["weight"][accepted]
+    return Sample(label, str(path), {n: values[accepted, k] for k, n in enumerate(names)}, weights)
+
+
+def compare_stage(
+    folder: str | Path,
+    tables: Mapping[str, str | Path],
+    *,
+    absolute: bool,
+    seed: int,
+    record: Record,
+    output_json: str | Path,
+    output_csv: str | Path,
+) -> None:
+    """Compare the publication in `folder` with truth-level tables, label -> path, and write all tests.
+
+    Raises:
+        InputError: a table cannot be compared, see `prediction.checked`.
+    """
+    published = Published.open(folder)
+    given = (from_table(label, path, published.observables) for label, path in tables.items())
+    found = compare(published, given, normalised=not absolute, seed=seed, record=record)
+    write_json(output_json, found)
+    write_csv(output_csv, found)
