@@ -10,6 +10,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "src"))
 
+from _tables_compare import compare  # noqa: E402
 from _tables_generative import (  # noqa: E402
     density_uncertainty,
     landscape,
@@ -123,6 +124,7 @@ def stress(figures: dict[str, Any]) -> tuple[str, Rows]:
 
 
 TABLES = {
+    "compare": compare,
     "coverage": coverage,
     "density_uncertainty": density_uncertainty,
     "explore": explore,

@@ -20,6 +20,7 @@ rule publish:
         readme="results/{study}/publication/README.md",
         example="results/{study}/publication/example.py",
         page="results/{study}/publication/explore.html",
+        schema="results/{study}/publication/metadata.schema.json",
         tables="results/{study}/publication/hepdata/submission.yaml",
         checksums="results/{study}/publication/SHA256SUMS",
     log:

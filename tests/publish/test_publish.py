@@ -325,7 +325,7 @@ def test_observable_by_observable_method_shows_what_it_has(tmp_path):
 def test_equal_input_gives_equal_events(unfolded, tmp_path):
     one, two = (verify(run(unfolded, tmp_path / name))["files"] for name in "ab")
     assert one == two
-    assert json.loads((tmp_path / "a" / "metadata.json").read_text())["format_version"] == "1.0"
+    assert json.loads((tmp_path / "a" / "metadata.json").read_text())["format_version"] == "1.1"
 
 
 def test_what_the_config_says_is_text_and_never_code(unfolded, tmp_path):

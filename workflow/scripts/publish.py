@@ -7,6 +7,7 @@ from truthward.run.job import Job
 with Job(snakemake) as job:
     from truthward.publish.explore.predictions import simulation
     from truthward.publish.stage import publish
+    from truthward.publish.texts import coverage
     from truthward.records import read_record
     from truthward.records.validate.method import ValidatedMethod
     from truthward.study.observable import observables_from
@@ -28,4 +29,7 @@ with Job(snakemake) as job:
         model=job.spec["model"],
         label=job.spec["label"],
         predictions=[simulation(validated)],
+        coverage=coverage(
+            [p for o in validated["observables"].values() for p in (o["coverage"] or {"pulls": []})["pulls"]]
+        ),
     )

@@ -103,11 +103,24 @@ def parser() -> argparse.ArgumentParser:
 
     one = add(
         "verify",
-        "verify a publication against its checksums",
-        "It names the first\nfile that is missing or damaged.",
+        "verify a publication",
+        "Checksums, schema,\nfamilies and sums of weights; it names what is missing or damaged.",
         "truthward verify results/zjets/publication",
     )
     one.add_argument("folder", metavar="PUBLICATION", type=Path, help="folder of the publication")
+
+    one = add(
+        "compare",
+        "compare a publication with predictions",
+        "Events: ROOT, Parquet,\nHepMC3, LHE. Histograms: YODA, HEPData. Or a YAML file that describes them.",
+        "truthward compare results/zjets/publication monash.parquet A14=a14.root",
+    )
+    one.add_argument("folder", metavar="PUBLICATION", type=Path, help="folder of the publication")
+    one.add_argument("predictions", metavar="PREDICTION", nargs="+", help="FILE, NAME=FILE, or a file of predictions")
+    one.add_argument("--observables", metavar="O", nargs="+", help="only these (all that were unfolded)")
+    one.add_argument("--absolute", action="store_true", help="yields too, not only shapes")
+    one.add_argument("--output", metavar="FOLDER", type=Path, default=Path("comparison"), help="(comparison)")
+    one.add_argument("--seed", type=int, default=1, help="of the unbinned test (1)")
     return made
 
 

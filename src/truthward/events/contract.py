@@ -19,6 +19,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "background": ("reco",),
     "data": ("reco",),
     "closure_truth": ("truth",),
+    "prediction": ("truth",),
 }
 """Role of a table -> levels whose columns it has."""
 

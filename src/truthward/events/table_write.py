@@ -163,7 +163,7 @@ def table_sink(path: str | Path, *, role: str, source: str = "") -> Iterator[Tab
 
     Args:
         path: the Parquet file.
-        role: "simulation", "background", "data" or "closure_truth".
+        role: "simulation", "background", "data", "closure_truth" or "prediction".
         source: what to name in messages that concern all batches; `path` by default.
 
     Raises:

@@ -80,20 +80,22 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
 
 def save(figure: Figure, path: str | Path, record: Record, *, label: Mapping[str, str] | None = None) -> None:
-    """Write a figure as PNG, atomically. The text chunk `provenance` has its provenance.
+    """Write a figure as PNG or PDF, atomically, with its provenance: the text chunk `provenance`, or the keywords.
 
     Args:
         label: section `report` of the config, drawn in a line above the figure. There is no line if all of it is empty.
 
     Raises:
-        InputError: for another ending than .png.
+        InputError: for another ending.
     """
-    if Path(path).suffix != ".png":
-        raise InputError(f"{path}: figures are written as .png")
+    kind = Path(path).suffix
+    if kind not in (".png", ".pdf"):
+        raise InputError(f"{path}: figures are written as .png or .pdf")
     # matplotlib reads some settings only when it draws the figure.
     with matplotlib.rc_context(STYLE), atomic(path) as temporary:
         _as_text_where_no_mathematics(figure)
-        metadata = {"provenance": json.dumps(record.finish())}
+        said = json.dumps(record.finish())
+        metadata = {"provenance": said} if kind == ".png" else {"Keywords": said, "CreationDate": None}
         figure.savefig(temporary, metadata=metadata, bbox_inches=_labelled(figure, label or {}))
 
 

@@ -18,6 +18,7 @@ from truthward.study.config import Config, Sample
 from truthward.study.join import joins_of
 from truthward.study.named import ROLES, check_features, check_named, need, reco_features
 from truthward.study.objects import EVENTS, collections_of
+from truthward.study.predictions import check_predictions
 from truthward.study.processes import check_processes
 from truthward.study.sources import check_sources
 from truthward.study.strict import section_in
@@ -29,7 +30,17 @@ _ENDS = re.compile(r"</script|<!--", re.IGNORECASE)
 """Snakemake writes the params of rules unchanged into a script of its report: such text would end that script and run
 as code."""
 _TAKEN = ("methods", "calibrate", "stress")
-NEED_SAMPLES = {"calibrate", "systematics", "surrogate", "amplify", "unfold", "validate", "publish", "report"}
+NEED_SAMPLES = {
+    "calibrate",
+    "systematics",
+    "surrogate",
+    "amplify",
+    "unfold",
+    "validate",
+    "publish",
+    "compare",
+    "report",
+}
 """Stages that work on event tables."""
 DEEPEST, MOST = 20, 100_000
 """Largest depth and number of values of a config: nested YAML aliases can expand beyond any memory."""
@@ -155,6 +166,7 @@ def check(config: Config) -> None:
             f"{', '.join(config.unfold.methods) or 'there is none'}"
             f"{plugins.nearest(config.publish.method, config.unfold.methods)}"
         )
+    check_predictions(config)
     if config.unfold.methods:
         check_agreement(config)
 
@@ -167,6 +179,7 @@ def _check_names(config: Config) -> None:
         ("systematics", config.systematics),
         ("surrogate.models", config.surrogate.models),
         ("unfold.methods", config.unfold.methods),
+        ("compare.predictions", config.compare.predictions if config.compare else ()),
     ):
         if odd := [name for name in names if not NAME.fullmatch(name)]:
             raise ConfigError(

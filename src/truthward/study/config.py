@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from truthward.amplify.section import Amplify
+from truthward.compare.section import Compare
 from truthward.ingest.section import Ingest, Selection
 from truthward.publish.section import Publish
 from truthward.report.section import Report
@@ -42,6 +43,7 @@ class Config(Strict):
         unfold: the methods, and the replicas of each.
         validate: how the results are judged.
         publish: what is published; None for nothing.
+        compare: predictions that the published result is compared with; None for none.
         report: words above every figure.
     """
 
@@ -59,6 +61,7 @@ class Config(Strict):
     unfold: Unfold = Unfold()
     validate_: Validate = Field(Validate(), alias="validate")
     publish: Publish | None = None
+    compare: Compare | None = None
     report: Report = Report()
 
     def stages(self) -> list[str]:
@@ -74,6 +77,7 @@ class Config(Strict):
             "unfold": methods,
             "validate": methods or bool(self.surrogate.models),
             "publish": self.publish is not None,
+            "compare": self.compare is not None,
             "report": methods,
         }
         shared = {"study", "seed", "luminosity", "samples", "selection", "observables"}
@@ -117,6 +121,11 @@ class Config(Strict):
         """Whether the data are pseudo-data with a known truth, which only `validate` reads."""
         data = self.samples.get(self.sample("data"))
         return data is not None and (data.closure or data.closure_read is not None)
+
+    def published_observables(self) -> list[str]:
+        """The observables that the published method unfolds; none without one."""
+        method = self.unfold.methods.get(self.publish.method, {}) if self.publish else {}
+        return list(method.get("observables") or self.observables)
 
     def particle_level(self) -> str | None:
         """Which particles are stable at truth level: as the config says, or the generator of the simulation."""
