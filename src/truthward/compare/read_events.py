@@ -18,6 +18,7 @@ from truthward.events.expression import Expression
 from truthward.events.parquet import Parquet
 from truthward.events.root import opened
 from truthward.events.tree import CHUNK
+from truthward.run.files import File
 
 OTHERS = ("weight", "pass_truth")
 
@@ -52,7 +53,7 @@ def _chunks(path: Path, entry: Entry, observables: Sequence[str]) -> Iterator[tu
     """Columns of some events, their number, and what the reader says."""
     name = path.name.lower()
     if name.endswith(".root"):
-        with opened(path, entry.tree) as tree:
+        with opened(File(str(path)), entry.tree) as tree:
             wanted = _branches(path, entry, observables, tree.branches, tree.names)
             tree.require(wanted, "the prediction")
             for first, arrays in tree.chunks(wanted, CHUNK) if wanted else ():

@@ -13,7 +13,7 @@ from truthward.compare.read_events import read_events
 from truthward.compare.read_histograms import read_histograms
 from truthward.compare.section import Entry, entry_from
 from truthward.errors import ConfigError, InputError
-from truthward.events.root import expand
+from truthward.run.files import expand
 
 EVENTS = (".root", ".parquet", ".hepmc", ".hepmc3", ".hepmc2", ".lhe")
 HISTOGRAMS = (".yoda", ".yaml", ".yml")
@@ -44,7 +44,7 @@ def read(label: str, entry: Entry, observables: Sequence[str]) -> Prediction:
     Raises:
         InputError: the files have an unknown ending or several, or cannot be read.
     """
-    paths = expand(entry.files)
+    paths = [Path(file.address) for file in expand(entry.files)]
     kinds = {_kind(path) for path in paths}
     (kind,) = kinds if len(kinds) == 1 else ("",)
     if kind in EVENTS:

@@ -58,8 +58,8 @@ def ingest(
         closure_output: for role "data" only, if the source is pseudo-data with its truth. The truth of the `pass_truth`
             events goes to this table, with role "closure_truth", and `output` has no truth.
         observables: the unfolded ones; the reader must have them at each level of the table.
-        role: "simulation" (both levels), "background" (reco, with variations), "data" (reco), "closure_truth" (truth, from a
-            file of its own), or "prediction" (truth).
+        role: "simulation" (both levels), "background" (reco, with variations), "data" (reco), "closure_truth" (truth,
+            from a file of its own), or "prediction" (truth).
         selection: level -> expression over columns; see `select.AppliedSelection`.
         systematics: those of the config whose columns a simulation must have, name -> {"kind", "replicas"}. A
             background may lack all columns of one.
