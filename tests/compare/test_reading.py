@@ -93,9 +93,9 @@ def test_what_a_file_of_predictions_may_hold(tmp_path) -> None:
         entries_of(["a/b.root", "c/b.root"])
     with pytest.raises(InputError, match=r"nowhere\.root: no such file"):
         read("a", Entry(file="nowhere.root"), ["x"])
-    (tmp_path / "a.txt").write_text("text")
+    (tmp_path / "a.dat").write_text("text")
     with pytest.raises(InputError, match="not a prediction; valid"):
-        read("a", Entry(file=str(tmp_path / "a.txt")), ["x"])
+        read("a", Entry(file=str(tmp_path / "a.dat")), ["x"])
 
 
 EDGES, CONTENTS = [-5.0, -1.0, 0.5, 5.0], [10.0, 30.0, 20.0]
