@@ -82,7 +82,7 @@ def explore(figures: dict[str, Any]) -> tuple[str, Rows]:
             "all bands": f"{f['band']:.1f} s",
             "another selection": f"{f['answer']:.2f} s",
         }
-        for events, f in figures["sizes"].items()
+        for events, f in sorted(figures["sizes"].items(), key=lambda size: int(size[0]))
     ]
     text = (
         f"`explore.html` of {figures['observables']} observables and {figures['replicas']} replicas, opened from disk"
