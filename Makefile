@@ -5,8 +5,9 @@
 # make lint   layout, lint and types
 # make check  whether a study can run here: devices, packages, methods, and what would run and why (CONFIG=file)
 # make audit  known vulnerabilities of the locked packages; fails on one, and where they could not be looked up
-# make lock   resolve envs/requirements.in and envs/dev.in anew
+# make lock   resolve the .in files of envs/ anew
 # make docs   the docs site, into site/
+# make schema the JSON schema of publications, from its record, into docs/assets/
 # make bench NAME=coverage [QUICK=1]
 PYTHON ?= python3
 CORES ?= all
@@ -15,7 +16,7 @@ TESTS ?=
 CONFIG ?= config.yaml
 STUDY = $(shell sed -n 's/^study: *//p' $(CONFIG))
 
-.PHONY: run watch test fast lint check audit lock bench tables docs clean
+.PHONY: run watch test fast lint check audit lock bench tables schema docs clean
 
 run: .venv/.stamp
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) --configfile $(CONFIG)
@@ -43,6 +44,9 @@ check: .venv/.stamp
 bench: .venv/.stamp
 	OMP_NUM_THREADS=1 QUICK=$(QUICK) $(BIN)/python benchmarks/$(NAME).py
 
+schema: .venv/.stamp
+	$(BIN)/python -c "from truthward.publish.verify import schema; from truthward.run.artefact import write_json; write_json('docs/assets/publication.schema.json', schema())"
+
 tables: .venv/.stamp
 	$(BIN)/python benchmarks/tables.py
 
@@ -66,7 +70,7 @@ audit: .venv-audit/.stamp
 
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/pip install --quiet --prefer-binary --only-binary pythia8mc,fastjet,torch -r envs/requirements.in -r envs/dev.in setuptools
+	.venv-lock/bin/pip install --quiet --prefer-binary --only-binary pythia8mc,fastjet,torch -r envs/requirements.in -r envs/dev.in -r envs/hepmc.in -r envs/remote.in setuptools
 	.venv-lock/bin/python envs/lock.py > envs/.requirements.lock && mv envs/.requirements.lock envs/requirements.lock
 	rm -rf .venv-lock
 

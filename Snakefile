@@ -10,7 +10,7 @@ import sys
 from snakemake.utils import min_version
 
 from truthward.run import verdicts
-from truthward.errors import ConfigError
+from truthward.errors import ConfigError, InputError
 from truthward.run.array_task import become_own_job
 from truthward.study import checks
 from truthward.study.notes import notes

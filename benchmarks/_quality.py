@@ -97,7 +97,7 @@ def before(name: str) -> dict[str, dict[str, float]]:
         found[o.name] = {
             "simulation": discriminator(prior.inner, prior.size, truth, seed=1)["value"],
             "data": discriminator(raw.inner, raw.size, truth, seed=1)["value"],
-            "floor": floor_of(truth, truth.size, seed=1).mean,
+            "floor": floor_of(truth, truth.size, seed=1)["mean"],
         }
     return found
 

@@ -71,6 +71,25 @@ def scale(figures: dict[str, Any]) -> tuple[str, Rows]:
     return text, rows
 
 
+def explore(figures: dict[str, Any]) -> tuple[str, Rows]:
+    """Size of the page of a publication, and how long a browser takes over it."""
+    rows: Rows = [
+        {
+            "events": f"{int(events):,}",
+            "page": f"{f['mb']:.0f} MB",
+            "events.parquet": f"{f['parquet_mb']:.0f} MB",
+            "first figure": f"{f['figure']:.1f} s",
+            "all bands": f"{f['band']:.1f} s",
+            "another selection": f"{f['answer']:.2f} s",
+        }
+        for events, f in figures["sizes"].items()
+    ]
+    text = (
+        f"`explore.html` of {figures['observables']} observables and {figures['replicas']} replicas, opened from disk"
+    )
+    return f"{text} in a headless Chromium; seconds from the call, fastest of five.", rows
+
+
 def overhead(figures: dict[str, Any]) -> tuple[str, Rows]:
     """What the workflow costs beside the work."""
     no_op, plan, slurm = figures["no_op"], figures["plan"], figures["slurm"]

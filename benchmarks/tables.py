@@ -10,6 +10,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "src"))
 
+from _tables_compare import compare  # noqa: E402
 from _tables_generative import (  # noqa: E402
     density_uncertainty,
     landscape,
@@ -21,7 +22,7 @@ from _tables_metamorphic import metamorphic  # noqa: E402
 from _tables_methods import methods  # noqa: E402
 from _tables_model import model_uncertainty  # noqa: E402
 from _tables_omnifold import omnifold_quality, omnifold_speed, replica_spread  # noqa: E402
-from _tables_run import faults, fuzz, mutants, overhead, scale  # noqa: E402
+from _tables_run import explore, faults, fuzz, mutants, overhead, scale  # noqa: E402
 
 from truthward.run.artefact import read_json, write_text  # noqa: E402
 
@@ -123,8 +124,10 @@ def stress(figures: dict[str, Any]) -> tuple[str, Rows]:
 
 
 TABLES = {
+    "compare": compare,
     "coverage": coverage,
     "density_uncertainty": density_uncertainty,
+    "explore": explore,
     "faults": faults,
     "fuzz": fuzz,
     "gaussian_closure": gaussian_closure,

@@ -13,8 +13,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 HERE = Path(__file__).parent
-DIRECT = ("requirements.in", "dev.in")
-"""What the package needs at run time, and what development needs beside it."""
+DIRECT = ("requirements.in", "dev.in", "hepmc.in", "remote.in")
+"""What the package needs at run time, what development needs beside it, and what is optional."""
 HEAD = "# All packages of the environment, pinned: made by `make lock` from the .in files. Holds no registry address.\n"
 # The lock is that of the oldest supported Python, on Linux, whatever machine writes it.
 TARGET = {

@@ -1,19 +1,20 @@
 """What all rules share: names, the smallest spec that a stage reads, and the digest of the code it runs."""
 
 import signal
-from glob import glob
+from functools import cache
 from pathlib import Path
 
 from snakemake.io import IOFile
 from snakemake.persistence.file import FilePersistence
 
-from truthward.run import digests, kept
+from truthward.run import digests, files, kept
 from truthward.study import plugins
 
 # A cluster's notice that time runs out is for the trainings, which save: the Snakemakes around them must outlive it.
 signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
-SIMULATION = STUDY.sample("simulation")
+# Several simulated samples are merged into the table of this name.
+SIMULATION = STUDY.simulation
 DATA = STUDY.sample("data")
 METHODS = list(STUDY.unfold.methods)
 MODELS = list(STUDY.surrogate.models)
@@ -77,15 +78,12 @@ def events(sample):
     return calibrated(sample)
 
 
-def files_of(where, patterns):
-    """The files that paths and globs name, in their order; one that names nothing ends the call with its key."""
-    found = []
-    for pattern in patterns:
-        matches = sorted(glob(pattern, recursive=True))
-        if not matches:
-            sys.exit(f"ConfigError: {where}: {pattern!r} names no file (relative to {Path.cwd().name}/)")
-        found += matches
-    return found
+def files_of(where, texts, tree=None):
+    """The files that are named, in their order; a name that is not valid ends the call with its key."""
+    try:
+        return files.expand(texts, tree)
+    except InputError as error:
+        sys.exit(f"ConfigError: {where}: {error}")
 
 
 def caption(name):
@@ -102,5 +100,6 @@ def recorded(path):
 # What jobs finished that outlived their call. While another call is at work it is that one's business, and a call that
 # only looks changes nothing.
 LOOKS = {"-n", "--dry-run", "--dryrun", "--report", "--unlock"} & set(sys.argv)
-if workflow.is_main_process and not LOOKS and not any(Path(".snakemake/locks").glob("*")):
+WORKS = workflow.is_main_process and not LOOKS and not any(Path(".snakemake/locks").glob("*"))
+if WORKS:
     kept.withdraw(RESULTS, recorded)

@@ -1,8 +1,8 @@
 """ROOT files into event tables, and what came in.
 
-INPUTS:  results/<study>/simulate/<sample>/<chunk>.root, or the files of samples.<sample>.read
+INPUTS:  results/<study>/simulate/<sample>/<chunk>.root, or the files of samples.<sample>.read that lie here
 OUTPUTS: results/<study>/ingest/<sample>.parquet, <sample>.closure_truth.parquet, examined.json, summary.json,
-         figures/
+         figures/; prediction.parquet and samples.csv where several samples are the simulation
 """
 
 CLOSURE = f"{RESULTS}/ingest/{DATA}.closure_truth.parquet" if STUDY.has_closure else []
@@ -14,28 +14,63 @@ def reader(sample, closure=False):
     return (entry.closure_read if closure else entry.read) or {"kind": "flat_tree", "same_names": True}
 
 
-def source(sample, closure=False):
-    """Files of a sample: chunks of the generator, or what the config names."""
-    entry = STUDY.samples[sample]
-    if entry.generate:
-        return [f"{RESULTS}/simulate/{sample}/{chunk}.root" for chunk in range(entry.chunks)]
-    return files_of(f"samples.{sample}.files", reader(sample, closure)["files"])
+@cache
+def sources(sample, closure=False):
+    """Files of the trees of a sample, "" for the main one: chunks of the generator, or what the config names."""
+    if (entry := STUDY.samples[sample]).generate:
+        chunks = [f"{RESULTS}/simulate/{sample}/{chunk}.root" for chunk in range(entry.chunks)]
+        return {"": [files.File(chunk) for chunk in chunks]}
+    trees = {"": reader(sample, closure)} | reader(sample, closure).get("join", {})
+    where = f"samples.{sample}"
+    return {
+        tree: files_of(f"{where}.join.{tree}.files" if tree else f"{where}.files", entry["files"], entry.get("tree"))
+        for tree, entry in trees.items()
+        if entry.get("files") is not None
+    }
 
 
-def checksums(sample):
-    """The list of checksums of a sample's files, where the config names one."""
-    listing = STUDY.samples[sample].checksums
-    return files_of(f"samples.{sample}.checksums", [listing]) if listing else []
+def each_source(sample, closure, remote):
+    """The files of all trees that lie here, or those that are remote."""
+    return [file for found in sources(sample, closure).values() for file in found if file.remote == remote]
+
+
+def local_files(sample, closure=False):
+    """Paths of the files that lie here: inputs of a rule. Remote files are in its spec."""
+    return [file.address for file in each_source(sample, closure, remote=False)]
+
+
+@cache
+def remote_files(sample, closure=False):
+    """What the servers say of remote files: where it changes, they are read again."""
+    note = Path(RESULTS) / "ingest" / ".remote.json"
+    found = each_source(sample, closure, remote=True)
+    return files.planned(found, note, ask=workflow.is_main_process, keep=WORKS) if found else {}
+
+
+def listing(sample, key):
+    """The file that a key of a sample names, where it names one: checksums, or certified luminosity sections."""
+    path = getattr(STUDY.samples[sample], key)
+    if path and not Path(path).is_file():
+        sys.exit(f"ConfigError: samples.{sample}.{key}: {path}: no such file (seen from {Path.cwd()})")
+    return [path] if path else []
 
 
 def ingest_spec(sample, closure=False):
-    """What the three rules read of the config; the files are their input."""
-    entry = {k: v for k, v in reader(sample, closure).items() if k != "files"}
+    """What the three rules read of the config; files that lie here are their input, and only their places are in it."""
+    places = {tree: [file.place for file in found] for tree, found in sources(sample, closure).items()}
+    entry = reader(sample, closure) | {"files": places.pop("")}
+    if "join" in entry:
+        joined = {tree: {"files": found} for tree, found in places.items()}
+        entry["join"] = {tree: join | joined.get(tree, {}) for tree, join in entry["join"].items()}
     role = "closure_truth" if closure else STUDY.samples[sample].role
     # An alternative is a simulation as any other, but has no variations of its own.
-    more = {"systematics": STUDY.variations()} if role == "simulation" else {}
+    more = {"systematics": STUDY.variations()} if role in ("simulation", "background") else {}
+    more |= {"process": sample} if role == "background" else {}
+    more |= {"normalisation": n} if (n := STUDY.normalisation(sample)) else {}
+    more |= {"part": True} if sample in STUDY.merged() else {}
     role = role.replace("alternative", "simulation")
     observables, selection = STUDY.observable_list(), STUDY.selection.model_dump()
+    more |= {"remote": known} if (known := remote_files(sample, closure)) else {}
     return spec(read=entry, role=role, selection=selection, observables=observables, **more)
 
 
@@ -44,7 +79,7 @@ PSEUDODATA = [name for name, sample in STUDY.samples.items() if sample.closure]
 
 rule ingest_all:
     input:
-        expand("{results}/ingest/{sample}.parquet", results=RESULTS, sample=STUDY.samples),
+        expand("{results}/ingest/{sample}.parquet", results=RESULTS, sample=dict.fromkeys([*STUDY.samples, SIMULATION])),
         CLOSURE,
         f"{RESULTS}/ingest/figures/data_over_simulation.png",
         f"{RESULTS}/ingest/figures/response.png",
@@ -52,8 +87,9 @@ rule ingest_all:
 
 rule ingest:
     input:
-        files=lambda w: source(w.sample),
-        checksums=lambda w: checksums(w.sample),
+        files=lambda w: local_files(w.sample),
+        checksums=lambda w: listing(w.sample, "checksums"),
+        certified=lambda w: listing(w.sample, "certified"),
     output:
         table="results/{study}/ingest/{sample}.parquet",
     log:
@@ -72,8 +108,8 @@ rule ingest:
 
 rule ingest_pseudodata:
     input:
-        files=lambda w: source(w.sample),
-        checksums=lambda w: checksums(w.sample),
+        files=lambda w: local_files(w.sample),
+        checksums=lambda w: listing(w.sample, "checksums"),
     output:
         table="results/{study}/ingest/{sample}.parquet",
         closure="results/{study}/ingest/{sample}.closure_truth.parquet",
@@ -93,8 +129,8 @@ rule ingest_pseudodata:
 
 rule ingest_closure:
     input:
-        files=lambda w: source(w.sample, closure=True),
-        checksums=lambda w: checksums(w.sample),
+        files=lambda w: local_files(w.sample, closure=True),
+        checksums=lambda w: listing(w.sample, "checksums"),
     output:
         table="results/{study}/ingest/{sample}.closure_truth.parquet",
     log:
@@ -109,6 +145,31 @@ rule ingest_closure:
         code=lambda w: code("ingest_closure", ("events.readers", reader(w.sample, closure=True)["kind"])),
     script:
         "../workflow/scripts/ingest_closure.py"
+
+
+if STUDY.merged():
+
+    rule ingest_merge:
+        input:
+            [f"results/{{study}}/ingest/{sample}.parquet" for sample in STUDY.merged()],
+        output:
+            table=f"results/{{study}}/ingest/{SIMULATION}.parquet",
+            samples=report(
+                "results/{study}/ingest/samples.csv",
+                caption=caption("samples"),
+                category="1 Ingest",
+                labels={"figure": "samples"},
+            ),
+        log:
+            "results/{study}/logs/ingest_merge.log",
+        resources:
+            mem_mb=2000,
+            runtime=60,
+        params:
+            spec=spec(samples=STUDY.merged()),
+            code=code("ingest_merge"),
+        script:
+            "../workflow/scripts/ingest_merge.py"
 
 
 rule ingest_examine:

@@ -19,6 +19,8 @@ rule publish:
         metadata="results/{study}/publication/metadata.json",
         readme="results/{study}/publication/README.md",
         example="results/{study}/publication/example.py",
+        page="results/{study}/publication/explore.html",
+        schema="results/{study}/publication/metadata.schema.json",
         tables="results/{study}/publication/hepdata/submission.yaml",
         checksums="results/{study}/publication/SHA256SUMS",
     log:
@@ -29,7 +31,8 @@ rule publish:
     params:
         spec=spec(
             study=STUDY.study,
-            publish=STUDY.publish.model_dump() | {"particle_level": STUDY.particle_level()},
+            publish=STUDY.publish.model_dump()
+            | {"particle_level": STUDY.particle_level(), "luminosity": STUDY.published_luminosity()},
             observables=STUDY.observable_list(),
             model=STUDY.model_families(),
             label=LABEL,

@@ -53,6 +53,12 @@ def test_the_wheel_holds_every_module_and_nothing_twice(installed) -> None:
     assert {path.name for path in installed.iterdir()} == {"truthward", f"truthward-{__version__}.dist-info"}
 
 
+def test_the_wheel_holds_the_page_of_publications_and_not_its_sources(installed) -> None:
+    own, there = (folder / "truthward/publish/explore" for folder in (installed, ROOT / "src"))
+    assert files(own, "*.html", "*.txt", "*.js", "*.json") == {"page.html", "LICENSES.txt"}
+    assert (own / "page.html").read_bytes() == (there / "page.html").read_bytes()
+
+
 def test_the_wheel_holds_the_workflow(installed) -> None:
     wanted = {"Snakefile", "config.yaml", "envs/requirements.lock"}
     for part in ("rules", "workflow", "profiles"):

@@ -27,6 +27,7 @@ ROOMS = {
     "unfold": 4,
     "validate": 4,
     "publish": 4,
+    "compare": 4,
     "report": 5,
     "cli": 6,
 }
@@ -39,6 +40,7 @@ STAGES = 4
 """The layer whose rooms do not import each other, but for `USES`."""
 
 USES = {
+    ("compare", "validate"): "predictions are judged by the measures of the validation",
     ("amplify", "surrogate"): "a surrogate is sampled beyond its training statistics",
     ("validate", "unfold"): "stress tests unfold pseudo-data by every method",
 }
@@ -46,7 +48,7 @@ USES = {
 
 NUMERICS = {"numpy", "scipy", "pandas", "pyarrow", "awkward", "vector", "uproot", "fastjet", "pythia8mc"}
 THIRD_PARTY = {
-    0: {"pydantic", "typing_extensions", "yaml"},
+    0: {"fsspec", "pydantic", "typing_extensions", "yaml"},
     1: NUMERICS,
     2: {"torch", "torchdiffeq", "safetensors", "numpy"},
     3: {"torch", "zuko", "numpy", "safetensors"},

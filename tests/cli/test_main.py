@@ -17,7 +17,7 @@ from truthward.cli.main import main, parser
 from truthward.errors import InputError
 from truthward.publish import stage
 
-COMMANDS = ["new-study", "options", "check", "watch", "verify"]
+COMMANDS = ["new-study", "inspect", "options", "check", "watch", "verify", "compare"]
 
 
 def called(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -126,6 +126,7 @@ def test_a_reader_who_stops_early_gets_no_traceback() -> None:
 def test_a_publication_is_verified(tmp_path, monkeypatch, capsys) -> None:
     (tmp_path / stage.SUMS).write_text("one\ntwo\n")
     monkeypatch.setattr(stage, "verify", lambda folder: {"study": "toy"})
+    monkeypatch.setattr(stage, "examine", lambda folder: ["coverage: not stated"])
     assert main(["verify", str(tmp_path)]) == 0
     assert "study toy, 2 files, all as they were published" in capsys.readouterr().out
 

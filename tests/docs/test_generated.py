@@ -44,7 +44,7 @@ def test_no_option_is_missing_on_the_page(load) -> None:
     for group in GROUPS:
         part = page.partition(f"{{ #{group.name.replace('.', '-').replace('_', '-')} }}")[2].partition("\n### ")[0]
         for option in group.options:
-            assert re.search(rf"^\| `(?:\w+\.)*{option.name}` \| .+ \| .+ \|$", part, flags=re.MULTILINE), option
+            assert re.search(rf"^\| `(?:[\w<>]+\.)*{option.name}` \| .+ \| .+ \|$", part, flags=re.MULTILINE), option
     for folder in options.FOLDERS:
         for kind in plugins.kinds(folder):
             asked = [name for name in plugins.schema(folder, kind).options if name not in options.GIVEN]
@@ -110,5 +110,5 @@ def test_commands_are_those_that_there_are(page: Path) -> None:
     text, makefile = page.read_text(encoding="utf-8"), (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"(?:^|`)make ([a-z]+)", text, flags=re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
-    commands = ("check", "inspect", "watch", "options", "new-study", "verify")
+    commands = ("check", "inspect", "watch", "options", "new-study", "verify", "compare")
     assert set(re.findall(r"(?:^|`)truthward ([a-z-]+)", text, flags=re.MULTILINE)) <= {*commands}

@@ -96,7 +96,7 @@ def test_a_variation_is_a_file(trees, tmp_path):
     join = JOIN | {"jes_up": {"files": [str(tmp_path / "up.root")], "by": "eventNumber"}}
     reader = FlatTree(files=[str(path)], tree="reco", join=join, branches=MAP | {"reco_m:jes:0": "jes_up.m"})
     assert read(reader)["pass_reco:jes:0"].sum() == len(frames["up"])
-    assert {file.name for file in reader.digests} == {"t.root", "up.root"}
+    assert {file.name for file in reader.sources} == {"t.root", "up.root"}
 
 
 def test_objects_of_two_trees(tmp_path):

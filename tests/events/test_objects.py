@@ -180,7 +180,8 @@ def test_events_as_rows(nano):
         "reco_ht": "sum(jets.pt)",
         "reco_pt": "jets.pt[0]",
         "truth_n": "count(jets.pt)",
-        "pass_reco": "count(jets.pt) > 0",
+        "reco_mass": "where(count(jets.pt) > 1, (jets[0] + jets[1]).mass, 0)",
+        "pass_reco": "(count(jets.pt) > 0) & (jets[0].pt > 20)",
     }
     found = read(nanoaod(nano(), rows="events", branches=branches, collections={"jets": {"select": "abs(eta) < 5"}}))
     assert found["reco_n"].tolist() == [3, 0]
@@ -188,6 +189,9 @@ def test_events_as_rows(nano):
     assert found["truth_n"].tolist() == [3, 1]
     assert found["pass_reco"].tolist() == [True, False]
     assert found["reco_pt"][0] == 100
+    e = [np.hypot(m, p * np.cosh(eta)) for p, eta, m in ((100, 0.0, 10), (50, 1.0, 5))]
+    p2 = (100 * np.cos(3.14) + 50) ** 2 + (100 * np.sin(3.14)) ** 2 + (50 * np.sinh(1.0)) ** 2
+    assert found["reco_mass"].tolist() == pytest.approx([np.sqrt(sum(e) ** 2 - p2), 0])
     assert np.isnan(found["reco_pt"][1])
 
 
@@ -231,6 +235,7 @@ def test_the_same_ids_in_both_tables_of_pseudodata(nano):
         ({"drop": ["Jet_genJetIdx"]}, r"no branch .*genJetIdx, needed for the match"),
         ({"branches": {"weight": "gen_weight"}}, r"no branch gen_weight, needed for weight.*nearest names: genWeight"),
         ({"branches": {"weight": "jets.pt"}}, r"branches.weight: jets is a collection, .*truth_ or reco_"),
+        ({"collections": {"jets": {"order": "-btag"}}}, r"no branch btag, needed for the selection of jets"),
         ({"branches": {"reco_b": "jets.btag"}}, r"no branch Jet_btag, needed for reco_b: jets.btag"),
         ({"collections": {"jets": {"match": {"index": "genJetIdx / 2"}}}}, r"keys at reco level are no whole numbers"),
     ],

@@ -15,6 +15,7 @@ from truthward.events.readers.flat_tree import FlatTree
 from truthward.events.root import opened
 from truthward.events.table import EventTable
 from truthward.ingest.stage import ingest
+from truthward.run.files import File
 from truthward.study.plugins import build
 from truthward.study.presets import expanded
 
@@ -243,7 +244,7 @@ def test_branches_of_one_name_in_groups(shared_data):
     files = [str(shared_data / "uproot-issue-123b.root")]
     with pytest.raises(InputError, match="2 branches are named m_dhFormToken: `/DataHeader/m_dhFormToken`, `/basic"):
         read(FlatTree(files=files, tree="POOLContainer", branches={"reco_a": "m_dhFormToken"}), ("reco",))
-    with opened(shared_data / "uproot-issue-123b.root", "POOLContainer") as tree:
+    with opened(File(str(shared_data / "uproot-issue-123b.root")), "POOLContainer") as tree:
         for path in ("DataHeader", "basic_DataHeader"):
             names = [f"{path}/m_dhFormToken", f"/{path}/m_dhFormToken"]
             tree.require(names, "a test")

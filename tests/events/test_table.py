@@ -165,7 +165,7 @@ def test_roles_keep_truth_and_data_apart(write, events, nothing_left):
         write([given], role="data")
     with pytest.raises(InputError, match="role simulation needs the columns pass_truth"):
         write([{name: values for name, values in given.items() if level_of(name) != "truth" and name != "pass_truth"}])
-    with pytest.raises(InputError, match="role 'dta' given; valid: simulation, data, closure_truth"):
+    with pytest.raises(InputError, match="role 'dta' given; valid: simulation, background, data, closure_truth"):
         write([given], role="dta")
     with pytest.raises(InputError, match="cannot have the columns surprise"):
         write([given | {"surprise": given["weight"]}])

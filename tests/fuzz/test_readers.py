@@ -9,6 +9,9 @@ import readers
 from campaign import Outcome, run
 from mutate import KINDS, damaged
 
+# Its fixtures are made once, on one worker.
+pytestmark = pytest.mark.xdist_group("fuzz_readers")
+
 CASES = 24
 OWN = ("event table", "unfolded sample", "gathering of parts", "checkpoint", "trained arrays", "resume state")
 """Formats of the project: their readers find damage by themselves, be there a record of the checksum or not."""

@@ -70,6 +70,18 @@ def test_empty_regions_are_those_of_numpy() -> None:
     assert [r.count for r in empty_regions(x, np.empty(0))] == [20_000]
 
 
+def test_empty_regions_of_slices_are_those_where_few_events_weigh_much() -> None:
+    """Below 2 the simulation has a tenth of the events, of ten times the weight: gaps between them are chance."""
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        x, y = rng.uniform(0.0, 10.0, 20_000), rng.uniform(0.0, 10.0, 20_000)
+        y = y[(y > 2.0) | (rng.random(y.size) < 0.1)]
+        assert empty_regions(x, y)
+        assert empty_regions(x, y, np.where(y > 2.0, 1.0, 10.0)) == []
+        y = y[(y < 6.0) | (y > 6.2)]
+        assert len(empty_regions(x, y, np.where(y > 2.0, 1.0, 10.0))) == 1
+
+
 def test_size_and_constant() -> None:
     assert size_of(np.array([-3.0, 1.0, 2.0]), np.array([1.0, 0.4, 0.4])) == 3.0
     assert size_of(np.array([-3.0, 1.0, 2.0]), np.array([1.0, -2.0, 0.4])) == 1.0

@@ -8,6 +8,7 @@ import uproot
 from truthward.errors import InputError
 from truthward.ingest import draft
 from truthward.ingest.inspection import formats, inspect, level
+from truthward.run.files import File
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def file(tmp_path):
 
 def test_branches_have_their_ranges_and_sentinels(file):
     path, columns = file
-    events, meta = inspect(path, 500)
+    events, meta = inspect(File(str(path)), 500)
     assert (events.tree, events.entries, meta.tree, meta.entries) == ("events", 500, "meta", 1)
     found = {branch.name: branch for branch in events.branches}
     assert found["GenPt"].low == columns["GenPt"].min()
@@ -50,7 +51,7 @@ def test_branches_have_their_ranges_and_sentinels(file):
 def test_all_branches_are_looked_at_within_few_entries(file):
     path, _ = file
     seen = []
-    events = inspect(path, 10, seen.append)[0]
+    events = inspect(File(str(path)), 10, seen.append)[0]
     names = [branch.name for branch in events.branches]
     assert seen[: len(names)] == names
     assert next(b for b in events.branches if b.name == "eventNumber").high == 2**40 + 9
@@ -60,7 +61,7 @@ def test_a_file_without_a_tree_is_refused(tmp_path):
     with uproot.recreate(tmp_path / "t.root") as made:
         made["note"] = "none"
     with pytest.raises(InputError, match="has no tree"):
-        inspect(tmp_path / "t.root", 10)
+        inspect(File(str(tmp_path / "t.root")), 10)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,7 @@ def test_a_file_without_a_tree_is_refused(tmp_path):
     ],
 )
 def test_real_formats_are_known(shared_data, name, tree, expected):
-    found = {each.tree: each for each in inspect(shared_data / name, 3)}[tree]
+    found = {each.tree: each for each in inspect(File(str(shared_data / name)), 3)}[tree]
     assert found.formats == [expected]
     assert found.numbers.get("event", "") in ("event", "EventInfoAux.eventNumber", "")
 

@@ -10,6 +10,7 @@ from truthward.events.table import EventTable
 from truthward.ingest.stage import ingest
 from truthward.ingest.sums import check
 from truthward.run.artefact import sha256
+from truthward.run.files import File
 
 
 @pytest.fixture
@@ -21,8 +22,8 @@ def files(tmp_path):
     return paths
 
 
-def digests(files) -> dict:
-    return {path: sha256(path) for path in files}
+def given(paths) -> list[File]:
+    return [File(str(path)) for path in paths]
 
 
 def adler(path) -> str:
@@ -42,28 +43,28 @@ FORMS = {
 def test_listed_files_pass_and_a_flipped_byte_does_not(files, form) -> None:
     listing = files[0].parent / "SUMS"
     listing.write_text("# a comment\n\n" + "\n".join(FORMS[form](path) for path in files) + "\n")
-    check(digests(files), listing)
+    check(given(files), listing)
     content = bytearray(files[1].read_bytes())
     content[50] ^= 1
     files[1].write_bytes(content)
     with pytest.raises(CorruptError, match=r"b c\.root: its (sha256|adler32) is .*SUMS says .*copy it again"):
-        check(digests(files), listing)
+        check(given(files), listing)
 
 
 def test_the_form_of_cern_open_data(files) -> None:
     listing = files[0].parent / "index.txt"
     listing.write_text(f"root://eospublic.cern.ch//eos/opendata/x/a.root\t600\t{adler(files[0])}\n")
-    check(digests(files[:1]), listing)
+    check(given(files[:1]), listing)
     listing.write_text(f"root://eospublic.cern.ch//eos/opendata/x/a.root\t600\t{adler(files[1])}\n")
     with pytest.raises(CorruptError, match=r"a\.root: its adler32"):
-        check(digests(files[:1]), listing)
+        check(given(files[:1]), listing)
 
 
 def test_a_file_that_is_not_listed_is_named(files) -> None:
     listing = files[0].parent / "SUMS"
     listing.write_text(FORMS["sha256sum"](files[0]))
     with pytest.raises(InputError, match=r"b c\.root: not in .*SUMS; .* add it \(`sha256sum '.*b c\.root' >> "):
-        check(digests(files), listing)
+        check(given(files), listing)
 
 
 def test_equal_names_go_by_their_paths(files) -> None:
@@ -72,10 +73,10 @@ def test_equal_names_go_by_their_paths(files) -> None:
     other.write_text("other")
     listing = files[0].parent / "SUMS"
     listing.write_text(f"{sha256(other)}  more/a.root\n{sha256(files[0])}  a.root\n")
-    check(digests([files[0], other]), listing)
+    check(given([files[0], other]), listing)
     listing.write_text(f"{sha256(other)}  x/a.root\n{sha256(files[0])}  y/a.root\n")
     with pytest.raises(InputError, match="listed with different checksums"):
-        check(digests([other]), listing)
+        check(given([other]), listing)
 
 
 @pytest.mark.parametrize(
@@ -85,9 +86,9 @@ def test_lines_that_say_nothing_are_refused(files, line) -> None:
     listing = files[0].parent / "SUMS"
     listing.write_text(f"# first\n{line}\n")
     with pytest.raises(InputError, match=r"SUMS:2: '"):
-        check(digests(files), listing)
+        check(given(files), listing)
     with pytest.raises(InputError, match=r"none\.txt: cannot be read"):
-        check(digests(files), listing.with_name("none.txt"))
+        check(given(files), listing.with_name("none.txt"))
 
 
 def test_ingest_verifies_first_and_records_the_digest(tmp_path, write_root, events, mass, record) -> None:

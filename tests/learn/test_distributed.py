@@ -18,6 +18,9 @@ from truthward.learn.fit import Settings, fit
 from truthward.learn.nets import MLP, seeded
 from truthward.learn.stack import Stack
 
+# Its fixtures are made once, on one worker.
+pytestmark = pytest.mark.xdist_group("distributed")
+
 EPOCHS, BATCH = 4, 16
 
 

@@ -19,8 +19,8 @@ def draw(seed: int = 5, events: int = N, **options) -> tuple[Gaussian, dict]:
 def test_truth_is_normal_whatever_is_lost(mean):
     g, d = draw(mean=mean, width=1.3, background=0.1)
     x = d["truth_x0"][d["pass_truth"]].astype(float)
-    assert x.mean() == pytest.approx(g.truth_mean[0], abs=4 * 1.3 / np.sqrt(len(x)))
-    assert x.std() == pytest.approx(g.truth_width[0], abs=4 * 1.3 / np.sqrt(2 * len(x)))
+    assert x.mean() == pytest.approx(g.mean[0], abs=4 * 1.3 / np.sqrt(len(x)))
+    assert x.std() == pytest.approx(g.width[0], abs=4 * 1.3 / np.sqrt(2 * len(x)))
     edges = np.array([-np.inf, -1.0, 0.0, 0.5, 1.0, np.inf])
     p = g.truth_probability(edges)
     assert p.sum() == pytest.approx(1.0)
@@ -111,8 +111,8 @@ def test_dimensions_are_independent_and_take_lists():
     g, d = draw(dimensions=3, mean=[0.0, 1.0, -2.0], width=[1.0, 0.5, 2.0], events=100_000)
     assert g.observables == ("x0", "x1", "x2")
     x = np.stack([d[f"truth_x{i}"][d["pass_truth"]] for i in range(3)], axis=1).astype(float)
-    np.testing.assert_allclose(x.mean(axis=0), g.truth_mean, atol=0.03)
-    np.testing.assert_allclose(x.std(axis=0), g.truth_width, atol=0.03)
+    np.testing.assert_allclose(x.mean(axis=0), g.mean, atol=0.03)
+    np.testing.assert_allclose(x.std(axis=0), g.width, atol=0.03)
     assert np.abs(np.corrcoef(x.T) - np.eye(3)).max() < 0.02
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import csv
+import hashlib
 import json
 import os
 import subprocess
@@ -95,7 +96,16 @@ def test_holds_all_that_it_lists(unfolded, tmp_path):
     assert metadata["method"]["stopping"] == STOPPING
     assert metadata["provenance"]["unfolding"]["events_out"] == 1400
     text = (folder / "README.md").read_text()
-    for words in ("CC-BY-4.0", "pT(jet) > 200 GeV", "2504.14072", "2109.13243", "R - 1", "`systematic:scale`", STOPPED):
+    for words in (
+        "CC-BY-4.0",
+        "pT(jet) > 200 GeV",
+        "2504.14072",
+        "2109.13243",
+        "R - 1",
+        "`systematic:scale`",
+        "explore.html",
+        STOPPED,
+    ):
         assert words in text
 
 
@@ -275,6 +285,20 @@ def test_a_file_that_left_the_list_is_missed(unfolded, tmp_path):
         verify(folder)
 
 
+def test_an_older_publication_without_a_page_is_whole(unfolded, tmp_path):
+    """A page that is not listed is not missed; one that is listed is, see `test_corruption_is_detected`."""
+    folder = run(unfolded, tmp_path / "publication")
+    (folder / "explore.html").unlink()
+    metadata = json.loads((folder / "metadata.json").read_text())
+    del metadata["files"]["explore.html"]
+    (folder / "metadata.json").write_text(json.dumps(metadata))
+    lines = (folder / SUMS).read_text().splitlines(keepends=True)
+    kept = [line for line in lines if "explore.html" not in line and "metadata.json" not in line]
+    digest = hashlib.sha256((folder / "metadata.json").read_bytes()).hexdigest()
+    (folder / SUMS).write_text("".join([*kept, f"{digest}  metadata.json\n"]))
+    assert verify(folder)["study"] == "zjets"
+
+
 def test_verify_needs_a_publication(tmp_path):
     with pytest.raises(InputError, match="no publication here"):
         verify(tmp_path)
@@ -301,7 +325,7 @@ def test_observable_by_observable_method_shows_what_it_has(tmp_path):
 def test_equal_input_gives_equal_events(unfolded, tmp_path):
     one, two = (verify(run(unfolded, tmp_path / name))["files"] for name in "ab")
     assert one == two
-    assert json.loads((tmp_path / "a" / "metadata.json").read_text())["format_version"] == "1.0"
+    assert json.loads((tmp_path / "a" / "metadata.json").read_text())["format_version"] == "1.1"
 
 
 def test_what_the_config_says_is_text_and_never_code(unfolded, tmp_path):

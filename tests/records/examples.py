@@ -9,6 +9,7 @@ from typing_extensions import is_typeddict
 
 from truthward.records.amplify import AmplificationStudy, AmplifySummary
 from truthward.records.calibrate import CalibrateSummary
+from truthward.records.compare import Comparison
 from truthward.records.ingest import Examined, IngestSummary
 from truthward.records.publish import Publication
 from truthward.records.surrogate import SurrogateSummary
@@ -25,6 +26,7 @@ KINDS = [
     AmplificationStudy,
     AmplifySummary,
     CalibrateSummary,
+    Comparison,
     Examined,
     IngestSummary,
     MethodsTable,

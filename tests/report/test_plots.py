@@ -98,9 +98,9 @@ def test_any_text_between_dollars_is_drawn(tmp_path_factory, text):
     style.save(figure, tmp_path_factory.getbasetemp() / "dollars.png", Record.for_tests())
 
 
-def test_only_png_and_nothing_half_written(tmp_path):
-    with pytest.raises(InputError, match=r"figure\.pdf: figures are written as \.png"):
-        style.save(FIGURES["pulls"](), tmp_path / "figure.pdf", Record.for_tests())
+def test_only_png_and_pdf_and_nothing_half_written(tmp_path):
+    with pytest.raises(InputError, match=r"figure\.svg: figures are written as \.png or \.pdf"):
+        style.save(FIGURES["pulls"](), tmp_path / "figure.svg", Record.for_tests())
     assert list(tmp_path.iterdir()) == []
 
 

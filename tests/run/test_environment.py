@@ -41,9 +41,13 @@ def read(name: str) -> str:
     return (ROOT / "envs" / name).read_text(encoding="utf-8")
 
 
+IN = ("requirements", "dev", "hepmc", "remote")
+"""Files of direct requirements."""
+
+
 def wanted_pins() -> dict[str, str]:
-    """Direct requirements, of the package and of its development."""
-    return pins(read("requirements.in")) | pins(read("dev.in"))
+    """Direct requirements: of the package, of its development, and optional ones."""
+    return {name: pin for file in IN for name, pin in pins(read(f"{file}.in")).items()}
 
 
 def test_lock_is_the_closure_of_what_is_required_and_says_why() -> None:
@@ -107,9 +111,10 @@ def test_package_requires_what_the_environment_is_made_of() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     dynamic = project["tool"]["setuptools"]["dynamic"]
     assert dynamic["dependencies"] == {"file": ["envs/requirements.in"]}
-    assert dynamic["optional-dependencies"] == {"dev": {"file": ["envs/dev.in"]}}
+    extras = {name: {"file": [f"envs/{name}.in"]} for name in IN[1:]}
+    assert dynamic["optional-dependencies"] == extras
     assert {"dependencies", "optional-dependencies"} <= set(project["project"]["dynamic"])
-    assert not pins(read("requirements.in")).keys() & pins(read("dev.in")).keys()
+    assert len(wanted_pins()) == sum(len(pins(read(f"{name}.in"))) for name in IN)
     assert project["project"]["requires-python"] == ">=3.11"
 
 

@@ -167,7 +167,7 @@ def house(tmp_path, monkeypatch):
         folder.mkdir(parents=True)
         shutil.copy(plugins.ROOT / package.replace(".", "/") / file, folder / file)
     monkeypatch.setattr(plugins, "ROOT", tmp_path)
-    caches = (plugins.kinds, plugins._class_node, plugins.schema)
+    caches = (plugins.kinds, plugins.schema)
     for cached in caches:
         cached.cache_clear()
     yield tmp_path

@@ -16,6 +16,9 @@ from truthward.study.observable import Observable
 from truthward.systematics.sample import CATEGORIES
 from truthward.systematics.stage import vary
 
+# Its fixtures are made once, on one worker.
+pytestmark = pytest.mark.xdist_group("alternative")
+
 OBSERVABLES = [Observable(name="x0", range=(-4.0, 4.0), bins=16)]
 EDGES = np.array([-np.inf, -1.0, -0.4, 0.0, 0.4, 1.0, np.inf])
 NOMINAL = {"background": 0.05, "negative_weights": 0.1, "expected": 1000.0}

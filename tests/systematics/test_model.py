@@ -19,6 +19,9 @@ from truthward.systematics.hidden import _at_fixed_truth, _scores
 from truthward.systematics.sample import Measured, Simulated, shared_columns
 from truthward.systematics.stage import vary
 
+# Its fixtures are made once, on one worker.
+pytestmark = pytest.mark.xdist_group("systematics_model")
+
 OBSERVABLES = [Observable(name="x0", range=(-4.0, 4.0), bins=16)]
 EVENTS = 8000
 SYSTEMATICS = {

@@ -16,7 +16,7 @@ from truthward.events.unfolded import Unfolded, gather
 from truthward.physics.generators.gaussian import Gaussian
 from truthward.run.provenance import Record
 from truthward.study import plugins
-from truthward.study.features import levels_of
+from truthward.study.named import levels_of
 from truthward.study.observable import Observable
 from truthward.unfold.inputs import streamed
 from truthward.unfold.inputs.arrays import NOMINAL, Inputs, Replica

@@ -65,12 +65,12 @@ def off(x: np.ndarray, w: np.ndarray, inputs: Inputs, nature: Gaussian, *, scale
     truth = nature.fiducial_yield(EVENTS)
     simulated = w_sim.sum() ** 2 / (w_sim**2).sum()
     relative = np.sqrt(data * (1.0 + data / simulated)) / (truth * (1.0 - nature.miss_fraction))
-    width, reco = nature.truth_width[0], np.hypot(nature.truth_width[0], nature.resolution[0])
+    width, reco = nature.width[0], np.hypot(nature.width[0], nature.resolution[0])
     errors = relative * np.array([scale * truth, reco, reco**2 / (np.sqrt(2.0) * width)])
     mean = np.average(x, weights=w)
     # With too much subtracted the variance may be negative.
     found = np.array([w.sum(), mean, np.sqrt(max(np.average((x - mean) ** 2, weights=w), 0.0))])
-    return (found - [scale * truth, nature.truth_mean[0], width]) / errors
+    return (found - [scale * truth, nature.mean[0], width]) / errors
 
 
 def closes(deviation: np.ndarray) -> bool:

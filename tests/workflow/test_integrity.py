@@ -57,7 +57,7 @@ def test_own_files_are_held_against_their_list(empty) -> None:
     entry = {"role": "data", "read": read, "closure": True, "checksums": "SHA256SUMS"}
     empty.study(lambda s: s["samples"].update(pseudodata=entry))
     missing = empty.call(TABLE, "-n", "--configfile", "study.yaml")
-    assert "samples.pseudodata.checksums: 'SHA256SUMS' names no file" in missing.stdout + missing.stderr
+    assert "samples.pseudodata.checksums: SHA256SUMS: no such file" in missing.stdout + missing.stderr
     listing.write_text(f"{sha256(own)}  own.root\n")
     empty.run(TABLE)
     own.write_bytes(own.read_bytes()[:-1])

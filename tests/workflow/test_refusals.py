@@ -32,7 +32,7 @@ def test_files_that_are_not_there_are_named(empty) -> None:
     branches = {name: name for name in ("reco_x0", "reco_x1")}
     read = {"kind": "flat_tree", "files": ["nowhere/*.root"], "branches": branches}
     empty.study(lambda s: s["samples"].update(pseudodata={"role": "data", "read": read}))
-    assert "'nowhere/*.root' names no file" in refused(empty)
+    assert "samples.pseudodata.files: nowhere/*.root: no file matches" in refused(empty)
 
 
 def test_a_job_with_other_code_than_the_schedulers_exits(empty) -> None:

@@ -107,7 +107,7 @@ def test_a_figures_code_trains_nothing(fork) -> None:
         ("study/observable.py", "* i / bins)", "* i / bins + 0)", "what has bins"),
         ("simulate/section.py", "BLOCK = 1000", "BLOCK = 999", "all events"),
         ("study/config.py", "return {name: n for name, n", "return {name: n + 1 for name, n", "what has replicas"),
-        ("publish/yaml_file.py", "width=1000", "width=80", "the publication"),
+        ("publish/hepdata.py", "width=1000", "width=80", "the publication"),
     ],
 )
 def test_what_decides_a_result_reruns_it_wherever_it_stands(fork, name: str, old: str, new: str, which: str) -> None:

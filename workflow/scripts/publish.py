@@ -5,12 +5,14 @@ from pathlib import Path
 from truthward.run.job import Job
 
 with Job(snakemake) as job:
+    from truthward.publish.explore.predictions import simulation
     from truthward.publish.stage import publish
+    from truthward.publish.texts import coverage
     from truthward.records import read_record
     from truthward.records.validate.method import ValidatedMethod
     from truthward.study.observable import observables_from
 
-    entry = job.spec["publish"]
+    entry, validated = job.spec["publish"], read_record(job.input.validated, ValidatedMethod)
     publish(
         job.input.unfolded,
         directory=Path(job.output.metadata).parent,
@@ -22,8 +24,12 @@ with Job(snakemake) as job:
         luminosity=entry["luminosity"],
         particle_level=entry["particle_level"],
         record=job.record,
-        verdict=read_record(job.input.validated, ValidatedMethod)["verdict"],
+        verdict=validated["verdict"],
         require=entry["require"],
         model=job.spec["model"],
         label=job.spec["label"],
+        predictions=[simulation(validated)],
+        coverage=coverage(
+            [p for o in validated["observables"].values() for p in (o["coverage"] or {"pulls": []})["pulls"]]
+        ),
     )

@@ -50,8 +50,7 @@ def member_covariance(
     if calibration is None:
         calibration = float(table.metadata.get("amplification", {}).get("calibration", 1.0))
     bins = np.asarray(edges, dtype=np.float64)
-    members = int(table.metadata["members"])
-    if members < 2:
+    if (members := int(table.metadata["members"])) < 2:
         raise InputError(f"{table.path}: {members} member given; a spread needs two at least")
     histograms = np.zeros((members, len(edges) - 1))
     for batch in table.batches([f"{level}_{observable}", "weight", "member"]):
@@ -67,6 +66,7 @@ def member_covariance(
             stacklevel=2,
         )
     # Each member has 1/E of the yield: E times its histogram is an estimate of the total.
-    scale = calibration * (1.0 + 1.0 / members)
-    covariance = np.atleast_2d(np.cov(members * histograms, rowvar=False, ddof=1)) * scale
+    covariance = np.atleast_2d(np.cov(members * histograms, rowvar=False, ddof=1)) * (
+        calibration * (1.0 + 1.0 / members)
+    )
     return histograms.sum(0), covariance

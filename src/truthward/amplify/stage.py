@@ -76,8 +76,7 @@ class Cells:
 
     def counts(self, column: str, values: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
         """Sum of weights in each cell, (Q,), for values (N,)."""
-        cell = cell_of(values, self.edges[column])
-        return np.bincount(cell, weight, minlength=len(self.edges[column]) + 1)
+        return np.bincount(cell_of(values, self.edges[column]), weight, minlength=len(self.edges[column]) + 1)
 
 
 def draw_chunk(
@@ -141,8 +140,11 @@ def gather_chunks(
         raise IncompleteError(
             f"{output}: chunks {there} of {first['chunks']} with {rows} of {events} events; rerun the rule amplify_draw"
         )
-    columns = [f"{level}_{name}" for level in ("truth", "reco") for name in tables[0].observables]
-    regions = Cells(EventTable(simulation), columns, cells)
+    regions = Cells(
+        EventTable(simulation),
+        [f"{level}_{name}" for level in ("truth", "reco") for name in tables[0].observables],
+        cells,
+    )
     counted = {c: np.zeros((first["members"], len(p))) for c, p in regions.test.items()}
 
     def stream() -> Iterator[dict[str, Any]]:

@@ -85,8 +85,7 @@ class Calibrator(nn.Module, ABC):
         columns = []
         for name, column in zip(self.features, x.unbind(1), strict=True):
             use_log = name in self.log_features
-            bad = int((~torch.isfinite(column) | ((column <= 0) if use_log else False)).sum())
-            if bad:
+            if bad := int((~torch.isfinite(column) | ((column <= 0) if use_log else False)).sum()):
                 why = "not finite or not positive (it is in `log_features`)" if use_log else "not finite"
                 raise InputError(
                     f"calibrate: feature {name}: {bad} of {len(column)} values are {why}; select these events away, or "

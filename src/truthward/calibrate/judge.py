@@ -34,8 +34,7 @@ def evaluate(calibrator: Calibrator, x: np.ndarray) -> tuple[np.ndarray, np.ndar
     ]
     mean, systematic, statistical, members = (torch.cat(p, -1).double().numpy() for p in zip(*pieces, strict=True))
     for name, value in (("mean", mean), ("member", members)):
-        bad = int((~(np.isfinite(value) & (value > 0))).sum())
-        if bad:
+        if bad := int((~(np.isfinite(value) & (value > 0))).sum()):
             raise DivergedError(
                 f"calibrate: {name}: {bad} of {value.size} responses are not finite and positive; check the history of "
                 "the training"

@@ -129,8 +129,10 @@ class Repulsive(Calibrator):
         self.ensemble = self._ensemble(0)
 
     def _ensemble(self, seed: int) -> Stack:
-        seeds = [seed_for(seed, "member", k) for k in range(self.size)]
-        return Stack(lambda: MLP(self.scale_x.inputs, 2, width=self.width, depth=self.depth), seeds)
+        return Stack(
+            lambda: MLP(self.scale_x.inputs, 2, width=self.width, depth=self.depth),
+            [seed_for(seed, "member", k) for k in range(self.size)],
+        )
 
     def train_on(
         self,

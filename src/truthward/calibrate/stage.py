@@ -98,8 +98,10 @@ def calibrate(
         state_key=key,
     )
     calibrator.eval()
-    options = {k: v for k, v in entry.items() if k != "kind"}
-    recipe = {"class": f"{type(calibrator).__module__}:{type(calibrator).__name__}", "arguments": options}
+    recipe = {
+        "class": f"{type(calibrator).__module__}:{type(calibrator).__name__}",
+        "arguments": {k: v for k, v in entry.items() if k != "kind"},
+    }
     trained = int((events["split"] == TRAIN).sum())
     checkpoint.save(model_out, {"calibrator": calibrator}, recipe=recipe, provenance=record.finish(events_in=trained))
     summary: CalibrateSummary = {
@@ -148,8 +150,7 @@ def _matched(table: EventTable, calibrator: Calibrator) -> dict[str, np.ndarray]
                 f"{table.path}: only {count} matched events in the split {name}; the calibration needs 20 at least: "
                 "simulate more events"
             )
-    bad = int(((columns[f"truth_{target}"] <= 0) | (columns[f"reco_{target}"] <= 0)).sum())
-    if bad:
+    if bad := int(((columns[f"truth_{target}"] <= 0) | (columns[f"reco_{target}"] <= 0)).sum()):
         raise InputError(
             f"{table.path}: {target}: {bad} matched events have a value of zero or less; the response needs positive "
             "values: select these events away"

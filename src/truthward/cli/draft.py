@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from truthward.cli.inspect import EVENTS
 from truthward.errors import ConfigError, TruthwardError
-from truthward.events.root import expand, opened
+from truthward.events.root import opened
 from truthward.ingest import draft
 from truthward.ingest.inspection import Inspected, inspect
+from truthward.run.files import expand
 from truthward.study import checks, presets
 
 MOST = 6
@@ -129,7 +128,7 @@ def _of_data(asked: Asked, entry: dict[str, Any], pairs: dict[str, tuple[str, st
     return {**{f"reco_{name}": reco for name, (_, reco) in pairs.items()}, **shared}
 
 
-def _weights(weight: np.ndarray, tree: Inspected) -> list[str]:
+def _weights(weight: Any, tree: Inspected) -> list[str]:
     if len(set(weight.tolist())) == 1 and len(tree.weights) > 1:
         return [f"weight: all events have {weight[0]:g}; other branches may be weights: {', '.join(tree.weights[:6])}"]
     return []

@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich import box
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from truthward.events.root import expand
 from truthward.ingest.inspection import Branch, Inspected, inspect
+from truthward.run.files import File, expand
 
 EVENTS = 2000
 """Events that are read of each tree."""
@@ -43,14 +42,14 @@ def run(files: Sequence[str], match: str, every: bool) -> int:
     return 0
 
 
-def look(console: Console, path: Path) -> list[Inspected]:
+def look(console: Console, path: File) -> list[Inspected]:
     """Look into a file, with a progress bar where the output is a terminal."""
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(path.name, total=None)
         return inspect(path, EVENTS, lambda name: bar.update(task, description=f"{path.name}: {name}", advance=1))
 
 
-def compared(tree: Inspected, other: Inspected | None, path: Path) -> str:
+def compared(tree: Inspected, other: Inspected | None, path: File) -> str:
     """What another file has that the first one lacks, in one line."""
     if other is None:
         return f"{path.name}: has no tree {tree.tree}"

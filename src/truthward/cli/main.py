@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -46,15 +47,16 @@ def parser() -> argparse.ArgumentParser:
     one = add(
         "new-study",
         "write a commented config from files or a template",
-        "Ranges and bins\nfollow the files. In a folder without a workflow it also puts the workflow there.",
-        "truthward new-study ttbar mc/*.root --data data/*.root --observable m=jets.mass --rows jets",
+        "Ranges and bins\nfollow the files. It puts the workflow into a folder that has none.",
+        "truthward new-study ttbar mc/*.root --rows jets --observable m=jets.mass",
     )
+    one.usage = "truthward new-study NAME [FILE ...] [options]"
     one.add_argument("name", metavar="NAME", help="name of the study; its results are in results/NAME/")
     one.add_argument("files", metavar="FILE", nargs="*", help="ROOT files of the simulation")
-    one.add_argument("--data", metavar="FILE", nargs="+", default=[], help="ROOT files of the data")
+    one.add_argument("--data", metavar="DATA", nargs="+", default=[], help="its ROOT files")
     one.add_argument("--observable", metavar="NAME=EXPR", action="append", default=[], help="or NAME=TRUTH:RECO")
-    one.add_argument("--preset", metavar="P", help="format of the files, where it is not recognised")
-    one.add_argument("--rows", metavar="R", help="events, or the collection of a preset whose objects are rows")
+    one.add_argument("--preset", metavar="P", help="format of the files, if not recognised")
+    one.add_argument("--rows", metavar="R", help="events, or a collection whose objects are rows")
     one.add_argument("--tree", metavar="TREE", help="name of the tree, where a file has several")
     one.add_argument("--template", metavar="T", help="a study of workflow/studies, without FILE (own_data)")
     one.add_argument("--output", metavar="FILE", type=Path, help="the config to write (NAME.yaml)")
@@ -67,7 +69,9 @@ def parser() -> argparse.ArgumentParser:
     )
     one.add_argument("files", metavar="FILE", nargs="+", help="ROOT files")
     one.add_argument("--match", metavar="TEXT", default="", help="list the branches with this text in their names")
-    one.add_argument("--all", action="store_true", help="list every branch, and not one line for each collection")
+    one.add_argument(
+        "--all", dest="every", action="store_true", help="list every branch, and not one line for each collection"
+    )
 
     one = add(
         "options",
@@ -91,49 +95,47 @@ def parser() -> argparse.ArgumentParser:
         "The key q ends it.",
         "truthward watch results/zjets",
     )
-    one.add_argument("results", metavar="RESULTS", nargs="?", help="results/<study> (of the study that ran last)")
+    one.add_argument(
+        "results", metavar="RESULTS", nargs="?", type=Path, help="results/<study> (of the study that ran last)"
+    )
     one.add_argument("--once", action="store_true", help="print and end")
     one.add_argument("--seconds", type=float, default=3.0, help="between two looks (3)")
 
     one = add(
         "verify",
-        "verify a publication against its checksums",
-        "It names the first\nfile that is missing or damaged.",
+        "verify a publication",
+        "Checksums, schema,\nfamilies and sums of weights; it names what is missing or damaged.",
         "truthward verify results/zjets/publication",
     )
-    one.add_argument("publication", metavar="PUBLICATION", type=Path, help="folder of the publication")
+    one.add_argument("folder", metavar="PUBLICATION", type=Path, help="folder of the publication")
+
+    one = add(
+        "compare",
+        "compare a publication with predictions",
+        "Events: ROOT, Parquet,\nHepMC3, LHE. Histograms: YODA, HEPData. Or a YAML file that describes them.",
+        "truthward compare results/zjets/publication monash.parquet A14=a14.root",
+    )
+    one.add_argument("folder", metavar="PUBLICATION", type=Path, help="folder of the publication")
+    one.add_argument("predictions", metavar="PREDICTION", nargs="+", help="FILE, NAME=FILE, or a file of predictions")
+    one.add_argument("--observables", metavar="O", nargs="+", help="only these (all that were unfolded)")
+    one.add_argument("--absolute", action="store_true", help="yields too, not only shapes")
+    one.add_argument("--output", metavar="FOLDER", type=Path, default=Path("comparison"), help="(comparison)")
+    one.add_argument("--seed", type=int, default=1, help="of the unbinned test (1)")
     return made
 
 
 def run(options: argparse.Namespace) -> int:
     """Run a command. Its module is imported only here, because only some of them need torch."""
-    if options.command == "new-study":
-        from truthward.cli import new_study
-
-        return new_study.run(options.name, options.template, options.output, asked(options))
-    if options.command == "inspect":
-        from truthward.cli import inspect
-
-        return inspect.run(options.files, options.match, options.all)
-    if options.command == "options":
-        from truthward.cli import options as shown
-
-        return shown.run(options.name)
-    if options.command == "check":
+    name = options.command.replace("-", "_")
+    given = {key: value for key, value in vars(options).items() if key != "command"}
+    if name == "new_study":
+        given = {key: given[key] for key in ("name", "template", "output")} | {"asked": asked(options)}
+    elif name == "check":
         from truthward.study import checks
 
         # A wrong config ends here, before torch is imported and anything is tried.
-        config = checks.load(options.config)
-        from truthward.cli.check import command
-
-        return command.run(Path(options.config), config)
-    if options.command == "watch":
-        from truthward.cli import watch
-
-        return watch.run(Path(options.results) if options.results else None, once=options.once, seconds=options.seconds)
-    from truthward.cli import verify
-
-    return verify.run(options.publication)
+        name, given = "check.command", {"path": Path(options.config), "config": checks.load(options.config)}
+    return import_module(f"truthward.cli.{name}").run(**given)
 
 
 def asked(options: argparse.Namespace) -> dict[str, Any]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from glob import glob
 from pathlib import Path
 from typing import Any
 
-from truthward.errors import ConfigError
+from truthward.errors import ConfigError, InputError
 from truthward.run import workflow
+from truthward.run.files import expand
 from truthward.study import checks, plugins
 from truthward.study.config import Config
 
@@ -92,4 +92,10 @@ def steps(study: Config, config: Path) -> list[str]:
 def _lacks(reader: dict[str, object] | None) -> bool:
     """Whether a reader names files that do not exist."""
     files = reader.get("files") if reader else None
-    return isinstance(files, list) and not all(glob(str(pattern), recursive=True) for pattern in files)
+    if not isinstance(files, list):
+        return False
+    try:
+        expand(files)
+    except InputError:
+        return True
+    return False

@@ -59,9 +59,7 @@ def _show(console: Console, group: options.Group) -> None:
 
 def _default(option: options.Option) -> str:
     """The default in words; nothing for a section, because its options have their own defaults."""
-    if option.default == options.NEEDED:
-        return options.NEEDED
-    return f"default {option.default}" if option.default else ""
+    return f"default {option.default}" if option.default not in ("", options.NEEDED) else option.default
 
 
 def _capital(text: str) -> str:

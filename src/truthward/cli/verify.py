@@ -1,4 +1,4 @@
-"""`truthward verify PUBLICATION`: check that a publication is unchanged since it was written."""
+"""`truthward verify PUBLICATION`: check that a publication is unchanged, and that it is what it says."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ def run(folder: Path) -> int:
     """Verify and say what was verified.
 
     Raises:
-        InputError: there is no publication.
-        CorruptError: a file is missing or has changed.
+        InputError: there is no publication, or its format is newer.
+        CorruptError: a file is missing or has changed, or the metadata do not fit the events.
     """
     metadata = stage.verify(folder)
     count = len((folder / stage.SUMS).read_text(encoding="utf-8").splitlines())
     print(f"{folder}: study {metadata['study']}, {count} files, all as they were published")
+    print(*stage.examine(folder), sep="\n")
     return 0

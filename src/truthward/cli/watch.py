@@ -155,8 +155,7 @@ def last_changed(folder: Path = Path("results")) -> Path:
     Raises:
         InputError: there are none.
     """
-    studies = [path for path in folder.glob("*/") if path.is_dir()]
-    if not studies:
+    if not (studies := [path for path in folder.glob("*/") if path.is_dir()]):
         raise InputError(f"{folder}/: there is no study here; give the folder of a study, such as {folder}/zjets")
     return max(studies, key=lambda path: max(p.stat().st_mtime for p in (path, *path.glob("logs/*"))))
 

@@ -16,10 +16,15 @@ from truthward.study.variations import reco_flag, variation_of
 
 ROLES: dict[str, tuple[str, ...]] = {
     "simulation": ("truth", "reco"),
+    "background": ("reco",),
     "data": ("reco",),
     "closure_truth": ("truth",),
+    "prediction": ("truth",),
 }
 """Role of a table -> levels whose columns it has."""
+
+VARIED = ("simulation", "background")
+"""Roles whose tables may have variations. A background is merged into a simulation."""
 
 PROCESS = pa.dictionary(pa.int32(), pa.string())
 SIGNAL = "signal"
@@ -98,9 +103,9 @@ def flags(values: Any, batch: Batch, column: str) -> np.ndarray:
     return array.astype(bool)
 
 
-def identities(values: Any, batch: Batch) -> np.ndarray:
+def identities(values: Any, batch: Batch, column: str = "event_id") -> np.ndarray:
     """Event ids as (N,) uint64 from any whole, non-negative numbers; anything else is an InputError."""
-    array = _numbers(values, batch, "event_id")
+    array = _numbers(values, batch, column)
     if array.dtype.kind == "f":
         # Beyond 2^53 neighbouring integers are one float: two events would share an id.
         bad = np.flatnonzero(~((array >= 0) & (array < 2.0**53) & (array == np.floor(array))))
@@ -108,7 +113,7 @@ def identities(values: Any, batch: Batch) -> np.ndarray:
         bad = np.flatnonzero(array < 0)
     if bad.size:
         raise InputError(
-            f"{batch.source}: event_id: {bad.size} values are no integers of 0 or more (up to 2^53 if computed), "
+            f"{batch.source}: {column}: {bad.size} values are no integers of 0 or more (up to 2^53 if computed), "
             f"{_at(bad, batch)}; map an integer branch"
         )
     return array.astype(np.uint64)
@@ -156,8 +161,8 @@ def to_arrow(batch: Batch, *, role: str) -> pa.Table:
     """Check one batch against the contract and return it as an Arrow table, columns in the order of the contract.
 
     Values of a level are null where the level's flag is false, whatever the file had there (-99, NaN). `process` is
-    "signal" and `split` the hash of the id where the batch lacks them. Simulation alone may have variations (see
-    `study.variations`); a shifted reco column is null where `pass_reco`, or the variation's own flag, is false.
+    "signal" and `split` the hash of the id where the batch lacks them. Tables of the roles `VARIED` may have variations
+    (see `study.variations`); a shifted reco column is null where `pass_reco`, or the variation's own flag, is false.
 
     Raises:
         InputError: a column is missing, foreign to the role, of another length, of another type, or not finite where
@@ -172,7 +177,7 @@ def to_arrow(batch: Batch, *, role: str) -> pa.Table:
         )
     allowed = _required(role) | {"process", "split", "member"}
     varied = {name for name in batch if variation_of(name)}
-    if role == "simulation":
+    if role in VARIED:
         allowed |= varied
     foreign = [name for name in batch if name not in allowed and (level_of(name) not in levels or name in varied)]
     if foreign:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import awkward as ak
@@ -18,6 +17,7 @@ from truthward.events.identity import combine
 from truthward.events.root import opened
 from truthward.events.survey import Survey
 from truthward.events.tree import CHUNK
+from truthward.run.files import File
 from truthward.study.join import Join
 
 MAIN = ""
@@ -141,16 +141,16 @@ class Trees:
     """
 
     main: Survey
-    paths: Sequence[Path]
+    paths: Sequence[File]
     joins: Mapping[str, Join]
-    files: Mapping[str, Sequence[Path]]
+    files: Mapping[str, Sequence[File]]
 
     @cached_property
     def surveys(self) -> dict[str, Survey]:
         """Name -> its files."""
         found = {MAIN: self.main}
         for name, join in self.joins.items():
-            found[name] = Survey(self.files.get(name, self.paths), join.tree)
+            found[name] = Survey(self.files.get(name) or [File(path.address) for path in self.paths], join.tree)
             entries = sum(file.entries for file in found[name].all), sum(file.entries for file in self.main.all)
             if join.by is None and entries[0] != entries[1]:
                 raise InputError(
@@ -190,7 +190,7 @@ class Trees:
             tree, branch = self.split(name)
             self.surveys[tree].require([branch], why)
 
-    def chunks(self, names: Sequence[str], rows: int) -> Iterator[tuple[Path, Joined]]:
+    def chunks(self, names: Sequence[str], rows: int) -> Iterator[tuple[File, Joined]]:
         """Events that any tree has: those of the main tree in its order, then those that only others have.
 
         Yields:

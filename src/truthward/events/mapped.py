@@ -5,26 +5,26 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
+from functools import cached_property, reduce
 from typing import Any
 
 import awkward as ak
 import numpy as np
 
 from truthward.errors import InputError
-from truthward.events.contract import ROLES, SIGNAL, Batch, flags, identities, refuse_nonfinite
+from truthward.events.contract import SIGNAL, Batch, flags, identities, refuse_nonfinite
 from truthward.events.expression import Expression
 from truthward.events.identity import combine
 from truthward.events.join import MAIN, Joined, Trees
 from truthward.events.lists import RECORD, TEXT, double, formed, type_of
 from truthward.events.readers import Reader
-from truthward.events.root import expand, opened
+from truthward.events.root import content_of, opened
 from truthward.events.survey import Survey
 from truthward.events.tree import CHUNK, Tree
-from truthward.run.artefact import sha256
+from truthward.run.files import File, expand
 from truthward.study.columns import NUMBERS, OTHERS, level_of
 from truthward.study.join import joins_of
+from truthward.study.objects import VECTOR
 from truthward.study.variations import variation_of
 
 
@@ -84,14 +84,21 @@ class Mapped(Reader):
         main = Survey(self.paths, self.tree)
         if not self.joins:
             return main
-        files = {name: expand(join.files) for name, join in self.joins.items() if join.files is not None}
-        return Trees(main, self.paths, self.joins, files)
+        return Trees(main, self.paths, self.joins, self._joined)
 
     @cached_property
-    def digests(self) -> dict[Path, str]:
-        """See `Reader.digests`; the files of joined trees are among them."""
-        more = [path for join in self.joins.values() for path in (expand(join.files) if join.files else [])]
-        return {path: sha256(path) for path in dict.fromkeys([*self.paths, *more])}
+    def _joined(self) -> dict[str, list[File]]:
+        """Joined tree -> its files, where it has its own."""
+        return {n: expand(join.files, join.tree) for n, join in self.joins.items() if join.files is not None}
+
+    @property
+    def sources(self) -> list[File]:
+        """See `Reader.sources`; the files of joined trees are among them."""
+        return list(dict.fromkeys([*self.paths, *(file for files in self._joined.values() for file in files)]))
+
+    def contents(self) -> list[str]:
+        """See `Reader.contents`."""
+        return [content_of(file) for file in self.sources]
 
     def columns(self) -> list[str]:
         """Columns `truth_*` and `reco_*` and variations that the map gives."""
@@ -130,8 +137,8 @@ class Mapped(Reader):
         """The part of the map that a table of these levels needs."""
         named = [f"pass_{level}" for level in levels] + [name for name in OTHERS if not name.startswith("pass_")]
         if "event_id" in self.mapping:
-            named = [name for name in named if name not in NUMBERS]
-        if tuple(levels) == ROLES["simulation"]:
+            named = [name for name in named if name != "event"]
+        if "reco" in levels:
             named += [name for name in self.mapping if variation_of(name)]
         return {
             name: text
@@ -151,9 +158,9 @@ class Mapped(Reader):
             batch = Batch(arrays, source=str(tree.path), entries=first + np.arange(size))
             yield self._batch(wanted, levels, seed, batch)
 
-    def _seed(self, wanted: Mapping[str, Expression], path: Path) -> int | None:
+    def _seed(self, wanted: Mapping[str, Expression], path: File) -> int | None:
         """64 bits of the content of a file, independent of its folder and name; None where events have numbers."""
-        return None if {"event_id", "event"} & set(wanted) else int(self.digests[path][:16], 16)
+        return None if {"event_id", "event"} & set(wanted) else int(path.sha256[:16], 16)
 
     def _batch(self, wanted: Mapping[str, Expression], levels: Sequence[str], seed: int | None, arrays: Batch) -> Batch:
         found = self.make_rows(arrays, levels, wanted)
@@ -179,7 +186,7 @@ class Mapped(Reader):
         batch.setdefault("weight", np.ones(size))
         batch["process"] = self._process(batch, size)
         batch["event_id"] = _ids(batch, found, seed)
-        return batch.like({n: v for n, v in batch.items() if n not in NUMBERS and n != "is_background"})
+        return batch.like({n: v for n, v in batch.items() if n not in ("event", "is_background")})
 
     def _join_flags(self, arrays: Joined, found: Rows, levels: Sequence[str], wanted: Mapping[str, Expression]) -> None:
         """A level, and a variation, exists where all trees that its columns use have the event."""
@@ -253,11 +260,15 @@ def finite(arrays: Batch, name: str, column: str, exists: np.ndarray | None = No
     Args:
         exists: (N,) rows that matter; None: all.
     """
-    if (kind := type_of(arrays[name])) in (TEXT, RECORD):
+    given = arrays[name]
+    kind = type_of(given)
+    # Of objects, what makes them vectors must be finite.
+    fields = [field for field in VECTOR if kind == RECORD and field in given.fields]
+    if kind == TEXT or (kind == RECORD and not fields):
         raise InputError(
             f"{arrays.source}: {name} holds {kind}, but {column} is computed from it; name a branch of numbers"
         )
-    values = double(formed(arrays[name]))
+    values = reduce(np.add, [double(formed(given[field])) for field in fields] or [double(formed(given))])
     if values.ndim > 1:
         bad = ~np.isfinite(values)
         while bad.ndim > 1:

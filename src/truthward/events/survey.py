@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from truthward.errors import InputError, nearest
 from truthward.events.root import opened
+from truthward.run.files import File
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 class Contents:
     """A file: its tree, the number of entries, the short names of the branches, and all `names` that find a branch."""
 
-    path: Path
+    path: File
     tree: str
     entries: int
     branches: tuple[str, ...]
@@ -28,17 +28,17 @@ class Survey:
     """The contents of all files; branches matter only in files with entries.
 
     Args:
-        paths: the files. tree: name of their tree; None: the only one of each.
+        paths: the files. tree: name of their tree; None: the one that is named with each file, or its only one.
 
     Raises:
         InputError: see `root.opened`.
     """
 
-    def __init__(self, paths: Sequence[Path], tree: str | None) -> None:
+    def __init__(self, paths: Sequence[File], tree: str | None) -> None:
         self.all: list[Contents] = []
         seen: dict[tuple[str, ...], tuple[tuple[str, ...], frozenset[str]]] = {}
         for path in paths:
-            with opened(path, tree) as found:
+            with opened(path, tree or path.tree) as found:
                 # Files of a sample have the same branches: they are kept once.
                 kept = seen.setdefault(found.names, (tuple(found.branches), frozenset(found.names)))
                 self.all.append(Contents(path, found.name, found.num_entries, *kept))

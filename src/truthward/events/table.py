@@ -40,7 +40,7 @@ class EventTable:
 
     @property
     def role(self) -> str:
-        """ "simulation", "data" or "closure_truth"."""
+        """ "simulation", "background", "data", "closure_truth" or "prediction"."""
         return str(self.metadata["role"])
 
     @property

@@ -116,6 +116,7 @@ class TableSink:
         origin: Mapping[str, Any] | None = None,
         events_in: int | None = None,
         extra: Mapping[str, Any] | None = None,
+        empty: bool = False,
     ) -> None:
         """Write the metadata, after the last batch.
 
@@ -126,12 +127,13 @@ class TableSink:
             origin: what the reader says of its files.
             events_in: number of events that were read; by default the number of rows.
             extra: further metadata.
+            empty: whether batches without any row may be all that there is.
 
         Raises:
             InputError: no rows at all, or duplicated event ids.
         """
         groups = self._groups
-        if not groups.rows:
+        if not groups.rows and not (empty and groups.names):
             raise InputError(
                 f"{self.source}: no event is left for {self._path}; loosen the selection or check the files"
             )
@@ -161,7 +163,7 @@ def table_sink(path: str | Path, *, role: str, source: str = "") -> Iterator[Tab
 
     Args:
         path: the Parquet file.
-        role: "simulation", "data" or "closure_truth".
+        role: "simulation", "background", "data", "closure_truth" or "prediction".
         source: what to name in messages that concern all batches; `path` by default.
 
     Raises:

@@ -8,13 +8,13 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import awkward as ak
 import uproot
 
 from truthward.errors import InputError, nearest
+from truthward.run.files import File
 
 CHUNK = 32_768
 """Entries that are read at once."""
@@ -61,7 +61,7 @@ _PLAIN = (
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def reading(path: File) -> Iterator[None]:
     """Turn what uproot raises into an InputError that says whether the file is at fault."""
     try:
         yield
@@ -69,7 +69,7 @@ def reading(path: Path) -> Iterator[None]:
         raise _damaged(path, error) from error
 
 
-def _damaged(path: Path, error: Exception) -> InputError:
+def _damaged(path: File, error: Exception) -> InputError:
     if isinstance(error, ImportError):
         return InputError(f"{path}: reading it needs a package that is not installed ({_reason(error)}); install it")
     if isinstance(error, OSError) and error.errno in _DISK:
@@ -102,7 +102,7 @@ class Tree:
         num_entries: number of entries, the same in all branches.
     """
 
-    def __init__(self, path: Path, name: str, handle: Any) -> None:
+    def __init__(self, path: File, name: str, handle: Any) -> None:
         self.path, self.name = path, name
         self._handle = handle
         self._paths: dict[str, list[Any]] = {}

@@ -119,21 +119,24 @@ def outliers(values: np.ndarray, least: float, most: float) -> list[Spike]:
     return found
 
 
-def empty_regions(events: np.ndarray, cover: np.ndarray) -> list[Region]:
+def empty_regions(events: np.ndarray, cover: np.ndarray, weights: np.ndarray | None = None) -> list[Region]:
     """Regions where `events` (N,) have neighbours of their own sample only, and none of `cover` (M,).
 
     If both samples have the same distribution, a run of n events without one of `cover` has the probability
     (N / (N + M))^n. A region needs a run that is expected in less than one of a thousand samples, and at least ten
-    events.
+    events. If `weights` (M,) of `cover` are given, M is the size of a sample of the largest ones: where events have
+    these, such as in a slice of a large cross section, fewest of them stand beside the others.
     """
     if not events.size:
         return []
     x, place = np.unique(np.concatenate([events, cover]), return_inverse=True)
     own = np.bincount(place[: events.size], minlength=x.size)
     other = np.bincount(place[events.size :], minlength=x.size)
-    needed = 10.0
-    if cover.size:
-        needed = max(needed, math.log(1e-3 / events.size) / math.log(events.size / (events.size + cover.size)))
+    needed, size = 10.0, float(cover.size)
+    if weights is not None and cover.size:
+        size = float(np.abs(weights).sum() / np.quantile(np.abs(weights), 0.99))
+    if size:
+        needed = max(needed, math.log(1e-3 / events.size) / math.log(events.size / (events.size + size)))
     run, lonely = (other > 0).cumsum(), np.flatnonzero(other == 0)
     counts = np.bincount(run[lonely], own[lonely], minlength=run[-1] + 1)
     regions = []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import awkward as ak
@@ -15,6 +14,7 @@ from truthward.errors import InputError
 from truthward.events.root import opened, trees_of
 from truthward.events.tree import Tree
 from truthward.ingest.bulk import SPIKE, far_spikes
+from truthward.run.files import File
 from truthward.study import presets
 
 TRUTH = ("truth", "gen", "true", "particle", "mc", "hadron")
@@ -59,7 +59,7 @@ class Inspected:
         pairs: (name, truth branch, reco branch, rank correlation) that may be one quantity at both levels.
     """
 
-    path: Path
+    path: File
     tree: str
     entries: int
     branches: list[Branch]
@@ -77,7 +77,7 @@ def formats(branches: Iterable[str]) -> list[str]:
     return sorted(found, key=lambda name: (name in based, name))
 
 
-def inspect(path: Path, events: int, seen: Callable[[str], object] = lambda name: None) -> list[Inspected]:
+def inspect(path: File, events: int, seen: Callable[[str], object] = lambda name: None) -> list[Inspected]:
     """Look into all trees of a file that have entries.
 
     Args:

@@ -89,6 +89,7 @@ class Column:
 class Profile:
     """The profile of one sample: its columns, (level, observable) -> `Column`, and sums of weights at reco level.
 
+    background: sums of weights and squared weights of processes that are not signal, also part of the other sums.
     weights: the smallest and the largest weight. rows: (n,) hashes of the observables at reco level, see
     `sameness.lowest`; the kept share of all hashes depends on the number of rows only. pairs: observable -> (2, m),
     truth and reco values of a random part of the events with both levels, without atoms.
@@ -99,6 +100,7 @@ class Profile:
     columns: dict[tuple[str, str], Column]
     total: float = 0.0
     squares: float = 0.0
+    background: tuple[float, float] = (0.0, 0.0)
     absolute: float = 0.0
     largest: float = 0.0
     weights: tuple[float, float] = (math.inf, -math.inf)
@@ -133,6 +135,8 @@ def profile_of(name: str, table: EventTable, observables: Sequence[Observable], 
         own = np.abs(weight[reco])
         profile.total += float(weight[reco].sum())
         profile.squares += float(np.square(own).sum())
+        other = weight[reco & (batch["process"] != SIGNAL)]
+        profile.background = profile.background[0] + float(other.sum()), profile.background[1] + float(other @ other)
         profile.absolute += float(own.sum())
         profile.largest = max(profile.largest, float(own.max(initial=0.0)))
         for level, mask in masks.items():

@@ -76,11 +76,7 @@ def examine(
     others = [profile_of(name, table, observables, seed) for name, table in (alternatives or {}).items()]
     found = Findings(flags={p.name: [] for p in (nominal, measured, *others)})
     for profile in (nominal, measured, *others):
-        if "," in (trees := profile.table.metadata.get("origin", {}).get("tree", "")):
-            found.flag(
-                profile.name,
-                f"its files have different trees: {trees}; if one is a systematic, name the nominal one in `tree`",
-            )
+        _merged(profile, found)
         _flags_and_padding(profile, found)
         _weights(profile, found)
         for column in profile.columns.values():
@@ -98,7 +94,7 @@ def examine(
         for text in empty_atoms(measured.columns["reco", observable.name], nominal.columns["reco", observable.name]):
             found.flag(measured.name, text)
     for simulated in (nominal, *others):
-        _yields(simulated, measured, yield_difference, found)
+        _yields(simulated, measured, nominal, yield_difference, found)
         for observable in observables:
             _scales(simulated.columns["reco", observable.name], measured.columns["reco", observable.name], found)
             _efficiency(simulated.columns["truth", observable.name], found)
@@ -113,12 +109,30 @@ def examine(
     return found.flags
 
 
+def _merged(profile: Profile, found: Findings) -> None:
+    """What the tables of the samples say that a profile was merged from, or its own."""
+    origin = profile.table.metadata.get("origin", {})
+    for name, own in origin.get("samples", {profile.name: origin}).items():
+        if "," in (trees := own.get("tree", "")):
+            found.flag(
+                name,
+                f"its files have different trees: {trees}; if one is a systematic, name the nominal one in `tree`",
+            )
+    for name, row in profile.table.metadata.get("samples", {}).items():
+        if not row["accepted"]["reco"]:
+            # A rare background may have none; a wrong unit has none either.
+            found.flag(
+                name, f"none of its {row['events']} events is accepted at reco level, so its yield counts as zero"
+            )
+
+
 def _flags_and_padding(profile: Profile, found: Findings) -> None:
     for level in profile.unflagged:
-        n = profile.accepted[level]
+        n, samples = profile.accepted[level], profile.table.metadata.get("unflagged_in", {}).get(f"pass_{level}")
+        whose = f" for {', '.join(samples)}: all their" if samples else f": all {n}"
         found.flag(
             profile.name,
-            f"pass_{level} is not mapped: all {n} events count as accepted at {level} level; map it if some are not",
+            f"pass_{level} is not mapped{whose} events count as accepted at {level} level; map it if some are not",
         )
         counts = {c.name: c.padding for c in profile.columns.values() if c.level == level and c.padding}
         for name, padding in counts.items():
@@ -268,8 +282,10 @@ def _atoms(c: Column, value: float) -> str:
     return f"atoms: [{', '.join(f'{v:.7g}' for v in (*c.observable.atoms, value))}]"
 
 
-def _yields(simulated: Profile, measured: Profile, limit: float | None, found: Findings) -> None:
-    s, d = simulated.total, measured.total
+def _yields(simulated: Profile, measured: Profile, nominal: Profile, limit: float | None, found: Findings) -> None:
+    # An alternative without background is used with that of the simulation.
+    more, squares = (0.0, 0.0) if simulated.background[0] else nominal.background
+    s, d = simulated.total + more, measured.total
     for profile in (simulated, measured):
         if not profile.total > 0:
             found.errors.append(
@@ -278,12 +294,16 @@ def _yields(simulated: Profile, measured: Profile, limit: float | None, found: F
             )
             return
     # With few events the difference may be chance: three sigma of both samples are allowed.
-    if limit is None or abs(s - d) <= max(limit * d, 3 * math.sqrt(simulated.squares + measured.squares)):
+    if limit is None or abs(s - d) <= max(limit * d, 3 * math.sqrt(simulated.squares + squares + measured.squares)):
         return
     # Fakes, background and the unfolded yield would be wrong by this factor.
+    with_it = f", with the background of {nominal.name}" if more else ""
+    way = f"scale its weights by {(d - more) / simulated.total:.4g} (luminosity, cross section)"
+    if "samples" in simulated.table.metadata or d <= more:
+        way = "check luminosity, cross sections and sums of generator weights, sample by sample in samples.csv"
     found.errors.append(
-        f"{simulated.name}: its weights sum to {s:.6g} at reco level, {s / d:.3g} times the {d:.6g} of "
-        f"{measured.name}; scale its weights by {d / s:.4g} (luminosity, cross section), or, if the difference is "
+        f"{simulated.name}: its weights sum to {s:.6g} at reco level{with_it}, {s / d:.3g} times the {d:.6g} of "
+        f"{measured.name}; {way}, or, if the difference is "
         f"right, allow it with `ingest: {{yield_difference: {math.ceil(10 * abs(s / d - 1)) / 10:g}}}` (now "
         f"{limit:g}; null: any)"
     )
@@ -323,7 +343,7 @@ def _efficiency(truth: Column, found: Findings) -> None:
 
 
 def _support(measured: Column, simulated: Column, found: Findings) -> None:
-    regions = empty_regions(measured.values, simulated.values)
+    regions = empty_regions(measured.values, simulated.values, simulated.weights)
     if measured.of_all(sum(r.count for r in regions)) > 0.5 * measured.count:
         # No re-weighting of the simulation can describe such data: the result is extrapolated.
         found.errors.append(

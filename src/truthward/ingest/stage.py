@@ -10,19 +10,21 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from truthward.errors import InputError, nearest
-from truthward.events.contract import ROLES, Batch, flags
+from truthward.events.contract import ROLES, VARIED
 from truthward.events.readers import Reader
-from truthward.events.table_write import TableSink, table_sink
+from truthward.events.table_write import table_sink
 from truthward.events.tree import CHUNK
+from truthward.ingest.accepted import Accepted
+from truthward.ingest.adjust import Adjustment
 from truthward.ingest.select import AppliedSelection
 from truthward.ingest.sums import check
+from truthward.run.files import Identity
 from truthward.run.provenance import Record
 from truthward.study.columns import level_of
 from truthward.study.observable import Observable
-from truthward.study.variations import missing, variation_of
+from truthward.study.slices import varied_in
+from truthward.study.variations import missing
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,11 @@ def ingest(
     selection: Mapping[str, str | None] | None = None,
     systematics: Mapping[str, Mapping[str, Any]] | None = None,
     checksums: str | Path | None = None,
+    process: str | None = None,
+    normalisation: Mapping[str, Any] | None = None,
+    certified: str | Path | None = None,
+    part: bool = False,
+    remote: Mapping[str, Identity | None] | None = None,
     record: Record,
     rows: int = CHUNK,
     most: int | None = None,
@@ -51,27 +58,35 @@ def ingest(
         closure_output: for role "data" only, if the source is pseudo-data with its truth. The truth of the `pass_truth`
             events goes to this table, with role "closure_truth", and `output` has no truth.
         observables: the unfolded ones; the reader must have them at each level of the table.
-        role: "simulation" (both levels), "data" (reco), or "closure_truth" (truth, from a file of its own).
+        role: "simulation" (both levels), "background" (reco, with variations), "data" (reco), "closure_truth" (truth,
+            from a file of its own), or "prediction" (truth).
         selection: level -> expression over columns; see `select.AppliedSelection`.
-        systematics: those of the config whose columns a simulation must have, name -> {"kind", "replicas"}.
+        systematics: those of the config whose columns a simulation must have, name -> {"kind", "replicas"}. A
+            background may lack all columns of one.
         checksums: a list of the digests of the reader's files; see `sums.check`.
+        process, normalisation, certified: see `adjust.Adjustment`.
+        part: whether the table is merged with others: it may then have no event at a level.
+        remote: address -> identity of a remote file when the job was planned; see `files.planned`.
         record: provenance.
         rows: entries read at once; the tables do not depend on it.
         most: entries that are read, for a first look; None: all.
 
     Returns:
         For each table written ("simulation", "data", "closure_truth") the counts: events read, accepted at each level
-        before and after the selection, rows, sum of weights, sum of squared weights.
+        before and after the selection, rows, sum of weights, sum of squared weights, and what the adjustment found.
 
     Raises:
         InputError: what the readers and the contract refuse; an observable that is not there; data that carries truth
             where none is declared, or declared truth that is not there; a variation that is not there; no event left
-            at a level.
+            at a level; what `adjust.Adjustment` refuses.
         CorruptError: a file that does not match its checksum.
         ConfigError: an expression that is not valid.
     """
+    for file in reader.sources:
+        if identity := (remote or {}).get(file.address):
+            file.refuse_other(identity, "after this job was planned")
     if checksums is not None:
-        check(reader.digests, checksums)
+        check(reader.sources, checksums)
     chosen = AppliedSelection(selection or {})
     if closure_output is not None and role != "data":
         raise InputError(f"closure truth is for a sample of role data; this one is {role}")
@@ -87,14 +102,18 @@ def ingest(
             f"{reader.paths[0]}: the sample has `closure: true`, but no truth_* column; map the truth, or remove "
             "`closure`"
         )
-    if role == "simulation":
-        _check_variations(reader, observables, systematics or {})
+    if role in VARIED:
+        wanted, given = systematics or {}, varied_in(reader.columns())
+        _check_variations(
+            reader, observables, {n: s for n, s in wanted.items() if role == "simulation" or n in given}, set(wanted)
+        )
     outputs = {role: output} | ({} if closure_output is None else {"closure_truth": closure_output})
-    return _write(reader, outputs, observables, chosen, record, rows, most)
+    adjust = Adjustment(reader.paths, process=process, normalisation=normalisation, certified=certified)
+    return _write(reader, outputs, observables, chosen, adjust, record, rows, most, part=part)
 
 
 def _check_variations(
-    reader: Reader, observables: Sequence[Observable], systematics: Mapping[str, Mapping[str, Any]]
+    reader: Reader, observables: Sequence[Observable], systematics: Mapping[str, Mapping[str, Any]], named: set[str]
 ) -> None:
     given = reader.columns()
     if lack := missing(systematics, given):
@@ -102,7 +121,7 @@ def _check_variations(
             f"{reader.paths[0]}: {lack}; map it under `branches` (without a map: name a branch so, with __ in place of "
             "each colon), or set fewer replicas"
         )
-    if unused := sorted({v.systematic for name in given if (v := variation_of(name))} - set(systematics)):
+    if unused := sorted(varied_in(given) - named):
         log.warning(
             "%s: has variations of %s, but `systematics` does not name them, so they are not used",
             reader.paths[0],
@@ -123,9 +142,12 @@ def _write(
     outputs: Mapping[str, str | Path],
     observables: Sequence[Observable],
     selection: AppliedSelection,
+    adjust: Adjustment,
     record: Record,
     rows: int,
     most: int | None,
+    *,
+    part: bool,
 ) -> dict[str, Any]:
     """Write the table of each role; the files are read once."""
     for role in outputs:
@@ -136,22 +158,24 @@ def _write(
         tables = []
         for role, path in outputs.items():
             sink = stack.enter_context(table_sink(path, role=role, source=str(reader.paths[0])))
-            tables.append(Accepted(sink, selection, ROLES[role]))
+            tables.append(Accepted(sink, selection, part=part))
         batches = reader.batches(levels, rows=rows)
         for batch in batches if most is None else islice(batches, math.ceil(most / rows)):
             if batch.source != source:
                 source = batch.source
                 log.info("reading %s, after %d events", source, read)
             read += len(batch["event_id"])
+            adjusted = adjust(batch)
             for table in tables:
-                table.add(batch)
+                table.add(adjusted)
             log.info("%d events read, %s kept", read, " and ".join(str(table.kept) for table in tables))
+        facts = adjust.finish(read)
         for table in tables:
             origin = reader.describe(table.levels)
             # Digests are of whole files, which a first look does not read.
-            origin |= {"sha256": [] if most else list(reader.digests.values())}
-            _finish(table, reader, observables, record, source or str(reader.paths[0]), read, origin)
-    return {table.sink.role: table.summary(read) for table in tables}
+            origin |= {"sha256": [] if most else reader.contents()}
+            table.finish(reader, observables, record, source or str(reader.paths[0]), read, origin, facts)
+    return {table.sink.role: table.summary(read) | facts for table in tables}
 
 
 def _need(reader: Reader, observables: Sequence[Observable], levels: Sequence[str]) -> None:
@@ -164,85 +188,3 @@ def _need(reader: Reader, observables: Sequence[Observable], levels: Sequence[st
                     f"needs it; {nearest(f'{level}_{observable.name}', given)}; add it to `branches`, or remove "
                     f"{observable.name} from `observables`"
                 )
-
-
-def _finish(
-    table: Accepted,
-    reader: Reader,
-    observables: Sequence[Observable],
-    record: Record,
-    source: str,
-    read: int,
-    origin: Mapping[str, Any],
-) -> None:
-    """Refuse a table without accepted events at one of its levels, and write its metadata."""
-    for level in table.levels:
-        if not table.passed[level]:
-            text = table.applied.get(level)
-            raise InputError(
-                f"{source}: no event is accepted at {level} level: {read} read, {table.given[level]} with "
-                f"pass_{level}, none after selection.{level}{f' ({text})' if text else ', which is empty'}; loosen it, "
-                "or check units and the map of branches"
-            )
-    unflagged = reader.unflagged(table.levels)
-    table.sink.finish(
-        observables={observable.name: observable.model_dump(mode="json") for observable in observables},
-        selection=table.applied,
-        record=record,
-        origin=origin,
-        events_in=read,
-        extra={"unflagged": unflagged},
-    )
-    for flag in unflagged:
-        log.warning("%s is not mapped: all %d events read count as accepted before the selection", flag, read)
-
-
-class Accepted:
-    """The events of one table: those that are accepted at any of its levels, or by a variation.
-
-    Attributes:
-        given, passed: level -> events that are accepted before and after the selection. kept: rows.
-    """
-
-    def __init__(self, sink: TableSink, selection: AppliedSelection, levels: Sequence[str]) -> None:
-        self.sink, self.levels, self._selection = sink, levels, selection
-        self.applied = {level: text for level, text in selection.applied.items() if level in levels}
-        self.given, self.passed, self.kept = dict.fromkeys(levels, 0), dict.fromkeys(levels, 0), 0
-
-    def add(self, batch: Batch) -> None:
-        """Write what is accepted of the events of a reader."""
-        batch = batch.like({name: values for name, values in batch.items() if self._belongs(name)})
-        self._count(batch, self.given)
-        batch = self._selection.apply(batch)
-        self._count(batch, self.passed)
-        # Keep events that only a variation accepts: they belong to that variation.
-        masks = [flags(batch[name], batch, name) for name in batch if name.startswith("pass_")]
-        kept = batch.take(np.logical_or.reduce(masks))
-        self.kept += len(kept["event_id"])
-        self.sink.add(kept)
-
-    def summary(self, read: int) -> dict[str, Any]:
-        """Counts of this table, after `read` events."""
-        provenance = self.sink.metadata["provenance"]
-        return {
-            "events_read": read,
-            "accepted_before_selection": self.given,
-            "accepted": self.passed,
-            "rows": self.kept,
-            "sum_of_weights": provenance["sum_of_weights"],
-            "sum_of_squared_weights": provenance["sum_of_squared_weights"],
-            "selection": self.applied,
-        }
-
-    def _belongs(self, name: str) -> bool:
-        """Whether a column of the reader is of this table's levels. The process of a data event would be truth."""
-        if self.levels == ROLES["simulation"]:
-            return True
-        if variation_of(name) or (name == "process" and self.levels == ROLES["data"]):
-            return False
-        level = name.removeprefix("pass_") if name.startswith("pass_") else level_of(name)
-        return not level or level in self.levels
-
-    def _count(self, batch: Batch, counts: dict[str, int]) -> None:
-        for level in self.levels:
-            counts[level] += int(flags(batch[f"pass_{level}"], batch, f"pass_{level}").sum())

@@ -56,7 +56,8 @@ def summarise(simulation: EventTable, data: EventTable | None, observables: Sequ
         JSON-able: "events" (inclusive counts and rates), and under "observables", for each name: edges (B + 1,);
         response (B, B), truth by reco, summed weights; truth, reco (signal and background), background, data: "sum"
         and "error" (square root of the summed squared weights), (B,) each; purity, stability, efficiency, fake_rate,
-        data_over_simulation and its error, (B,), None where there is nothing to divide by.
+        data_over_simulation and its error, (B,), None where there is nothing to divide by. "samples": those
+        that are merged into the simulation, see `records.ingest.SampleRow`.
 
     Raises:
         InputError: a table lacks a column.
@@ -110,7 +111,11 @@ def summarise(simulation: EventTable, data: EventTable | None, observables: Sequ
         "background_fraction": _ratio(totals["background"], expected),
         "data_over_simulation": _ratio(totals["data"], expected) if data is not None else None,
     }
-    return {"events": events, "observables": {name: _figures(sums[name], data is not None) for name in names}}
+    return {
+        "events": events,
+        "samples": simulation.metadata.get("samples", {}),
+        "observables": {name: _figures(sums[name], data is not None) for name in names},
+    }
 
 
 def _columns(level: str, names: Sequence[str]) -> list[str]:

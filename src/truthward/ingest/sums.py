@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import logging
 import re
-import zlib
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
 
 from truthward.errors import CorruptError, InputError
+from truthward.run.files import File
 
 log = logging.getLogger(__name__)
 
 _DIGEST = re.compile(r"(?:sha256:)?(?P<sha256>[0-9a-f]{64})|adler32:(?P<adler32>[0-9a-f]{8})")
 
 
-def check(digests: Mapping[Path, str], listing: str | Path) -> None:
+def check(files: Sequence[File], listing: str | Path) -> None:
     """Check files against a list of checksums.
 
     A line is a digest and a name: `<SHA-256>  <name>` or `adler32:<hex>  <name>`. Or it is a name or address, perhaps a
     size, and a digest, as in `root://... 15790656 adler32:1c2d3e4f`. A line that begins with # is ignored. A file is
-    found by its path relative to the folder of the list, or else by its name.
+    found by its address, by its path relative to the folder of the list, or else by its name.
 
     Args:
-        digests: file -> its SHA-256. listing: the list.
+        files: the files. listing: the list.
 
     Raises:
         InputError: no such list, an invalid line, or a file that is not in the list.
@@ -32,15 +32,15 @@ def check(digests: Mapping[Path, str], listing: str | Path) -> None:
     """
     listing = Path(listing)
     listed = _lines(listing)
-    for path, digest in digests.items():
-        kind, wanted = _entry(path, listed, listing)
-        found = digest if kind == "sha256" else _adler32(path)
+    for file in files:
+        kind, wanted = _entry(file, listed, listing)
+        found = file.sha256 if kind == "sha256" else file.adler32
         if found != wanted:
             raise CorruptError(
-                f"{path}: its {kind} is {found}, but {listing} says {wanted}; the file is truncated, damaged or "
+                f"{file}: its {kind} is {found}, but {listing} says {wanted}; the file is truncated, damaged or "
                 "another version: copy it again, or correct the list"
             )
-    log.info("%d files match their checksums in %s", len(digests), listing)
+    log.info("%d files match their checksums in %s", len(files), listing)
 
 
 def _lines(listing: Path) -> list[tuple[str, str, str]]:
@@ -68,26 +68,22 @@ def _lines(listing: Path) -> list[tuple[str, str, str]]:
     return found
 
 
-def _entry(path: Path, listed: list[tuple[str, str, str]], listing: Path) -> tuple[str, str]:
-    exact = [line for line in listed if (listing.parent / line[2]).resolve() == path.resolve()]
-    named = [line for line in listed if line[2].rpartition("/")[2] == path.name]
+def _entry(file: File, listed: list[tuple[str, str, str]], listing: Path) -> tuple[str, str]:
+    exact = [line for line in listed if line[2] == file.address or _same(listing.parent / line[2], file)]
+    named = [line for line in listed if line[2].rpartition("/")[2] == file.name]
     entries = {line[:2] for line in exact or named}
     if not entries:
         raise InputError(
-            f"{path}: not in {listing}; check that it is complete and add it (`sha256sum {quote(str(path))} >> "
+            f"{file}: not in {listing}; check that it is complete and add it (`sha256sum {quote(str(file))} >> "
             f"{quote(str(listing))}`), or remove it from `files`"
         )
     # If a file has checksums of both kinds, the stronger one is used.
     kind = "sha256" if "sha256" in dict(entries) else "adler32"
     wanted = [digest for own, digest in entries if own == kind]
     if len(wanted) > 1:
-        raise InputError(f"{listing}: {path.name} is listed with different checksums; name the files by their paths")
+        raise InputError(f"{listing}: {file.name} is listed with different checksums; name the files by their paths")
     return kind, wanted[0]
 
 
-def _adler32(path: Path) -> str:
-    value = 1
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            value = zlib.adler32(block, value)
-    return f"{value:08x}"
+def _same(path: Path, file: File) -> bool:
+    return not file.remote and path.resolve() == Path(file.address).resolve()

@@ -57,11 +57,10 @@ def fit(
         Interrupted: by SIGTERM or SIGUSR1; the state was saved.
         StaleError: the state belongs to another spec or other code.
     """
-    source = Arrays(data, weights, validation, label=label)
     return fit_source(
         module,
         loss,
-        source,
+        Arrays(data, weights, validation, label=label),
         settings,
         seed=seed,
         label=label,
@@ -228,8 +227,7 @@ class _Loop:
     def finish(self) -> None:
         """Restore the best epoch of each member, and save the end of the training."""
         self.run.restore_best(self.parameters)
-        bad = sum(int((~torch.isfinite(p)).sum()) for p in self.parameters)
-        if bad:
+        if bad := sum(int((~torch.isfinite(p)).sum()) for p in self.parameters):
             # The loss of the last step was finite, but its gradient was not.
             raise DivergedError(f"{self.label}: {bad} network parameters are not finite; lower `learning_rate`")
         self.saver.save(self, done=True)

@@ -51,8 +51,7 @@ class QuantileTransform(nn.Module):
         integer: Sequence[bool] = (),
     ) -> None:
         super().__init__()
-        self.columns = columns
-        self.knots = knots
+        self.columns, self.knots = columns, knots
         self.atoms = [tuple(a) for a in atoms] or [()] * columns
         self.integer = [bool(i) for i in integer] or [False] * columns
         if len(self.atoms) != columns or len(self.integer) != columns or knots < 2:

@@ -62,8 +62,7 @@ def save_state(
 
     All processes call it at the same step, because their random states differ. The first one writes.
     """
-    device = next(module.parameters()).device
-    rng = of_all(rng_state(device))
+    rng = of_all(rng_state(next(module.parameters()).device))
     if rank():
         return
     content = {

@@ -37,8 +37,7 @@ class Run:
     """What changes while a training runs, and so the content of a resume state."""
 
     def __init__(self, members: int, parameters: Sequence[Tensor], settings: Settings) -> None:
-        self.settings = settings
-        self.members = members
+        self.settings, self.members = settings, members
         self.epoch = self.step = 0
         self.rng: list[Tensor] = []
         self.running = torch.zeros(members, dtype=torch.float64)

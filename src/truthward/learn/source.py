@@ -70,8 +70,7 @@ class Arrays(Source):
 
     def batches(self, size: int, *, seed: int, skip: int = 0) -> Iterator[tuple[Tensor, ...]]:
         """See Source."""
-        order = self._train[_permutation(self.rows, seed)]
-        return _gathered(self._data, order[skip * size :], size)
+        return _gathered(self._data, self._train[_permutation(self.rows, seed)][skip * size :], size)
 
     def held_batches(self, size: int) -> Iterator[tuple[Tensor, ...]]:
         """See Source."""
@@ -162,8 +161,7 @@ class Stream(Source):
 
     def _blocks(self, table: int, order: Sequence[int]) -> Iterator[tuple[Tensor, ...]]:
         for block in order:
-            rows = self._tables[table][block]
-            if rows:
+            if rows := self._tables[table][block]:
                 yield self._block(self._read, table, block, rows)
 
     def _block(self, read: Read, table: int, block: int, rows: int) -> tuple[Tensor, ...]:
@@ -206,8 +204,7 @@ def _gathered(
 
 
 def _unit_mean(weights: Tensor, rows: Tensor, label: str) -> Tensor:
-    bad = int((~torch.isfinite(weights)).sum())
-    if bad:
+    if bad := int((~torch.isfinite(weights)).sum()):
         raise DivergedError(f"{label}: {bad} of {weights.numel()} weights are not finite")
     mean = weights[rows].double().mean(0)
     if (mean <= 0).any():

@@ -24,8 +24,7 @@ class Call(nn.Module):
 
     def __init__(self, module: nn.Module, method: str) -> None:
         super().__init__()
-        self.module = module
-        self.method = method
+        self.module, self.method = module, method
 
     def forward(self, *args: Tensor) -> Tensor:
         return getattr(self.module, self.method)(*args)
@@ -53,8 +52,7 @@ class Stack(nn.Module, Generic[Member]):
         self._own = [holder[name] for holder, name, _ in self._slots]
         states = [seeded(seed, factory).state_dict() for seed in seeds]
         for name in self.names:
-            stacked = torch.stack([s[name] for s in states])
-            self.register_parameter(self._key(name), nn.Parameter(stacked))
+            self.register_parameter(self._key(name), nn.Parameter(torch.stack([s[name] for s in states])))
         for name in self.buffer_names:
             self.register_buffer(self._key(name), torch.stack([s[name] for s in states]))
 
@@ -78,6 +76,11 @@ class Stack(nn.Module, Generic[Member]):
         with torch.no_grad():
             for name in [*self.names, *self.buffer_names]:
                 getattr(self, self._key(name))[member].copy_(state[name])
+
+    def start_from(self, other: Stack[Member]) -> None:
+        """Copy the states of another stack: member by member, or its only member to all members."""
+        for m in range(self.members):
+            self.load_member(m, other.state_of(m if other.members > 1 else 0))
 
     def call(self, method: str, *args: Tensor, own: tuple[bool, ...] | None = None) -> Tensor:
         """Call `method` of every member -> (E, ...). Arguments are shared by all or, if `own`, have a leading axis E.

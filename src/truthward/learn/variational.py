@@ -62,8 +62,7 @@ class Variational(nn.Module):
             )
         self.module = module
         self.scale = nats * events
-        chosen = _linear(module, layers)
-        if not chosen:
+        if not (chosen := _linear(module, layers)):
             raise ConfigError(f"variational: {type(module).__name__} has no linear layer to give a distribution")
         self.spread: list[str] = []
         self.width: list[float] = []

@@ -89,8 +89,7 @@ class Autoregressive(GenerativeModel):
     def _drawn(self, noise: Tensor, condition: Tensor) -> Tensor:
         columns = [torch.zeros_like(z) for z in noise.unbind(-1)]
         for d, z in enumerate(noise.unbind(-1)):
-            mixture = (m[:, d] for m in self._mixtures(torch.stack(columns, -1), condition))
-            columns[d] = _quantile(z, *mixture)
+            columns[d] = _quantile(z, *(m[:, d] for m in self._mixtures(torch.stack(columns, -1), condition)))
         return torch.stack(columns, -1)
 
     def _mixtures(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor, Tensor]:

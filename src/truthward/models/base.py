@@ -41,8 +41,7 @@ class GenerativeModel(nn.Module, ABC):
                 f"{type(self).__name__}: dimensions = {dimensions}, conditions = {conditions} given; at least 1 and 0 "
                 "are needed"
             )
-        self.dimensions = dimensions
-        self.conditions = conditions
+        self.dimensions, self.conditions = dimensions, conditions
         self.nats = 1.0
 
     @abstractmethod

@@ -112,21 +112,18 @@ class Coupling(nn.Module):
     def __init__(self, moved: list[int], dimensions: int, conditions: int, bins: int, **network) -> None:
         super().__init__()
         self.moved, self.kept = moved, [d for d in range(dimensions) if d not in moved]
-        inputs = max(len(self.kept) + conditions, 1)
-        self.network = MLP(inputs, len(moved) * (3 * bins - 1), **network)
+        self.network = MLP(max(len(self.kept) + conditions, 1), len(moved) * (3 * bins - 1), **network)
         # Not buffers: then every member of a stack would have its own copy.
         self.knots = _knots(bins)
 
     def forward(self, columns: list[Tensor], given: tuple[Tensor, ...]) -> tuple[list[Tensor], Tensor]:
         """Towards the noise: D columns (B,) of x and C of the condition -> D columns and log |det| (B,)."""
-        x = torch.stack([columns[d] for d in self.moved], -1)
-        y, change = self._spline(columns, given).call_and_ladj(x)
+        y, change = self._spline(columns, given).call_and_ladj(torch.stack([columns[d] for d in self.moved], -1))
         return self._with(columns, y), change.sum(-1)
 
     def inverse(self, columns: list[Tensor], given: tuple[Tensor, ...]) -> list[Tensor]:
         """Towards the data: the inverse of `forward`, without the determinant."""
-        y = torch.stack([columns[d] for d in self.moved], -1)
-        return self._with(columns, self._spline(columns, given).inv(y))
+        return self._with(columns, self._spline(columns, given).inv(torch.stack([columns[d] for d in self.moved], -1)))
 
     def _spline(self, columns: list[Tensor], given: tuple[Tensor, ...]) -> Spline:
         # If there is nothing to depend on, the network sees a constant.

@@ -13,6 +13,7 @@ collision.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import awkward as ak
@@ -116,6 +117,7 @@ class Calorimeter(NamedTuple):
     pid: int
 
 
+@dataclass(frozen=True, kw_only=True)
 class Detector:
     """Reconstruct energy-flow particles: tracks, and the energy in the calorimeters that the tracks do not explain.
 
@@ -124,7 +126,7 @@ class Detector:
     electromagnetic towers. The direction of a tower is drawn uniformly within its area, so that the observables show
     no grid.
 
-    Args:
+    Attributes:
         tracks: False to use only calorimeters: then every charged hadron is seen as its hadronic tower.
         track_pt_min: charged particles below this pt curl up and leave neither track nor deposit, GeV.
         efficiency: factor on the tracking efficiency.
@@ -134,24 +136,13 @@ class Detector:
         hcal_scale: response of the hadronic calorimeter.
     """
 
-    def __init__(
-        self,
-        *,
-        tracks: bool = True,
-        track_pt_min: float = 0.5,
-        efficiency: float = 1.0,
-        ecal_min: float = 0.5,
-        hcal_min: float = 1.0,
-        significance: float = 2.0,
-        hcal_scale: float = 1.0,
-    ) -> None:
-        self.tracks = tracks
-        self.track_pt_min = track_pt_min
-        self.efficiency = efficiency
-        self.ecal_min = ecal_min
-        self.hcal_min = hcal_min
-        self.significance = significance
-        self.hcal_scale = hcal_scale
+    tracks: bool = True
+    track_pt_min: float = 0.5
+    efficiency: float = 1.0
+    ecal_min: float = 0.5
+    hcal_min: float = 1.0
+    significance: float = 2.0
+    hcal_scale: float = 1.0
 
     def reconstruct(self, particles: ak.Array, rng: np.random.Generator) -> ak.Array:
         """Energy-flow particles of each event.

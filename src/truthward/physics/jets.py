@@ -54,8 +54,9 @@ def delta_phi(a: np.ndarray, b: np.ndarray | float) -> np.ndarray:
 
 
 def _cluster(particles: ak.Array, algorithm: int, radius: float) -> fastjet.ClusterSequence:
-    bare = ak.to_packed(particles[["px", "py", "pz", "E"]])
-    return fastjet.ClusterSequence(bare, fastjet.JetDefinition(algorithm, radius))
+    return fastjet.ClusterSequence(
+        ak.to_packed(particles[["px", "py", "pz", "E"]]), fastjet.JetDefinition(algorithm, radius)
+    )
 
 
 def leading_jet(

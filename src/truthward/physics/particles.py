@@ -46,7 +46,8 @@ def lines_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
         text = {True: "on", False: "off"}[value] if isinstance(value, bool) else value
         line = f"{name} = {text}"
         if not _known(pythia, name):
-            raise ConfigError(f"settings.{name}: Pythia {_version(pythia)} has no such setting; see its manual")
+            version = pythia.settings.parm("Pythia:versionNumber")
+            raise ConfigError(f"settings.{name}: Pythia {version:.3f} has no such setting; see its manual")
         if not pythia.readString(line):
             raise ConfigError(
                 f"settings.{name}: {value!r} given; Pythia refuses it: its range or type is wrong; see its manual"
@@ -58,10 +59,6 @@ def lines_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
 def _known(pythia: pythia8mc.Pythia, name: str) -> bool:
     known = pythia.settings
     return any(ask(name) for ask in (known.isFlag, known.isMode, known.isParm, known.isWord))
-
-
-def _version(pythia: pythia8mc.Pythia) -> str:
-    return f"{pythia.settings.parm('Pythia:versionNumber'):.3f}"
 
 
 def started(

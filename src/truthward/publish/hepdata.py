@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from truthward.events.binning import RULE, published_histogram, rank
 from truthward.events.families import Histogram, stated_as
 from truthward.events.unfolded import Unfolded
-from truthward.publish.yaml_file import write_yaml
+from truthward.run.artefact import write_text
 from truthward.study.observable import Observable
 
 FOLDER = "hepdata"
@@ -103,9 +104,9 @@ def write_tables(
             {**_variable(*column), "qualifiers": [dict(each) for each in qualifiers]} for column in table.dependent
         ]
         content = {"independent_variables": [_variable(*c) for c in table.independent], "dependent_variables": stated}
-        write_yaml(folder / FOLDER / table.file, content, compact=True)
+        _write_yaml(folder / FOLDER / table.file, content, compact=True)
         submission.append(_entry(table, q, licence))
-    write_yaml(
+    _write_yaml(
         folder / FOLDER / "submission.yaml", {"comment": _comment(sample, study, licence, fiducial, q)}, *submission
     )
     return [f"{FOLDER}/{name}" for name in ("submission.yaml", *(table.file for table in tables))]
@@ -224,3 +225,13 @@ def _matrix(values: np.ndarray) -> list[dict[str, Any]]:
 
 def _digits(value: float, digits: int = 6) -> float:
     return float(f"{value:.{digits}g}")
+
+
+def _write_yaml(path: Path, *documents: Any, compact: bool = False) -> None:
+    """Write YAML documents atomically and keep the order of keys.
+
+    compact: write innermost lists and mappings on one line.
+    """
+    flow = None if compact else False
+    text = yaml.safe_dump_all(documents, width=1000, sort_keys=False, allow_unicode=True, default_flow_style=flow)
+    write_text(path, text)

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from truthward.errors import CorruptError, InputError, VerdictError
+from truthward.errors import VerdictError
 from truthward.events.families import Family, stated_as
 from truthward.events.parquet import Parquet, finish, writer
 from truthward.events.unfolded import Unfolded, weight_columns
 from truthward.physics.labels import QUANTITIES
 from truthward.publish import texts
 from truthward.publish.example import choose_example, write_example
+from truthward.publish.explore import page
+from truthward.publish.explore.predictions import Prediction
 from truthward.publish.hepdata import write_tables
+from truthward.publish.verify import FILES, FORMAT, SCHEMA, SUMS, examine, schema, verify
 from truthward.records.publish import Column, Publication
 from truthward.records.validate.method import Verdict
-from truthward.run.artefact import read_json, sha256, write_json, write_text
+from truthward.run.artefact import sha256, write_json, write_text
 from truthward.run.provenance import Record
 from truthward.study.observable import Observable
 
-FORMAT = "1.0"
-FILES = ("events.parquet", "metadata.json", "README.md", "example.py")
-SUMS = "SHA256SUMS"
-_LINE = re.compile(r"(?P<digest>[0-9a-f]{64})  (?P<name>[\w.-]+(/[\w.-]+)*)")
 _METHOD = ("method", "kind", "iterations", "stopping", "watched", "joint", "history")
 
 
@@ -47,6 +44,8 @@ def publish(
     luminosity: float | None = None,
     particle_level: str | None = None,
     label: Mapping[str, str] | None = None,
+    predictions: Sequence[Prediction] = (),
+    coverage: str = texts.NO_COVERAGE,
 ) -> None:
     """Write the publication of one unfolded sample. It replaces an older one only when it is complete.
 
@@ -62,6 +61,8 @@ def publish(
             published: "good", "warnings", or "none" for any verdict.
         model: families that are a model uncertainty.
         label: the fields of `report.section.Report`, for the text above the figure of the example.
+        predictions: what the page compares the result with.
+        coverage: what is known of how often the intervals hold the truth, see `texts.coverage`.
 
     Raises:
         VerdictError: the verdict is worse than `require`. Nothing is written, and an older publication stays.
@@ -84,6 +85,7 @@ def publish(
             "method": {key: sample.metadata.get(key) for key in _METHOD},
             "verdict": verdict,
             "uncertainty": stated_as(_families(sample), model),
+            "coverage": coverage,
             "unfolded_observables": sample.observables,
             "columns": _columns(sample, declared),
             "events": rows,
@@ -99,6 +101,7 @@ def publish(
             },
             "files": {},
         }
+        write_json(folder / SCHEMA, schema())
         write_text(folder / "README.md", texts.readme(metadata, chosen))
         write_example(folder / "example.py", chosen, study, label or {})
         tables = write_tables(
@@ -111,6 +114,8 @@ def publish(
             fiducial=fiducial,
             model=model,
         )
+        published = Unfolded(folder / "events.parquet")
+        page.write_page(folder / page.NAME, published, metadata, declared, predictions=predictions)
         metadata["files"] = {
             name: {"sha256": sha256(folder / name), "bytes": (folder / name).stat().st_size}
             for name in (*FILES, *tables)
@@ -128,41 +133,6 @@ def _admit(method: str, verdict: Verdict, require: str) -> None:
             f"{method}: not published, because its verdict is {verdict['verdict']} and publish.require is {require}: "
             f"{'; '.join(verdict['reasons'])}. Correct this, publish another method, or lower `publish.require`"
         )
-
-
-def verify(directory: str | Path) -> dict[str, Any]:
-    """Check a publication against its checksums and return its metadata. It may be of another version of the code.
-
-    Raises:
-        InputError: there is no publication.
-        CorruptError: a file is missing or has changed; the message names the first one.
-    """
-    folder = Path(directory)
-    if not (folder / SUMS).is_file():
-        raise InputError(f"{folder}: no publication here ({SUMS} is missing); run the publish stage")
-    listed = _listed(folder / SUMS)
-    for name in dict.fromkeys([*FILES, *listed]):
-        if not (folder / name).is_file():
-            raise CorruptError(f"{folder / name}: missing; publish again")
-        if sha256(folder / name) != listed.get(name):
-            raise CorruptError(f"{folder / name}: does not match its checksum in {SUMS}; publish again")
-    metadata = read_json(folder / "metadata.json")
-    try:
-        stated = {name: entry["sha256"] for name, entry in metadata["files"].items()}
-    except (AttributeError, KeyError, TypeError) as error:
-        raise CorruptError(f"{folder / 'metadata.json'}: has no checksums under `files`; publish again") from error
-    if wrong := sorted(dict(stated.items() ^ listed.items()).keys() - {"metadata.json"}):
-        raise CorruptError(f"{folder / 'metadata.json'}: has another checksum of {wrong[0]} than {SUMS}; publish again")
-    return metadata
-
-
-def _listed(path: Path) -> dict[str, str]:
-    """File -> SHA-256, from the list."""
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    found = [_LINE.fullmatch(line) for line in lines]
-    if not all(found):
-        raise CorruptError(f"{path}: line {found.index(None) + 1} is not `<SHA-256>  <file>`; publish again")
-    return {line["name"]: line["digest"] for line in found if line}
 
 
 @contextmanager
@@ -253,4 +223,4 @@ def _columns(sample: Unfolded, declared: dict[str, Observable]) -> list[Column]:
     return entries
 
 
-__all__ = ["FILES", "FORMAT", "SUMS", "InputError", "publish", "verify"]
+__all__ = ["FILES", "FORMAT", "SUMS", "examine", "publish", "verify"]

@@ -26,6 +26,11 @@ UNSTATED = (
     "(publish.particle_level of the study says it)"
 )
 
+NO_COVERAGE = (
+    "not measured, because the truth behind the data is not known. Errors are standard deviations: they hold 68% of "
+    "measurements if these are Gaussian and no source of uncertainty is missing"
+)
+
 COMBINATION = {
     "rule": (
         "Histogram the events once with the nominal weight and once with each replica. For a family of R replicas with "
@@ -57,6 +62,22 @@ def describe(family: Family) -> DescribedFamily:
         "centre": family.centre,
         "meaning": meaning,
     }
+
+
+def coverage(pulls: Sequence[float]) -> str:
+    """How often the intervals hold the known truth of pseudo-data, from the pulls of coarse bins; without any, that it
+    is not known.
+
+    >>> coverage([0.5, -1.5, 0.2, 0.8])[:60]
+    '75% of 4 coarse bins have the known truth of the pseudo-data'
+    """
+    if not pulls:
+        return NO_COVERAGE
+    inside, rms = sum(abs(p) < 1 for p in pulls) / len(pulls), (sum(p * p for p in pulls) / len(pulls)) ** 0.5
+    return (
+        f"{inside:.0%} of {len(pulls)} coarse bins have the known truth of the pseudo-data within one standard "
+        f"deviation (68% are expected), the rms pull is {rms:.2f}. This is one experiment, whose bins are correlated"
+    )
 
 
 def caveats(families: Mapping[str, Family], *, joint: bool) -> list[str]:
@@ -114,12 +135,15 @@ def readme(metadata: Publication, example: Example) -> str:
         *_stopping(method.get("stopping")),
         f"- **Verdict**: {metadata['verdict']['verdict']}{_reasons(metadata['verdict'])}",
         f"- **Errors and bands**: {metadata['uncertainty']}",
+        f"- **Coverage**: {metadata.get('coverage', NO_COVERAGE)}",
         f"- **Licence**: {words(metadata['licence'])}",
         "",
         "| file | holds |",
         "| --- | --- |",
+        "| `explore.html` | for a browser: any observable, expression, selection and bins, with band and table |",
         "| `events.parquet` | events, nominal weight, replicas |",
         "| `metadata.json` | all of this page for machines, with provenance |",
+        "| `metadata.schema.json` | JSON schema of `metadata.json` |",
         "| `example.py` | " + example.sentence + " |",
         "| `hepdata/` | a submission to HEPData: each unfolded observable in bins, errors by family, covariances |",
         "| `SHA256SUMS` | check with `sha256sum --check SHA256SUMS` |",
@@ -142,7 +166,7 @@ def readme(metadata: Publication, example: Example) -> str:
         *_table(
             ("column", "meaning", "unit", "unfolded", "type"),
             [
-                (f"`{c['name']}`", _meaning(c), words(c.get("unit", "")), _yes(c.get("unfolded")), c["type"])
+                (f"`{c['name']}`", _meaning(c), words(c.get("unit", "")), _YES[c.get("unfolded")], c["type"])
                 for c in metadata["columns"]
             ],
         ),
@@ -209,8 +233,7 @@ def _meaning(column: Column) -> str:
     }[column["role"]]()
 
 
-def _yes(value: bool | None) -> str:
-    return "" if value is None else "yes" if value else "no"
+_YES = {None: "", True: "yes", False: "no"}
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:

@@ -164,8 +164,7 @@ def logits(stack: Stack[LogRatio], x: Tensor, *, rows: int = ROWS, label: str = 
     with torch.no_grad():
         parts = [stack.call("forward", p.transpose(0, 1) if own else p, own=(own,)) for p in x.split(rows)]
     result = torch.cat(parts, dim=1).T.double().numpy()
-    bad = int((~np.isfinite(result)).sum())
-    if bad:
+    if bad := int((~np.isfinite(result)).sum()):
         raise DivergedError(f"{label}: {bad} of {result.size} logits are not finite")
     return result
 
@@ -320,5 +319,4 @@ def _joined(
         if not np.isfinite(x).all():
             raise InputError(f"{label}: {int((~np.isfinite(x)).sum())} inputs of the {name} are not finite")
     numerator = np.arange(len(x_p) + len(x_q)) < len(x_p)
-    weights = np.concatenate([w_p, w_q]).astype(np.float64)[:, None]
-    return _tensor(np.concatenate([x_p, x_q])), numerator, weights
+    return _tensor(np.concatenate([x_p, x_q])), numerator, np.concatenate([w_p, w_q]).astype(np.float64)[:, None]

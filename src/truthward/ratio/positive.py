@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from truthward.errors import InputError
+from truthward.events.effective_size import effective_size
 from truthward.learn.fit import Settings
 from truthward.ratio.probability import Probability
 
@@ -57,8 +58,7 @@ def positive_weights(
         InputError: a negative or non-finite `base`.
         DivergedError: weights, or `base - weight`, without a positive sum; a loss or a logit that is not finite.
     """
-    bad = int((~(np.isfinite(base) & (base >= 0))).sum())
-    if bad:
+    if bad := int((~(np.isfinite(base) & (base >= 0))).sum()):
         raise InputError(f"{name}: {bad} of {base.size} base weights are negative or not finite")
     rest = base - weights
     both = np.flatnonzero((rest != 0).any(axis=1))
@@ -80,9 +80,5 @@ def positive_weights(
     return result, {
         "smallest": np.where(used, share, np.inf).min(axis=0),
         "vanishing": (used & (share < VANISHING)).sum(axis=0),
-        "effective_share": _effective(result) / _effective(base),
+        "effective_share": effective_size(result) / effective_size(base),
     }
-
-
-def _effective(weights: np.ndarray) -> np.ndarray:
-    return weights.sum(axis=0) ** 2 / (weights**2).sum(axis=0)

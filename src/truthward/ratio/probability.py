@@ -57,11 +57,6 @@ class Probability:
         self.constant: float | None = None
         self.stack = stack_of(inputs, list(seeds), **self.options)
 
-    def start_from(self, other: Probability) -> None:
-        """Copy the networks of another instance: member by member, or its only member to all members."""
-        for m in range(self.members):
-            self.stack.load_member(m, other.stack.state_of(m if other.members > 1 else 0))
-
     def member(self, m: int) -> Probability:
         """One member as a separate instance."""
         single = Probability(self.inputs, [0], **self.options)
@@ -80,8 +75,7 @@ class Probability:
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], **network: Any) -> Probability:
         """Rebuild from `arrays`; `network` has the same options as before."""
         found = cls(arrays["network.layers.0.weight"].shape[1], [0], **network)
-        state = {n: torch.from_numpy(a) for n, a in arrays.items() if not n.startswith("|")}
-        found.stack.load_member(0, state)
+        found.stack.load_member(0, {n: torch.from_numpy(a) for n, a in arrays.items() if not n.startswith("|")})
         constant = float(arrays["|constant"][0])
         found.offset, found.lowest = arrays["|offset"], arrays["|lowest"]
         found.constant = None if np.isnan(constant) else constant

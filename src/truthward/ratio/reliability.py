@@ -107,8 +107,7 @@ class Isotonic:
             InputError: values that are not finite.
             DivergedError: a member whose numerator or denominator has no positive sum.
         """
-        bad = sum(int((~np.isfinite(v)).sum()) for v in (logits, above, below))
-        if bad:
+        if bad := sum(int((~np.isfinite(v)).sum()) for v in (logits, above, below)):
             raise InputError(f"isotonic calibration: {bad} log ratios or weights are not finite")
         knots = np.empty((2, logits.shape[1], bins))
         for e in range(logits.shape[1]):

@@ -125,8 +125,7 @@ class WeightResponse:
     def __call__(self, x: Tensor) -> np.ndarray:
         pieces = (self._tangent(part) for part in x.split(self._rows))
         result = torch.cat([logit.double() + (phi @ self._delta).double() for phi, logit in pieces]).numpy()
-        bad = int((~np.isfinite(result)).sum())
-        if bad:
+        if bad := int((~np.isfinite(result)).sum()):
             raise DivergedError(f"{self._label}: {bad} of {result.size} logits are not finite")
         return result
 

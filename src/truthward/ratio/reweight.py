@@ -110,8 +110,7 @@ def finite_ratio(log_ratio: np.ndarray) -> np.ndarray:
     """
     with np.errstate(over="ignore"):
         ratio = np.exp(log_ratio)
-    bad = int((~np.isfinite(ratio)).sum())
-    if bad:
+    if bad := int((~np.isfinite(ratio)).sum()):
         raise DivergedError(f"{bad} of {ratio.size} ratios are not finite")
     return ratio
 

@@ -40,6 +40,12 @@ def read_record(path: str | Path, kind: type[Kind]) -> Kind:
     return content
 
 
+def json_schema(kind: type[Any], title: str) -> dict[str, Any]:
+    """The JSON schema of a type of this package, for readers that do not have it."""
+    found = _adapter(kind).json_schema()  # type: ignore[arg-type]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found, "title": title}
+
+
 @cache
 def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
     # The types inside of this one take over its settings.

@@ -55,10 +55,29 @@ class SampleFigures(TypedDict):
     data_over_simulation_error: NotRequired[list[float | None]]
 
 
+class SampleRow(TypedDict):
+    """One of the samples that are merged into the simulation.
+
+    processes: of its events. events: number of those read. accepted, sum_of_weights: by level. cross_section: pb.
+    sum_of_generator_weights: of all events that were generated. effective_luminosity: of the simulation, per fb: that
+    of the data times sum of weights over sum of squared weights. None where no cross section is given.
+    """
+
+    processes: list[str]
+    events: int
+    accepted: dict[str, int]
+    sum_of_weights: dict[str, float]
+    cross_section: float | None
+    k_factor: float | None
+    sum_of_generator_weights: float | None
+    effective_luminosity: float | None
+
+
 class Summarised(TypedDict):
-    """What `ingest.summary.summarise` finds. observables: name -> its figures."""
+    """What `ingest.summary.summarise` finds. observables: name -> its figures. samples: those that are merged."""
 
     events: Totals
+    samples: dict[str, SampleRow]
     observables: dict[str, SampleFigures]
 
 

@@ -59,7 +59,8 @@ class PublishedFile(TypedDict):
 
 class Publication(TypedDict):
     """publication/metadata.json. method: from the metadata of the unfolded sample. events: rows. families: by name.
-    files: name -> its digest, without this file and SHA256SUMS."""
+    files: name -> its digest, without this file and SHA256SUMS. uncertainty, coverage: in words; format 1.0 has no
+    coverage."""
 
     format: str
     format_version: str
@@ -70,6 +71,7 @@ class Publication(TypedDict):
     method: dict[str, Any]
     verdict: Verdict
     uncertainty: str
+    coverage: str
     unfolded_observables: list[str]
     columns: list[Column]
     events: int

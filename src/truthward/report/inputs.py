@@ -80,9 +80,7 @@ def response(summary: IngestSummary, observables: Sequence[Observable]) -> Figur
         highest = np.nanmax(share, axis=1, initial=1e-9)[rows[:, 0] > 0.01 * rows.max()]
         image = main.pcolormesh(edges, edges, share.T, cmap="Blues", vmin=0, vmax=np.quantile(highest, 0.9))
         main.plot(edges[[0, -1]], edges[[0, -1]], color="black", linewidth=0.5, linestyle=":")
-        main.set_ylim(*o.range)
-        main.set_yscale(o.scale)
-        main.set_ylabel(f"reco {o.axis}")
+        main.set(ylim=o.range, yscale=o.scale, ylabel=f"reco {o.axis}")
         main.text(0.96, 0.04, "truth →", transform=main.transAxes, ha="right", fontsize=8, color=style.PRIOR)
         bar = main.inset_axes((0.06, 0.9, 0.36, 0.035))
         figure.colorbar(image, cax=bar, orientation="horizontal")
@@ -95,8 +93,7 @@ def response(summary: IngestSummary, observables: Sequence[Observable]) -> Figur
             ("fake rate", entry["fake_rate"], 2),
         ):
             style.line(lower, edges, style.array(curve), style.METHODS[colour], label=name)
-        lower.set_ylim(0, 1.05)
-        lower.set_ylabel("share")
+        lower.set(ylim=(0, 1.05), ylabel="share")
         style.horizontal(lower, o)
     style.legend_above(figure, axes[0][1])
     return figure
@@ -110,10 +107,11 @@ def closure(summary: CalibrateSummary, observables: Sequence[Observable]) -> Fig
         summary: calibrate/summary.json. The response is reco / truth.
     """
     figure, axes = style.panels(len(summary["closure"]), columns=2, size=(4.2, 2.8))
-    note = (
-        "mean response on held-out events; shaded: within 1%. It must close in bins of reco, need not in bins of truth"
+    style.title(
+        figure,
+        f"Calibration of {_label(summary['target'], observables)[0]}",
+        "mean response on held-out events; shaded: within 1%. It must close in bins of reco, need not in bins of truth",
     )
-    style.title(figure, f"Calibration of {_label(summary['target'], observables)[0]}", note)
     for main, (name, rows) in zip(axes, summary["closure"].items(), strict=True):
         low, high = style.array([row["low"] for row in rows]), style.array([row["high"] for row in rows])
         shown = [np.array([0.985, 1.015])]
@@ -123,14 +121,17 @@ def closure(summary: CalibrateSummary, observables: Sequence[Observable]) -> Fig
             ("after", [row["after"] for row in rows], style.METHODS[0], "o"),
         ):
             mean, error = style.array([r["mean"] for r in found]), style.array([r["mean_error"] for r in found])
-            options: style.Look = {
-                "color": colour,
-                "fmt": marker,
-                "markersize": 4,
-                "label": f"{when} calibration",
-                "linewidth": 0.8,
-            }
-            main.errorbar((low + high) / 2, mean, yerr=error, xerr=(high - low) / 2, **options)
+            main.errorbar(
+                (low + high) / 2,
+                mean,
+                yerr=error,
+                xerr=(high - low) / 2,
+                color=colour,
+                fmt=marker,
+                markersize=4,
+                label=f"{when} calibration",
+                linewidth=0.8,
+            )
             shown += [mean + error, mean - error]
         values = np.concatenate(shown)
         bottom, top = float(np.nanmin(values)), float(np.nanmax(values))
@@ -140,8 +141,7 @@ def closure(summary: CalibrateSummary, observables: Sequence[Observable]) -> Fig
             main.set_xlim(low.min(), high.max())
         level, _, quantity = name.partition("_")
         label, unit = _label(quantity, observables)
-        main.set_xlabel(f"{level} {label}" + (f" [{unit}]" if unit else ""))
-        main.set_ylabel("reco / truth")
+        main.set(xlabel=f"{level} {label}" + (f" [{unit}]" if unit else ""), ylabel="reco / truth")
     style.legend_above(figure, axes[0])
     return figure
 
@@ -156,9 +156,10 @@ def pulls(summary: CalibrateSummary, observables: Sequence[Observable]) -> Figur
     entry = summary["pull"]
     edges, counts = np.array(entry["edges"]), np.array(entry["counts"], dtype=float)
     figure, (main,) = style.panels(1, size=(4.6, 3.4))
-    target = _label(summary["target"], observables)[0]
     style.title(
-        figure, f"Pulls of the response of {target}", "(response - mean) / predicted uncertainty, held-out events"
+        figure,
+        f"Pulls of the response of {_label(summary['target'], observables)[0]}",
+        "(response - mean) / predicted uncertainty, held-out events",
     )
     found = counts / np.diff(edges) / counts.sum() * (1 - entry["fraction_outside"])
     main.stairs(found, edges, fill=True, color=style.METHODS[0], alpha=0.35)
@@ -172,10 +173,8 @@ def pulls(summary: CalibrateSummary, observables: Sequence[Observable]) -> Figur
         f"{100 * entry['fraction_outside']:.2g}% outside",
     ]
     main.text(0.03, 0.96, "\n".join(text), transform=main.transAxes, va="top", fontsize=7.5)
-    main.set_xlim(edges[0], edges[-1])
-    main.set_ylim(0, 1.4 * max(float(found.max()), 0.4))
-    main.set_xlabel("pull")
-    main.set_ylabel("density")
+    top = 1.4 * max(float(found.max()), 0.4)
+    main.set(xlim=(edges[0], edges[-1]), ylim=(0, top), xlabel="pull", ylabel="density")
     main.legend(loc="upper right")
     return figure
 

@@ -49,8 +49,7 @@ def weight_panel(axes: Axes, histograms: Mapping[str, RatioHistogram], colours: 
     low, high = axes.get_ylim()
     axes.set_ylim(low, high * 12)
     axes.axvline(1.0, color="black", linewidth=0.6, linestyle=":")
-    axes.set_xlabel("classifier weight $w = D/(1-D)$")
-    axes.set_ylabel("fraction of events")
+    axes.set(xlabel="classifier weight $w = D/(1-D)$", ylabel="fraction of events")
     axes.legend(loc="upper left")
 
 
@@ -139,27 +138,31 @@ def amplification(summary: AmplifySummary) -> Figure:
         main.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
         heights += [v for v in (*low, *y, *high) if np.isfinite(v) and v > 0]
         reach += x.tolist()
-    own: style.Look = {
-        "fmt": "*",
-        "color": style.METHODS[1],
-        "markersize": 9,
-        "label": "the surrogate's sample",
-        "capsize": 2,
-    }
     multiple = sample["events"] / sample["n_train"]
-    main.errorbar([multiple], [sample["G"]], yerr=[[sample["G"] - sample["G_low"]], [0.0]], **own)
+    main.errorbar(
+        [multiple],
+        [sample["G"]],
+        yerr=[[sample["G"] - sample["G_low"]], [0.0]],
+        fmt="*",
+        color=style.METHODS[1],
+        markersize=9,
+        label="the surrogate's sample",
+        capsize=2,
+    )
     heights += [v for v in (sample["G"], sample["G_low"]) if v > 0]
     reach.append(multiple)
     main.axhline(1.0, color="black", linewidth=0.8, linestyle=":")
     main.text(max(reach), 1.03, "the training sample itself ", ha="right", va="bottom", fontsize=7)
-    main.set_xscale("log")
-    main.set_yscale("log")
-    main.set_xlim(0.9 * min(reach), 1.1 * max(reach))
-    main.set_ylim(0.7 * min(heights), 1.6 * max(heights))
+    main.set(
+        xscale="log",
+        yscale="log",
+        xlim=(0.9 * min(reach), 1.1 * max(reach)),
+        ylim=(0.7 * min(heights), 1.6 * max(heights)),
+        xlabel="events sampled / events of the training",
+        ylabel=r"$G = n_{\mathrm{equivalent}} / n_{\mathrm{train}}$",
+    )
     style.log_ticks(main.xaxis)
     style.log_ticks(main.yaxis)
-    main.set_xlabel("events sampled / events of the training")
-    main.set_ylabel(r"$G = n_{\mathrm{equivalent}} / n_{\mathrm{train}}$")
     handles, labels = main.get_legend_handles_labels()
     main.legend(handles, labels, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, fontsize=7, columnspacing=1.0)
     return figure

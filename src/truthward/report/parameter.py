@@ -59,11 +59,12 @@ def _values(axes: Axes, found: Sequence[ValidatedParameter]) -> None:
     margin = 0.06 * (max(everything) - min(everything))
     axes.plot(simulated, np.full(len(simulated), 0.75), "v", color=style.PRIOR, markersize=4)
     axes.annotate("simulated", (simulated[0], 0.75), (0, 5), textcoords="offset points", fontsize=7, color=style.PRIOR)
-    axes.set_xlim(min(everything) - margin, max(everything) + margin)
-    axes.set_ylim(-len(found) + 0.4, 1.2)
-    axes.yaxis.set_major_locator(NullLocator())
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel(found[0]["parameter"])
+    axes.set(
+        xlim=(min(everything) - margin, max(everything) + margin),
+        ylim=(-len(found) + 0.4, 1.2),
+        xlabel=found[0]["parameter"],
+    )
+    axes.yaxis.set(major_locator=NullLocator(), minor_locator=NullLocator())
 
 
 def _spectrum(main: Axes, lower: Axes, entry: ValidatedParameter, observable: Observable, colour: str) -> None:
@@ -90,5 +91,4 @@ def _spectrum(main: Axes, lower: Axes, entry: ValidatedParameter, observable: Ob
         loc="left",
         pad=3,
     )
-    lower.set_xlim(edges[0], edges[-1])
-    lower.set_xlabel(observable.axis)
+    lower.set(xlim=(edges[0], edges[-1]), xlabel=observable.axis)

@@ -42,9 +42,7 @@ def _ranks(axes: Axes, figures: Uniformity) -> None:
     style.line(axes, edges, fractions, style.METHODS[0])
     axes.axhline(1.0, color="black", linewidth=0.6, linestyle=":")
     reach = max(0.25, 1.3 * float(np.abs(fractions - 1).max()))
-    axes.set_ylim(1 - reach, 1 + reach)
-    axes.set_xlim(0.0, 1.0)
-    axes.set_ylabel("events / uniform")
+    axes.set(ylim=(1 - reach, 1 + reach), xlim=(0.0, 1.0), ylabel="events / uniform")
     _verdict(axes, figures)
 
 
@@ -57,10 +55,12 @@ def _coverage(axes: Axes, figures: Uniformity) -> None:
     axes.axhline(0.0, color="black", linewidth=0.6, linestyle=":")
     axes.plot(credibility, value - credibility, color=style.METHODS[1])
     reach = max(2 * curve["band"], 1.3 * float(np.abs(value - credibility).max()))
-    axes.set_ylim(-reach, reach)
-    axes.set_xlim(0.0, 1.0)
-    axes.set_xlabel("TARP credibility (dashed: 95% of curves)")
-    axes.set_ylabel("coverage − credibility")
+    axes.set(
+        ylim=(-reach, reach),
+        xlim=(0.0, 1.0),
+        xlabel="TARP credibility (dashed: 95% of curves)",
+        ylabel="coverage − credibility",
+    )
     _verdict(axes, figures)
 
 

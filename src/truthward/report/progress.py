@@ -6,18 +6,12 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, NullLocator
 
 from truthward.events.families import family as family_of
 from truthward.records.validate.method import ProgressCurves, ValidatedMethod
 from truthward.report import style
 from truthward.report.results import short
 from truthward.study.observable import Observable
-
-_FAMILIES = {
-    "data_bootstrap": "data statistics",
-    "mc_bootstrap": "simulation statistics",
-}
 
 
 @style.styled
@@ -64,18 +58,14 @@ def bias_and_variance(validated: ValidatedMethod, observables: Sequence[Observab
                     found["iterations"][1:], y, color=colours[family], markersize=4, linewidth=width, marker=marker
                 )
         main.axvline(found["chosen"], color=style.PRIOR, linewidth=1, linestyle=":", zorder=1)
-        main.set_xlim(-0.4, found["chosen"] + 0.4)
-        main.set_yscale("log")
+        main.set(xlim=(-0.4, found["chosen"] + 0.4), yscale="log", ylabel="deviation [%]")
         style.log_ticks(main.yaxis)
         main.set_title("all observables" if name == "all" else labels.get(name, name), loc="left", pad=3)
-        main.set_xlabel("iteration")
-        main.set_ylabel("deviation [%]")
-        main.xaxis.set_major_locator(MaxNLocator(integer=True))
-        main.xaxis.set_minor_locator(NullLocator())
+        style.whole_numbers(main, "iteration")
     # A family whose replicas make other numbers of iterations is in no curve.
     added = {name for name, count in validated["families"].items() if family_of(name, count).adds}
-    words = _FAMILIES | {"total": validated["uncertainty"] if set(families) == added else "sum of these"}
-    handles = [Line2D([], [], color=colours[f], label=words.get(f, f.removeprefix("systematic:"))) for f in colours]
+    words = {"total": validated["uncertainty"] if set(families) == added else "sum of these"}
+    handles = [Line2D([], [], color=colours[f], label=words.get(f, style.family_word(f))) for f in colours]
     if found["all"]["distance"] is not None:
         counting = Line2D([], [], color=style.TRUTH, linewidth=2, label="counting true events")
         handles = [Line2D([], [], **distance, label="distance from the truth"), counting, *handles]

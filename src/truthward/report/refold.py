@@ -30,11 +30,8 @@ def refolded(validated: ValidatedMethod, observables: Sequence[Observable]) -> F
         data, bars = style.density(entry["data"], edges)
         folded, band = style.density(entry["folded"], edges)
         prior, _ = style.density(entry["prior"], edges)
-        for curve, colour, name, look in (
-            (prior, style.PRIOR, "simulation", {"linestyle": "--", "linewidth": 1.1}),
-            (folded, style.METHODS[0], f"{method}, folded back", {}),
-        ):
-            style.line(main, edges, curve, colour, label=name, **look)
+        style.line(main, edges, prior, style.PRIOR, label="simulation", linestyle="--", linewidth=1.1)
+        style.line(main, edges, folded, style.METHODS[0], label=f"{method}, folded back")
         style.band(main, edges, folded, band, style.METHODS[0])
         style.points(main, edges, data, bars, label="data")
         style.headroom(main, data + bars, folded, prior, room=1.3, log=o.counts == "log")

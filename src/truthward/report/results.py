@@ -59,15 +59,17 @@ def agreement(validated: ValidatedMethod, observables: Sequence[Observable]) -> 
             main.plot([p + shift] * len(spread), spread, "_", color=colours[name], alpha=0.5, markersize=7)
             drawn += spread
         drawn += y
-    main.set_yscale("log")
     positive = [v for v in drawn if v > 0] or [1.0]
-    main.set_ylim(min(positive) / 1.8, max(positive) * 1.8)
-    main.set_xlim(-0.55, len(observables) - 0.45)
+    main.set(
+        yscale="log",
+        ylim=(min(positive) / 1.8, max(positive) * 1.8),
+        xlim=(-0.55, len(observables) - 0.45),
+        ylabel="triangular discriminator × 10³",
+    )
     main.set_xticks(range(len(observables)), [short(o) for o in observables])
     main.tick_params(axis="x", which="both", length=0)
-    main.set_ylabel("triangular discriminator × 10³")
     style.log_ticks(main.yaxis)
-    if not _any(results):
+    if all(_value(entries, name) is None for entries in results.values() for name in entries):
         main.text(0.5, 0.5, "no truth to compare with", ha="center", transform=main.transAxes)
     main.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=4, borderaxespad=0.2, columnspacing=1.2)
     if test:
@@ -92,11 +94,6 @@ def short(observable: Observable) -> str:
     """The symbol of an observable: the last part of its label in dollars, or its name."""
     symbols = [s for s in observable.label.split("$")[1::2] if s]
     return f"${symbols[-1]}$" if symbols else observable.name
-
-
-def _any(results: Mapping[str, Mapping[str, Distance]]) -> bool:
-    """Whether any result has any value."""
-    return any(_value(entries, name) is not None for entries in results.values() for name in entries)
 
 
 def _replicas(entry: Distance | None) -> list[float]:

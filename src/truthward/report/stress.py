@@ -46,8 +46,7 @@ def stress(data: StressTable) -> Figure:
         "triangular discriminator × 10³",
     )
     for panel, title in zip(axes, titles, strict=True):
-        panel.set_xlabel(title)
-        panel.set_ylim(max(1, len(names)) - 0.5, -0.5)
+        panel.set(xlabel=title, ylim=(max(1, len(names)) - 0.5, -0.5))
         panel.set_yticks(range(len(names)), [_label(n, rows) for n in names] if panel is axes[0] else [])
         panel.tick_params(axis="y", which="both", length=0)
         for line in range(1, len(names)):
@@ -62,10 +61,8 @@ def stress(data: StressTable) -> Figure:
             if sigma is not None:
                 _point(panel, sigma, _place(row, names, methods), colours[row["method"]], verdict == "pass")
     figures = [v for row in rows for v in (row["triangular_before"], row["triangular_after"])]
-    positive = [v for v in figures if v is not None and v > 0]
-    if positive:
-        axes[2].set_xscale("log")
-        axes[2].set_xlim(min(positive) / 1.6, max(positive) * 1.6)
+    if positive := [v for v in figures if v is not None and v > 0]:
+        axes[2].set(xscale="log", xlim=(min(positive) / 1.6, max(positive) * 1.6))
         style.log_ticks(axes[2].xaxis)
     for row in rows:
         before, after, place = row["triangular_before"], row["triangular_after"], _place(row, names, methods)

@@ -17,7 +17,7 @@ from matplotlib.cbook import is_math_text
 from matplotlib.figure import Figure
 from matplotlib.mathtext import MathTextParser
 from matplotlib.text import Text
-from matplotlib.ticker import FixedLocator, FormatStrFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FormatStrFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from matplotlib.transforms import Bbox
 from matplotlib.typing import RcKeyType
 
@@ -80,20 +80,22 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
 
 def save(figure: Figure, path: str | Path, record: Record, *, label: Mapping[str, str] | None = None) -> None:
-    """Write a figure as PNG, atomically. The text chunk `provenance` has its provenance.
+    """Write a figure as PNG or PDF, atomically, with its provenance: the text chunk `provenance`, or the keywords.
 
     Args:
         label: section `report` of the config, drawn in a line above the figure. There is no line if all of it is empty.
 
     Raises:
-        InputError: for another ending than .png.
+        InputError: for another ending.
     """
-    if Path(path).suffix != ".png":
-        raise InputError(f"{path}: figures are written as .png")
+    kind = Path(path).suffix
+    if kind not in (".png", ".pdf"):
+        raise InputError(f"{path}: figures are written as .png or .pdf")
     # matplotlib reads some settings only when it draws the figure.
     with matplotlib.rc_context(STYLE), atomic(path) as temporary:
         _as_text_where_no_mathematics(figure)
-        metadata = {"provenance": json.dumps(record.finish())}
+        said = json.dumps(record.finish())
+        metadata = {"provenance": said} if kind == ".png" else {"Keywords": said, "CreationDate": None}
         figure.savefig(temporary, metadata=metadata, bbox_inches=_labelled(figure, label or {}))
 
 
@@ -135,6 +137,12 @@ LONE = 6.0
 def family_colours(families: Iterable[str]) -> dict[str, str]:
     """Family of replicas -> colour, for all families of a result: a family has the same colour in every figure."""
     return {name: METHODS[k % len(METHODS)] for k, name in enumerate(families)}
+
+
+def family_word(name: str) -> str:
+    """The name of a family in a legend; other names stay."""
+    words = {"data_bootstrap": "data statistics", "mc_bootstrap": "simulation statistics"}
+    return words.get(name, name.removeprefix("systematic:"))
 
 
 def panels(
@@ -253,11 +261,9 @@ def points(axes: Axes, edges: Edges, values: np.ndarray, errors: np.ndarray, **o
 
 def horizontal(axes: Axes, observable: Observable, text: str | None = None) -> None:
     """Limits, scale and title of the horizontal axis."""
-    axes.set_xscale(observable.scale)
-    axes.set_xlim(*observable.range)
+    axes.set(xscale=observable.scale, xlim=observable.range, xlabel=observable.axis if text is None else text)
     if observable.scale == "log":
         log_ticks(axes.xaxis)
-    axes.set_xlabel(observable.axis if text is None else text)
 
 
 def per_unit(observable: Observable) -> str:
@@ -273,9 +279,8 @@ def headroom(axes: Axes, *values: np.ndarray, room: float = 1.25, log: bool = Fa
     top = max((float(np.nanmax(v)) for v in values if np.isfinite(v).any()), default=1.0)
     positive = [float(v[v > 0].min()) for v in values if (v > 0).any()]
     if log and positive:
-        axes.set_yscale("log")
         low = min(positive) / 2
-        axes.set_ylim(low, top * (top / low) ** (room - 1))
+        axes.set(yscale="log", ylim=(low, top * (top / low) ** (room - 1)))
         return
     low = min((float(np.nanmin(v)) for v in values if np.isfinite(v).any()), default=0.0)
     axes.set_ylim(min(0.0, 1.1 * low), room * top if top > 0 else 1.0)
@@ -286,10 +291,9 @@ def ratio_axis(axes: Axes, *values: np.ndarray, label: str) -> None:
     """Limits around one that contain most of the values, ticks at round numbers, and a line at one."""
     away = np.abs(np.concatenate([v[np.isfinite(v)] for v in values] + [np.zeros(1)]) - 1.0)
     reach = next((r for r in _REACH if r >= 1.15 * np.quantile(away, 0.9)), max(_REACH))
-    axes.set_ylim(1 - reach, 1 + reach)
+    axes.set(ylim=(1 - reach, 1 + reach), ylabel=label)
     axes.yaxis.set_major_locator(FixedLocator([1 - _REACH[reach], 1.0, 1 + _REACH[reach]]))
     axes.axhline(1.0, color="black", linewidth=0.6, linestyle=":")
-    axes.set_ylabel(label)
 
 
 _REACH = {0.06: 0.05, 0.12: 0.1, 0.25: 0.2, 0.35: 0.2, 0.6: 0.4}
@@ -298,23 +302,30 @@ _REACH = {0.06: 0.05, 0.12: 0.1, 0.25: 0.2, 0.35: 0.2, 0.6: 0.4}
 
 def known(ratio: np.ndarray, *errors: np.ndarray) -> np.ndarray:
     """The ratio (B,) where all its relative errors (B,) are below one half, else NaN, which is not drawn."""
-    good = np.all([e < 0.5 for e in errors], axis=0)
-    return np.where(good, ratio, np.nan)
+    return np.where(np.all([e < 0.5 for e in errors], axis=0), ratio, np.nan)
 
 
 def log_ticks(axis: Axis) -> None:
     """Plain numbers on a logarithmic axis. If it has few decades, they are at 1, 2 and 5 of each."""
     low, high = axis.get_view_interval()
     few = high / low < 300
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
-    axis.set_minor_locator(LogLocator(subs="auto" if not few else tuple(range(1, 10))))
-    axis.set_major_formatter(FormatStrFormatter("%g"))
-    axis.set_minor_formatter(NullFormatter())
+    axis.set(
+        major_locator=LogLocator(subs=(1, 2, 5) if few else (1,)),
+        minor_locator=LogLocator(subs="auto" if not few else tuple(range(1, 10))),
+        major_formatter=FormatStrFormatter("%g"),
+        minor_formatter=NullFormatter(),
+    )
+
+
+def whole_numbers(axes: Axes, title: str) -> None:
+    """Title of a horizontal axis, with ticks at whole numbers only."""
+    axes.set_xlabel(title)
+    axes.xaxis.set(major_locator=MaxNLocator(integer=True), minor_locator=NullLocator())
 
 
 def legend_above(figure: Figure, axes: Axes) -> None:
     """One legend for all panels, at the upper right of the figure, outside of the panels."""
     handles, labels = axes.get_legend_handles_labels()
     if labels:
-        place: Look = {"loc": "upper right", "bbox_to_anchor": (0.995, 1.0), "borderaxespad": 0.3}
-        figure.legend(handles, labels, ncols=len(labels), **place)
+        at = (0.995, 1.0)
+        figure.legend(handles, labels, ncols=len(labels), loc="upper right", bbox_to_anchor=at, borderaxespad=0.3)

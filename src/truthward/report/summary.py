@@ -71,8 +71,7 @@ def summary_page(
         figure.text(1.05 / WIDTH, y, verdict, fontsize=7.5, color=_WORDS[verdict], weight="bold", va="center")
         # Reasons may have dollar signs that are no mathematics.
         figure.text(1.75 / WIDTH, y, text, fontsize=7.5, color="#333333", va="center", parse_math=False)
-    own = [m for m in methods if m in table["binned"]]
-    _legend(figure, methods, colours, with_truth, own)
+    _legend(figure, methods, colours, with_truth, [m for m in methods if m in table["binned"]])
     _table(figure, lines, colours, bottom)
     return figure
 

@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator, NullLocator
 
 from truthward.events.families import Histogram
 from truthward.records.unfold import HistoryEntry, Reliability, Stopping
@@ -33,7 +32,6 @@ _TITLES = {
 """Titles of panels in their order. A level may follow the name. Other diagnostics come last, under their own name."""
 _SKIPPED = ("replica", "iteration", "observable", "yield_before", "refold_chi2", "refold_ndf", "bins", "fold")
 _RELIABILITY = {"reco": "predicted P(data), detector level", "truth": "predicted ratio, particle level"}
-_FAMILIES = {"data_bootstrap": "data statistics", "mc_bootstrap": "simulation statistics"}
 _COLUMNS = 7
 """Largest number of entries in a row of a legend."""
 
@@ -58,9 +56,10 @@ def iterations(data: Mapping[str, Any]) -> Figure:
     observables = list(dict.fromkeys(e["observable"] for e in entries if "observable" in e))
     of_families = style.family_colours(data.get("families", {}))
     there = set(map(_family_of, entries))
-    colours = _colours(observables) or {name: c for name, c in of_families.items() if name in there}
+    colours = style.family_colours(observables) or {name: c for name, c in of_families.items() if name in there}
 
-    figure, axes = _canvas(len(panels) + len(curves), 1 + len(colours))
+    top = 0.65 + 0.2 * -(-(1 + len(colours)) // _COLUMNS)
+    figure, axes = style.panels(max(1, len(panels) + len(curves)), columns=4, size=(2.7, 2.1), gap=(0.82, 0.5), top=top)
     stopping: Stopping | None = data.get("stopping")
     chosen = stopping["chosen"] if stopping else None
     said = {
@@ -81,14 +80,8 @@ def iterations(data: Mapping[str, Any]) -> Figure:
         axes[0].set_axis_off()
     else:
         nominal = {} if observables else {"nominal": style.DATA}
-        _legend(figure, [Line2D([], [], color=c, label=_word(n)) for n, c in (nominal | colours).items()])
+        _legend(figure, [Line2D([], [], color=c, label=style.family_word(n)) for n, c in (nominal | colours).items()])
     return figure
-
-
-def _canvas(count: int, names: int) -> tuple[Figure, list[Axes]]:
-    """Panels below a legend that has this number of names."""
-    top = 0.65 + 0.2 * -(-names // _COLUMNS)
-    return style.panels(max(1, count), columns=4, size=(2.7, 2.1), gap=(0.82, 0.5), top=top)
 
 
 def _panel(
@@ -103,23 +96,12 @@ def _panel(
     _finish(main, name, stopping)
 
 
-def _colours(names: Iterable[str]) -> dict[str, str]:
-    return {name: style.METHODS[k % len(style.METHODS)] for k, name in enumerate(names)}
-
-
-def _word(name: str) -> str:
-    """The name of a family, or of another entry, in a legend."""
-    return _FAMILIES.get(name, name.removeprefix("systematic:"))
-
-
 def _legend(figure: Figure, handles: Sequence[Artist], columns: int = _COLUMNS) -> None:
     """One legend for all panels, under the title."""
-    place: style.Look = {
-        "loc": "upper left",
-        "bbox_to_anchor": (0.003, 1 - 0.46 / figure.get_figheight()),
-        "borderaxespad": 0.3,
-    }
-    figure.legend(handles=handles, ncols=min(columns, len(handles)), **place)
+    at = (0.003, 1 - 0.46 / figure.get_figheight())
+    figure.legend(
+        handles=handles, ncols=min(columns, len(handles)), loc="upper left", bbox_to_anchor=at, borderaxespad=0.3
+    )
 
 
 def _expanded(entry: HistoryEntry) -> Iterable[HistoryEntry]:
@@ -172,17 +154,21 @@ def _draw(axes: Axes, track: Sequence[HistoryEntry], name: str, colours: Mapping
 def _finish(axes: Axes, name: str, stopping: Stopping | None) -> None:
     """Labels, ticks and the chosen iteration. The change also gets its tolerance."""
     axes.set_ylabel(_title(name)[1])
-    axes.set_xlabel("iteration")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.xaxis.set_minor_locator(NullLocator())
+    style.whole_numbers(axes, "iteration")
     axes.margins(y=0.15)
     if name == "change":
         axes.set_yscale("log")
         style.log_ticks(axes.yaxis)
         if level := stopping.get("tolerance") if stopping else None:
             axes.axhline(level, color="black", linewidth=0.8, linestyle="--")
-            at: style.Look = {"xycoords": ("axes fraction", "data"), "xytext": (0, 2), "textcoords": "offset points"}
-            axes.annotate("tolerance", (0.03, level), fontsize=7, **at)
+            axes.annotate(
+                "tolerance",
+                (0.03, level),
+                (0, 2),
+                xycoords=("axes fraction", "data"),
+                textcoords="offset points",
+                fontsize=7,
+            )
     else:
         axes.ticklabel_format(axis="y", useOffset=False)
     if name == "refold":
@@ -252,8 +238,7 @@ def breakdown(
         edges = h.edges
         parts = {name: 100 * style.over(np.sqrt(v), h.nominal) for name, v in h.breakdown().items()}
         total = 100 * style.over(h.sigma, h.nominal)
-        residual = h.residual()
-        if residual is not None:
+        if (residual := h.residual()) is not None:
             # A negative residual means that the sum of the families is too large.
             parts["residual"] = 100 * style.over(np.sign(residual) * np.sqrt(np.abs(residual)), h.nominal)
         main.stairs(np.where(np.isfinite(total), total, 0.0), edges, fill=True, color=style.TRUTH)
@@ -267,21 +252,19 @@ def breakdown(
         main.set_ylim(below, 1.3 * min(known.max(), 3 * np.median(known)) if known.size else 1.0)
         for k in np.flatnonzero(total > main.get_ylim()[1]):
             left = k < total.size / 2
-            at: style.Look = {
-                "xycoords": main.get_xaxis_transform(),
-                "textcoords": "offset points",
-                "fontsize": 7,
-                "va": "top",
-            }
-            place: style.Look = {
-                "xy": (edges[k + left], 0.97),
-                "xytext": (3 if left else -3, 0),
-                "ha": "left" if left else "right",
-            }
-            main.annotate(f"{total[k]:.0f}%", **place, **at)
+            main.annotate(
+                f"{total[k]:.0f}%",
+                (edges[k + left], 0.97),
+                (3 if left else -3, 0),
+                xycoords=main.get_xaxis_transform(),
+                textcoords="offset points",
+                fontsize=7,
+                ha="left" if left else "right",
+                va="top",
+            )
         if below < 0:
             main.axhline(0.0, color="black", linewidth=0.6, linestyle=":")
         main.set_ylabel("uncertainty [%]")
-    lines = [Line2D([], [], color=colours[n], linestyle=dash[n], label=_word(n)) for n in families]
+    lines = [Line2D([], [], color=colours[n], linestyle=dash[n], label=style.family_word(n)) for n in families]
     _legend(figure, [Patch(facecolor=style.TRUTH, edgecolor=style.DATA, label=whole), *lines], columns)
     return figure

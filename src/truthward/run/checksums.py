@@ -75,8 +75,7 @@ def verify(paths: Iterable[str | Path]) -> list[Path]:
     unknown, total, started = [], 0, time.perf_counter()
     given = list(map(Path, paths))
     for path in given:
-        size = _verified(path)
-        if size is None:
+        if (size := _verified(path)) is None:
             unknown.append(path)
         else:
             total += size

@@ -94,8 +94,7 @@ def closure(start: Iterable[Path]) -> list[Path]:
     seen: set[Path] = set()
     todo = list(start)
     while todo:
-        path = todo.pop()
-        if path in seen:
+        if (path := todo.pop()) in seen:
             continue
         seen.add(path)
         for module in imports(path):

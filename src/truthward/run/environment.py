@@ -49,8 +49,7 @@ def pins(path: Path = LOCK) -> dict[str, Pin]:
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):
             continue
-        match = _PIN.fullmatch(line.strip())
-        if match is None:
+        if (match := _PIN.fullmatch(line.strip())) is None:
             raise ConfigError(
                 f"{path.name}:{number}: {line!r} is not `name==version  # via ...`; write it by `make lock`"
             )

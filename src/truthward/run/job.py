@@ -58,10 +58,9 @@ class Job:
         self._discarded = beside / f".{self._outputs[0].name}.rank{self._rank}"
         if self._rank:
             # The other processes make the same artefacts for themselves; those of the first one are kept.
-            self.output = snakemake.output.__class__(toclone=snakemake.output, custom_map=self._aside)
-
-    def _aside(self, output: str) -> str:
-        return str(self._discarded / output)
+            self.output = snakemake.output.__class__(
+                toclone=snakemake.output, custom_map=lambda name: str(self._discarded / name)
+            )
 
     def __enter__(self) -> Job:
         threads = max(1, self.threads // max(1, self._gpus))

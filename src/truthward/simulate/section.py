@@ -8,8 +8,9 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from truthward.errors import ConfigError
+from truthward.study.normalisation import GeneratorWeights
 from truthward.study.presets import expanded
-from truthward.study.strict import Plugin, Strict
+from truthward.study.strict import Number, Plugin, Strict
 
 BLOCK = 1000
 """Events of a generated sample that share a seed; a chunk is one block at least."""
@@ -19,7 +20,8 @@ class Sample(Strict):
     """One sample: made by a generator or read from files.
 
     Attributes:
-        role: simulation has both levels, data are unfolded, alternative is another simulation for a systematic.
+        role: simulation has both levels, data are unfolded, background is a simulated process that is not unfolded,
+            alternative is another simulation for a systematic.
         generate: the generator, a kind and its options; or `read` in its place.
         read: the reader, a kind and its options.
         events: number of accepted events that are generated.
@@ -28,9 +30,15 @@ class Sample(Strict):
         closure_read: reader of this truth if it is in separate files, for validation only.
         checksums: file with a list of SHA-256 or adler32 checksums of the files that are read; each file is verified
             before use.
+        cross_section: of the simulated process, pb; it needs `generator_weights`, and the `luminosity` of the study.
+            None: the weights of the events are expected yields.
+        k_factor: factor on the cross section.
+        generator_weights: sum of the generator weights of all generated events: a number, a branch or a histogram.
+        certified: JSON file with the certified luminosity sections of real data, run -> [[first, last], ...]. Events of
+            others are left out. The map needs `run` and `lumi`.
     """
 
-    role: Literal["simulation", "data", "alternative"]
+    role: Literal["simulation", "background", "data", "alternative"]
     generate: Plugin | None = None
     read: Plugin | None = None
     events: int = Field(20_000, ge=1)
@@ -38,6 +46,15 @@ class Sample(Strict):
     closure: bool = False
     closure_read: Plugin | None = None
     checksums: str | None = Field(None, min_length=1)
+    cross_section: Number | None = Field(None, gt=0)
+    k_factor: Number = Field(1.0, gt=0)
+    generator_weights: GeneratorWeights | None = None
+    certified: str | None = Field(None, min_length=1)
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """Levels at which the events of the sample are used."""
+        return ("truth", "reco") if self.role in ("simulation", "alternative") else ("reco",)
 
     @property
     def source(self) -> tuple[str, dict[str, Any]]:
@@ -80,4 +97,24 @@ class Sample(Strict):
                 f"{self.chunks} chunks given for {self.events} events; a chunk needs a block of {BLOCK} events: set "
                 f"`chunks` to at most {most}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _normalised(self) -> Sample:
+        given = {"cross_section", "k_factor", "generator_weights"} & self.model_fields_set
+        if given and (self.role == "data" or self.generate is not None):
+            raise ValueError(
+                f"`{min(given)}` is for simulation that is read; data and generated events have their weights already: "
+                "remove it"
+            )
+        if self.cross_section is None and (extra := given - {"cross_section"}):
+            raise ValueError(f"`{min(extra)}` is given without `cross_section`; add it (pb), or remove `{min(extra)}`")
+        if self.cross_section is not None and self.generator_weights is None:
+            raise ValueError(
+                "`cross_section` needs `generator_weights`, the sum over all events before any skim; add it, such as "
+                "{tree: Runs, branch: genEventSumw}, {histogram: <name>, bin: 1} or a number"
+            )
+        known = self.closure or self.closure_read is not None
+        if self.certified is not None and (self.role != "data" or self.read is None or known):
+            raise ValueError("`certified` is for real data that are read, without `closure`; remove it")
         return self

@@ -113,8 +113,7 @@ def _branches(columns: dict[str, Any]) -> dict[str, Any]:
     branches = {name: values for name, values in columns.items() if "_constituents_" not in name}
     for level in ("truth", "reco"):
         stem = f"{level}_constituents"
-        parts = {n.removeprefix(f"{stem}_"): v for n, v in columns.items() if n.startswith(f"{stem}_")}
-        if parts:
+        if parts := {n.removeprefix(f"{stem}_"): v for n, v in columns.items() if n.startswith(f"{stem}_")}:
             branches[stem] = ak.zip(parts)
     return branches
 
@@ -128,8 +127,7 @@ class Progress:
     """One log line every ten seconds: events done, rate, remaining time."""
 
     def __init__(self, what: str, total: int) -> None:
-        self.what = what
-        self.total = total
+        self.what, self.total = what, total
         self.started = self.last = time.perf_counter()
 
     def advance(self, done: int) -> None:

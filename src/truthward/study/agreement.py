@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from truthward.errors import ConfigError
 from truthward.study import plugins
-from truthward.study.features import provided
 from truthward.study.formula import formula, refuse_unfolded
+from truthward.study.named import provided
 
 if TYPE_CHECKING:
     from truthward.study.config import Config
@@ -36,9 +36,7 @@ def unfolded_by(config: Config, method: str) -> list[str]:
 
 def _fit(config: Config) -> None:
     fit = config.validate_.fit
-    if fit is None:
-        return
-    if not any(fit.observable in unfolded_by(config, method) for method in config.unfold.methods):
+    if fit is not None and not any(fit.observable in unfolded_by(config, method) for method in config.unfold.methods):
         raise ConfigError(
             f"validate.fit.observable: no method unfolds {fit.observable!r}; add it to `observables` of a method in "
             "unfold.methods"
@@ -52,7 +50,7 @@ def _example(config: Config) -> None:
     kind = config.unfold.methods[method]["kind"]
     if text is None or not plugins.attribute("unfold", kind, "joint"):
         return
-    known = provided(config, config.samples[config.sample("simulation")], "truth")
+    known = provided(config, config.samples[config.sample("simulation")], "truth", calibrated=False)
     names = unfolded_by(config, method)
     if "model" in plugins.schema("unfold", kind).options:
         # Drawn events have only the unfolded observables.

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import re
-import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -17,11 +15,13 @@ from truthward.study import plugins
 from truthward.study.agreement import check_agreement
 from truthward.study.columns import check_map, check_selection, level_of, selected
 from truthward.study.config import Config, Sample
-from truthward.study.features import check_features, reco_features
 from truthward.study.join import joins_of
-from truthward.study.named import check_named
+from truthward.study.named import ROLES, check_features, check_named, need, reco_features
 from truthward.study.objects import EVENTS, collections_of
+from truthward.study.predictions import check_predictions
+from truthward.study.processes import check_processes
 from truthward.study.sources import check_sources
+from truthward.study.strict import section_in
 from truthward.study.variations import variation_of
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
@@ -30,7 +30,17 @@ _ENDS = re.compile(r"</script|<!--", re.IGNORECASE)
 """Snakemake writes the params of rules unchanged into a script of its report: such text would end that script and run
 as code."""
 _TAKEN = ("methods", "calibrate", "stress")
-NEED_SAMPLES = {"calibrate", "systematics", "surrogate", "amplify", "unfold", "validate", "publish", "report"}
+NEED_SAMPLES = {
+    "calibrate",
+    "systematics",
+    "surrogate",
+    "amplify",
+    "unfold",
+    "validate",
+    "publish",
+    "compare",
+    "report",
+}
 """Stages that work on event tables."""
 DEEPEST, MOST = 20, 100_000
 """Largest depth and number of values of a config: nested YAML aliases can expand beyond any memory."""
@@ -118,16 +128,11 @@ def _one_line(error: Mapping[str, Any]) -> str:
 
 def _fields_at(location: list[Any]) -> list[str]:
     """Valid keys of the section at a location, walking the models by their annotations."""
-    model: Any = Config
+    model: type[BaseModel] = Config
     for part in location:
-        if not (inspect.isclass(model) and issubclass(model, BaseModel)):
-            continue
         fields = {f.alias or n: f for n, f in model.model_fields.items()}
-        if part not in fields:
-            continue
-        annotation = fields[part].annotation
-        options = [a for a in (*typing.get_args(annotation), annotation) if inspect.isclass(a)]
-        model = next((a for a in options if issubclass(a, BaseModel)), model)
+        if part in fields:
+            model = section_in(fields[part].annotation) or model
     return [f.alias or n for n, f in model.model_fields.items()]
 
 
@@ -161,22 +166,25 @@ def check(config: Config) -> None:
             f"{', '.join(config.unfold.methods) or 'there is none'}"
             f"{plugins.nearest(config.publish.method, config.unfold.methods)}"
         )
+    check_predictions(config)
     if config.unfold.methods:
         check_agreement(config)
 
 
 def _check_names(config: Config) -> None:
-    names = [("study", config.study), *(("samples", n) for n in config.samples)]
-    names += [("observables", n) for n in config.observables]
-    names += [("systematics", n) for n in config.systematics]
-    names += [("surrogate.models", n) for n in config.surrogate.models]
-    names += [("unfold.methods", n) for n in config.unfold.methods]
-    for where, name in names:
-        if not NAME.fullmatch(name):
-            given = plugins.shown(name)
+    for where, names in (
+        ("study", [config.study]),
+        ("samples", config.samples),
+        ("observables", config.observables),
+        ("systematics", config.systematics),
+        ("surrogate.models", config.surrogate.models),
+        ("unfold.methods", config.unfold.methods),
+        ("compare.predictions", config.compare.predictions if config.compare else ()),
+    ):
+        if odd := [name for name in names if not NAME.fullmatch(name)]:
             raise ConfigError(
-                f"{where}: {given} is not a valid name; use letters, digits and _ only, begin with a letter, and take "
-                "64 characters at most"
+                f"{where}: {plugins.shown(odd[0])} is not a valid name; use letters, digits and _ only, begin with a "
+                "letter, and take 64 characters at most"
             )
     if taken := [n for n in config.unfold.methods if n in _TAKEN]:
         raise ConfigError(f"unfold.methods: {taken[0]!r} is reserved for a file in validate/; choose another name")
@@ -188,16 +196,20 @@ def _check_names(config: Config) -> None:
 
 
 def _check_samples(config: Config) -> None:
-    for role in ("simulation", "data"):
+    for role, few in (("simulation", "at least"), ("data", "exactly")):
         found = [n for n, s in config.samples.items() if s.role == role]
-        if len(found) != 1:
-            raise ConfigError(f"samples: exactly one sample with role {role} is needed, found {found or 'none'}")
+        if not found or (len(found) > 1 and role == "data"):
+            raise ConfigError(f"samples: {few} one sample with role {role} is needed, found {found or 'none'}")
     if not config.observables:
         raise ConfigError("observables: no observable is given, at least one is needed; add one such as `m: {...}`")
     check_selection(config.selection.model_dump())
     for name, sample in config.samples.items():
-        _check_sample(f"samples.{name}", sample, list(config.observables))
+        _check_sample(f"samples.{name}", sample)
+    for level, roles in ROLES.items():
+        for name in config.observables:
+            need(config, f"observables.{name}", level, [name], roles)
     _check_selected(config)
+    check_processes(config)
     check_sources(config)
     if config.calibrate is not None:
         plugins.check("calibrate", config.calibrate, "calibrate")
@@ -220,11 +232,7 @@ def _check_methods(config: Config) -> None:
         where = f"unfold.methods.{name}"
         plugins.check("unfold", entry, where)
         for unknown in [o for o in entry.get("observables", ()) if o not in config.observables]:
-            known = ", ".join(config.observables)
-            raise ConfigError(
-                f"{where}.observables: {unknown!r} is not one of observables: "
-                f"{known}{plugins.nearest(unknown, config.observables)}"
-            )
+            _refuse_observable(config, f"{where}.observables", unknown)
         if plugins.option("unfold", entry, "stop.rule") == "closure" and "closure" not in config.kinds().values():
             raise ConfigError(
                 f"{where}.stop.rule: closure needs pseudo-data with a known truth, but no systematic has the kind "
@@ -234,11 +242,14 @@ def _check_methods(config: Config) -> None:
             plugins.check("models", entry["model"], f"{where}.model", given=("dimensions", "conditions"))
     fit = config.validate_.fit
     if fit is not None and fit.observable not in config.observables:
-        known = ", ".join(config.observables)
-        raise ConfigError(
-            f"validate.fit.observable: {fit.observable!r} is not one of observables: "
-            f"{known}{plugins.nearest(fit.observable, config.observables)}"
-        )
+        _refuse_observable(config, "validate.fit.observable", fit.observable)
+
+
+def _refuse_observable(config: Config, where: str, name: str) -> NoReturn:
+    raise ConfigError(
+        f"{where}: {name!r} is not one of observables: "
+        f"{', '.join(config.observables)}{plugins.nearest(name, config.observables)}"
+    )
 
 
 def _check_calibrated(config: Config, entry: Mapping[str, Any]) -> None:
@@ -273,7 +284,7 @@ def _check_selected(config: Config) -> None:
     """Check that each sample that is read provides the columns of the selection; a generator checks its own."""
     for level, names in selected(config.selection.model_dump()).items():
         for name, sample in config.samples.items():
-            if sample.read is None or sample.read.get("same_names") or (sample.role == "data" and level == "truth"):
+            if sample.read is None or sample.read.get("same_names") or level not in sample.levels:
                 continue
             found, mapped = _check_reader(f"samples.{name}.read", sample.read)
             known = set(mapped) | {f"{level}_{o}" for o in found.provides}
@@ -284,39 +295,23 @@ def _check_selected(config: Config) -> None:
                 )
 
 
-def _check_sample(where: str, sample: Sample, observables: list[str]) -> None:
-    if sample.generate is not None:
-        found = plugins.check("physics.generators", sample.generate, f"{where}.generate")
-        provided = {level: set(found.provides) for level in ("truth", "reco")}
-    else:
-        _, entry = sample.source
-        found, mapped = _check_reader(f"{where}.read", entry)
-        if sample.closure_read is not None:
-            _check_reader(f"{where}.closure_read", sample.closure_read)
-        provided = {level: set(found.provides) for level in ("truth", "reco")}
-        if found.provides_from:
-            if entry.get("same_names"):  # What its files have is known only when they are opened.
-                return
-            provided = {
-                level: {c.removeprefix(f"{level}_") for c in mapped if c.startswith(f"{level}_")}
-                for level in ("truth", "reco")
-            }
-        varied = [c for c in mapped if variation_of(c)] if found.provides_from else []
-        if varied and sample.role != "simulation":
-            raise ConfigError(
-                f"{where}.read.{found.provides_from}.{varied[0]}: this column is a variation, but the sample has the "
-                f"role {sample.role}; only the simulation has variations: remove this column"
-            )
-        if sample.role == "data" and provided["truth"] and not found.provides and not sample.closure:
-            raise ConfigError(
-                f"{where}.read.{found.provides_from}: the map of a data sample has truth columns; remove them, or set "
-                "`closure: true` to keep the truth apart, for validation only"
-            )
-    levels = ("reco",) if sample.role == "data" else ("truth", "reco")
-    for level in levels:
-        for name in observables:
-            if name not in provided[level]:
-                raise ConfigError(
-                    f"observables.{name}: {where} does not provide {level}_{name}; it provides "
-                    f"{', '.join(sorted(provided[level]))}{plugins.nearest(name, provided[level])}"
-                )
+def _check_sample(where: str, sample: Sample) -> None:
+    if sample.read is None:
+        plugins.check("physics.generators", sample.source[1], f"{where}.generate")
+        return
+    found, mapped = _check_reader(f"{where}.read", sample.read)
+    if sample.closure_read is not None:
+        _check_reader(f"{where}.closure_read", sample.closure_read)
+    if sample.read.get("same_names"):  # What its files have is known only when they are opened.
+        return
+    varied = [c for c in mapped if variation_of(c)]
+    if varied and sample.role not in ("simulation", "background"):
+        raise ConfigError(
+            f"{where}.read.{found.provides_from}.{varied[0]}: this column is a variation, but the sample has the role "
+            f"{sample.role}; only the simulation has variations: remove this column"
+        )
+    if sample.role == "data" and any(c.startswith("truth_") for c in mapped) and not sample.closure:
+        raise ConfigError(
+            f"{where}.read.{found.provides_from}: the map of a data sample has truth columns; remove them, or set "
+            "`closure: true` to keep the truth apart, for validation only"
+        )

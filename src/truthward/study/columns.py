@@ -12,6 +12,8 @@ from truthward.study.variations import variation_of
 
 NUMBERS = ("run", "lumi", "event")
 """The event id is made from these columns if no `event_id` is mapped."""
+LUMINOSITY_SECTION = ("run", "lumi")
+"""The columns by which certified data are chosen."""
 OTHERS = ("pass_truth", "pass_reco", "weight", "event_id", *NUMBERS, "process", "is_background")
 """Columns that belong to no level."""
 

@@ -7,17 +7,22 @@ from typing import Any
 from pydantic import Field
 
 from truthward.amplify.section import Amplify
+from truthward.compare.section import Compare
 from truthward.ingest.section import Ingest, Selection
 from truthward.publish.section import Publish
 from truthward.report.section import Report
 from truthward.simulate.section import Sample
 from truthward.study import plugins
+from truthward.study.normalisation import Luminosity
 from truthward.study.observable import SHOWN, Observable
 from truthward.study.strict import Plugin, Strict
 from truthward.surrogate.section import Surrogate
 from truthward.systematics.section import MODEL_KINDS, Systematic
 from truthward.unfold.section import Unfold
 from truthward.validate.section import Validate
+
+MERGED = "prediction"
+"""Name of the table into which several simulated samples are merged."""
 
 
 class Config(Strict):
@@ -26,7 +31,8 @@ class Config(Strict):
     Attributes:
         study: name of the study; its results are in `results/<study>/`.
         seed: the one seed from which all others derive; the same seed gives the same result on a CPU.
-        samples: name -> sample; exactly one has the role simulation, and exactly one the role data.
+        luminosity: of the data; needed where a sample has a cross section, and for published cross sections.
+        samples: name -> sample; at least one has the role simulation, and exactly one the role data.
         ingest: what the samples may be.
         selection: cuts at each level.
         observables: name -> observable; what is unfolded.
@@ -37,11 +43,13 @@ class Config(Strict):
         unfold: the methods, and the replicas of each.
         validate: how the results are judged.
         publish: what is published; None for nothing.
+        compare: predictions that the published result is compared with; None for none.
         report: words above every figure.
     """
 
     study: str
     seed: int = Field(1, ge=0)
+    luminosity: Luminosity | None = None
     samples: dict[str, Sample] = Field({})
     ingest: Ingest = Ingest()
     selection: Selection = Selection()
@@ -53,6 +61,7 @@ class Config(Strict):
     unfold: Unfold = Unfold()
     validate_: Validate = Field(Validate(), alias="validate")
     publish: Publish | None = None
+    compare: Compare | None = None
     report: Report = Report()
 
     def stages(self) -> list[str]:
@@ -68,16 +77,44 @@ class Config(Strict):
             "unfold": methods,
             "validate": methods or bool(self.surrogate.models),
             "publish": self.publish is not None,
+            "compare": self.compare is not None,
             "report": methods,
         }
-        shared = {"study", "seed", "samples", "selection", "observables"}
+        shared = {"study", "seed", "luminosity", "samples", "selection", "observables"}
         fields = {field.alias or name: getattr(self, name) for name, field in type(self).model_fields.items()}
         others = [name for name in fields if name not in chain.keys() | shared and fields[name] is not None]
         return [name for name, there in chain.items() if there] + others
 
     def sample(self, role: str) -> str:
-        """Name of the sample with this role; empty in a study without samples."""
+        """Name of the first sample with this role; empty in a study without samples."""
         return next((name for name, sample in self.samples.items() if sample.role == role), "")
+
+    def merged(self) -> list[str]:
+        """Samples that are merged into one simulation: all of it, then backgrounds; none where there is just one."""
+        found = [n for role in ("simulation", "background") for n, s in self.samples.items() if s.role == role]
+        return found if len(found) > 1 else []
+
+    @property
+    def simulation(self) -> str:
+        """Name of the table that all stages after `ingest` take as the simulation."""
+        return MERGED if self.merged() else self.sample("simulation")
+
+    def normalisation(self, name: str) -> dict[str, Any] | None:
+        """What the weights of a sample are multiplied with: cross section in pb, luminosity in inverse pb."""
+        sample = self.samples[name]
+        if sample.cross_section is None or sample.generator_weights is None or self.luminosity is None:
+            return None
+        return {
+            "cross_section": sample.cross_section,
+            "k_factor": sample.k_factor,
+            "luminosity": self.luminosity.per_pb,
+            "generator_weights": sample.generator_weights.model_dump(),
+        }
+
+    def published_luminosity(self) -> float | None:
+        """Luminosity of the published cross sections, per fb; None where yields are published."""
+        said = self.publish.luminosity if self.publish else None
+        return self.luminosity.per_fb if self.luminosity else said
 
     @property
     def has_closure(self) -> bool:
@@ -85,12 +122,21 @@ class Config(Strict):
         data = self.samples.get(self.sample("data"))
         return data is not None and (data.closure or data.closure_read is not None)
 
+    def published_observables(self) -> list[str]:
+        """The observables that the published method unfolds; none without one."""
+        method = self.unfold.methods.get(self.publish.method, {}) if self.publish else {}
+        return list(method.get("observables") or self.observables)
+
     def particle_level(self) -> str | None:
         """Which particles are stable at truth level: as the config says, or the generator of the simulation."""
-        entry = self.samples[self.sample("simulation")].generate
-        known = plugins.schema("physics.generators", entry["kind"]).particle_level if entry else ""
         said = self.publish.particle_level if self.publish else None
-        return said or known or None
+        return said or next(iter(self.particle_levels()), None)
+
+    def particle_levels(self) -> dict[str, str]:
+        """Particle level, as generators of the simulation state it -> a sample that does."""
+        made = {n: s.generate for n, s in self.samples.items() if s.role == "simulation" and s.generate}
+        known = {n: plugins.schema("physics.generators", e["kind"]).particle_level for n, e in made.items()}
+        return {level: name for name, level in known.items() if level}
 
     def alternatives(self) -> dict[str, str]:
         """Systematics that are another simulation, name -> sample."""

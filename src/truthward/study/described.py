@@ -75,23 +75,23 @@ def of_class(path: Path, name: str, names: Collection[str]) -> dict[str, str]:
 
     If a text is `see <Class>`, and the file imports or defines this class, the text of that class is used.
     """
-    found = meanings(ast.get_docstring(class_node(path, name)), names)
+    found = meanings(ast.get_docstring(classes(path)[name]), names)
     for option, text in found.items():
         if (match := _SEE.fullmatch(text)) and (file := place(path, match[1])):
             found[option] = of_class(file, match[1], names).get(option, text)
     return found
 
 
-def class_node(path: Path, name: str) -> ast.ClassDef:
-    """A class of a source file."""
-    return next(n for n in _tree(path).body if isinstance(n, ast.ClassDef) and n.name == name)
+def classes(path: Path) -> dict[str, ast.ClassDef]:
+    """The classes of a source file, by name."""
+    return {node.name: node for node in _tree(path).body if isinstance(node, ast.ClassDef)}
 
 
 def place(path: Path, name: str) -> Path | None:
     """The file that defines a class which a file imports from the package, or defines itself."""
+    if name in classes(path):
+        return path
     for node in _tree(path).body:
-        if isinstance(node, ast.ClassDef) and node.name == name:
-            return path
         if isinstance(node, ast.ImportFrom) and node.module and any(alias.name == name for alias in node.names):
             package, *parts = node.module.split(".")
             file = PACKAGE.joinpath(*parts).with_suffix(".py")

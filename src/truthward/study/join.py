@@ -19,7 +19,7 @@ class Join(Strict):
 
     Attributes:
         tree: its name; None: the only one of its files.
-        files: paths and globs; None: it is in the files of the main tree.
+        files: as the reader's `files`; None: it is in the files of the main tree.
         by: expressions over branches whose values are equal in both trees for the same event, such as
             [runNumber, eventNumber], or {main: [...], joined: [...]} where the names differ. None: entry by entry.
     """

@@ -17,8 +17,7 @@ def notes(config: Config) -> list[str]:
     for name, o in config.observables.items() if config.unfold.methods else ():
         bins = len(o.published_edges) - 1
         asked = config.unfold.replicas.model_dump()
-        few = {f: asked[f] for f in BOOTSTRAPS if asked[f] < PER_BIN * bins}
-        if few:
+        if few := {f: asked[f] for f in BOOTSTRAPS if asked[f] < PER_BIN * bins}:
             given = " and ".join(f"{f}: {n}" for f, n in few.items())
             found.append(
                 f"observables.{name}: {bins} published bins need {PER_BIN * bins} replicas of each bootstrap for a "

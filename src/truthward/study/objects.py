@@ -15,6 +15,8 @@ from truthward.study.syntax import Syntax
 LEVELS = ("truth", "reco")
 EVENTS = "events"
 """The value of `rows` for one row in each event."""
+VECTOR = ("pt", "eta", "phi", "mass")
+"""Fields of a four-vector, in GeV and radians."""
 Text = str | int | float
 WAYS = ({"owner"}, {"owner", "item"}, {"begin", "end"}, {"begin", "end", "item"}, {"items"}, {"refs", "key"})
 """The keys of a link that go together."""
@@ -170,6 +172,11 @@ class Collection(Strict):
             if side is not None and bool(side.fields) == (side.cluster is not None):
                 raise ValueError("give either fields or cluster at each level")
         return self
+
+    @property
+    def must_order(self) -> bool:
+        """Whether `order` was asked for; if not, objects without pt stay as they are in the file."""
+        return "order" in self.model_fields_set or self.first is not None or self.nth is not None
 
     def side(self, level: str) -> Side | None:
         """The collection at a level."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import inspect
 import json
-import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +20,7 @@ from truthward.errors import ConfigError
 from truthward.study import described, plugins
 from truthward.study.config import Config
 from truthward.study.schema import Schema
+from truthward.study.strict import section_in
 
 FOLDERS = {
     "physics.generators": ("samples.<name>.generate", "Generators of samples"),
@@ -128,8 +128,7 @@ def find(name: str) -> list[Group]:
     Raises:
         ConfigError: there is none of this name; the message has the nearest one.
     """
-    found = [g for g in everything() if name in (g.name, g.name.rpartition(".")[2])]
-    if not found:
+    if not (found := [g for g in everything() if name in (g.name, g.name.rpartition(".")[2])]):
         valid = list(dict.fromkeys(g.name.rpartition(".")[2] for g in everything()))
         raise ConfigError(
             f"{plugins.shown(name)} is neither a section of a config nor a plug-in{plugins.nearest(name, valid)}; "
@@ -156,20 +155,11 @@ def _fields(model: type[BaseModel], where: str) -> Iterator[tuple[Option, type[B
     fields = {field.alias or name: (name, field) for name, field in model.model_fields.items()}
     said = described.meanings(model.__doc__, fields)
     for key, (name, field) in fields.items():
-        inner = _inner(field.annotation)
+        inner = section_in(field.annotation)
         annotation = inspect.get_annotations(model).get(name, "Any")
-        default = "" if inner and not field.is_required() and field.default is not None else _field_default(field)
+        section = inner and field.default is not None
+        default = NEEDED if field.is_required() else "" if section else _default(field.default)
         yield Option(where, key, _type(str(annotation)), default, _bounds(field), said.get(key, "")), inner
-
-
-def _inner(annotation: Any) -> type[BaseModel] | None:
-    """The schema within an annotation such as `dict[str, Sample]` or `Amplify | None`."""
-    every = [annotation, *typing.get_args(annotation)]
-    return next((a for a in every if inspect.isclass(a) and issubclass(a, BaseModel)), None)
-
-
-def _field_default(field: FieldInfo) -> str:
-    return NEEDED if field.is_required() else _default(field.default)
 
 
 def _bounds(field: FieldInfo) -> str:
@@ -186,7 +176,7 @@ def _default(value: Any) -> str:
     return value if isinstance(value, str) and value else json.dumps(value)
 
 
-_WORDS = {"Plugin": "{kind: ..., options}", "dict": "mapping", "Any": "any value", "None": "null"}
+_WORDS = {"Plugin": "{kind: ..., options}", "dict": "mapping", "Any": "any value", "None": "null", "Number": "float"}
 
 
 def _type(annotation: str) -> str:

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from truthward.errors import ConfigError
+from truthward.study import described
 from truthward.study.schema import REQUIRED, Schema, literal, read
 from truthward.study.values import matches, within
 
@@ -43,7 +44,7 @@ def kinds(package: str) -> tuple[str, ...]:
     """Names of the plug-ins of a folder: a file is a plug-in if it defines the class with its name."""
     folder = ROOT / package.replace(".", "/")
     names = {p.stem for p in folder.glob("*.py")} | {p.parent.name for p in folder.glob("*/method.py")}
-    return tuple(sorted(name for name in names - NOT_PLUGINS if _class_node(package, name)))
+    return tuple(sorted(n for n in names - NOT_PLUGINS if class_name(n) in described.classes(source(package, n))))
 
 
 def source(package: str, kind: str) -> Path:
@@ -52,16 +53,8 @@ def source(package: str, kind: str) -> Path:
     return path if (path := folder / kind / "method.py").is_file() else folder / f"{kind}.py"
 
 
-@cache
-def _class_node(package: str, kind: str) -> ast.ClassDef | None:
-    tree = ast.parse(source(package, kind).read_text(encoding="utf-8"))
-    wanted = class_name(kind)
-    return next((n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == wanted), None)
-
-
 def _class_of(package: str, kind: str) -> ast.ClassDef:
-    node = _class_node(package, kind)
-    if node is None:
+    if (node := described.classes(source(package, kind)).get(class_name(kind))) is None:
         raise ConfigError(f"kind: {source(package, kind).name} holds no class {class_name(kind)}")
     return node
 
@@ -78,8 +71,7 @@ def schema(package: str, kind: str) -> Schema:
         raise ConfigError(
             f"kind: {shown(kind)} is not one of {', '.join(kinds(package))}{nearest(kind, kinds(package))}"
         )
-    path = source(package, kind)
-    found = read(_class_of(package, kind), path, f"{package}.{kind}")
+    found = read(_class_of(package, kind), source(package, kind), f"{package}.{kind}")
     _hold_against_contract(package, kind, found)
     return found
 
@@ -89,24 +81,20 @@ def _refuse_other_name(package: str, kind: str) -> None:
     path = source(package, kind) if kind.isidentifier() else None
     if path is None or not path.is_file() or kind in NOT_PLUGINS:
         return
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    base = CONTRACTS[package][1]
-    if found := [node.name for node in tree.body if isinstance(node, ast.ClassDef) and node.bases]:
+    if found := [name for name, node in described.classes(path).items() if node.bases]:
         where = path.relative_to(ROOT).as_posix()
         raise ConfigError(
-            f"kind: {where} has no class {class_name(kind)}, it has {', '.join(found)}; name the {base} of kind {kind} "
-            f"{class_name(kind)}"
+            f"kind: {where} has no class {class_name(kind)}, it has {', '.join(found)}; name the "
+            f"{CONTRACTS[package][1]} of kind {kind} {class_name(kind)}"
         )
 
 
 def _hold_against_contract(package: str, kind: str, found: Schema) -> None:
     """Refuse a plug-in that lacks what its base class requires."""
     file, base = CONTRACTS[package]
-    tree = ast.parse((ROOT / package.replace(".", "/") / file).read_text(encoding="utf-8"))
-    contract = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == base)
     where = f"{package.replace('.', '/')}/{file}"
-    lacking = [name for name in literal(contract, "OPTIONS") or () if name not in found.keys]
-    if lacking:
+    contract = described.classes(ROOT / where)[base]
+    if lacking := [name for name in literal(contract, "OPTIONS") or () if name not in found.keys]:
         raise ConfigError(
             f"kind: {class_name(kind)} has no option `{lacking[0]}`, but every {base} needs it ({where}); add it to "
             "the constructor, with a literal default"
@@ -243,5 +231,4 @@ def build(package: str, entry: dict[str, Any], **given: Any) -> Any:
 
 
 def _module(file: Path) -> ModuleType:
-    parts = file.relative_to(ROOT).with_suffix("").parts
-    return importlib.import_module(".".join(["truthward", *parts]))
+    return importlib.import_module(".".join(["truthward", *file.relative_to(ROOT).with_suffix("").parts]))

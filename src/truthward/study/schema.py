@@ -83,12 +83,11 @@ def read(node: ast.ClassDef, file: Path, where: str) -> Schema:
     groups: dict[str, Group] = {}
     bounds = _bounds(node)
     for name, annotation, default in _arguments(node, where):
-        group = _group(annotation, file)
-        if group is None:
+        if (group := _group(annotation, file)) is None:
             options[name] = annotation, REQUIRED if default is None else _value(default, f"{where}.{name}")
             continue
         groups[name] = group
-        inner = described.class_node(group.file, group.name)
+        inner = described.classes(group.file)[group.name]
         options |= _fields(inner, name, default, where)
         bounds |= {f"{name}.{option}": bound for option, bound in _bounds(inner).items()}
     if odd := [name for name in bounds if name not in options]:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from truthward.errors import ConfigError
 from truthward.study import plugins
+from truthward.study.named import ROLES, provided
+from truthward.study.slices import varied_in
 from truthward.study.variations import missing
 
 if TYPE_CHECKING:
@@ -50,23 +52,32 @@ def check_sources(config: Config) -> None:
                 "remove one of them"
             )
     _check_hidden(config)
-    name = config.sample("simulation")
-    package, entry = config.samples[name].source
+    for name in config.samples:
+        if config.samples[name].role in ("simulation", "background"):
+            _check_variations(config, name, config.samples[name])
+
+
+def _check_variations(config: Config, name: str, sample: Sample) -> None:
+    """Check that a sample has the variations of `systematics`; a background may lack all of one."""
+    package, entry = sample.source
+    made = entry.get("systematics", {}) if package == "physics.generators" else entry.get("branches") or {}
+    wanted = config.variations()
+    if sample.role == "background":
+        own = set(made) | varied_in(made)
+        wanted = {n: s for n, s in wanted.items() if n in own}
     if package == "physics.generators":
         where = f"samples.{name}.generate"
-        made = entry.get("systematics", {})
-        if absent := [n for n in config.variations() if n not in made]:
+        if absent := [n for n in wanted if n not in made]:
             makes = "systematics" in plugins.schema("physics.generators", entry["kind"]).options
             way = f"add it to {where}.systematics" if makes else f"{entry['kind']} makes no variations: remove it"
             raise ConfigError(f"systematics.{absent[0]}: {where} does not make this variation; {way}")
-        if large := [n for n, s in config.variations().items() if s["replicas"] > 2]:
+        if large := [n for n, s in wanted.items() if s["replicas"] > 2]:
             raise ConfigError(
-                f"systematics.{large[0]}.replicas: {config.variations()[large[0]]['replicas']} given, but {where} "
+                f"systematics.{large[0]}.replicas: {wanted[large[0]]['replicas']} given, but {where} "
                 "makes two variations, up and down; set it to 2 at most"
             )
         return
-    mapped = None if entry.get("same_names") else entry.get("branches")
-    if mapped and (lack := missing(config.variations(), mapped)):
+    if made and not entry.get("same_names") and (lack := missing(wanted, made)):
         raise ConfigError(f"samples.{name}.read.branches: {lack}; map it, or ask for fewer replicas")
 
 
@@ -74,35 +85,20 @@ def _check_hidden(config: Config) -> None:
     """Check that hidden columns are not unfolded, and that the maps of the samples provide them."""
     for name, systematic in config.systematics.items():
         for column in systematic.columns:
-            bare = column.removeprefix("truth_")
-            if bare in config.observables:
+            if (bare := column.removeprefix("truth_")) in config.observables:
                 raise ConfigError(
                     f"systematics.{name}.columns: {column!r} is unfolded, but a hidden quantity must not be; remove it "
                     "here or from `observables`"
                 )
             levels = ("truth",) if column != bare else ("truth", "reco")
             for sample, entry in config.samples.items():
-                asked = [lv for lv in levels if entry.role != "data" or lv == "reco"]
                 if entry.role == "alternative" and sample != systematic.sample:
                     continue
-                provided = _provided(entry)
-                lacking = [lv for lv in asked if bare not in provided[lv]] if provided is not None else []
-                if provided is not None and lacking:
-                    other = f"; write truth_{bare} if it exists at truth level only" if lacking == ["reco"] else ""
-                    raise ConfigError(
-                        f"systematics.{name}.columns: samples.{sample} does not provide {lacking[0]}_{bare}{other}; it "
-                        f"provides {', '.join(sorted(provided[lacking[0]]))}"
-                    )
-
-
-def _provided(sample: Sample) -> dict[str, set[str]] | None:
-    """Level -> names of the mapped columns; None if only the file, or the generator, shows them."""
-    package, entry = sample.source
-    schema = plugins.schema(package, entry["kind"])
-    if sample.read is None:
-        both = set(schema.provides)
-        return {"truth": both | set(schema.provides_truth), "reco": both} if both else None
-    mapped = entry.get(schema.provides_from) if schema.provides_from else None
-    if not mapped or entry.get("same_names"):
-        return None
-    return {lv: {c.removeprefix(f"{lv}_") for c in mapped if c.startswith(f"{lv}_")} for lv in ("truth", "reco")}
+                for level in (lv for lv in levels if entry.role in ROLES[lv]):
+                    known = provided(config, entry, level, calibrated=False)
+                    if known is not None and bare not in known:
+                        other = f"; write truth_{bare} if it exists at truth level only" if level == "reco" else ""
+                        raise ConfigError(
+                            f"systematics.{name}.columns: samples.{sample} does not provide {level}_{bare}{other}; it "
+                            f"provides {', '.join(sorted(known))}"
+                        )

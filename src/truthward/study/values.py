@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ast
 import operator
-from typing import Any
+from functools import cache
+from typing import Any, Literal  # noqa: F401 (annotations of options use these names)
 
-_PLAIN = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,), "list": (list,), "dict": (dict,)}
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+_KNOWN = ("int", "float", "str", "bool", "list", "dict", "Any", "Literal")
 _COMPARED = {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt, "=": operator.eq}
 
 
@@ -17,7 +20,7 @@ def unknown(annotation: str) -> str:
     ('', 'Tensor')
     """
     names = [node.id for node in ast.walk(ast.parse(annotation, mode="eval")) if isinstance(node, ast.Name)]
-    return next((name for name in names if name not in (*_PLAIN, "Any", "Literal")), "")
+    return next((name for name in names if name not in _KNOWN), "")
 
 
 def matches(value: Any, annotation: str) -> bool:
@@ -26,29 +29,16 @@ def matches(value: Any, annotation: str) -> bool:
     >>> matches(1, "float"), matches(True, "int"), matches({"a": "b"}, "dict[str, int]")
     (True, False, False)
     """
-    return _fits(value, ast.parse(annotation, mode="eval").body)
-
-
-def _fits(value: Any, node: ast.expr) -> bool:
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-        return _fits(value, node.left) or _fits(value, node.right)
-    if isinstance(node, ast.Constant) and node.value is None:
-        return value is None
-    if isinstance(node, ast.Name):
-        if node.id == "Any":
-            return True
-        if isinstance(value, bool) and node.id in ("int", "float"):
-            return False
-        return isinstance(value, _PLAIN[node.id])
-    if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
-        inner = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-        if node.value.id == "Literal":
-            return value in [ast.literal_eval(e) for e in inner]
-        if node.value.id == "list":
-            return isinstance(value, list) and all(_fits(v, inner[0]) for v in value)
-        if node.value.id == "dict":
-            return isinstance(value, dict) and all(_fits(v, inner[-1]) for v in value.values())
+    try:
+        _adapter(annotation).validate_python(value)
+    except ValidationError:
+        return False
     return True
+
+
+@cache
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(annotation, config=ConfigDict(strict=True))
 
 
 def within(value: Any, bounds: str) -> bool:

@@ -95,8 +95,7 @@ def missing(systematics: Mapping[str, Mapping[str, Any]], columns: Iterable[str]
         if not any(base.startswith("reco_") or base == "weight" for base in bases):
             bases |= {"reco_<observable>"}
         for index in range(int(entry["replicas"])) if entry["kind"] in ("shifted", "weight") else ():
-            lacking = sorted(base for base in bases if Variation(base, name, index) not in own)
-            if lacking:
+            if lacking := sorted(base for base in bases if Variation(base, name, index) not in own):
                 column = f"{lacking[0]}:{name}:{index}"
                 return f"no column {column}, which systematics.{name} needs (replicas: {entry['replicas']})"
     return None

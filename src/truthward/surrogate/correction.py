@@ -144,5 +144,4 @@ def _area(p: np.ndarray, w_p: np.ndarray, q: np.ndarray, w_q: np.ndarray, seed: 
         **settings.model_dump(),
         label="surrogate correction, judged",
     )
-    numerator = np.arange(len(p) + len(q)) < len(p)
-    return auc(np.concatenate(scores), numerator, np.concatenate([w_p, w_q]))
+    return auc(np.concatenate(scores), np.arange(len(p) + len(q)) < len(p), np.concatenate([w_p, w_q]))

@@ -89,8 +89,7 @@ class SurrogateModel(nn.Module):
         the one-hot category.
         """
         seen = self.present(category)
-        z = self.transform(torch.where(seen, x, torch.zeros_like(x)), torch.full_like(x, 0.5))
-        truth, reco = z.chunk(2, 1)
+        truth, reco = self.transform(torch.where(seen, x, torch.zeros_like(x)), torch.full_like(x, 0.5)).chunk(2, 1)
         reco = torch.where(seen.all(1, keepdim=True), self.residual(truth, reco), reco)
         one_hot = nn.functional.one_hot(category, len(self.categories))
         return torch.cat([torch.where(seen, torch.cat([truth, reco], 1), 0.0), one_hot], 1)

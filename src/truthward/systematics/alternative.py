@@ -69,8 +69,9 @@ def as_alternative(
             np.concatenate([_seen(s, level, mask, features or {}, f"systematics.{name}") for level in levels], axis=1)
             for s, mask in ((nominal, ours), (other, theirs))
         )
-        label = f"{name}, {category}"
-        weight[ours], found = weights_like(x, w, y, v, seed=seed_for(seed, category), label=label, **options)
+        weight[ours], found = weights_like(
+            x, w, y, v, seed=seed_for(seed, category), label=f"{name}, {category}", **options
+        )
         categories[category] = {**entry, "taken": "density", **found}
         if not found["closes"]:
             warnings.append(

@@ -68,8 +68,7 @@ def pseudo_data(
         *(simulation.masks[c] for c in ("matched", "fakes", "background")),
     )
     columns, signal = shared_columns(simulation.table, data.table), matched | fakes
-    with_nu = simulation.weight.copy()
-    with_nu[simulation.fiducial] *= nu
+    with_nu = simulation.reweighted(nu)
     # The pseudo-data keep the simulated background: here it is subtracted from the data, with negative weights.
     target = np.concatenate([data.weight, -simulation.weight[background]])
     if not target.sum() > 0:

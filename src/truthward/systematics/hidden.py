@@ -88,7 +88,7 @@ def as_in_data(
         label=name,
     )
     factor = _at_fixed_truth(simulation, joint, seed_for(seed, "prior"), f"{name}, prior")
-    weight = _with(simulation, factor)
+    weight = simulation.reweighted(factor)
     moved = {}
     for column, score, (centre, sigma) in zip(columns, scores.T, explained, strict=True):
         w = simulation.weight[fiducial]
@@ -130,9 +130,8 @@ def tilted(
     u = (score - centre) / sigma
     weights, moved = [], []
     for sign in (1.0, -1.0):
-        tilt = np.exp(sign * size * u)
-        factor = _at_fixed_truth(simulation, tilt, seed_for(seed, "tilt", sign), f"{name}, tilt")
-        weights.append(_with(simulation, factor))
+        factor = _at_fixed_truth(simulation, np.exp(sign * size * u), seed_for(seed, "tilt", sign), f"{name}, tilt")
+        weights.append(simulation.reweighted(factor))
         moved.append(float(np.average(u, weights=weights[-1][fiducial])))
     return weights, {"column": column, "size": float(size), "moved": moved, **_sizes(simulation, weights[0])}
 
@@ -151,12 +150,6 @@ def _at_fixed_truth(simulation: Simulated, factor: np.ndarray, seed: int, label:
     truth, w = simulation.truth[simulation.fiducial], simulation.weight[simulation.fiducial]
     found = factor / conditional_mean(truth, factor, w, truth, seed=seed, label=label)
     return found * (w.sum() / (w * found).sum())
-
-
-def _with(simulation: Simulated, factor: np.ndarray) -> np.ndarray:
-    weight = simulation.weight.copy()
-    weight[simulation.fiducial] *= factor
-    return weight
 
 
 def _scores(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -197,8 +190,7 @@ def _difference(
 ) -> float:
     """Size of the difference of the mean score in another sample at the same truth."""
     inside, weight = simulation.fiducial, simulation.weight[simulation.fiducial]
-    theirs = other.values("truth", [hidden], other.fiducial, key)[:, 0]
-    z = np.concatenate([score, _like(theirs, values, weight)])
+    z = np.concatenate([score, _like(other.values("truth", [hidden], other.fiducial, key)[:, 0], values, weight)])
     design = np.concatenate([_quadratic(s, simulation.truth[inside], weight) for s in (simulation, other)])
     flag = (np.arange(len(z)) >= len(score)).astype(float)
     w = np.concatenate([np.abs(s.weight[s.fiducial]) / np.abs(s.weight[s.fiducial]).sum() for s in (simulation, other)])

@@ -57,6 +57,12 @@ class Simulated:
         """Whether each event is fiducial, (N,) bool."""
         return self.masks["matched"] | self.masks["misses"]
 
+    def reweighted(self, factor: np.ndarray) -> np.ndarray:
+        """The weights (N,), those of fiducial events times a factor (n,)."""
+        weight = self.weight.copy()
+        weight[self.fiducial] *= factor
+        return weight
+
     def values(self, level: str, names: Sequence[str], where: np.ndarray, key: str) -> np.ndarray:
         """Values (n, D) of further columns of a level, for the events of a mask.
 

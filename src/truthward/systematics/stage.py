@@ -66,8 +66,9 @@ def vary(
     names, options = [o.name for o in observables], {"epochs": epochs, "batch_size": batch_size}
     nominal, others = Simulated.load(simulation, names), {n: Simulated.load(t, names) for n, t in alternatives.items()}
     measured = None if data is None else Measured.load(data)
-    rows = simulation.num_rows + sum(t.num_rows for t in alternatives.values())
-    log.info("%d simulated events are held in memory", rows)
+    log.info(
+        "%d simulated events are held in memory", simulation.num_rows + sum(t.num_rows for t in alternatives.values())
+    )
 
     @cache
     def known() -> tuple[Measured, np.ndarray]:

@@ -127,8 +127,7 @@ class Ibu(Unfolder[Inputs]):
             unfolded = counts.truth
             for iteration in range(each.max()):
                 unfolded = np.where((iteration < each)[:, None], counts.step(unfolded), unfolded)
-            bad = int((~np.isfinite(unfolded)).sum())
-            if bad:
+            if bad := int((~np.isfinite(unfolded)).sum()):
                 raise DivergedError(
                     f"ibu: {bad} of {unfolded.size} bins of {observable.name} are not finite; raise `events`"
                 )

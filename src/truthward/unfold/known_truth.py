@@ -10,7 +10,7 @@ of the pseudo-data, and the noise of the method's own trainings.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from itertools import chain
 
 import numpy as np
 
@@ -29,7 +29,7 @@ def compared(rows: Rows, nominal: Rows, blocks: Iterable[Inputs], replicas: Sequ
     """
     rows = iter(rows)
     first = next(rows)
-    every = _chain(first, rows)
+    every = chain([first], rows)
     return _stacked(every, nominal, blocks, replicas) if "block" in first else _beside(every, nominal, blocks, replicas)
 
 
@@ -76,11 +76,6 @@ def _numbered(block: int, rows: int) -> dict[str, np.ndarray]:
 def _truth(blocks: Iterable[Inputs], replicas: Sequence[Replica]) -> Iterator[dict[str, np.ndarray]]:
     for inputs in blocks:
         yield from inputs.rows({str(r): inputs.pseudo_weight(r)[inputs.fiducial] for r in replicas})
-
-
-def _chain(first: Any, rest: Iterable[Any]) -> Iterator[Any]:
-    yield first
-    yield from rest
 
 
 class _Feed:

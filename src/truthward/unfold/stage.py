@@ -53,8 +53,7 @@ def unfold_all(
             own = next(number for number, replica in enumerate(every) if replica.column() in batch)
             yield {**batch, "block": np.full_like(batch["block"], own)}
 
-    kept = list(rows())
-    return Result(kept, [*first.history, *others.history], first.iterations, first.extra, first.trained)
+    return Result(list(rows()), [*first.history, *others.history], first.iterations, first.extra, first.trained)
 
 
 def replicas_of(job: int, jobs: int, families: Mapping[str, int]) -> list[Replica]:
@@ -164,8 +163,9 @@ def unfold_posterior(*, events: int, draws: int, output: str | Path, record: Rec
     found = made.unfolder.posterior(
         made.inputs, events=events, draws=draws, seed=made.seed, state=made.folder, key=made.key
     )
-    finished = record.finish(events_in=found["events"].item(), events_out=len(found["event_id"]))
-    save_arrays(output, found, provenance=finished)
+    save_arrays(
+        output, found, provenance=record.finish(events_in=found["events"].item(), events_out=len(found["event_id"]))
+    )
     made.done()
 
 

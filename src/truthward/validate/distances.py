@@ -13,7 +13,7 @@ from truthward.errors import InputError
 from truthward.events.bins import bin_of, extended
 from truthward.events.families import Histogram
 from truthward.events.unfolded import Unfolded
-from truthward.records.validate.figures import Distance, Repeated
+from truthward.records.validate.figures import Distance, Floor, Repeated
 from truthward.validate import metrics
 
 CELLS = 1000
@@ -106,7 +106,7 @@ def discriminator(tested: np.ndarray, size: float, truth: Counts, *, seed: int) 
     )
 
 
-def floor_of(truth: Counts, *sizes: float, seed: int) -> metrics.Spread:
+def floor_of(truth: Counts, *sizes: float, seed: int) -> Floor:
     """The floor of the triangular discriminator from a histogram: `metrics.floor` of its bin centres."""
     centres = 0.5 * (truth.edges[1:] + truth.edges[:-1])
     return metrics.floor(centres, truth.inner, truth.edges, sizes=(sizes[0], sizes[-1]), seed=seed)
@@ -172,7 +172,7 @@ def transport(
 
 def transport_floor(
     values: np.ndarray, weights: np.ndarray, *, sizes: tuple[float, float], seed: int, repeats: int = 200
-) -> metrics.Spread:
+) -> Floor:
     """The floor: the Wasserstein-1 distance of two samples of given sizes from one truth (values, weights), (N,).
 
     Distribution functions are drawn at CELLS steps of equal probability. Only the shape within a step is lost.
@@ -195,7 +195,7 @@ def transport_floor(
     random = np.random.default_rng(seed)
     steps = [random.multinomial(max(1, round(n)), share / share.sum(), size=repeats) / max(1, round(n)) for n in sizes]
     found = np.abs(np.cumsum(steps[0] - steps[1], axis=1)[:, :-1]) @ np.diff(position)
-    return metrics.Spread(float(found.mean()), float(found.std(ddof=1)))
+    return {"mean": float(found.mean()), "sd": float(found.std(ddof=1))}
 
 
 def repeated(values: list[float | None]) -> Repeated:
@@ -209,18 +209,17 @@ def deviation(values: list[float]) -> float | None:
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
-def _with_floor(value: Callable[[], float], floor: Callable[[], metrics.Spread]) -> Distance:
+def _with_floor(value: Callable[[], float], floor: Callable[[], Floor]) -> Distance:
     found, reason = _try(value)
     expected, why = _try(floor)
     if found is None or expected is None:
         return {"value": found, "floor": None, "excess": None, "significance": None, "reason": reason or why}
-    excess = found - expected.mean
-    significance = excess / expected.sd if expected.sd > 0 else None
+    excess, sd = found - expected["mean"], expected["sd"]
     return {
         "value": found,
-        "floor": {"mean": expected.mean, "sd": expected.sd},
+        "floor": expected,
         "excess": excess,
-        "significance": significance,
+        "significance": excess / sd if sd > 0 else None,
     }
 
 

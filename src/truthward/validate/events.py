@@ -122,8 +122,7 @@ class Events:
                 values = np.stack([batch[c][mask] for c in columns], axis=1)
                 yield batch["event_id"][mask], values, batch["weight"][mask]
 
-        found = cls.of(pieces(), observables, limit=limit, key=key)
-        if found is None:
+        if (found := cls.of(pieces(), observables, limit=limit, key=key)) is None:
             raise InputError(
                 f"{table.path}: no event passes at {level} level, so there is nothing to compare; loosen the selection"
             )
@@ -146,8 +145,7 @@ class Events:
                 values = np.stack([batch[c][used] for c in columns], axis=1)
                 yield batch["event_id"][used], values, batch[weight][used]
 
-        found = cls.of(pieces(), observables, limit=limit, key=key)
-        if found is None:
+        if (found := cls.of(pieces(), observables, limit=limit, key=key)) is None:
             raise InputError(
                 f"{result.path}: all nominal weights are zero, so there is nothing to compare; unfold again"
             )

@@ -1,7 +1,6 @@
 """Measures of agreement between samples: pure functions of arrays, without training and without files.
 
-A function says whether weights may be negative; if not, it refuses them with the reason. All results are floats or
-small frozen dataclasses, ready for JSON through `dataclasses.asdict`.
+A function says whether weights may be negative; if not, it refuses them with the reason.
 """
 
 from __future__ import annotations
@@ -15,18 +14,11 @@ from scipy import linalg, stats
 from truthward.errors import InputError
 from truthward.events.bins import binned
 from truthward.events.families import Histogram
-from truthward.records.validate.figures import RatioHistogram
+from truthward.records.validate.figures import Floor, RatioHistogram
+from truthward.records.validate.method import PullSummary
 
 RATIO_EDGES = np.linspace(-4.0, 4.0, 81)
 """Bins of log10 w in which the distribution of a classifier's weights is stated."""
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Mean and standard deviation of a repeated figure of merit."""
-
-    mean: float
-    sd: float
 
 
 @dataclass(frozen=True)
@@ -41,17 +33,6 @@ class Chi2:
     p: float
     hartlap: float
     replicas: float | None
-
-
-@dataclass(frozen=True)
-class PullSummary:
-    """Mean and width of pulls with their standard errors. If the errors are right, pulls are a unit Gaussian."""
-
-    mean: float
-    mean_error: float
-    width: float
-    width_error: float
-    count: int
 
 
 # ---- distances between one-dimensional distributions
@@ -85,7 +66,7 @@ def floor(
     sizes: tuple[float, float],
     seed: int,
     repeats: int = 400,
-) -> Spread:
+) -> Floor:
     """The triangular discriminator of two samples of the same distribution: its statistical floor.
 
     Pairs of unweighted samples of the given sizes are drawn with replacement from (values, weights). Two samples of N
@@ -101,7 +82,7 @@ def floor(
     # Events drawn with replacement have multinomial bin contents, so no event has to be drawn.
     pairs = [random.multinomial(max(1, round(n)), counts / counts.sum(), size=repeats) for n in sizes]
     found = [triangular_discriminator(p, q, edges) for p, q in zip(*pairs, strict=True)]
-    return Spread(float(np.mean(found)), float(np.std(found, ddof=1)))
+    return {"mean": float(np.mean(found)), "sd": float(np.std(found, ddof=1))}
 
 
 def wasserstein1(
@@ -273,13 +254,6 @@ class WeightSums:
         }
 
 
-def weight_summary(weights: np.ndarray) -> dict[str, float]:
-    """`WeightSums.summary` of weights (N,)."""
-    sums = WeightSums()
-    sums.add(_weights(weights, weights))
-    return sums.summary()
-
-
 # ---- pulls
 
 
@@ -298,14 +272,23 @@ def pulls(estimate: np.ndarray, truth: np.ndarray, sigma: np.ndarray) -> np.ndar
 
 
 def pull_summary(values: np.ndarray) -> PullSummary:
-    """Mean and width of pulls (N,), assumed independent; N >= 2. The error of the width assumes a Gaussian sample."""
+    """Mean and width of pulls (N,), assumed independent; N >= 2. The error of the width assumes a Gaussian sample.
+
+    If the errors are right, pulls are a unit Gaussian.
+    """
     z = np.asarray(values, dtype=float).ravel()
     if z.size < 2 or not np.isfinite(z).all():
         raise InputError(
             f"{z.size} pulls, {int((~np.isfinite(z)).sum())} of them not finite; at least 2 finite ones are needed"
         )
     width = float(z.std(ddof=1))
-    return PullSummary(float(z.mean()), width / z.size**0.5, width, width / (2 * (z.size - 1)) ** 0.5, z.size)
+    return {
+        "mean": float(z.mean()),
+        "mean_error": width / z.size**0.5,
+        "width": width,
+        "width_error": width / (2 * (z.size - 1)) ** 0.5,
+        "count": z.size,
+    }
 
 
 # ---- from a classifier of p against q; `logit` is log D / (1 - D), which does not saturate as D does

@@ -52,11 +52,14 @@ class SurrogateSample:
 
     @classmethod
     def of(
-        cls, table: EventTable, names: list[str], *, held_out: bool | None = None, limit: int, key: int
-    ) -> SurrogateSample | None:
+        cls, table: EventTable, names: list[str], *, held_out: bool | None, limit: int, key: int, nothing: str
+    ) -> SurrogateSample:
         """Read the events of the split "test" (`held_out` true), of the other splits (false), or all (None).
 
-        Returns None if there is no event. If the table has no column `member`, all events belong to one member.
+        If the table has no column `member`, all events belong to one member.
+
+        Raises:
+            InputError: there is no event; `nothing` is the message.
         """
         have = ["member"] if "member" in table.columns else []
         columns = [f"{level}_{name}" for level in LEVELS for name in names]
@@ -71,7 +74,7 @@ class SurrogateSample:
             passed = [batch[name] for name in passes]
             thinned.add(batch["event_id"], *levels, *passed, batch["weight"], batch["process"], member)
         if not thinned.total:
-            return None
+            raise InputError(f"{table.path}: {nothing}")
         _, truth, reco, *passed, weights, process, member = thinned.columns()
         if thinned.total > limit:
             weights = weights * (total / weights.sum())
@@ -120,15 +123,11 @@ def validate_surrogate(
     names = [o.name for o in observables]
     table = EventTable(simulation)
     thin: dict[str, Any] = {"limit": events, "key": seed_for(seed, "validate", "events")}
-    test = SurrogateSample.of(table, names, held_out=True, **thin)
-    if test is None:
-        raise InputError(f"{simulation}: no event in the test split; nothing was held out to judge the surrogate by")
-    rest = SurrogateSample.of(table, names, held_out=False, **thin)
-    if rest is None:
-        raise InputError(f"{simulation}: no event outside of the test split; the floor is of those")
-    drawn = SurrogateSample.of(EventTable(samples), names, **thin)
-    if drawn is None:
-        raise InputError(f"{samples}: no event at all")
+    reason = "no event in the test split; nothing was held out to judge the surrogate by"
+    test = SurrogateSample.of(table, names, held_out=True, nothing=reason, **thin)
+    reason = "no event outside of the test split; the floor is of those"
+    rest = SurrogateSample.of(table, names, held_out=False, nothing=reason, **thin)
+    drawn = SurrogateSample.of(EventTable(samples), names, held_out=None, nothing="no event at all", **thin)
     marginals = {
         level: {
             o.name: _marginal(o, level, drawn, test, seed_for(seed, "surrogate", level, o.name)) for o in observables

@@ -12,7 +12,7 @@ import numpy as np
 
 from truthward.errors import InputError
 from truthward.records import read_record
-from truthward.records.validate.figures import Chi2, Distance, Repeated, Scores
+from truthward.records.validate.figures import Chi2, Distance, Repeated, Scores, SplitTest
 from truthward.records.validate.method import Distances, ValidatedMethod, Verdict
 from truthward.records.validate.methods import Cell, InBinsOf, MethodRow, MethodsTable, PosteriorRow, SurrogateRow
 from truthward.records.validate.posterior import Uniformity, ValidatedPosterior
@@ -78,15 +78,18 @@ def compare(
     fullest = max(found.values(), key=lambda c: (c["two_sample"]["floor"] is not None, len(c["observables"])))
     rows += [_data(fullest, names), _prior(fullest, names), _floor(fullest, names)]
     prior = rows[-2]["triangular"]
-    sampled = {name: sampling for name, c in found.items() if (sampling := c["sampling"])}
     table: MethodsTable = {
         "verdicts": {name: c["verdict"] for name, c in found.items()},
-        "binned": {name: _in_bins_of(name, found) for name, c in found.items() if _is_binned(c)},
+        "binned": {
+            name: _in_bins_of(name, found)
+            for name, c in found.items()
+            if any(o["binned"] for o in c["observables"].values())
+        },
         "observables": names,
         "rows": rows,
         "better_than_prior": {r["name"]: _better(r["triangular"], prior) for r in rows[: len(found)]},
         "used": max(map(_used, found.values()), default=None, key=lambda used: used or 0),
-        "sampling": sampled,
+        "sampling": {name: sampling for name, c in found.items() if (sampling := c["sampling"])},
         "surrogates": [
             _surrogate(name, read_record(path, ValidatedSurrogate)) for name, path in (surrogates or {}).items()
         ],
@@ -102,13 +105,12 @@ def compare(
 
 
 def _row(name: str, content: ValidatedMethod, names: list[str]) -> MethodRow:
-    row = _blank(name, content["kind"])
+    cells: dict[str, Cell | None] = {}
     for n, distances in _triangular(content, names).items():
         found = distances and distances["unfolded"]
-        row["triangular"][n] = found and _entry(found, _seeds(found.get("replicas", {})))
-    each, two_sample, yields = content["observables"].values(), content["two_sample"]["unfolded"], content["yield"]
-    if two_sample:
-        row["auc"], row["jsd"] = _value(two_sample["auc"]), _value(two_sample["jsd"])
+        cells[n] = found and _entry(found, _seeds(found.get("replicas", {})))
+    row = _blank(name, content["kind"], cells, content["two_sample"]["unfolded"])
+    each, yields = content["observables"].values(), content["yield"]
     row["chi2_p"] = _smallest([o["chi2"]["unfolded"] for o in each if o["chi2"]])
     row["refold_p"] = _smallest([o["refold"]["unfolded"]["chi2"] for o in each])
     if "ratio" in yields and "ratio_sigma" in yields:
@@ -124,19 +126,13 @@ def _triangular(content: ValidatedMethod, names: list[str]) -> dict[str, Distanc
 
 
 def _data(content: ValidatedMethod, names: list[str]) -> MethodRow:
-    row = _blank(DATA, None)
-    for n, distances in _triangular(content, names).items():
-        row["triangular"][n] = _before(distances and distances["data"])
-    return row
+    cells = {n: _before(distances and distances["data"]) for n, distances in _triangular(content, names).items()}
+    return _blank(DATA, None, cells, None)
 
 
 def _prior(content: ValidatedMethod, names: list[str]) -> MethodRow:
-    row = _blank(PRIOR, None)
-    for n, distances in _triangular(content, names).items():
-        row["triangular"][n] = _before(distances and distances["prior"])
-    each, test = content["observables"].values(), content["two_sample"]["prior"]
-    if test:
-        row["auc"], row["jsd"] = _value(test["auc"]), _value(test["jsd"])
+    cells = {n: _before(distances and distances["prior"]) for n, distances in _triangular(content, names).items()}
+    row, each = _blank(PRIOR, None, cells, content["two_sample"]["prior"]), content["observables"].values()
     row["chi2_p"] = _smallest([o["chi2"]["prior"] for o in each if o["chi2"]])
     row["refold_p"] = _smallest([o["refold"]["prior"]["chi2"] for o in each])
     return row
@@ -148,13 +144,11 @@ def _before(found: Distance | None) -> Cell | None:
 
 
 def _floor(content: ValidatedMethod, names: list[str]) -> MethodRow:
-    row = _blank(FLOOR, None)
+    cells: dict[str, Cell | None] = {}
     for n, distances in _triangular(content, names).items():
         floor = distances and distances.get("floor")
-        row["triangular"][n] = {"value": floor["mean"], "spread": floor["sd"], "excess": None} if floor else None
-    if test := content["two_sample"]["floor"]:
-        row["auc"], row["jsd"] = _value(test["auc"]), _value(test["jsd"])
-    return row
+        cells[n] = {"value": floor["mean"], "spread": floor["sd"], "excess": None} if floor else None
+    return _blank(FLOOR, None, cells, content["two_sample"]["floor"])
 
 
 def _surrogate(name: str, content: ValidatedSurrogate) -> SurrogateRow:
@@ -190,10 +184,6 @@ def _posterior(name: str, content: ValidatedPosterior) -> PosteriorRow:
         "flags": len(content["flags"]),
         "used": content["used"]["used"],
     }
-
-
-def _is_binned(content: ValidatedMethod) -> bool:
-    return any(o["binned"] for o in content["observables"].values())
 
 
 def _in_bins_of(name: str, found: Mapping[str, ValidatedMethod]) -> InBinsOf:
@@ -232,13 +222,13 @@ def _used(content: ValidatedMethod) -> int | None:
     return max((s["used"] for s in content["used"].values() if s["used"] < s["events"]), default=None)
 
 
-def _blank(name: str, kind: str | None) -> MethodRow:
+def _blank(name: str, kind: str | None, triangular: dict[str, Cell | None], test: SplitTest | None) -> MethodRow:
     return {
         "name": name,
         "kind": kind,
-        "triangular": {},
-        "auc": None,
-        "jsd": None,
+        "triangular": triangular,
+        "auc": test and _value(test["auc"]),
+        "jsd": test and _value(test["jsd"]),
         "chi2_p": None,
         "refold_p": None,
         "yield_ratio": None,
@@ -287,8 +277,7 @@ def _csv(rows: list[MethodRow], names: list[str]) -> str:
         for pair in PAIRS:
             cells += _pair(row[pair])
         cells += [row[single] for single in SINGLES]
-        numbers = ("" if c is None else f"{c:.6g}" for c in cells)
-        writer.writerow([row["name"], row["kind"] or "", *numbers])
+        writer.writerow([row["name"], row["kind"] or "", *("" if c is None else f"{c:.6g}" for c in cells)])
     return buffer.getvalue()
 
 

@@ -35,7 +35,7 @@ def summary(x, w):
 
 def closes(found, nature):
     """Within about four standard deviations for 6,000 data events."""
-    truth = np.array([nature.fiducial_yield(EVENTS), nature.truth_mean[0], nature.truth_width[0]])
+    truth = np.array([nature.fiducial_yield(EVENTS), nature.mean[0], nature.width[0]])
     return (np.abs(found / truth - 1.0)[[0, 2]] < 0.05).all() and abs(found[1] - truth[1]) < 0.08
 
 
@@ -72,7 +72,7 @@ def test_spread_of_bootstraps_is_the_statistical_error(toy):
     inputs, nature = toy(events=3000, simulated=30000, efficiency=[0.8, 0.8], fakes=[0.0, 0.0])
     found = moments(inputs, [Replica("data_bootstrap", i) for i in range(40)])[1:]
     reconstructed = len(inputs.data_reco)
-    expected = np.array([found[:, 0].mean(), np.hypot(nature.truth_width[0], nature.resolution[0])])
+    expected = np.array([found[:, 0].mean(), np.hypot(nature.width[0], nature.resolution[0])])
     # The standard deviation of 40 replicas is known to 11%.
     ratio = found[:, :2].std(axis=0, ddof=1) * np.sqrt(reconstructed) / expected
     assert ((ratio > 0.65) & (ratio < 1.4)).all(), ratio
@@ -129,7 +129,7 @@ def test_history_states_the_fit(toy):
 def test_a_smaller_penalty_pulls_less_to_the_simulation(toy):
     inputs, nature = toy(events=EVENTS)
     width = [moments(inputs, penalty=p)[0, 2] for p in (100.0, 1.0, 0.03)]
-    assert 1.0 < width[0] < width[1] < width[2] < nature.truth_width[0] + 0.05
+    assert 1.0 < width[0] < width[1] < width[2] < nature.width[0] + 0.05
 
 
 def linear(slope, seed=3, events=20000):

@@ -48,7 +48,7 @@ def moments(inputs, members=(NOMINAL,), **options):
 
 def closes(found, nature, events):
     """Within about four standard deviations for 6,000 data events."""
-    truth = np.array([nature.fiducial_yield(events), nature.truth_mean[0], nature.truth_width[0]])
+    truth = np.array([nature.fiducial_yield(events), nature.mean[0], nature.width[0]])
     return (np.abs(found / truth - 1.0)[[0, 2]] < 0.05).all() and abs(found[1] - truth[1]) < 0.08
 
 
@@ -91,7 +91,7 @@ def test_wrong_treatments_do_not_close(toy, mistake):
         w = np.where(missed, inputs.weight[inputs.fiducial], w)
     mean = np.average(x, weights=w)
     found = np.array([w.sum(), mean, np.sqrt(np.average((x - mean) ** 2, weights=w))])
-    truth = np.array([nature.fiducial_yield(6000), nature.truth_mean[0], nature.truth_width[0]])
+    truth = np.array([nature.fiducial_yield(6000), nature.mean[0], nature.width[0]])
     if mistake == "misses keep the prior":
         # A smaller effect: against the right treatment of the same training instead of the truth.
         right = np.average(x, weights=rows["weight"])
@@ -214,19 +214,19 @@ def test_a_cross_fit_has_the_yield_of_a_plain_unfolding(toy, fakes):
 
 def test_a_ratio_that_is_wrong_by_a_factor_changes_nothing(toy, monkeypatch):
     """The networks' normalisation is not trusted: ln 2 on all logits of the reco step comes out again."""
-    reco = module.TrainingSteps.reco
+    find = module.TrainingSteps.find
 
-    def doubled(self, events, iteration):
-        found = reco(self, events, iteration)
+    def doubled(self, step, events, iteration):
+        found = find(self, step, events, iteration)
         logits = found.logits
-        return replace(found, logits=lambda x: logits(x) + np.log(2.0))
+        return replace(found, logits=lambda x: logits(x) + np.log(2.0)) if step == module.RECO else found
 
     inputs, _ = toy(events=600, simulated=1200, background=0.1)
     small = {n: SMALL[n] for n in ("iterations", "network", "training")}
     for options in ({"fakes": "share", "background": "subtract"}, {"fakes": "share"}, {"fakes": "absolute"}):
         with monkeypatch.context() as changed:
             right = moments(inputs, **small | options)
-            changed.setattr(module.TrainingSteps, "reco", doubled)
+            changed.setattr(module.TrainingSteps, "find", doubled)
             np.testing.assert_allclose(moments(inputs, **small | options), right, rtol=1e-5, err_msg=str(options))
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from glob import glob
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-import numpy as np
+from typing import Any
 
 from truthward.errors import InputError, TruthwardError
 from truthward.events.table import EventTable
+from truthward.ingest.certified import Certified
 from truthward.ingest.stage import ingest
 from truthward.ingest.summary import summarise
 from truthward.records.ingest import IngestSummary
@@ -36,30 +35,47 @@ def look(config: Config, record: Record) -> tuple[list[tuple[str, ...]], list[Pa
     with TemporaryDirectory() as folder:
         tables: dict[str, EventTable] = {}
         for name, sample in config.samples.items():
-            entry = sample.read
-            if entry is None or not all(glob(str(pattern), recursive=True) for pattern in entry["files"]):
+            if sample.read is None:
                 continue
             try:
+                if not _here(sample.read):
+                    continue
                 tables[name] = _table(config, name, Path(folder), record)
                 rows.append(_row(name, tables[name]))
             except TruthwardError as error:
                 problems.append(f"{type(error).__name__}: samples.{name}.read: {error}")
         simulation, data = (tables.get(config.sample(role)) for role in ("simulation", "data"))
-        figures = _figures(config, simulation, data, record) if simulation is not None else []
+        # First events of slices do not show how the slices are mixed.
+        if simulation is None or config.merged():
+            return rows, [], problems
+        figures = _figures(config, simulation, data, record)
     return rows, figures, problems
+
+
+def _here(entry: dict[str, Any]) -> bool:
+    """Whether all files of a reader are there and on a disk: from a server, a look may take long."""
+    try:
+        return not any(file.remote for file in build("events.readers", entry).sources)
+    except InputError:
+        return False
 
 
 def _table(config: Config, name: str, folder: Path, record: Record) -> EventTable:
     sample, path = config.samples[name], folder / f"{name}.parquet"
+    if sample.certified is not None:
+        # The first events may be of a section that is not certified.
+        Certified(sample.certified)
     truth = folder / f"{name}.truth.parquet" if sample.closure else None
     ingest(
         build("events.readers", dict(sample.read or {})),
         output=path,
         closure_output=truth,
         observables=observables_from(config.observable_list()),
-        role="data" if sample.role == "data" else "simulation",
+        role=sample.role.replace("alternative", "simulation"),
         selection=config.selection.model_dump(),
-        systematics=config.variations() if sample.role == "simulation" else None,
+        systematics=config.variations() if sample.role in ("simulation", "background") else None,
+        normalisation=config.normalisation(name),
+        part=name in config.merged(),
         record=record,
         rows=EVENTS,
         most=EVENTS,
@@ -69,7 +85,7 @@ def _table(config: Config, name: str, folder: Path, record: Record) -> EventTabl
 
 def _row(name: str, table: EventTable) -> tuple[str, ...]:
     columns = [c for c in ("pass_truth", "pass_reco", "weight") if c in table.columns]
-    found = {c: np.asarray(v) for c, v in table.read(columns).items()}
+    found = table.read(columns)
     passed = [found.get(f"pass_{level}") for level in ("truth", "reco")]
     both = "" if passed[0] is None or passed[1] is None else str(int((passed[0] & passed[1]).sum()))
     counts = ["" if p is None else str(int(p.sum())) for p in passed]

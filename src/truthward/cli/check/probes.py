@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from truthward.errors import TruthwardError
+from truthward.run.files import GLANCE
 from truthward.study import plugins
 from truthward.study.config import Config
 
@@ -81,7 +82,11 @@ def _reader(entry: dict[str, Any]) -> str:
     reader = plugins.build("events.readers", entry)
     files, columns = len(reader.paths), reader.columns()
     truth = sum(name.startswith("truth_") for name in columns)
-    return f"{files} file{'s' * (files != 1)}; columns: {truth} truth, {len(columns) - truth} reco"
+    remote = [file for file in reader.sources if file.remote]
+    for file in remote:
+        file.look((), GLANCE)
+    reached = f", {len(remote)} of them remote, all there" if remote else ""
+    return f"{files} file{'s' * (files != 1)}{reached}; columns: {truth} truth, {len(columns) - truth} reco"
 
 
 def _generator(entry: dict[str, Any]) -> str:

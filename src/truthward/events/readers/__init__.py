@@ -5,13 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from truthward.events.contract import Batch
-from truthward.events.root import expand
 from truthward.events.tree import CHUNK
-from truthward.run.artefact import sha256
+from truthward.run.files import File, expand
 
 
 class Reader(ABC):
@@ -26,18 +24,25 @@ class Reader(ABC):
     PROVIDES: tuple[str, ...] = ()
     PROVIDES_FROM: str | None = None
 
+    tree: str | None = None
+    """Name of the tree in all files, where a reader has this option."""
+
     def __init__(self, files: Sequence[str]) -> None:
         self.files = list(files)
 
-    @property
-    def paths(self) -> list[Path]:
-        """The files; InputError where one is missing or a pattern matches nothing."""
-        return expand(self.files)
-
     @cached_property
-    def digests(self) -> dict[Path, str]:
-        """SHA-256 of each file, as hexadecimal text; each is read once."""
-        return {path: sha256(path) for path in self.paths}
+    def paths(self) -> list[File]:
+        """The files, see `expand`; InputError where one is missing or a pattern matches nothing."""
+        return expand(self.files, self.tree)
+
+    @property
+    def sources(self) -> list[File]:
+        """All files that are read."""
+        return self.paths
+
+    def contents(self) -> list[str]:
+        """What identifies the content of each of the sources, for the metadata."""
+        return [file.sha256 for file in self.sources]
 
     @abstractmethod
     def columns(self) -> list[str]:
@@ -51,7 +56,8 @@ class Reader(ABC):
     def batches(self, levels: Sequence[str], *, rows: int = CHUNK) -> Iterator[Batch]:
         """Columns of the levels with `pass_<level>`, `weight`, `event_id` and `process`, in chunks of `rows` entries.
 
-        Values where a flag is false may be anything. Ids do not depend on `rows`, nor on names or order of the files.
+        `run` and `lumi` are there where the files have them, and variations together with the reco level. Values where
+        a flag is false may be anything. Ids do not depend on `rows`, nor on names or order of the files.
         """
 
     @abstractmethod

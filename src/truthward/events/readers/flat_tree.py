@@ -41,7 +41,7 @@ class FlatTree(Mapped):
     `reco_m__jes__0` and so on. Only tables of simulation have them.
 
     Args:
-        files: paths and globs.
+        files: paths, patterns, lists (`.txt`) and addresses (`https://`, `root://`); `file.root:tree` names a tree.
         tree: name of the TTree or RNTuple; null: the only one of each file.
         branches: column -> expression, such as {"truth_m": "mass / 1000", "pass_reco": "reco_pt > 150"}.
         same_names: also use every branch that has the name of a column, unless the map has this column. Such a branch

@@ -88,10 +88,8 @@ class Gaussian(Generator):
         if not 1 <= dimensions <= MAX_DIMENSIONS:
             raise ConfigError(f"dimensions: {dimensions} given, 1 to {MAX_DIMENSIONS} expected")
         self.dimensions = dimensions
-        self.mean = self._each("mean", mean)
-        self.width = self._each("width", width)
-        self.bias = self._each("bias", bias)
-        self.resolution = self._each("resolution", resolution)
+        self.mean, self.width = self._each("mean", mean), self._each("width", width)
+        self.bias, self.resolution = self._each("bias", bias), self._each("resolution", resolution)
         if np.any(self.width <= 0.0) or np.any(self.resolution < 0.0) or background_width <= 0.0:
             raise ConfigError(
                 f"width {width}, background_width {background_width} and resolution {resolution} given; the widths "
@@ -107,14 +105,9 @@ class Gaussian(Generator):
                 raise ConfigError(f"{name}: {share} given, a number in [0, {top}] expected")
         if leak and dimensions < 2:
             raise ConfigError(f"leak: {leak} given with dimensions {dimensions}; a leak needs at least 2 dimensions")
-        self.leak = leak
-        self.efficiency = tuple(efficiency)
-        self.fakes = tuple(fakes)
-        self.background = background
-        self.background_mean = background_mean
-        self.background_width = background_width
-        self.negative_weights = negative_weights
-        self.expected = expected
+        self.leak, self.efficiency, self.fakes = leak, tuple(efficiency), tuple(fakes)
+        self.background, self.negative_weights, self.expected = background, negative_weights, expected
+        self.background_mean, self.background_width = background_mean, background_width
         for name, sizes in systematics.items():
             if not sizes or not set(sizes) <= set(VARIED):
                 raise ConfigError(
@@ -197,16 +190,6 @@ class Gaussian(Generator):
         if total is None:
             raise ConfigError("fiducial_yield: give the number of events, or set the option `expected`")
         return float(self.composition[SIGNAL] * total)
-
-    @property
-    def truth_mean(self) -> np.ndarray:
-        """Mean of the fiducial truth, (D,)."""
-        return self.mean.copy()
-
-    @property
-    def truth_width(self) -> np.ndarray:
-        """Standard deviation of the fiducial truth, (D,)."""
-        return self.width.copy()
 
     def truth_probability(self, edges: np.ndarray, *, dimension: int = 0) -> np.ndarray:
         """Probability of each bin of the fiducial truth, edges (B + 1,) -> (B,); the edges may be infinite."""

@@ -140,14 +140,9 @@ class Pythia(Generator):
             *([f"TimeShower:alphaSvalue = {alpha_s}"] if alpha_s else []),
             *lines_of(settings),
         )
-        self.chosen = dict(settings)
-        self.process = process
-        self.z_pt_min = z_pt_min
-        self.z_pt_margin = z_pt_margin
-        self.jet_pt_min = jet_pt_min
-        self.jet_eta_max = jet_eta_max
-        self.radius = radius
-        self.luminosity = luminosity
+        self.chosen, self.luminosity = dict(settings), luminosity
+        self.z_pt_min, self.z_pt_margin = z_pt_min, z_pt_margin
+        self.jet_pt_min, self.jet_eta_max, self.radius = jet_pt_min, jet_eta_max, radius
         self.detector = Detector(
             tracks=tracks,
             track_pt_min=track_pt_min,
@@ -164,8 +159,7 @@ class Pythia(Generator):
         Raises:
             TruthwardError: if Pythia does not start, or gives up on every event of a batch.
         """
-        hook = _SoftZ(self.z_pt_min - self.z_pt_margin)
-        pythia = started(self.settings, seed, hook=hook, keep=self.chosen)
+        pythia = started(self.settings, seed, hook=_SoftZ(self.z_pt_min - self.z_pt_margin), keep=self.chosen)
         rng = np.random.default_rng(seed)
         out, generated = accepted(pythia, self.settings, events, lambda record: self._accept(pythia, record, rng))
         # With the early veto, sigma is the cross section of the events that Pythia returns. Each block estimates the

@@ -104,8 +104,7 @@ def solve(sums: Chi2Sums, whitening: Tensor, theta: Tensor, penalty: float, *, a
     determined, settled = 0.0, False
     for _ in range(STEPS):
         slope = (phi.T @ (sums.psi * weight[:, None])).double()
-        hessian = slope.T @ slope
-        matrix = hessian + torch.diag(penalty * free)
+        matrix = (slope.T @ slope) + torch.diag(penalty * free)
         # Units that are always off leave small numbers from rounding in single precision.
         inverse = torch.linalg.pinv(matrix, rtol=1e-12, hermitian=True)
         determined = len(theta) - 1 - penalty * float((inverse.diagonal() * free).sum())

@@ -222,7 +222,7 @@ class FeatureFit(Unfolder[Inputs]):
                 f"feature_fit: weights of data and matched events sum to {data.sum():.3g} and "
                 f"{matched.sum():.3g}; they must be positive"
             )
-        phi = [features.reco(varied.reco[mask]) for mask in levels]
+        phi = [features.at("reco", varied.reco[mask]) for mask in levels]
         if self.share:
             found = [features.log_ratio(varied.reco[mask])[:, None] for mask in levels[:2]]
             both = np.concatenate([varied.weight[mask] for mask in levels[:2]])[:, None]
@@ -232,9 +232,8 @@ class FeatureFit(Unfolder[Inputs]):
         rest, others = torch.cat([fakes, background]), torch.cat(phi[1:])
         mean = float((data.double() ** 2).sum() / data.double().sum())
         fixed = spread(others, rest, mean) if len(rest) else torch.zeros(len(phi[0].T), len(phi[0].T)).double()
-        wanted = (features.reco(varied.data_reco).T @ data - others.T @ rest).double()
-        psi = features.truth(varied.truth[levels[0]])
-        return Chi2Sums(phi[0], psi, matched, wanted, fixed, mean)
+        wanted = (features.at("reco", varied.data_reco).T @ data - others.T @ rest).double()
+        return Chi2Sums(phi[0], features.at("truth", varied.truth[levels[0]]), matched, wanted, fixed, mean)
 
     def _fit(self, features: Features, sums: Chi2Sums, name: str, factor: float) -> list[Solution]:
         """Fit theta.

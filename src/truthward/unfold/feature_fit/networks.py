@@ -36,17 +36,9 @@ class Features:
         # Subtract the mean: with the constant as a feature, this changes only the rounding.
         self.centre = {"reco": torch.zeros(()), "truth": torch.zeros(())}
         self.centre = {
-            "reco": self.reco(inputs.reco[inputs.matched])[:, 1:].mean(dim=0),
-            "truth": self.truth(inputs.truth[inputs.fiducial])[:, 1:].mean(dim=0),
+            "reco": self.at("reco", inputs.reco[inputs.matched])[:, 1:].mean(dim=0),
+            "truth": self.at("truth", inputs.truth[inputs.fiducial])[:, 1:].mean(dim=0),
         }
-
-    def reco(self, x: np.ndarray) -> Tensor:
-        """Features at reco level, (N, D) -> (N, F)."""
-        return self._hidden("reco", x)
-
-    def truth(self, x: np.ndarray) -> Tensor:
-        """Features at truth level, (N, D) -> (N, P)."""
-        return self._hidden("truth", x)
 
     def log_ratio(self, x: np.ndarray) -> np.ndarray:
         """Logit (N,) of the classifier at reco level."""
@@ -55,9 +47,10 @@ class Features:
 
     def log_nu(self, x: np.ndarray, theta: Tensor) -> np.ndarray:
         """Truth observables (N, D) -> log nu (N,)."""
-        return (self.truth(x) @ theta.float()).double().numpy()
+        return (self.at("truth", x) @ theta.float()).double().numpy()
 
-    def _hidden(self, level: str, x: np.ndarray) -> Tensor:
+    def at(self, level: str, x: np.ndarray) -> Tensor:
+        """Features at a level, (N, D) -> (N, F) at reco level and (N, P) at truth level."""
         network, scaling = self.networks[level], self.scalings[level]
         with torch.no_grad():
             parts = [network.network.layers[:-1](scaling(p)) for p in torch.from_numpy(x).split(ROWS)]

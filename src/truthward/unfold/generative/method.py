@@ -233,8 +233,7 @@ class Generative(Unfolder):
         made = 1 + max(last.values()) if made is None else made
         rows = self._rows(inputs, scaled, replicas, learned, history, last)
         stopping = self.rule.stated(made) | (found.stated() if found else {})
-        extra = {"stopping": stopping, "watched": watched(inputs)}
-        return Result(rows, history, made, extra, trained)
+        return Result(rows, history, made, {"stopping": stopping, "watched": watched(inputs)}, trained)
 
     def _balance(
         self, inputs: Inputs, scaled: Scaled, first: Networks, seed: int, state: Path | None, key: str

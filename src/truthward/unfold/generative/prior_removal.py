@@ -53,12 +53,13 @@ def remove_prior(group: Members, before: Networks, rule: StopRule) -> tuple[Netw
             break
         matched, diagnostics = _reweighted(group, ratio, before.flows, matched, x, found, iteration + 1)
         after = Networks(
-            _continued(Stack(lambda: group.recipe.build(scaled.size, scaled.given), [0] * members), before.flows),
+            Stack(lambda: group.recipe.build(scaled.size, scaled.given), [0] * members),
             before.signal,
             Probability(before.rest.inputs, [0] * members),
             before.efficiency,
         )
-        after.rest.start_from(before.rest)
+        after.flows.start_from(before.flows)
+        after.rest.stack.start_from(before.rest.stack)
         group.train(after, matched, iteration + 1, diagnostics)
         before = after
     return before, iteration + 1
@@ -110,12 +111,6 @@ def _reweighted(
         "effective_size": effective_size(matched),
         "largest_over_mean": largest_over_mean(matched),
     }
-
-
-def _continued(stack: Stack, before: Stack) -> Stack:
-    for m in range(stack.members):
-        stack.load_member(m, before.state_of(m if before.members > 1 else 0))
-    return stack
 
 
 def _alike(x: Tensor, y: Tensor, members: int) -> list[Tensor]:

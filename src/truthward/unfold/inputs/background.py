@@ -39,8 +39,7 @@ def without_background(
     Raises:
         InputError, DivergedError: as `positive_weights`.
     """
-    members = data.shape[1]
-    model = Probability(x.shape[-1], [seed_for(seed, "initial", "background")] * members)
+    model = Probability(x.shape[-1], [seed_for(seed, "initial", "background")] * data.shape[1])
     found, checks = positive_weights(
         model,
         x,

@@ -7,7 +7,7 @@ import math
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,8 +24,6 @@ from truthward.unfold.inputs.totals import Total, added, refuse, totals
 from truthward.unfold.inputs.varied import Vary, variations_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from truthward.study.observable import Observable
 
 PILOT = 200_000
@@ -112,8 +110,7 @@ class Blocks:
 
         def read(block: int) -> Inputs:
             bounds = simulation.num_rows * block // count, simulation.num_rows * (block + 1) // count
-            variations = variations_of(simulation, names, bounds, features=features.get("reco", ()))
-            return made(pieces(block), variations)
+            return made(pieces(block), variations_of(simulation, names, bounds, features=features.get("reco", ())))
 
         kept: tuple[list, list] = ([], [])
         matched, accepted = 0, 0

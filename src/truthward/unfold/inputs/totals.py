@@ -65,8 +65,7 @@ def totals(inputs: Inputs) -> dict[str, Total]:
 
 def added(one: Mapping[str, Total], other: Mapping[str, Total]) -> dict[str, Total]:
     """The totals of two blocks together."""
-    names = dict.fromkeys([*one, *other])
-    return {name: one.get(name, Total()) + other.get(name, Total()) for name in names}
+    return {name: one.get(name, Total()) + other.get(name, Total()) for name in dict.fromkeys([*one, *other])}
 
 
 def refuse(found: Mapping[str, Total], nominal: Mapping[str, Total], replica: Replica) -> None:

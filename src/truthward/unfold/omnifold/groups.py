@@ -115,8 +115,7 @@ class Groups:
         if not self.options.folds:
             yield None, None
         else:
-            ids = self.blocks[0].event_id
-            fold = (uniform(ids, seed_for(self.seed, "fold")) * self.options.folds).astype(int)
+            fold = (uniform(self.blocks[0].event_id, seed_for(self.seed, "fold")) * self.options.folds).astype(int)
             yield from ((fold == f, fold != f) for f in range(self.options.folds))
 
     def _keep(self, group: list[Replica], chain: Chain, fold: np.ndarray | None) -> None:

@@ -13,7 +13,7 @@ from truthward.ratio.reliability import class_reliability, reliability
 from truthward.ratio.reweight import Area, finite_ratio, mean_of, norm
 from truthward.unfold.inputs.streamed import Store
 from truthward.unfold.omnifold.sample import OmnifoldBlock, OmnifoldSample, Refold
-from truthward.unfold.omnifold.steps import Logits, StepEvents, Steps
+from truthward.unfold.omnifold.steps import RECO, TRUTH, Logits, StepEvents, Steps
 from truthward.unfold.stop.rules import StopRule, Watch
 
 CURVE = 1_000_000
@@ -160,8 +160,7 @@ class Chain:
         subtract = self.rules.background == "subtract" or share
         data, signal, background = np.moveaxis(standing.sums, 1, 0)
         sums = np.stack([signal, data - background] if subtract else [signal + background, data])
-        events = standing.events.sum(axis=0)
-        counts = events @ np.array([[0, 1], [1, 0], [0, 1] if subtract else [1, 0]])
+        counts = standing.events.sum(axis=0) @ np.array([[0, 1], [1, 0], [0, 1] if subtract else [1, 0]])
         factors = np.ones_like(sums)
         for h in np.flatnonzero(counts.any(axis=1)):
             factors[:, h] = balance(sums[:, h], counts[h])
@@ -169,8 +168,7 @@ class Chain:
         def rows(block: OmnifoldBlock, number: int) -> tuple[np.ndarray, np.ndarray]:
             """Which reco rows of a block are in the numerator (rows,), and their weights (rows, E)."""
             parts = block.data_weight, self._expected(number, block), block.background_weight * (-1) ** subtract
-            sizes = [len(w) for w in parts]
-            return np.repeat([True, False, subtract], sizes), np.concatenate(parts)
+            return np.repeat([True, False, subtract], [len(w) for w in parts]), np.concatenate(parts)
 
         def read(number: int) -> tuple[Tensor, np.ndarray, np.ndarray, np.ndarray]:
             block = self.sample[number]
@@ -178,7 +176,7 @@ class Chain:
             weights *= factors[numerator.astype(int), block.reco_held.astype(int)]
             return block.reco, numerator, weights, block.reco_held
 
-        found = self.steps.reco(StepEvents(read, standing.events.sum(axis=2), self.sample.buffer), iteration)
+        found = self.steps.find(RECO, StepEvents(read, standing.events.sum(axis=2), self.sample.buffer), iteration)
         (simulated, total), area, curve = sums.sum(axis=1), Area(self.sample.members), Curve(counts.sum())
         reached, products = np.zeros(self.sample.members), np.zeros(self.sample.members)
         saturated = np.zeros(self.sample.members, dtype=int)
@@ -218,7 +216,7 @@ class Chain:
             block = self.sample[number]
             return block.truth[block.matched], ratios(block, number), block.matched_weight * unit, block.truth_held
 
-        found = self.steps.truth(StepEvents(read, counts, self.sample.buffer), iteration)
+        found = self.steps.find(TRUTH, StepEvents(read, counts, self.sample.buffer), iteration)
         reached, curve = np.zeros(self.sample.members), Curve(counts.sum())
         saturated = np.zeros(self.sample.members, dtype=int)
         for number, block in enumerate(self.sample):

@@ -173,8 +173,9 @@ class Omnifold(Unfolder):
         chosen = [int(n) for n in (trained if nominal is None else nominal)["iterations"]]
         stopping = self.rules.stop.stated(max(chosen)) | (found.stated() if found else {}) | {"of_folds": chosen}
         kept = trained | self._arrays(job.scaling) if nominal is None else {}
-        extra = {"stopping": stopping, "watched": watched(blocks.pilot)}
-        return Result(job.rows(groups), history, max(chosen), extra, kept)
+        return Result(
+            job.rows(groups), history, max(chosen), {"stopping": stopping, "watched": watched(blocks.pilot)}, kept
+        )
 
     def _scaling(self, pilot: Inputs, nominal: Mapping[str, np.ndarray] | None) -> Scaling:
         """The scaling of the nominal unfolding. Networks of constituents contain theirs, so here it is made again."""

@@ -25,6 +25,8 @@ from truthward.unfold.omnifold.options import TrainingOptions
 from truthward.unfold.omnifold.sample import Scaling
 
 STEPS = ("reco", "truth")
+RECO, TRUTH = 0, 1
+"""Places in `STEPS`, and in all that has an entry for each step."""
 BATCHES = 32
 """Smallest number of batches in an epoch. In a small sample batches are smaller, so that an epoch still learns."""
 
@@ -86,8 +88,12 @@ class StepEvents:
         """The source of a training: a single block in memory, or several blocks with a shuffled buffer."""
         if len(self.counts) == 1:
             x, target, weights, held = self.read(0)
-            data = (x, torch.from_numpy(target.astype(np.float32)))
-            return Arrays(data, torch.from_numpy(weights), torch.from_numpy(held), label=label)
+            return Arrays(
+                (x, torch.from_numpy(target.astype(np.float32))),
+                torch.from_numpy(weights),
+                torch.from_numpy(held),
+                label=label,
+            )
 
         def part(held: bool, number: int) -> tuple[Tensor, ...]:
             x, *others = self._part(number, held=held)
@@ -124,11 +130,11 @@ class Logits:
 class Steps(Protocol):
     """Finds the logits of both steps in any iteration."""
 
-    def reco(self, events: StepEvents, iteration: int) -> Logits:
-        """Logits of the ratio of the balanced classes."""
+    def find(self, step: int, events: StepEvents, iteration: int) -> Logits:
+        """Logits of the ratio of the balanced classes for RECO.
 
-    def truth(self, events: StepEvents, iteration: int) -> Logits:
-        """Logits of E[ratio | truth], minus the logarithm of the mean ratio."""
+        For TRUTH they are of E[ratio | truth], minus the logarithm of the mean ratio.
+        """
 
 
 class TrainingSteps:
@@ -154,15 +160,8 @@ class TrainingSteps:
         self.arrays: dict[str, np.ndarray] = {}
         self.stacks = [self._fresh(step) for step in range(2)]
 
-    def reco(self, events: StepEvents, iteration: int) -> Logits:
+    def find(self, step: int, events: StepEvents, iteration: int) -> Logits:
         """See `Steps`."""
-        return self._trained(0, iteration, events)
-
-    def truth(self, events: StepEvents, iteration: int) -> Logits:
-        """See `Steps`."""
-        return self._trained(1, iteration, events)
-
-    def _trained(self, step: int, iteration: int, events: StepEvents) -> Logits:
         if iteration and self.recipe.training.start == "cold":
             self.stacks[step] = self._fresh(step)
         stack, name = self.stacks[step], STEPS[step]
@@ -218,31 +217,16 @@ class ResponseSteps:
     def __init__(self, recipe: OmnifoldRecipe, scaling: Scaling, arrays: Mapping[str, np.ndarray]) -> None:
         self.recipe, self.scaling, self.arrays = recipe, scaling, arrays
 
-    def reco(self, events: StepEvents, iteration: int) -> Logits:
+    def find(self, step: int, events: StepEvents, iteration: int) -> Logits:
         """See `Steps`."""
-        network, correct = self._trained(0, iteration)
-        return Logits(
-            ratio_response(network, events.trained(), events.used, self._longest(iteration, events.rows)),
-            correct=correct,
-        )
-
-    def truth(self, events: StepEvents, iteration: int) -> Logits:
-        """See `Steps`."""
-        network, correct = self._trained(1, iteration)
-        return Logits(
-            mean_response(network, events.trained(), events.used, self._longest(iteration, events.rows)),
-            correct=correct,
-        )
-
-    def _longest(self, iteration: int, rows: int) -> Settings:
-        """Settings of the training that made the networks. After a warm start this is the first training."""
-        return self.recipe.settings(iteration if self.recipe.training.start == "cold" else 0, rows)
-
-    def _trained(self, step: int, iteration: int) -> tuple[LogRatio, Callable[[np.ndarray], np.ndarray]]:
         own = _of_step(self.arrays, iteration, STEPS[step])
         network = classifier_of(self.scaling[step], **self.recipe.network)
         network.load_state_dict({n: torch.from_numpy(a) for n, a in own.items() if not n.startswith("isotonic.")})
-        return network.eval(), _correction(self.recipe, own)
+        # The training that made the networks; after a warm start this is the first training.
+        settings = self.recipe.settings(iteration if self.recipe.training.start == "cold" else 0, events.rows)
+        respond = (ratio_response, mean_response)[step]
+        found = respond(network.eval(), events.trained(), events.used, settings)
+        return Logits(found, correct=_correction(self.recipe, own))
 
 
 def _of_step(arrays: Mapping[str, np.ndarray], iteration: int, name: str) -> dict[str, np.ndarray]:

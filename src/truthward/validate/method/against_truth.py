@@ -7,7 +7,7 @@ import numpy as np
 from truthward.errors import InputError
 from truthward.events.families import Histogram
 from truthward.records.validate.figures import Chi2
-from truthward.records.validate.method import Coverage, ObservableYield, Pulls, PullSummary
+from truthward.records.validate.method import Coverage, ObservableYield, Pulls
 from truthward.validate import metrics
 from truthward.validate.distances import Counts
 
@@ -74,17 +74,7 @@ def pulls(histogram: Histogram, truth: Counts) -> Pulls:
     bins: list[float | None] = [None] * filled.size
     for place, value in zip(np.flatnonzero(filled), values, strict=True):
         bins[place] = float(value)
-    summary: PullSummary | None = None
-    if values.size > 1:
-        s = metrics.pull_summary(values)
-        summary = {
-            "mean": s.mean,
-            "mean_error": s.mean_error,
-            "width": s.width,
-            "width_error": s.width_error,
-            "count": s.count,
-        }
-    return {"bins": bins, "summary": summary}
+    return {"bins": bins, "summary": metrics.pull_summary(values) if values.size > 1 else None}
 
 
 COVERED = 10

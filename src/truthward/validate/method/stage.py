@@ -97,8 +97,7 @@ def validate_method(
         the other observables, and `unfolded` has the unfolded one if the result is joint.
     """
     result, simulated, measured = Unfolded(unfolded), EventTable(simulation), EventTable(data)
-    chosen = [o for o in observables if o.name in result.observables]
-    if not chosen:
+    if not (chosen := [o for o in observables if o.name in result.observables]):
         raise InputError(
             f"{unfolded}: unfolds {', '.join(result.observables)}, but the study has none of them; unfold again"
         )
@@ -246,12 +245,11 @@ def _triangular(
         return {**found, "replicas": replicas}
 
     prior, data = samples["prior"], samples["data"]
-    floor = distances.floor_of(target, target.size, seed=seed)
     return {
         "unfolded": distance(own, distances.replica_discriminators(histogram, target)),
         "prior": distance(prior, {"bootstrap": _bootstrapped(prior, name, target, seed_for(seed, "prior"))}),
         "data": distance(data, {"bootstrap": _bootstrapped(data, name, target, seed_for(seed, "data"))}),
-        "floor": {"mean": floor.mean, "sd": floor.sd, "size": target.size},
+        "floor": {**distances.floor_of(target, target.size, seed=seed), "size": target.size},
     }
 
 

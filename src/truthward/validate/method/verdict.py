@@ -177,8 +177,7 @@ def _largest_weight(given: Given) -> Iterator[Found]:
 
 
 def _cap(given: Given) -> Iterator[Found]:
-    stopping = given.content.get("stopping")
-    if not stopping:
+    if not (stopping := given.content.get("stopping")):
         return
     if "bias" in stopping and "variance" in stopping and stopping["chosen"] == stopping["largest"] > 1:
         bias, variance = stopping["bias"][-1], stopping["variance"][-1]

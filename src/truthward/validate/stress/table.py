@@ -74,8 +74,7 @@ def conclusions(rows: Sequence[StressRow]) -> list[str]:
         each = {v: [_name(r["scenario"]) for r in own if r["verdict"] == v] for v in ("pass", "fail")}
         lines.append(f"{method} passes {_list(each['pass'])}; fails {_list(each['fail'])}.")
     built = [row for row in rows if row["scenario"] == MISMATCH and row["verdict"]]
-    missed = [row["method"] for row in built if row["missed"]]
-    if missed:
+    if missed := [row["method"] for row in built if row["missed"]]:
         note = built[0]["note"]
         lines.append(
             f"Response mismatch ({note}), built to fail: the result of {_list(missed)} passes the test at reco level "
@@ -91,8 +90,7 @@ def conclusions(rows: Sequence[StressRow]) -> list[str]:
 
 
 def _row(method: str, entry: StressedScenario) -> StressRow:
-    found = entry["verdict"]
-    if found is None:
+    if (found := entry["verdict"]) is None:
         return {
             "scenario": entry["name"],
             "note": entry["note"],

@@ -47,8 +47,7 @@ def significance(tests: Sequence[Chi2]) -> Significance:
     >>> significance([{"p": 0.5}, {"p": 0.00135}])["sigma"] > 2.9
     True
     """
-    known = [t["p"] for t in tests if t["p"] is not None]
-    if not known:
+    if not (known := [t["p"] for t in tests if t["p"] is not None]):
         return {"p": None, "sigma": None}
     p = min(1.0, min(known) * len(known))
     # A double cannot hold smaller values.
@@ -72,8 +71,7 @@ class StressSums:
             for name, total in sums.items():
                 place = bin_of(batch[f"truth_{name}"], edges[name])
                 for row, replica in enumerate(replicas):
-                    weight = batch.get(replica.column(None if joint else name))
-                    if weight is not None:
+                    if (weight := batch.get(replica.column(None if joint else name))) is not None:
                         total[row] += np.bincount(place, weight, minlength=total.shape[1])
             if joint and "weight" in batch:
                 values.append(np.stack([batch[f"truth_{n}"] for n in edges], axis=1))

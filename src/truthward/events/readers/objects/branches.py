@@ -9,10 +9,7 @@ from truthward.errors import InputError, nearest
 from truthward.events.expression import Expression
 from truthward.events.join import Trees
 from truthward.events.survey import Survey
-from truthward.study.objects import Collection, Constituents, Side, Text
-
-VECTOR = ("pt", "eta", "phi", "mass")
-"""Fields of a four-vector, in GeV and radians."""
+from truthward.study.objects import VECTOR, Collection, Constituents, Side, Text
 
 
 def source(fields: Mapping[str, Text], name: str) -> Text | None:
@@ -109,11 +106,7 @@ class Needed:
         self.fields[name, level] = set()
         collection = self.collections[name]
         texts = [side.where, collection.condition(level)]
-        if (
-            collection.first
-            or collection.nth
-            or (collection.order and (side.cluster or self.has(name, level, collection.order)))
-        ):
+        if collection.order is not None and (collection.must_order or self.has(name, level, collection.order)):
             texts.append(collection.order)
         if collection.away_from:
             texts += ["eta", "phi"]

@@ -11,11 +11,11 @@ import numpy as np
 from truthward.errors import InputError
 from truthward.events.contract import Batch, refuse_nonfinite
 from truthward.events.expression import Expression
-from truthward.events.readers.objects.branches import VECTOR, source
+from truthward.events.readers.objects.branches import source
 from truthward.events.readers.objects.clustering import clustered
 from truthward.events.readers.objects.constituents import linked
 from truthward.events.readers.objects.pairing import Placed, close, leading
-from truthward.study.objects import Collection, Text
+from truthward.study.objects import VECTOR, Collection, Text
 
 
 class Found:
@@ -157,7 +157,7 @@ class Found:
                 other = others[name]
                 near, by, _ = close(self.placed, other.placed, len(self.counts), distance)
                 good[near[other.rank[by] >= 0]] = False
-        by_order = collection.order is not None and all(n in self for n in Expression(collection.order).names)
+        by_order = collection.order is not None and (collection.must_order or collection.order in self)
         order = np.asarray(self.inner(str(collection.order)), np.float64) if by_order else None
         rank = leading(self.event, order, good)
         if collection.nth is not None:

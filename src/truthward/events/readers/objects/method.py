@@ -13,11 +13,11 @@ from truthward.events.contract import Batch
 from truthward.events.expression import Expression
 from truthward.events.join import Trees
 from truthward.events.mapped import Mapped, Rows, level_read
-from truthward.events.readers.objects.branches import VECTOR, Needed, attributes, source
+from truthward.events.readers.objects.branches import Needed, attributes, source
 from truthward.events.readers.objects.found import Found
 from truthward.events.readers.objects.pairing import close, delta_r, nearest_first, same
 from truthward.study.columns import check_map
-from truthward.study.objects import EVENTS, LEVELS, collections_of
+from truthward.study.objects import EVENTS, LEVELS, VECTOR, collections_of
 
 
 class Objects(Mapped):
@@ -33,7 +33,7 @@ class Objects(Mapped):
     row's object. The flag of a variation asks only that there is an object.
 
     Args:
-        files: paths and globs.
+        files: paths, patterns, lists (`.txt`) and addresses (`https://`, `root://`); `file.root:tree` names a tree.
         tree: name of the TTree or RNTuple; null: the only one of each file.
         collections: name -> collection, see `study.objects.Collection`.
         rows: events, or the collection whose pairs are the rows.

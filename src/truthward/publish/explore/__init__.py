@@ -1,0 +1,1 @@
+"""A page that shows a publication in a browser, without a server or a network."""

@@ -1,0 +1,17 @@
+"""The truth level of a prediction as an event table."""
+
+from truthward.run.job import Job
+
+with Job(snakemake) as job:
+    from truthward.ingest.stage import ingest
+    from truthward.study.observable import observables_from
+    from truthward.study.plugins import build
+
+    ingest(
+        build("events.readers", {**job.spec["read"], "files": list(job.input)}),
+        output=job.output[0],
+        observables=observables_from(job.spec["observables"]),
+        role="prediction",
+        selection={"truth": job.spec["selection"]["truth"]},
+        record=job.record,
+    )
