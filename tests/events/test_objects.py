@@ -195,6 +195,20 @@ def test_events_as_rows(nano):
     assert np.isnan(found["reco_pt"][1])
 
 
+def test_fields_may_have_names_of_coordinates(nano):
+    """The library of vectors takes tau and m for the mass, and x for px."""
+    tau = ak.Array([[0.1, 0.2, 0.3], [0.4]])
+    branches = {"reco_tau": "jets[0].tau", "reco_m": "jets[0].m", "reco_e": "sum(jets).energy"}
+    path = nano(Jet_tau=tau, Jet_m=tau * 10, Jet_x=tau)
+    found = read(nanoaod(path, rows="events", branches=branches), ("reco",))
+    np.testing.assert_allclose(found["reco_tau"], [0.1, 0.4], rtol=1e-6)
+    np.testing.assert_allclose(found["reco_m"], [1, 4], rtol=1e-6)
+    plain = read(nanoaod(path, rows="events", branches={"reco_e": "sum(jets).energy"}), ("reco",))
+    np.testing.assert_array_equal(found["reco_e"], plain["reco_e"])
+    rows = read(nanoaod(path, branches={"reco_tau": "jets.tau", "reco_x": "jets.x", "reco_m": "jets.mass"}), ("reco",))
+    np.testing.assert_allclose(rows["reco_tau"][rows["pass_reco"]], [0.1, 0.2, 0.3, 0.4], rtol=1e-6)
+
+
 def test_data_has_reco_alone(nano):
     truth = [f"GenJet_{name}" for name in FIELDS]
     path = nano(drop=[*truth, "genWeight", "Jet_genJetIdx"])

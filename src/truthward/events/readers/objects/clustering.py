@@ -19,7 +19,7 @@ def clustered(particles: ak.Array, how: Cluster, inside: Sequence[str] = ()) -> 
     """Inclusive jets of each event.
 
     Args:
-        particles: (E, var) four-vectors, GeV.
+        particles: (E, var) records with pt, eta, phi and mass, GeV.
         how: algorithm, radius and smallest pt.
         inside: fields of the particles that are wanted of the constituents.
 
@@ -27,9 +27,8 @@ def clustered(particles: ak.Array, how: Cluster, inside: Sequence[str] = ()) -> 
         pt, eta, phi, mass (E, jets), and "constituents.<field>" (E, jets, var) for each field of `inside`.
     """
     algorithm = getattr(fastjet, f"{how.algorithm}_algorithm")
-    bare = ak.to_packed(
-        ak.zip({"px": particles.px, "py": particles.py, "pz": particles.pz, "E": particles.energy}, depth_limit=2)
-    )
+    p4 = ak.zip({name: particles[name] for name in ("pt", "eta", "phi", "mass")}, with_name="Momentum4D")
+    bare = ak.to_packed(ak.zip({"px": p4.px, "py": p4.py, "pz": p4.pz, "E": p4.energy}, depth_limit=2))
     # Without any particle in the chunk, fastjet has no type to work with.
     if not ak.any(ak.num(bare, axis=1)):
         none = ak.Array(np.empty((len(bare), 0)))

@@ -96,10 +96,11 @@ class Found:
         return self.listed(self.record(fields, self._kept()))
 
     def record(self, fields: Mapping[str, Any], index: np.ndarray) -> ak.Array:
-        """Records of the objects `index` (R,), four-vectors where pt, eta, phi and mass are among their fields."""
-        parts = {field: self.take(field, index) for field in fields if field in self}
-        vector = set(VECTOR) <= set(parts)
-        return ak.zip(parts, depth_limit=1, with_name="Momentum4D" if vector else None)
+        """Records of the objects `index` (R,), see `events.vectors`.
+
+        They are plain ones: the library of vectors takes fields such as tau and m for other names of the mass.
+        """
+        return ak.zip({field: self.take(field, index) for field in fields if field in self}, depth_limit=1)
 
     def take(self, field: str, index: np.ndarray) -> Any:
         """A field of the objects `index` (R,); for -1 zero, or an empty list."""
