@@ -156,12 +156,15 @@ def test_mistakes_with_files_write_nothing(files, capsys, words, message) -> Non
 
 
 def test_real_files_give_configs_that_are_valid(here, shared_data, capsys) -> None:
-    for name in ("nano_tt_v15", "delphes", "uproot-issue-123b"):
-        assert main(["new-study", "mine", str(shared_data / f"{name}.root"), "--rows", "jets"]) == 0
+    for name in ("nanoAOD_2015_CMS_Open_Data_ttbar", "nano_tt_v15", "delphes", "uproot-issue-123b"):
+        file = str(shared_data / f"{name}.root")
+        assert main(["new-study", "mine", file, "--data", file, "--rows", "jets"]) == 0
         config = checks.load(here / "mine.yaml")
+        assert config.samples["data"].closure
         rows, _, problems = first_look.look(config, Record("check", {}, "", 1))
         assert problems == []
         assert int(rows[0][1]) > 100
+        assert rows[1][3] == rows[0][3]
         (here / "mine.yaml").unlink()
 
 

@@ -15,6 +15,7 @@ from truthward.ingest import draft
 from truthward.ingest.inspection import Inspected, inspect
 from truthward.run.files import expand
 from truthward.study import checks, presets
+from truthward.study.plugins import build
 
 MOST = 6
 """Observables that are chosen where none is asked for."""
@@ -60,7 +61,7 @@ def text(name: str, asked: Asked, config: Path) -> tuple[str, list[str]]:
         said += [f"observables.{observable}: {each}" for each in found.said]
         blocks.append(_observable(observable, found))
     said += _weights(values["weight"], tree)
-    return _written(name, asked, config, entry, pairs, blocks, preset, _of_data(asked, entry, pairs)), said
+    return _written(name, asked, config, entry, pairs, blocks, preset, *_of_data(asked, entry, pairs)), said
 
 
 def _tree(trees: Sequence[Inspected], wanted: str | None) -> Inspected:
@@ -119,13 +120,20 @@ def _entry(asked: Asked, tree: Inspected, preset: str | None, several: bool) -> 
     return entry | {"branches": branches}
 
 
-def _of_data(asked: Asked, entry: dict[str, Any], pairs: dict[str, tuple[str, str]]) -> dict[str, str]:
-    """The map of the data: without truth, weights and whatever their file does not have."""
+def _of_data(asked: Asked, entry: dict[str, Any], pairs: dict[str, tuple[str, str]]) -> tuple[dict[str, str], bool]:
+    """The map of the data, without what their file does not have, and whether they are pseudo-data with a truth."""
     shared = {c: t for c, t in entry.get("branches", {}).items() if c not in ("pass_truth", "weight", "process")}
-    if asked.data:
+    reco = {f"reco_{name}": text for name, (_, text) in pairs.items()}
+    if not asked.data:
+        return {**reco, **shared}, False
+    if shared:
         with opened(expand(asked.data)[0], entry.get("tree")) as tree:
             shared = {column: text for column, text in shared.items() if text in tree.names}
-    return {**{f"reco_{name}": reco for name, (_, reco) in pairs.items()}, **shared}
+    data = presets.expanded({**entry, "files": asked.data, "branches": {**reco, **shared}}, truth=False)
+    if not build("events.readers", data).truth():
+        return {**reco, **shared}, False
+    truth = {f"truth_{name}": text for name, (text, _) in pairs.items()}
+    return {**truth, **reco, **entry.get("branches", {})}, True
 
 
 def _weights(weight: Any, tree: Inspected) -> list[str]:
@@ -164,6 +172,7 @@ def _written(
     blocks: Sequence[str],
     preset: str | None,
     data: dict[str, str],
+    closure: bool,
 ) -> str:
     own = {k: v for k, v in entry.items() if k not in ("files", "branches")}
     shared = dict(entry.get("branches", {}))
@@ -185,6 +194,7 @@ def _written(
         *_map({**dict(both), **shared}, "        "),
         "  data:",
         "    role: data",
+        *(["    # Pseudo-data: validation alone reads their truth.", "    closure: true"] if closure else []),
         "    read:",
         *(f"      {key}: {json.dumps(value)}" for key, value in own.items()),
         *([] if asked.data else ["      # Put the files of your data here."]),
