@@ -10,6 +10,7 @@ with Job(snakemake) as job:
     from truthward.publish.texts import coverage
     from truthward.records import read_record
     from truthward.records.validate.method import ValidatedMethod
+    from truthward.report.tables import draw_table
     from truthward.study.observable import observables_from
 
     entry, validated = job.spec["publish"], read_record(job.input.validated, ValidatedMethod)
@@ -29,6 +30,8 @@ with Job(snakemake) as job:
         model=job.spec["model"],
         label=job.spec["label"],
         predictions=[simulation(validated)],
+        hepdata=entry["hepdata"],
+        draw=draw_table,
         coverage=coverage(
             [p for o in validated["observables"].values() for p in (o["coverage"] or {"pulls": []})["pulls"]]
         ),

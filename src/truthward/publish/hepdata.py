@@ -8,7 +8,7 @@ digits.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,9 @@ FOLDER = "hepdata"
 
 Column = tuple[str, str, list[dict[str, Any]]]
 """Name, unit ("" for none) and values of a variable."""
+
+Draw = Callable[[Mapping[str, Any], Path, Path], bool]
+"""Draws the content of a table into a figure and a thumbnail; false, and no file, where there is nothing to draw."""
 
 _LABELS = {"data_bootstrap": "stat", "mc_bootstrap": "sys,simulation statistics"}
 
@@ -78,6 +81,8 @@ def write_tables(
     fiducial: str,
     model: Sequence[str] = (),
     luminosity: float | None = None,
+    words: Mapping[str, Any] | None = None,
+    draw: Draw | None = None,
 ) -> list[str]:
     """Write the submission into `folder`/hepdata and return the names of its files, relative to `folder`.
 
@@ -85,7 +90,9 @@ def write_tables(
         declared: observables with binning, label and unit. An unfolded observable that is not among them has no tables.
         licence, fiducial, model: as in `publish`.
         luminosity: of the data, per fb: the tables then have cross sections in fb. None: they have yields.
+        words: the fields of `section.Hepdata`. draw: makes a figure and a thumbnail of each table.
     """
+    said = words or {}
     q = quantity(luminosity)
     # The bins do not contain all events, so the total is counted in one unlimited bin.
     everything, sets = np.array([-np.inf, np.inf]), sample.observables[: 1 if sample.joint else None]
@@ -95,21 +102,35 @@ def write_tables(
         whole = totals[o.name if o.name in totals else sets[0]]
         tables += _tables_of(o, f"{number}_{o.name}", published_histogram(sample, o), whole, q, model)
 
-    qualifiers: list[dict[str, Any]] = [{"name": "Fiducial region", "value": fiducial}]
-    if luminosity is not None:
-        qualifiers.append({"name": "Integrated luminosity", "value": luminosity, "units": "fb$^{-1}$"})
-    submission = []
+    qualifiers = _qualifiers(said, fiducial, luminosity)
+    submission: list[dict[str, Any]] = []
+    pictures: list[str] = []
     for table in tables:
         stated = [
             {**_variable(*column), "qualifiers": [dict(each) for each in qualifiers]} for column in table.dependent
         ]
         content = {"independent_variables": [_variable(*c) for c in table.independent], "dependent_variables": stated}
         _write_yaml(folder / FOLDER / table.file, content, compact=True)
-        submission.append(_entry(table, q, licence))
+        entry, stem = _entry(table, q, licence, said), table.file.removesuffix(".yaml")
+        figures = {f"{stem}.png": "Image file", f"thumb_{stem}.png": "Thumbnail image file"}
+        if draw is not None and draw(content, *(folder / FOLDER / name for name in figures)):
+            entry["additional_resources"] = [{"location": n, "description": text} for n, text in figures.items()]
+            pictures += figures
+        submission.append(entry)
     _write_yaml(
         folder / FOLDER / "submission.yaml", {"comment": _comment(sample, study, licence, fiducial, q)}, *submission
     )
-    return [f"{FOLDER}/{name}" for name in ("submission.yaml", *(table.file for table in tables))]
+    return [f"{FOLDER}/{name}" for name in ("submission.yaml", *(table.file for table in tables), *pictures)]
+
+
+def _qualifiers(words: Mapping[str, Any], fiducial: str, luminosity: float | None) -> list[dict[str, Any]]:
+    """What is stated beside every column: reaction and energy as HEPData names them, then the rest."""
+    found: list[dict[str, Any]] = [{"name": "RE", "value": reaction} for reaction in words.get("reactions", ())]
+    found += [{"name": "SQRT(S)", "units": "GeV", "value": energy} for energy in words.get("energies", ())]
+    found.append({"name": "Fiducial region", "value": fiducial})
+    if luminosity is not None:
+        found.append({"name": "Integrated luminosity", "value": luminosity, "units": "fb$^{-1}$"})
+    return found + [{"name": name, "value": value} for name, value in words.get("qualifiers", {}).items()]
 
 
 def _fiducial(totals: Mapping[str, Histogram], q: Quantity, *, joint: bool) -> Table:
@@ -179,13 +200,15 @@ def _comment(sample: Unfolded, study: str, licence: str, fiducial: str, q: Quant
     )
 
 
-def _entry(table: Table, q: Quantity, licence: str) -> dict[str, Any]:
+def _entry(table: Table, q: Quantity, licence: str, said: Mapping[str, Any]) -> dict[str, Any]:
     """The entry of a table in submission.yaml."""
-    words = {"observables": [q.keyword], "phrases": ["Unfolding", f"Differential {q.name}"]}
+    words = {"cmenergies": list(said.get("energies", ())), "reactions": list(said.get("reactions", ()))}
+    words |= {"observables": [q.keyword]}
+    words |= {"phrases": ["Unfolding", f"Differential {q.name}", *said.get("phrases", ())]}
     entry: dict[str, Any] = {
         "name": table.name,
         "description": table.description,
-        "keywords": [{"name": name, "values": values} for name, values in words.items()],
+        "keywords": [{"name": name, "values": values} for name, values in words.items() if values],
         "data_file": table.file,
     }
     if re.fullmatch(r"[A-Za-z0-9.+-]+", licence):

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from truthward.errors import VerdictError
 from truthward.events.families import Family, stated_as
@@ -17,7 +18,7 @@ from truthward.publish import texts
 from truthward.publish.example import choose_example, write_example
 from truthward.publish.explore import page
 from truthward.publish.explore.predictions import Prediction
-from truthward.publish.hepdata import write_tables
+from truthward.publish.hepdata import Draw, write_tables
 from truthward.publish.verify import FILES, FORMAT, SCHEMA, SUMS, examine, schema, verify
 from truthward.records.publish import Column, Publication
 from truthward.records.validate.method import Verdict
@@ -46,6 +47,8 @@ def publish(
     label: Mapping[str, str] | None = None,
     predictions: Sequence[Prediction] = (),
     coverage: str = texts.NO_COVERAGE,
+    hepdata: Mapping[str, Any] | None = None,
+    draw: Draw | None = None,
 ) -> None:
     """Write the publication of one unfolded sample. It replaces an older one only when it is complete.
 
@@ -62,6 +65,7 @@ def publish(
         model: families that are a model uncertainty.
         label: the fields of `report.section.Report`, for the text above the figure of the example.
         predictions: what the page compares the result with.
+        hepdata, draw: words and figures of the tables, see `hepdata.write_tables`.
         coverage: what is known of how often the intervals hold the truth, see `texts.coverage`.
 
     Raises:
@@ -113,6 +117,8 @@ def publish(
             licence=licence,
             fiducial=fiducial,
             model=model,
+            words=hepdata,
+            draw=draw,
         )
         published = Unfolded(folder / "events.parquet")
         page.write_page(folder / page.NAME, published, metadata, declared, predictions=predictions)

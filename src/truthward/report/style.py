@@ -93,7 +93,7 @@ def save(figure: Figure, path: str | Path, record: Record, *, label: Mapping[str
         raise InputError(f"{path}: figures are written as .png or .pdf")
     # matplotlib reads some settings only when it draws the figure.
     with matplotlib.rc_context(STYLE), atomic(path) as temporary:
-        _as_text_where_no_mathematics(figure)
+        as_text_where_no_mathematics(figure)
         said = json.dumps(record.finish())
         metadata = {"provenance": said} if kind == ".png" else {"Keywords": said, "CreationDate": None}
         figure.savefig(temporary, metadata=metadata, bbox_inches=_labelled(figure, label or {}))
@@ -112,7 +112,7 @@ def _labelled(figure: Figure, label: Mapping[str, str]) -> Bbox | None:
     return Bbox.from_bounds(0, 0, width, height + STRIP)
 
 
-def _as_text_where_no_mathematics(figure: Figure) -> None:
+def as_text_where_no_mathematics(figure: Figure) -> None:
     """Draw text as it is written if matplotlib cannot set its mathematics: labels come from the user."""
     parser = MathTextParser("agg")
     for text in figure.findobj(Text):
