@@ -17,7 +17,7 @@ from truthward.cli.main import main, parser
 from truthward.errors import InputError
 from truthward.publish import stage
 
-COMMANDS = ["new-study", "inspect", "options", "check", "watch", "verify", "compare"]
+COMMANDS = ["new-study", "inspect", "options", "check", "watch", "verify", "compare", "convert"]
 
 
 def called(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

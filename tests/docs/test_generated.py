@@ -110,5 +110,5 @@ def test_commands_are_those_that_there_are(page: Path) -> None:
     text, makefile = page.read_text(encoding="utf-8"), (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"(?:^|`)make ([a-z]+)", text, flags=re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
-    commands = ("check", "inspect", "watch", "options", "new-study", "verify", "compare")
+    commands = ("check", "inspect", "watch", "options", "new-study", "verify", "compare", "convert")
     assert set(re.findall(r"(?:^|`)truthward ([a-z-]+)", text, flags=re.MULTILINE)) <= {*commands}

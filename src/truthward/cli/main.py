@@ -121,6 +121,18 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--absolute", action="store_true", help="yields too, not only shapes")
     one.add_argument("--output", metavar="FOLDER", type=Path, default=Path("comparison"), help="(comparison)")
     one.add_argument("--seed", type=int, default=1, help="of the unbinned test (1)")
+
+    one = add(
+        "convert",
+        "write a publication as a flat table, or read one",
+        "A column for each\nweight, as in 2405.20041; SOURCE decides which way.",
+        "truthward convert results/zjets/publication flat",
+    )
+    one.add_argument("source", metavar="SOURCE", type=Path, help="a publication, or a flat table (Parquet, CSV, HDF5)")
+    one.add_argument("target", metavar="TARGET", type=Path, help="a new folder")
+    one.add_argument("--observables", metavar="O", nargs="+", help="of a table: those that were unfolded (all)")
+    one.add_argument("--licence", default="", help="of a table, if its metadata do not say it")
+    one.add_argument("--fiducial", default="", help="of a table: its fiducial region in words")
     return made
 
 
