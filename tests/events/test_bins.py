@@ -109,6 +109,7 @@ ELSEWHERE = {
     "ingest.bulk": "quantiles",
     "ingest.certified": "luminosity sections among ranges of them",
     "events.split": "hashes",
+    "compare.unbinned": "places among sorted values",
     "events.join": "event numbers",
     "publish.explore.page": "columns among numbers of columns",
     "events.readers.objects.constituents": "references of ROOT",
