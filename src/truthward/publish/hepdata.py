@@ -19,6 +19,7 @@ import yaml
 from truthward.events.binning import RULE, published_histogram, rank
 from truthward.events.families import Histogram, stated_as
 from truthward.events.unfolded import Unfolded
+from truthward.publish.submission_words import comment, qualifiers
 from truthward.run.artefact import write_text
 from truthward.study.observable import Observable
 
@@ -102,13 +103,11 @@ def write_tables(
         whole = totals[o.name if o.name in totals else sets[0]]
         tables += _tables_of(o, f"{number}_{o.name}", published_histogram(sample, o), whole, q, model)
 
-    qualifiers = _qualifiers(said, fiducial, luminosity)
+    beside = qualifiers(said, fiducial, luminosity)
     submission: list[dict[str, Any]] = []
     pictures: list[str] = []
     for table in tables:
-        stated = [
-            {**_variable(*column), "qualifiers": [dict(each) for each in qualifiers]} for column in table.dependent
-        ]
+        stated = [{**_variable(*column), "qualifiers": [dict(each) for each in beside]} for column in table.dependent]
         content = {"independent_variables": [_variable(*c) for c in table.independent], "dependent_variables": stated}
         _write_yaml(folder / FOLDER / table.file, content, compact=True)
         entry, stem = _entry(table, q, licence, said), table.file.removesuffix(".yaml")
@@ -118,19 +117,11 @@ def write_tables(
             pictures += figures
         submission.append(entry)
     _write_yaml(
-        folder / FOLDER / "submission.yaml", {"comment": _comment(sample, study, licence, fiducial, q)}, *submission
+        folder / FOLDER / "submission.yaml",
+        {"comment": comment(sample.metadata["method"], study, licence, fiducial, q.name)},
+        *submission,
     )
     return [f"{FOLDER}/{name}" for name in ("submission.yaml", *(table.file for table in tables), *pictures)]
-
-
-def _qualifiers(words: Mapping[str, Any], fiducial: str, luminosity: float | None) -> list[dict[str, Any]]:
-    """What is stated beside every column: reaction and energy as HEPData names them, then the rest."""
-    found: list[dict[str, Any]] = [{"name": "RE", "value": reaction} for reaction in words.get("reactions", ())]
-    found += [{"name": "SQRT(S)", "units": "GeV", "value": energy} for energy in words.get("energies", ())]
-    found.append({"name": "Fiducial region", "value": fiducial})
-    if luminosity is not None:
-        found.append({"name": "Integrated luminosity", "value": luminosity, "units": "fb$^{-1}$"})
-    return found + [{"name": name, "value": value} for name, value in words.get("qualifiers", {}).items()]
 
 
 def _fiducial(totals: Mapping[str, Histogram], q: Quantity, *, joint: bool) -> Table:
@@ -185,19 +176,6 @@ def _tables_of(
     text = f"Correlation of the densities in the table {o.name}, from the covariance called {name}."
     columns = [("correlation", "", _matrix(correlation))]
     return [*tables, Table(f"{o.name}: correlation", f"{stem}_correlation.yaml", text, pairs, columns)]
-
-
-def _comment(sample: Unfolded, study: str, licence: str, fiducial: str, q: Quantity) -> str:
-    meaning = {
-        "yield": "Yields are events expected in the data that were unfolded.",
-        "cross section": "Cross sections are unfolded yields divided by the luminosity; its error is not included.",
-    }
-    return (
-        f"{study}: unfolded with {sample.metadata['method']}. Fiducial region at particle level: {fiducial}. "
-        f"{meaning[q.name]} The error `stat` is that of the data. Errors of different labels add in quadrature, and "
-        "their covariances add. The events with weights and replicas, for other bins, other observables and the "
-        f"covariance between observables, are published with these tables. Licence: {licence}."
-    )
 
 
 def _entry(table: Table, q: Quantity, licence: str, said: Mapping[str, Any]) -> dict[str, Any]:
