@@ -86,6 +86,33 @@ def files_of(where, texts, tree=None):
         sys.exit(f"ConfigError: {where}: {error}")
 
 
+def trees_of(where, entry):
+    """Files of the trees of a reader's entry, "" for the main one. where: key of the entry."""
+    trees = {"": entry} | entry.get("join", {})
+    return {
+        tree: files_of(f"{where}.join.{tree}.files" if tree else f"{where}.files", each["files"], each.get("tree"))
+        for tree, each in trees.items()
+        if each.get("files") is not None
+    }
+
+
+def placed(entry, trees):
+    """The entry with the places of its files: those that lie here are inputs of a rule."""
+    places = {tree: [file.place for file in found] for tree, found in trees.items()}
+    entry = entry | {"files": places.pop("")}
+    if "join" in entry:
+        joined = {tree: {"files": found} for tree, found in places.items()}
+        entry["join"] = {tree: join | joined.get(tree, {}) for tree, join in entry["join"].items()}
+    return entry
+
+
+def remote_in(trees, stage):
+    """What the servers say of remote files: where it changes, they are read again."""
+    found = [file for each in trees.values() for file in each if file.remote]
+    note = Path(RESULTS) / stage / ".remote.json"
+    return files.planned(found, note, ask=workflow.is_main_process, keep=WORKS) if found else {}
+
+
 def caption(name):
     """The caption of a figure in the report."""
     return workflow.source_path(f"../workflow/report/{name}.rst")

@@ -7,9 +7,19 @@ OUTPUTS: results/<study>/compare/<name>.parquet, comparison.json, comparison.csv
 PREDICTIONS = STUDY.compare.predictions
 
 
+@cache
 def predicted(name):
-    """The reader's entry of a prediction, without its files."""
-    return {k: v for k, v in PREDICTIONS[name].read.items() if k != "files"}
+    """Files of the trees of a prediction."""
+    return trees_of(f"compare.predictions.{name}.read", PREDICTIONS[name].read)
+
+
+@cache
+def predicted_spec(name):
+    """What the rule of a prediction reads of the config."""
+    unfolded = [o for o in STUDY.observable_list() if o["name"] in STUDY.published_observables()]
+    more = {"remote": known} if (known := remote_in(predicted(name), "compare")) else {}
+    read = placed(PREDICTIONS[name].read, predicted(name))
+    return spec(read=read, selection={"truth": STUDY.selection.truth}, observables=unfolded, **more)
 
 
 rule compare_all:
@@ -20,7 +30,7 @@ rule compare_all:
 
 rule compare_prediction:
     input:
-        lambda w: files_of(f"compare.predictions.{w.name}.read.files", PREDICTIONS[w.name].read["files"]),
+        lambda w: [f.address for found in predicted(w.name).values() for f in found if not f.remote],
     output:
         "results/{study}/compare/{name}.parquet",
     log:
@@ -31,11 +41,7 @@ rule compare_prediction:
         mem_mb=2000,
         runtime=60,
     params:
-        spec=lambda w: spec(
-            read=predicted(w.name),
-            selection=STUDY.selection.model_dump(),
-            observables=[o for o in STUDY.observable_list() if o["name"] in STUDY.published_observables()],
-        ),
+        spec=lambda w: predicted_spec(w.name),
         code=lambda w: code("compare_prediction", ("events.readers", PREDICTIONS[w.name].read["kind"])),
     script:
         "../workflow/scripts/compare_prediction.py"

@@ -20,31 +20,18 @@ def sources(sample, closure=False):
     if (entry := STUDY.samples[sample]).generate:
         chunks = [f"{RESULTS}/simulate/{sample}/{chunk}.root" for chunk in range(entry.chunks)]
         return {"": [files.File(chunk) for chunk in chunks]}
-    trees = {"": reader(sample, closure)} | reader(sample, closure).get("join", {})
-    where = f"samples.{sample}"
-    return {
-        tree: files_of(f"{where}.join.{tree}.files" if tree else f"{where}.files", entry["files"], entry.get("tree"))
-        for tree, entry in trees.items()
-        if entry.get("files") is not None
-    }
-
-
-def each_source(sample, closure, remote):
-    """The files of all trees that lie here, or those that are remote."""
-    return [file for found in sources(sample, closure).values() for file in found if file.remote == remote]
+    return trees_of(f"samples.{sample}", reader(sample, closure))
 
 
 def local_files(sample, closure=False):
     """Paths of the files that lie here: inputs of a rule. Remote files are in its spec."""
-    return [file.address for file in each_source(sample, closure, remote=False)]
+    return [file.address for found in sources(sample, closure).values() for file in found if not file.remote]
 
 
 @cache
 def remote_files(sample, closure=False):
-    """What the servers say of remote files: where it changes, they are read again."""
-    note = Path(RESULTS) / "ingest" / ".remote.json"
-    found = each_source(sample, closure, remote=True)
-    return files.planned(found, note, ask=workflow.is_main_process, keep=WORKS) if found else {}
+    """What the servers say of the remote files of a sample."""
+    return remote_in(sources(sample, closure), "ingest")
 
 
 def listing(sample, key):
@@ -57,11 +44,7 @@ def listing(sample, key):
 
 def ingest_spec(sample, closure=False):
     """What the three rules read of the config; files that lie here are their input, and only their places are in it."""
-    places = {tree: [file.place for file in found] for tree, found in sources(sample, closure).items()}
-    entry = reader(sample, closure) | {"files": places.pop("")}
-    if "join" in entry:
-        joined = {tree: {"files": found} for tree, found in places.items()}
-        entry["join"] = {tree: join | joined.get(tree, {}) for tree, join in entry["join"].items()}
+    entry = placed(reader(sample, closure), sources(sample, closure))
     role = "closure_truth" if closure else STUDY.samples[sample].role
     # An alternative is a simulation as any other, but has no variations of its own.
     more = {"systematics": STUDY.variations()} if role in ("simulation", "background") else {}

@@ -4,14 +4,16 @@ from truthward.run.job import Job
 
 with Job(snakemake) as job:
     from truthward.ingest.stage import ingest
+    from truthward.run.files import filled
     from truthward.study.observable import observables_from
     from truthward.study.plugins import build
 
     ingest(
-        build("events.readers", {**job.spec["read"], "files": list(job.input)}),
+        build("events.readers", filled(job.spec["read"], job.input)),
         output=job.output[0],
         observables=observables_from(job.spec["observables"]),
         role="prediction",
-        selection={"truth": job.spec["selection"]["truth"]},
+        selection=job.spec["selection"],
+        remote=job.spec.get("remote"),
         record=job.record,
     )
