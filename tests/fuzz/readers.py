@@ -29,6 +29,7 @@ from truthward.learn.nets import MLP, seeded
 from truthward.publish.stage import publish, verify
 from truthward.run import checksums
 from truthward.run.artefact import read_json, sha256, write_json
+from truthward.run.files import File
 from truthward.run.provenance import Record
 from truthward.study import checks
 from truthward.study.observable import Observable
@@ -73,7 +74,7 @@ class Target:
         if self.checked == "record":
             checksums.verify([path])
         elif self.checked == "list":
-            sums.check({path: sha256(path)}, path.with_name("sums.txt"))
+            sums.check({File(str(path)): sha256(path)}, path.with_name("sums.txt"))
 
 
 def _events(seed: int = 1) -> dict[str, np.ndarray]:
@@ -277,7 +278,7 @@ def _listed(folder: Path) -> Path:
 
 def _read_listed(path: Path) -> Any:
     file = path.with_name("methods.json")
-    sums.check({file: sha256(file)}, path)
+    sums.check({File(str(file)): sha256(file)}, path)
     return read_json(file)
 
 
