@@ -183,10 +183,20 @@ def test_yoda_objects_are_chosen_by_name_or_map(tmp_path) -> None:
     for broken in (
         V3.replace("3.0e+01 \t3.0e+01 \t0 \t0 \t30\n", ""),
         V2.replace("-1.0e+00\t5.0e-01", "-0.5\t5.0e-01"),
+        ESTIMATE.replace("2.5e+00  ", "---  "),
     ):
         path.write_text(broken.format(path="/A/x"))
         with pytest.raises(InputError, match="not as YODA writes it"):
             read("a", Entry(file=str(path)), ["x"])
+
+
+def test_a_gap_is_no_error_and_nan_is_refused(tmp_path) -> None:
+    path = tmp_path / "a.yoda"
+    path.write_text(ESTIMATE.replace("-7.9057e-01  \t7.9057e-01", "---  \t---").format(path="/A/x"))
+    assert np.diag(read("a", Entry(file=str(path)), ["x"]).counted_by["x"].covariance)[0] == 0
+    path.write_text(ESTIMATE.replace("-7.9057e-01  \t7.9057e-01", "nan  \tnan").format(path="/A/x"))
+    with pytest.raises(InputError, match="edges, values and errors must be finite"):
+        read("a", Entry(file=str(path)), ["x"])
 
 
 def test_hepdata_tables_are_read_as_the_publication_writes_them(published) -> None:

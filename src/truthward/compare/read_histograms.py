@@ -57,6 +57,8 @@ def read_histograms(label: str, path: Path, entry: Entry, observables: Sequence[
     return Histograms(label, path.name, chosen)
 
 
+GAP = "---"
+"""What YODA writes where a source has no error."""
 Found = tuple[np.ndarray, np.ndarray, np.ndarray, bool]
 """Edges (B + 1,), values (B,), errors (B,), and whether the values are contents of bins rather than densities."""
 
@@ -75,25 +77,25 @@ def _yoda(path: Path) -> Iterator[tuple[str, Found]]:
             continue
         lines = [line for line in block.split("\nEND ")[0].splitlines()[1:] if line and not line.startswith("#")]
         known = [_numbers(line.partition("[")[2]) for line in lines if line.startswith("Edges(A1)")]
-        rows = [_row(line) for line in lines if re.match(r"[-+\d.]|nan|inf", line) and line != "---"]
+        rows = [line.split() for line in lines if re.match(r"[-+\d.]|nan|inf", line) and line != GAP]
         try:
             yield begin[2], _object(begin[1], known[0] if known else None, rows)
         except (ValueError, IndexError) as error:
             raise InputError(f"{path}: {begin[2]}: not as YODA writes it ({error}); check the file") from error
 
 
-def _object(kind: str, edges: np.ndarray | None, rows: list[list[float]]) -> Found:
+def _object(kind: str, edges: np.ndarray | None, rows: list[list[str]]) -> Found:
     if edges is not None:  # Version 3: rows of all bins, underflow first and overflow last.
         if len(rows) != len(edges) + 1:
             raise ValueError(f"{len(rows)} rows for {len(edges)} edges")
         inner = rows[1:-1]
         if kind == "HISTO1D":
-            return edges, np.array([r[0] for r in inner]), np.sqrt([r[1] for r in inner]), True
-        # One pair of errors for each source; a source without one has a gap.
-        pairs = [np.nan_to_num(np.array(r[1:] or [0.0, 0.0])).reshape(-1, 2) for r in inner]
+            return edges, np.array([float(r[0]) for r in inner]), np.sqrt([float(r[1]) for r in inner]), True
+        # One pair of errors for each source; a source without one has a gap, which is no NaN.
+        pairs = [np.array([0.0 if word == GAP else float(word) for word in r[1:]]).reshape(-1, 2) for r in inner]
         errors = np.array([np.sqrt((np.abs(p).mean(axis=1) ** 2).sum()) for p in pairs])
-        return edges, np.array([r[0] for r in inner]), errors, False
-    table = np.array(rows)
+        return edges, np.array([float(r[0]) for r in inner]), errors, False
+    table = np.array(rows, dtype=np.float64)
     if kind == "HISTO1D":  # xlow xhigh sumw sumw2 ...
         return _joined(table[:, 0], table[:, 1]), table[:, 2], np.sqrt(table[:, 3]), True
     low, high = table[:, 0] - table[:, 1], table[:, 0] + table[:, 2]  # x x- x+ y y- y+
@@ -108,10 +110,6 @@ def _joined(low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
 def _numbers(text: str) -> np.ndarray:
     return np.array([float(x) for x in _NUMBER.findall(text)])
-
-
-def _row(line: str) -> list[float]:
-    return [float("nan") if word == "---" else float(word) for word in line.split()]
 
 
 def _hepdata(path: Path) -> Iterator[tuple[str, Found]]:
