@@ -64,6 +64,7 @@ class Objects(Mapped):
             raise ConfigError("branches: nothing is mapped; write `column: expression`")
         self.collections, self.row_of, self.branches = collections_of(collections, rows), rows, dict(branches)
         self._declared = collections
+        self._known: dict[tuple[str, ...], Needed] = {}
 
     @cached_property
     def mapping(self) -> dict[str, Expression]:
@@ -167,6 +168,12 @@ class Objects(Mapped):
         return nearest_first(r, t, delta_r(reco.placed, truth.placed, r, t), len(reco.event))
 
     def _needed(self, wanted: Mapping[str, Expression]) -> Needed:
+        """The branches of some columns; found once, not for each chunk."""
+        if (columns := tuple(wanted)) not in self._known:
+            self._known[columns] = self._find(wanted)
+        return self._known[columns]
+
+    def _find(self, wanted: Mapping[str, Expression]) -> Needed:
         needed = Needed(self.collections, self.survey)
         for column, expression in wanted.items():
             needed.column(column, expression, level_read(column))
