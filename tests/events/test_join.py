@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import uproot
 
+from tests.events.reading import read
 from truthward.errors import ConfigError, InputError
 from truthward.events.readers.flat_tree import FlatTree
 from truthward.events.readers.objects.method import Objects
@@ -33,11 +34,6 @@ def trees(tmp_path):
         for name, tree in columns.items():
             file.mktree(name, {k: v.dtype for k, v in tree.items()}).extend(tree)
     return tmp_path / "t.root", {name: pd.DataFrame(tree) for name, tree in columns.items()}
-
-
-def read(reader, levels=("truth", "reco"), rows=1000):
-    parts = list(reader.batches(levels, rows=rows))
-    return {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in parts[0]}
 
 
 def test_gaps_are_misses_and_fakes(trees):

@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import awkward as ak
 import numpy as np
@@ -16,10 +15,11 @@ import yaml
 from tests.events import formats
 from tests.events.formats import FIELDS
 from tests.events.loops import CASES, DATA, loop
+from tests.events.reading import preset_reader, read
 from truthward.ingest.inspection import formats as recognised
 from truthward.study import checks
 from truthward.study.plugins import build
-from truthward.study.presets import expanded, names, preset
+from truthward.study.presets import names, preset
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "howto" / "formats.md").read_text(encoding="utf-8")
@@ -33,16 +33,6 @@ def stand_ins(tmp_path_factory) -> dict[str, Path]:
     return {name: make(folder / f"{name}.root") for name, make in formats.MADE.items()}
 
 
-def reader(name: str, path: Path, rows: str, columns: dict[str, str], truth: bool = True, **more: Any):
-    entry = {"preset": name.split()[0], "files": [str(path)], "rows": rows, "branches": columns, **more}
-    return build("events.readers", expanded(entry, truth=truth))
-
-
-def read(made: Any, levels: Sequence[str] = ("truth", "reco"), rows: int = 1000) -> dict[str, Any]:
-    parts = list(made.batches(levels, rows=rows))
-    return {name: ak.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
 def both(rows: str, fields: Sequence[str] = FIELDS, levels: Sequence[str] = ("truth", "reco")) -> dict[str, str]:
     return {f"{level}_{q.replace('.', '_')}": f"{rows}.{q}" for level in levels for q in fields}
 
@@ -51,7 +41,7 @@ def both(rows: str, fields: Sequence[str] = FIELDS, levels: Sequence[str] = ("tr
 def test_collections_are_those_of_a_loop(name, rows, request):
     file, tree, weight = DATA[name]
     path = request.getfixturevalue("shared_data") / file if file else request.getfixturevalue("stand_ins")[name]
-    found = read(reader(name, path, rows, both(rows)), rows=37)
+    found = read(preset_reader(name.split()[0], path, rows, both(rows)), rows=37)
     expected = loop(path, tree, weight, *CASES[name][rows])
     assert expected
     passed = {level: np.asarray(found[f"pass_{level}"]) for level in ("truth", "reco")}
@@ -99,7 +89,7 @@ def test_no_collection_of_a_preset_is_left_out():
     ],
 )
 def test_collections_of_one_level(stand_ins, name, rows, level, branch):
-    found = read(reader(name, stand_ins[name], rows, both(rows, levels=[level])), rows=37)
+    found = read(preset_reader(name.split()[0], stand_ins[name], rows, both(rows, levels=[level])), rows=37)
     expected = [pt for event in formats.events(stand_ins[name], DATA[name][1], [branch]) for pt in event[branch]]
     np.testing.assert_allclose(np.asarray(found[f"{level}_pt"]), expected, rtol=1e-6)
 
@@ -123,7 +113,7 @@ def per_jet(owners: list[int], items: list[int], values: list[float], jets: int)
 def test_pfnano_has_constituents_at_both_levels(stand_ins, rows, level, jets, cands, link):
     for field, branch in (("pt", f"{cands}_pt"), ("pid", f"{cands}_pdgId")):
         columns = both(rows, ["pt", "eta"]) | {f"{level}_constituents_{field}": f"{rows}.constituents.{field}"}
-        found = read(reader("pfnano", stand_ins["pfnano"], rows, columns), rows=37)
+        found = read(preset_reader("pfnano", stand_ins["pfnano"], rows, columns), rows=37)
         passed = np.asarray(found[f"pass_{level}"])
         names = [f"{jets}_pt", branch, f"{link}_jetIdx", f"{link}_pFCandsIdx"]
         expected = {}
@@ -139,7 +129,10 @@ def test_pfnano_has_constituents_at_both_levels(stand_ins, rows, level, jets, ca
 
 def test_softdrop_mass_is_a_field_of_the_pattern(stand_ins):
     for name, text in (("pfnano", "fat_jets.msoftdrop"), ("treemaker", "fat_jets.softDropMass")):
-        found = read(reader(name, stand_ins[name], "fat_jets", {"reco_m": text, "reco_pt": "fat_jets.pt"}), ("reco",))
+        found = read(
+            preset_reader(name.split()[0], stand_ins[name], "fat_jets", {"reco_m": text, "reco_pt": "fat_jets.pt"}),
+            ("reco",),
+        )
         branch = {"pfnano": "FatJet_msoftdrop", "treemaker": "JetsAK8_softDropMass"}[name]
         expected = [m for event in formats.events(stand_ins[name], DATA[name][1], [branch]) for m in event[branch]]
         np.testing.assert_allclose(np.sort(found["reco_m"][found["pass_reco"]]), np.sort(expected), rtol=1e-6)
@@ -147,7 +140,7 @@ def test_softdrop_mass_is_a_field_of_the_pattern(stand_ins):
 
 def test_data_of_nanoaod_have_no_truth_and_no_weight(tmp_path):
     path = formats.nanoaod_data(tmp_path / "data.root")
-    made = reader("nanoaod", path, "jets", {"reco_pt": "jets.pt"}, truth=False)
+    made = preset_reader("nanoaod", path, "jets", {"reco_pt": "jets.pt"}, truth=False)
     assert made.truth() == []
     found = read(made, ("reco",), rows=17)
     expected = [pt for event in formats.events(path, "Events", ["Jet_pt"]) for pt in event["Jet_pt"]]
@@ -189,7 +182,7 @@ def clustered(inputs: list[list[float]], radius: float, least: float) -> list[tu
 @pytest.mark.parametrize("level", ["truth", "reco"])
 def test_jets_of_edm4hep_are_clustered_at_both_levels(stand_ins, level):
     columns = both("jets", ["pt", "mass", "constituents.pt"], [level])
-    found = read(reader("edm4hep", stand_ins["edm4hep"], "jets", columns), rows=23)
+    found = read(preset_reader("edm4hep", stand_ins["edm4hep"], "jets", columns), rows=23)
     name = {"truth": "Particle", "reco": "ReconstructedParticles"}[level]
     axes = [f"{name}.momentum.{a}" for a in "xyz"]
     more = ["Particle.PDG", "Particle.generatorStatus"]
@@ -218,7 +211,7 @@ def test_jets_of_edm4hep_are_clustered_at_both_levels(stand_ins, level):
 
 def test_jets_of_an_edm4hep_file_have_their_particles(stand_ins):
     columns = both("file_jets", ["pt", "constituents.pt"], ["reco"])
-    found = read(reader("edm4hep", stand_ins["edm4hep"], "file_jets", columns), ("reco",), rows=23)
+    found = read(preset_reader("edm4hep", stand_ins["edm4hep"], "file_jets", columns), ("reco",), rows=23)
     branches = ["Jet.particles_begin", "Jet.particles_end", "Jet#2.index", "Jet.momentum.x", "Jet.momentum.y"]
     branches += ["ReconstructedParticles.momentum.x", "ReconstructedParticles.momentum.y"]
     expected = []
@@ -235,7 +228,7 @@ def test_jets_of_an_edm4hep_file_have_their_particles(stand_ins):
 
 
 def test_particles_of_edm4hep_are_matched(stand_ins):
-    found = read(reader("edm4hep", stand_ins["edm4hep"], "jets", both("jets", ["pt", "eta"])))
+    found = read(preset_reader("edm4hep", stand_ins["edm4hep"], "jets", both("jets", ["pt", "eta"])))
     pairs = np.asarray(found["pass_truth"] & found["pass_reco"])
     assert 50 < pairs.sum() < len(pairs)
 
@@ -243,7 +236,7 @@ def test_particles_of_edm4hep_are_matched(stand_ins):
 def test_tracks_of_physlite_are_those_that_the_file_keeps(shared_data):
     path = shared_data / DATA["physlite"][0]
     columns = both("jets", ["pt", "constituents.pt", "constituents.eta"], ["reco"])
-    found = read(reader("physlite", path, "jets", columns), ("reco",), rows=17)
+    found = read(preset_reader("physlite", path, "jets", columns), ("reco",), rows=17)
     track = "InDetTrackParticlesAuxDyn."
     branches = ["AnalysisJetsAuxDyn.GhostTrack", f"{track}theta", f"{track}qOverP", "AnalysisJetsAuxDyn.pt"]
     expected, all_links, count = [], 0, 0
@@ -266,7 +259,7 @@ def test_large_jets_of_delphes_have_constituents_and_taus(shared_data):
     path = shared_data / "delphes.root"
     columns = both("fat_jets", ["pt", "phi", "constituents.pt", "constituents.phi"])
     columns |= {f"{level}_tau21": "fat_jets.tau[1] / fat_jets.tau[0]" for level in ("truth", "reco")}
-    found = read(reader("delphes", path, "fat_jets", columns), rows=10)
+    found = read(preset_reader("delphes", path, "fat_jets", columns), rows=10)
     for level, name in (("truth", "GenJet08"), ("reco", "ParticleFlowJet08")):
         passed = np.asarray(found[f"pass_{level}"])
         events = list(formats.events(path, "Delphes", [f"{name}.Tau[5]", f"{name}.PT"]))
@@ -280,7 +273,7 @@ def test_large_jets_of_delphes_have_constituents_and_taus(shared_data):
 
 def test_a_preset_of_data_reads_events_with_the_missing_momentum(stand_ins, shared_data):
     found = read(
-        reader(
+        preset_reader(
             "treemaker",
             stand_ins["treemaker"],
             "events",
