@@ -89,7 +89,7 @@ def test_no_collection_of_a_preset_is_left_out():
     ],
 )
 def test_collections_of_one_level(stand_ins, name, rows, level, branch):
-    found = read(preset_reader(name.split()[0], stand_ins[name], rows, both(rows, levels=[level])), rows=37)
+    found = read(preset_reader(name, stand_ins[name], rows, both(rows, levels=[level])), rows=37)
     expected = [pt for event in formats.events(stand_ins[name], DATA[name][1], [branch]) for pt in event[branch]]
     np.testing.assert_allclose(np.asarray(found[f"{level}_pt"]), expected, rtol=1e-6)
 
@@ -130,7 +130,7 @@ def test_pfnano_has_constituents_at_both_levels(stand_ins, rows, level, jets, ca
 def test_softdrop_mass_is_a_field_of_the_pattern(stand_ins):
     for name, text in (("pfnano", "fat_jets.msoftdrop"), ("treemaker", "fat_jets.softDropMass")):
         found = read(
-            preset_reader(name.split()[0], stand_ins[name], "fat_jets", {"reco_m": text, "reco_pt": "fat_jets.pt"}),
+            preset_reader(name, stand_ins[name], "fat_jets", {"reco_m": text, "reco_pt": "fat_jets.pt"}),
             ("reco",),
         )
         branch = {"pfnano": "FatJet_msoftdrop", "treemaker": "JetsAK8_softDropMass"}[name]
