@@ -45,6 +45,14 @@ def test_events_with_the_usual_names_need_no_map(tmp_path, events, prefix, endin
     assert found.weights == pytest.approx(table["weight"][kept])
 
 
+def test_a_flag_that_is_nan_drops_no_event_in_silence(tmp_path, events) -> None:
+    table = columns(events)
+    table["pass_truth"] = np.where(np.arange(len(events)) == 7, np.nan, 1.0)
+    write_root(tmp_path / "a.root", table)
+    with pytest.raises(InputError, match="pass_truth: 1 values are neither 0 nor 1, first at entry 7"):
+        read("a", Entry(file=str(tmp_path / "a.root")), toys.NAMES)
+
+
 @pytest.mark.parametrize("ending", ["root", "parquet"])
 def test_a_file_of_predictions_maps_and_selects(tmp_path, events, ending) -> None:
     table = {"a": 1000 * events[:, 0], "b": events[:, 1], "w": np.full(len(events), 2.0)}

@@ -14,6 +14,7 @@ from truthward.compare.particles import particles
 from truthward.compare.prediction import Sample
 from truthward.compare.section import Entry
 from truthward.errors import InputError, nearest
+from truthward.events.contract import Batch, flags
 from truthward.events.expression import Expression
 from truthward.events.parquet import Parquet
 from truthward.events.root import opened
@@ -110,7 +111,7 @@ def _columns(
     found = {name: _evaluated(path, name, text, arrays, size) for name, text in texts.items()}
     kept = np.ones(size, dtype=bool)
     if "pass_truth" in found:
-        kept &= found.pop("pass_truth").astype(float) > 0
+        kept &= flags(found.pop("pass_truth"), Batch({}, source=str(path)), "pass_truth")
     if entry.select:
         kept &= _evaluated(path, "select", entry.select, arrays, size).astype(bool)
     weight = found.get("weight", np.ones(size))
