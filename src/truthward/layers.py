@@ -51,7 +51,7 @@ THIRD_PARTY = {
     0: {"fsspec", "pydantic", "typing_extensions", "yaml"},
     1: NUMERICS,
     2: {"torch", "torchdiffeq", "safetensors", "numpy"},
-    3: {"torch", "zuko", "numpy", "safetensors"},
+    3: {"torch", "zuko", "lightgbm", "scipy", "numpy", "safetensors"},
     4: {"torch", "safetensors", "yaml"} | NUMERICS,
     5: {"matplotlib", "mplhep", "rich"} | NUMERICS,
     6: {"rich", "torch", "yaml"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,10 +18,19 @@ from truthward.learn.nets import MLP, Activation
 from truthward.learn.scaling import RankScaling
 from truthward.learn.stack import Stack
 from truthward.ratio.base import LogRatio
+from truthward.ratio.boosted_trees import BinnedEvents, TreeLosses, TreeOptions, Trees
 from truthward.ratio.constituents import ConstituentClassifier, JetScaling
 from truthward.study.seeds import seed_for
 
 Network = Literal["dense", "deep_sets", "attention"]
+Tabular = Literal["dense", "boosted_trees"]
+"""Classifiers of events that are rows of numbers."""
+
+JUDGE = TreeOptions(trees=300, leaves=31, learning_rate=0.1, patience=10)
+"""Trees whose number is chosen by held-out events."""
+
+LEAVES = 50
+"""In a sample that is too small for leaves of the usual size, a leaf has at least this part of the events."""
 
 SATURATED = 15.0
 """Largest |logit| that a float32 sigmoid resolves. Ratios beyond it are counted and reported, but never clipped."""
@@ -170,14 +180,17 @@ def logits(stack: Stack[LogRatio], x: Tensor, *, rows: int = ROWS, label: str = 
 
 
 class DensityRatio:
-    """p(x) / q(x) with the absolute yields of both samples, learned by one classifier."""
+    """p(x) / q(x) with the absolute yields of both samples, learned by one classifier.
 
-    def __init__(self, scaling: RankScaling, stack: Stack[LogRatio], offset: float, history: History) -> None:
-        self.scaling, self.stack, self.offset, self.history = scaling, stack, offset, history
+    found: logit of the classifier of balanced classes, x (N, D) -> (N,). offset: log of the ratio of the yields.
+    """
+
+    def __init__(self, found: Callable[[np.ndarray], np.ndarray], offset: float) -> None:
+        self._found, self.offset = found, offset
 
     def log_ratio(self, x: np.ndarray) -> np.ndarray:
         """Logarithm of the density ratio at x (N, D) -> (N,)."""
-        return logits(self.stack, self.scaling(_tensor(x)))[:, 0] + self.offset
+        return self._found(x) + self.offset
 
     def score(self, x: np.ndarray) -> np.ndarray:
         """D = p / (p + q) for equal yields, at x (N, D) -> (N,)."""
@@ -192,6 +205,7 @@ def density_ratio(
     *,
     seed: int,
     held_out: np.ndarray | None = None,
+    classifier: Tabular = "dense",
     epochs: int = 20,
     batch_size: int = 1024,
     learning_rate: float = 2e-3,
@@ -205,23 +219,45 @@ def density_ratio(
 
     Args:
         x_p: (N_p, D), w_p: (N_p,); x_q: (N_q, D), w_q: (N_q,). Weights of any sign; their sums are the yields.
-        held_out: (N_p + N_q,) bool, first p then q: these events choose the epoch and are not used in training.
+        held_out: (N_p + N_q,) bool, first p then q: these events choose the epoch, or the number of trees, and are not
+            used in training.
+        classifier: a network, with the options from `epochs` on, or boosted trees, which need none of them.
         batch_size: upper limit of the batch size.
 
     Raises:
         InputError: inputs that are not finite, or have unequal lengths.
     """
     x, numerator, w = _joined(x_p, w_p, x_q, w_q, label)
+    offset = float(np.log(np.sum(w_p) / np.sum(w_q)))
+    if classifier == "boosted_trees":
+        return DensityRatio(judging_trees(x, numerator, w, held_out, label)[0], offset)
     parts = torch.from_numpy(w[:, 0]).split(len(x_p))
     scaling = RankScaling(x.shape[1]).fit((x[: len(x_p)], parts[0]), (x[len(x_p) :], torch.cat(parts[1:])))
     stack = stack_of(scaling, [seed_for(seed, "initial")], width=width, depth=depth, activation=activation)
     trained = len(x) if held_out is None else int((~held_out).sum())
     batch = max(1, min(batch_size, trained // BATCHES))
     settings = Settings(epochs=epochs, batch_size=batch, learning_rate=learning_rate, patience=patience)
-    history = train_ratio(
+    train_ratio(
         stack, scaling(x), numerator, w, settings, seed=seed_for(seed, "batches"), held_out=held_out, label=label
     )
-    return DensityRatio(scaling, stack, float(np.log(np.sum(w_p) / np.sum(w_q))), history)
+    return DensityRatio(lambda at: logits(stack, scaling(_tensor(at)))[:, 0], offset)
+
+
+def judging_trees(
+    x: Tensor, numerator: np.ndarray, weights: np.ndarray, held_out: np.ndarray | None, label: str
+) -> tuple[Trees, TreeLosses]:
+    """Trees whose sum is the logit of balanced classes, from x (N, D), numerator (N,) and weights (N, 1).
+
+    If events are held out, (N,) bool, the trees are many and small, and these events decide on their number.
+    """
+    held = np.zeros(len(x), dtype=bool) if held_out is None else held_out
+    smallest = max(1, min(TreeOptions.smallest_leaf, int((~held).sum()) // LEAVES))
+    options = TreeOptions(smallest_leaf=smallest) if held_out is None else replace(JUDGE, smallest_leaf=smallest)
+    total = balanced(weights, numerator, held)[:, 0]
+    grown, _, losses = BinnedEvents(x, options, label=label).grow(
+        total, total * numerator, options.trees, held_out=held, label=label
+    )
+    return grown, losses
 
 
 def cross_fit(
@@ -232,6 +268,7 @@ def cross_fit(
     *,
     seed: int,
     folds: int = 2,
+    classifier: Tabular = "dense",
     epochs: int = 20,
     batch_size: int = 1024,
     learning_rate: float = 2e-3,
@@ -240,18 +277,19 @@ def cross_fit(
     activation: Activation = "gelu",
     label: str = "two-sample test",
 ) -> tuple[tuple[np.ndarray, np.ndarray], list[DensityRatio]]:
-    """Scores D = p / (p + q) for equal yields, by cross-fitting: no network scores an event of its own training.
+    """Scores D = p / (p + q) for equal yields, by cross-fitting: no classifier scores an event of its own training.
 
-    Every event is used: to train `folds - 1` networks, and to test the remaining one. A fifth of the training events
-    of a network chooses its best epoch, so the tested fold has no influence. The score of an ideal classifier gives
-    w = D / (1 - D) = p / q (2305.16774).
+    Every event is used: to train `folds - 1` classifiers, and to test the remaining one. A fifth of the training events
+    of a classifier chooses its best epoch, or its number of trees, so the tested fold has no influence. The score of an
+    ideal classifier gives w = D / (1 - D) = p / q (2305.16774).
 
     Args:
         x_p: (N_p, D), w_p: (N_p,); x_q: (N_q, D), w_q: (N_q,).
         seed: seed of the folds, the initial weights and the batches.
 
     Returns:
-        D of the events of p (N_p,) and of q (N_q,), float64; and the networks, one for each fold, for further events.
+        D of the events of p (N_p,) and of q (N_q,), float64; and the classifiers, one for each fold, for further
+        events.
     """
     if folds < 2:
         raise InputError(
@@ -262,7 +300,7 @@ def cross_fit(
         for c, n in (("p", len(x_p)), ("q", len(x_q)))
     ]
     scores = [np.full(len(x_p), np.nan), np.full(len(x_q), np.nan)]
-    networks = []
+    ratios = []
     for k in range(folds):
         own = [f != k for f in fold]
         held = _held_out([int(o.sum()) for o in own], seed_for(seed, "held out", k))
@@ -273,6 +311,7 @@ def cross_fit(
             w_q[own[1]],
             seed=seed_for(seed, k),
             held_out=held,
+            classifier=classifier,
             epochs=epochs,
             batch_size=batch_size,
             learning_rate=learning_rate,
@@ -282,11 +321,11 @@ def cross_fit(
             patience=max(3, epochs // 4),
             label=f"{label}, fold {k + 1} of {folds}",
         )
-        networks.append(ratio)
+        ratios.append(ratio)
         for score, x, mine in zip(scores, (x_p, x_q), own, strict=True):
             if not mine.all():
                 score[~mine] = ratio.score(x[~mine])
-    return (scores[0], scores[1]), networks
+    return (scores[0], scores[1]), ratios
 
 
 def _held_out(sizes: list[int], key: int) -> np.ndarray:

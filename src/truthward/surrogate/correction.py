@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +14,17 @@ from torch import Tensor
 from truthward.errors import InputError
 from truthward.events.effective_size import effective_size, largest_over_mean
 from truthward.learn.fit import Settings
-from truthward.ratio.classifier import logits, stack_of, train_ratio, two_sample_scores
+from truthward.ratio.classifier import judging_trees, logits, stack_of, train_ratio, two_sample_scores
 from truthward.ratio.reweight import auc, normalise
-from truthward.records.surrogate import Corrected
+from truthward.records.surrogate import Corrected, Losses
 from truthward.study.seeds import seed_for
 from truthward.surrogate.drawing import SurrogateModel, draws
 from truthward.surrogate.section import Correction
 
 if TYPE_CHECKING:
     from truthward.surrogate.stage import TrainingSample
+
+LogRatios = Callable[[Tensor], np.ndarray]
 
 log = logging.getLogger("truthward.surrogate.correction")
 
@@ -44,7 +46,7 @@ def correct(
     p is the density of the training events and q the density of the draws. The yield of each category and member does
     not change.
 
-    There is one classifier for each member, all in one stack. It learns the ratio of the member's own bootstrap of the
+    There is one classifier for each member. It learns the ratio of the member's own bootstrap of the
     training events to the same number of new draws, so no network weights an event that it has seen. It sees both
     levels and the category. The validation part and a share of the draws choose its epoch. New, cross-fitted
     classifiers between the draws and the test part judge the result.
@@ -71,33 +73,26 @@ def correct(
     simulated = torch.stack([m.shown(training.values, training.category) for m in members], 1)
     fresh = [_joined(m, list(draws([m], size, seed=seed_for(seed, "fresh", i)))) for i, m in enumerate(members)]
     x = torch.cat([simulated, torch.stack([m.shown(*f) for m, f in zip(members, fresh, strict=True)], 1)])
-    inputs, network = x.shape[2], {"width": settings.width, "depth": settings.depth}
-    stack = stack_of(inputs, [seed_for(seed, "initial", m) for m in range(len(members))], **network)
     held = training.held.numpy()
-    # Draws have a random order, so the first ones are a random part.
-    held_out = np.concatenate([held, np.arange(size) < held.sum()])
-    history = train_ratio(
-        stack,
+    given = (
         x,
         np.arange(2 * size) < size,
         np.concatenate([weights, np.ones_like(weights)]),
-        Settings(settings.epochs, settings.batch_size, settings.learning_rate),
-        seed=seed_for(seed, "batches"),
-        held_out=held_out,
-        label="surrogate correction",
-        state=state,
-        key=key,
+        # Draws have a random order, so the first ones are a random part.
+        np.concatenate([held, np.arange(size) < held.sum()]),
     )
+    if settings.classifier == "boosted_trees":
+        ratios, losses = _trees(*given)
+    else:
+        ratios, losses = _networks(*given, settings=settings, seed=seed, state=state, key=key)
     owner = np.array([int(b["member"][0]) for b in batches])
     areas, before = [], np.concatenate([b["weight"] for b in batches])
-    single = stack_of(inputs, [0], **network)
     for m, member in enumerate(members):
-        single.load_member(0, stack.state_of(m))
         own = [batches[int(i)] for i in np.flatnonzero(owner == m)]
         values, category = _joined(member, own)
         drawn = member.shown(values, category)
         old = np.concatenate([b["weight"] for b in own])
-        new = _kept(logits(single, drawn, label="surrogate correction"), old, category.numpy())
+        new = _kept(ratios[m](drawn)[:, None], old, category.numpy())
         judged = member.shown(test.values, test.category).numpy(), test.weight.numpy(), drawn.numpy()
         areas.append([_area(*judged, w, seed_for(seed, "judge", m), settings) for w in (old, new)])
         for batch, part in zip(own, np.split(new, np.cumsum([len(b["weight"]) for b in own])[:-1]), strict=True):
@@ -111,10 +106,60 @@ def correct(
         "effective_size_before": float(effective_size(before)),
         "effective_size": float(effective_size(after)),
         "largest_over_mean": float(largest_over_mean(after)),
-        "history": {"train": history.train, "validation": history.validation, "best": history.best},
+        "history": losses,
     }
     log.info("surrogate correction: AUC %s, before %s", summary["auc_after"], summary["auc_before"])
     return summary
+
+
+def _networks(
+    x: Tensor,
+    numerator: np.ndarray,
+    weights: np.ndarray,
+    held_out: np.ndarray,
+    *,
+    settings: Correction,
+    seed: int,
+    state: Path | None,
+    key: str,
+) -> tuple[list[LogRatios], Losses]:
+    """A network for each member, all in one stack: their logits as functions of x (N, K) -> (N,), and the losses."""
+    inputs, members = x.shape[2], range(x.shape[1])
+    network = {"width": settings.width, "depth": settings.depth}
+    stack = stack_of(inputs, [seed_for(seed, "initial", m) for m in members], **network)
+    history = train_ratio(
+        stack,
+        x,
+        numerator,
+        weights,
+        Settings(settings.epochs, settings.batch_size, settings.learning_rate),
+        seed=seed_for(seed, "batches"),
+        held_out=held_out,
+        label="surrogate correction",
+        state=state,
+        key=key,
+    )
+
+    def single(member: int) -> LogRatios:
+        own = stack_of(inputs, [0], **network)
+        own.load_member(0, stack.state_of(member))
+        return lambda at: logits(own, at, label="surrogate correction")[:, 0]
+
+    losses: Losses = {"train": history.train, "validation": history.validation, "best": history.best}
+    return [single(m) for m in members], losses
+
+
+def _trees(
+    x: Tensor, numerator: np.ndarray, weights: np.ndarray, held_out: np.ndarray
+) -> tuple[list[LogRatios], Losses]:
+    """Boosted trees for each member, like `_networks`; there is one loss, that of all trees."""
+    found = [
+        judging_trees(x[:, m], numerator, weights[:, m : m + 1], held_out, f"surrogate correction, member {m}")
+        for m in range(x.shape[1])
+    ]
+    grown, losses = zip(*found, strict=True)
+    train, validation = [v.train for v in losses], [v.held_out for v in losses]
+    return list(grown), {"train": [train], "validation": [validation], "best": [0] * len(grown)}
 
 
 def _joined(member: SurrogateModel, batches: Sequence[Mapping[str, Any]]) -> tuple[Tensor, Tensor]:
@@ -141,7 +186,8 @@ def _area(p: np.ndarray, w_p: np.ndarray, q: np.ndarray, w_q: np.ndarray, seed: 
         q,
         w_q,
         seed=seed,
-        **settings.model_dump(),
+        # Always by networks: trees would be blind to what trees have missed.
+        **settings.model_dump() | {"classifier": "dense"},
         label="surrogate correction, judged",
     )
     return auc(np.concatenate(scores), np.arange(len(p) + len(q)) < len(p), np.concatenate([w_p, w_q]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from truthward.study.generative_members import Uncertainty
@@ -12,6 +14,7 @@ class Correction(Strict):
     """The classifier between drawn and simulated events, whose density ratio corrects the weights of drawn events.
 
     Attributes:
+        classifier: a network, with the options below, or boosted trees, which need none of them.
         epochs: number of epochs of its training.
         batch_size: number of events in each step.
         learning_rate: learning rate of the optimiser.
@@ -19,6 +22,7 @@ class Correction(Strict):
         depth: number of hidden layers.
     """
 
+    classifier: Literal["dense", "boosted_trees"] = "dense"
     epochs: int = Field(20, ge=1)
     batch_size: int = Field(512, ge=1)
     learning_rate: float = Field(2e-3, gt=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -79,7 +79,8 @@ class Validate(Strict):
 
     Attributes:
         seeds: number of trainings of each two-sample test; their spread is its error.
-        epochs: of each classifier of a two-sample test.
+        classifier: of the two-sample tests: a network, or boosted trees, which share no blindness with networks.
+        epochs: of each network of a two-sample test.
         events: largest number of events of a sample in unbinned tests and distances.
         posteriors: number of held-out events that check the posteriors of a generative method (1804.06788,
             2302.03026); 0 for no check.
@@ -88,16 +89,17 @@ class Validate(Strict):
     """
 
     seeds: int = Field(3, ge=2)
+    classifier: Literal["dense", "boosted_trees"] = "dense"
     epochs: int = Field(10, ge=1)
     events: int = Field(500_000, ge=1000)
     posteriors: int = Field(5000, ge=0)
     stress: Stress | None = None
     fit: Fit | None = None
 
-    def two_sample(self) -> dict[str, int]:
+    def two_sample(self) -> dict[str, Any]:
         """What the classifiers of the validation need to know."""
-        return {"seeds": self.seeds, "epochs": self.epochs}
+        return {"seeds": self.seeds, "epochs": self.epochs, "classifier": self.classifier}
 
-    def unbinned(self) -> dict[str, int]:
+    def unbinned(self) -> dict[str, Any]:
         """What the validation of a result needs to know."""
         return self.two_sample() | {"events": self.events}

@@ -13,6 +13,7 @@ import numpy as np
 from truthward.errors import InputError
 from truthward.events.split import TEST
 from truthward.events.table import EventTable
+from truthward.ratio.classifier import Tabular
 from truthward.records.shared import Flag
 from truthward.records.validate.surrogate import AgainstSimulation, Atom, Fraction, Marginal, ValidatedSurrogate
 from truthward.run.artefact import write_json
@@ -94,6 +95,7 @@ def validate_surrogate(
     *,
     seeds: int,
     epochs: int,
+    classifier: Tabular = "dense",
     events: int,
     seed: int,
     record: Record,
@@ -107,8 +109,8 @@ def validate_surrogate(
 
     Args:
         samples, simulation: event tables; observables: those of the study, at both levels.
-        seeds, epochs: of the classifiers; events: largest number of events that are used from each sample. A hash of
-            the ids chooses them. Other events are read, but no figure uses them.
+        seeds, epochs, classifier: of the two-sample tests. events: largest number of events that are used from each
+            sample. A hash of the ids chooses them. Other events are read, but no figure uses them.
         output: JSON artefact; state: folder for resuming.
 
     Returns:
@@ -139,7 +141,13 @@ def validate_surrogate(
     for which, levels in (("truth", ("truth",)), ("reco", ("reco",)), ("both", LEVELS)):
         log.info("surrogate: two-sample test, %s", which)
         (p, w_p), (q, w_q), (r, w_r) = (s.joint(levels) for s in (test, drawn, rest))
-        settings: dict[str, Any] = {"seeds": seeds, "epochs": epochs, "seed": seed_for(seed, which), "state": state}
+        settings: dict[str, Any] = {
+            "seeds": seeds,
+            "epochs": epochs,
+            "classifier": classifier,
+            "seed": seed_for(seed, which),
+            "state": state,
+        }
         tests[which] = {
             "surrogate": two_sample_test(p, w_p, q, w_q, label=f"surrogate {which}", **settings),
             "floor": two_sample_test(p, w_p, r, w_r, label=f"floor {which}", **settings),

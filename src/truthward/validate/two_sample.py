@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.special import logit
 
 from truthward.errors import CorruptError, InputError
 from truthward.learn.checkpoint import load_arrays, save_arrays
-from truthward.ratio.classifier import DensityRatio, cross_fit, two_sample_scores
+from truthward.ratio.classifier import DensityRatio, Tabular, cross_fit, two_sample_scores
 from truthward.records.validate.figures import Scores, SplitTest, Tails, TwoSampleTest
 from truthward.study.seeds import seed_for
 from truthward.validate import metrics
@@ -43,6 +44,7 @@ def two_sample_test(
     *,
     seeds: int,
     epochs: int,
+    classifier: Tabular = "dense",
     seed: int,
     label: str,
     state: Path | None = None,
@@ -55,6 +57,7 @@ def two_sample_test(
     Args:
         p: (N, D) reference (the truth), w_p: (N,); q: (n, D) tested, w_q: (n,). Weights may have any sign.
         seeds: repetitions, each with its own folds, initial weights and batches.
+        epochs: of a network. classifier: see `ratio.classifier.density_ratio`.
         state: folder where finished repetitions are kept, for resuming.
 
     Returns:
@@ -63,10 +66,11 @@ def two_sample_test(
             sizes; `significance`: (auc - 1/2) over the quadratic sum of `auc_sigma` and the sd over the seeds;
             `weights`: `tails` of w = D / (1 - D) = p / q of the ensemble, on the events of `p` and of `q`.
     """
+    options = {"epochs": epochs, "classifier": classifier}
     logits, saturated = [], 0
     for k in range(seeds):
         found, beyond = _logits(
-            p, w_p, q, w_q, epochs, seed_for(seed, label, k), f"{label}, seed {k + 1}/{seeds}", _file(state, label, k)
+            p, w_p, q, w_q, options, seed_for(seed, label, k), f"{label}, seed {k + 1}/{seeds}", _file(state, label, k)
         )
         logits.append(found)
         saturated += beyond
@@ -88,7 +92,15 @@ def two_sample_test(
 
 
 def floor_test(
-    x: np.ndarray, w: np.ndarray, *, seeds: int, epochs: int, seed: int, label: str, state: Path | None = None
+    x: np.ndarray,
+    w: np.ndarray,
+    *,
+    seeds: int,
+    epochs: int,
+    classifier: Tabular = "dense",
+    seed: int,
+    label: str,
+    state: Path | None = None,
 ) -> SplitTest:
     """The floor of the test: two halves of the truth against each other. Each seed divides the truth anew.
 
@@ -100,6 +112,7 @@ def floor_test(
     Returns:
         auc, jsd, effective_sizes and weights as in `two_sample_test`. The weights are from all seeds together.
     """
+    options = {"epochs": epochs, "classifier": classifier}
     parts = []
     for k in range(seeds):
         first = np.random.default_rng(seed_for(seed, label, "halves", k)).permutation(len(x)) < len(x) // 2
@@ -108,7 +121,7 @@ def floor_test(
             w[first],
             x[~first],
             w[~first],
-            epochs,
+            options,
             seed_for(seed, label, k),
             f"{label}, seed {k + 1}/{seeds}",
             _file(state, label, k),
@@ -131,6 +144,7 @@ def log_ratio(
     *,
     seeds: int,
     epochs: int,
+    classifier: Tabular = "dense",
     seed: int,
     label: str,
     state: Path | None = None,
@@ -139,9 +153,10 @@ def log_ratio(
 
     The networks that give the value of an event never saw this event. The arguments are as in `two_sample_test`.
     """
+    options = {"epochs": epochs, "classifier": classifier}
     found = [
         _logits(
-            p, w_p, q, w_q, epochs, seed_for(seed, label, k), f"{label}, seed {k + 1}/{seeds}", _file(state, label, k)
+            p, w_p, q, w_q, options, seed_for(seed, label, k), f"{label}, seed {k + 1}/{seeds}", _file(state, label, k)
         )[0][1]
         for k in range(seeds)
     ]
@@ -149,7 +164,15 @@ def log_ratio(
 
 
 def ratio_of(
-    p: Events, q: Events, *, seeds: int, epochs: int, seed: int, label: str, state: Path | None = None
+    p: Events,
+    q: Events,
+    *,
+    seeds: int,
+    epochs: int,
+    classifier: Tabular = "dense",
+    seed: int,
+    label: str,
+    state: Path | None = None,
 ) -> Ratio:
     """p / q of unit-area densities as a function of ids (n,) and values (n, D), for all events of the sample behind q.
 
@@ -160,12 +183,16 @@ def ratio_of(
     given = p.values, p.weights, q.values, q.weights
     networks: list[list[DensityRatio]] = []
     if q.whole:
-        logits = log_ratio(*given, seeds=seeds, epochs=epochs, seed=seed, label=label, state=state)
+        logits = log_ratio(
+            *given, seeds=seeds, epochs=epochs, classifier=classifier, seed=seed, label=label, state=state
+        )
     else:
         found = []
         for k in range(seeds):
             name = f"{label}, seed {k + 1}/{seeds}"
-            scores, trained = cross_fit(*given, seed=seed_for(seed, label, k), epochs=epochs, label=name)
+            scores, trained = cross_fit(
+                *given, seed=seed_for(seed, label, k), epochs=epochs, classifier=classifier, label=name
+            )
             found.append(_clipped(scores[1]))
             networks.append(trained)
         logits = np.mean(found, axis=0)
@@ -227,7 +254,7 @@ def _logits(
     w_p: np.ndarray,
     q: np.ndarray,
     w_q: np.ndarray,
-    epochs: int,
+    options: Mapping[str, Any],
     seed: int,
     label: str,
     file: Path | None,
@@ -236,7 +263,7 @@ def _logits(
         raise InputError(f"{label}: {len(p)} and {len(q)} events given; a classifier needs at least {FEWEST} of each")
     scores = None if file is None or not file.is_file() else saved_scores(file)
     if scores is None:
-        scores = two_sample_scores(p, w_p, q, w_q, seed=seed, epochs=epochs, label=label)
+        scores = two_sample_scores(p, w_p, q, w_q, seed=seed, **options, label=label)
         if file is not None:
             save_arrays(file, {"p": scores[0], "q": scores[1]}, provenance={})
     found = [_clipped(s) for s in scores]

@@ -21,6 +21,7 @@ from truthward.unfold.inputs.streamed import Blocks, Store
 from truthward.unfold.omnifold.iterations import Chain
 from truthward.unfold.omnifold.sample import OmnifoldBlock, OmnifoldSample, Scaling
 from truthward.unfold.omnifold.steps import ResponseSteps, TrainingSteps
+from truthward.unfold.omnifold.tree_steps import LeafSteps, TreeSteps
 from truthward.unfold.stop.rules import varied_count
 
 if TYPE_CHECKING:
@@ -50,9 +51,10 @@ class Groups:
     def unfold(self, group: list[Replica]) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
         """Store weights w nu(t) of the fiducial events (n, E). Return history and the arrays of the first member."""
         options = self.options
-        responds = group[0].family.endswith("_bootstrap") and options.respond
+        responds = options.by_weights(group[0]) and options.respond
         # Half or twice the iterations: the same chain as the nominal, stopped earlier or continued.
         other = self.blocks.pilot.kind_of(group[0]) == "regularisation"
+        same = options.boosted and group[0].family == "initialisation"
         # A response describes a change from the nominal, so the nominal is computed with it.
         members = [NOMINAL, *group] if responds else group
         seed = seed_for(self.seed, *((group[0].family, group[0].index) if group[0].anew else ("nominal",)))
@@ -64,7 +66,7 @@ class Groups:
             name = f"omnifold {group[0]}" + (f" and {len(group) - 1} more" if len(group) > 1 else "")
             name += f", fold {f + 1} of {options.folds}" if options.folds else ""
             state = None if self.state is None else self.state / f"{_tag(group)}.{f}"
-            prefix, handed = f"{f}.", (self.nominal or {}) if responds or other else {}
+            prefix, handed = f"{f}.", (self.nominal or {}) if responds or other or same else {}
             arrays = {n.removeprefix(prefix): a for n, a in handed.items() if n.startswith(prefix)}
             rules, checks = replace(options.rules, curves=group == [NOMINAL]), {}
             if rules.background == "positive":
@@ -73,20 +75,7 @@ class Groups:
                 # As many iterations as the nominal, whatever the change is.
                 made = int(self.nominal["iterations"][f])
                 rules = replace(rules, stop=rules.stop.exactly(varied_count(group[0].index, made) if other else made))
-            steps: ResponseSteps | TrainingSteps
-            if responds:
-                steps = ResponseSteps(options.recipe, self.scaling, arrays)
-            else:
-                steps = TrainingSteps(
-                    options.recipe,
-                    self.scaling,
-                    len(group),
-                    seed=seed,
-                    name=name,
-                    state=state,
-                    key=self.key,
-                    known=arrays,
-                )
+            steps = self._responses(arrays) if responds else self._trainings(len(group), seed, name, state, arrays)
             chain = Chain(sample, steps, rules, self.store)
             if responds:
                 _run_response(chain, group)
@@ -94,12 +83,26 @@ class Groups:
                 chain.run()
             chain.history[0] |= checks
             chosen.append(len(chain.history))
-            if not responds:
+            if isinstance(steps, (TrainingSteps, TreeSteps)):
                 trained |= {f"{f}.{n}": a for n, a in steps.arrays.items()}
             self._keep(group, chain, fold if f else None)
             history += _entries(chain.history, members, f if options.folds else None)
         trained["iterations"] = np.array(chosen)
         return [h for h in history if h["replica"] in map(str, group)], trained
+
+    def _responses(self, arrays: Mapping[str, np.ndarray]) -> ResponseSteps | LeafSteps:
+        recipe = self.options.recipe
+        return LeafSteps(recipe, arrays) if recipe.boosted else ResponseSteps(recipe, self.scaling, arrays)
+
+    def _trainings(
+        self, members: int, seed: int, name: str, state: Path | None, known: Mapping[str, np.ndarray]
+    ) -> TrainingSteps | TreeSteps:
+        recipe = self.options.recipe
+        if recipe.boosted:
+            return TreeSteps(recipe, members, name=name, known=known)
+        return TrainingSteps(
+            recipe, self.scaling, members, seed=seed, name=name, state=state, key=self.key, known=known
+        )
 
     def rows(self, groups: list[list[Replica]]) -> Iterator[Mapping[str, np.ndarray]]:
         """Rows of the result, block by block."""

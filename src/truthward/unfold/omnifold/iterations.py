@@ -118,31 +118,32 @@ class Chain:
             parts = block.data_weight, self._expected(number, block), block.background_weight
             held = np.split(block.reco_held, np.cumsum([len(w) for w in parts])[:-1])
             for part, (weights, mask) in enumerate(zip(parts, held, strict=True)):
-                for h, chosen in enumerate((~mask, mask)):
-                    standing.sums[h, part] += weights[chosen].sum(axis=0)
-                    standing.events[number, h, part] = chosen.sum()
-            for h, chosen in enumerate((~block.truth_held, block.truth_held)):
-                standing.matched[h] += block.matched_weight[chosen].sum(axis=0)
-                standing.matched_events[number, h] = chosen.sum()
+                standing.sums[:, part] += _split_sums(weights, mask)
+                standing.events[number, :, part] = (~mask).sum(), mask.sum()
+            held_truth = block.truth_held
+            standing.matched[:] += _split_sums(block.matched_weight, held_truth)
+            standing.matched_events[number] = (~held_truth).sum(), held_truth.sum()
             unfolded = block.weight * self.nu(number, block)
-            truth = block.inputs.truth[block.inputs.fiducial]
+            truth = block.cells("truth", watch.bins)
             if self._off is None:
                 watch.start(truth, block.weight, block.matched, block.matched_weight, block.data_weight)
             watch.add(truth, unfolded)
-            refold.add(block, np.concatenate(parts[1:]))
+            if self.steps.trains:
+                refold.add(block, np.concatenate(parts[1:]))
             total += unfolded.sum(axis=0)
-            squares += (unfolded**2).sum(axis=0)
-            moduli += np.abs(unfolded).sum(axis=0)
-            largest = np.maximum(largest, np.abs(unfolded).max(axis=0, initial=0.0))
+            squares += np.einsum("ne,ne->e", unfolded, unfolded)
+            modulus = unfolded if (unfolded >= 0).all() else np.abs(unfolded)
+            moduli += modulus.sum(axis=0)
+            largest = np.maximum(largest, modulus.max(axis=0, initial=0.0))
             events += len(unfolded)
-        chi2, terms = refold.chi2()
         found = {
             "yield": total,
             "effective_size": total**2 / squares,
             "largest_over_mean": largest / (moduli / events),
-            "refold_chi2": chi2,
-            "refold_ndf": np.full(len(chi2), terms),
         }
+        if self.steps.trains:
+            chi2, terms = refold.chi2()
+            found |= {"refold_chi2": chi2, "refold_ndf": np.full(len(chi2), terms)}
         return found, standing
 
     def _expected(self, number: int, block: OmnifoldBlock) -> np.ndarray:
@@ -192,12 +193,14 @@ class Chain:
             if share:
                 self.store["fakes", number] = ratio[matched:signal]
             judged = block.reco_held if self.sample.hold_out else slice(None)
-            area.add(logits[judged], numerator[judged], weights[judged])
+            if self.steps.trains:
+                area.add(logits[judged], numerator[judged], weights[judged])
             if self.rules.curves:
                 curve.add(logits[judged, 0], numerator[judged], weights[judged, 0])
         factor, off = norm(reached, total)
         self._share = factor if share else self._share
-        entry: dict[str, Any] = {"auc_reco": area.values(), "normalisation_reco": off, "saturated_reco": saturated}
+        entry: dict[str, Any] = {"normalisation_reco": off, "saturated_reco": saturated}
+        entry |= {"auc_reco": area.values()} if self.steps.trains else {}
         entry |= {"reliability_reco": [class_reliability(*curve.events())]} if self.rules.curves else {}
         return Omega(factor, products), found.diagnostics | entry
 
@@ -214,7 +217,7 @@ class Chain:
 
         def read(number: int) -> tuple[Tensor, np.ndarray, np.ndarray, np.ndarray]:
             block = self.sample[number]
-            return block.truth[block.matched], ratios(block, number), block.matched_weight * unit, block.truth_held
+            return block.matched_truth, ratios(block, number), block.matched_weight * unit, block.truth_held
 
         found = self.steps.find(TRUTH, StepEvents(read, counts, self.sample.buffer), iteration)
         reached, curve = np.zeros(self.sample.members), Curve(counts.sum())
@@ -234,6 +237,13 @@ class Chain:
         entry: dict[str, Any] = {"normalisation_truth": self._off, "saturated_truth": saturated}
         entry |= {"reliability_truth": [reliability(*curve.events())]} if self.rules.curves else {}
         return found.diagnostics | entry
+
+
+def _split_sums(weights: np.ndarray, held: np.ndarray) -> np.ndarray:
+    """Sums (2, E) of weights (n, E) of the events for training and of those that are held out, (n,) bool."""
+    if not held.any():
+        return np.stack([weights.sum(axis=0), np.zeros(weights.shape[1])])
+    return np.stack([weights[~held].sum(axis=0), weights[held].sum(axis=0)])
 
 
 class Curve:

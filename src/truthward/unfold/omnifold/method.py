@@ -14,6 +14,7 @@ import numpy as np
 
 from truthward.errors import ConfigError
 from truthward.learn.scaling import RankScaling
+from truthward.ratio.boosted_trees import TreeOptions
 from truthward.unfold.contract import Result, Unfolder
 from truthward.unfold.inputs.arrays import NOMINAL, Inputs, Replica
 from truthward.unfold.inputs.streamed import Blocks
@@ -45,8 +46,9 @@ class Omnifold(Unfolder):
     The history shows how far the networks were off. The networks of the nominal unfolding are kept for the replicas.
 
     Replicas: with `replicas: {by: response}`, bootstraps are the response of the nominal networks to the weights, see
-    `ratio.response`. With `by: training`, they are trained anew, with the initial weights and the order of batches of
-    the nominal unfolding. Replicas of `initialisation` and `combined` have their own initial weights and batches.
+    `ratio.response` and `ratio.leaf_response`. With `by: training`, they are trained anew, with the initial weights and
+    the order of batches of the nominal unfolding. Replicas of `initialisation` and `combined` have their own initial
+    weights and batches. Boosted trees have neither: a replica of `initialisation` is then the nominal result.
     Systematics move events, so they are always trained. A systematic of kind regularisation makes half and twice the
     iterations. It takes over the iterations that the nominal unfolding has trained.
 
@@ -64,8 +66,11 @@ class Omnifold(Unfolder):
         inputs: what the classifiers see: the observables, or the hardest `constituents` of the jet at each level.
         iterations: largest number of iterations; each has both steps.
         stop: the rule that ends the iterations.
-        network: the classifiers of both steps.
-        training: the trainings of both steps.
+        classifier: of both steps: "dense", a network, or "boosted_trees", for observables; "deep_sets" or "attention"
+            for constituents.
+        network: the classifiers, if they are networks.
+        trees: the classifiers, if they are boosted trees.
+        training: the trainings of networks.
         fakes: "absolute": their simulated number at each r. "share": their simulated share of the signal at each r.
             This is right if their rate is proportional to the rate of the signal.
         background: "expected": it is a part of the prediction to which the data are compared. "subtract": it is
@@ -95,7 +100,9 @@ class Omnifold(Unfolder):
         inputs: Literal["observables", "constituents"] = "observables",
         iterations: int = 5,
         stop: StopOptions = StopOptions(rule="fixed", tolerance=0.1),
+        classifier: Literal["dense", "deep_sets", "attention", "boosted_trees"] = "dense",
         network: NetworkOptions = NetworkOptions(),
+        trees: TreeOptions = TreeOptions(),
         training: TrainingOptions = TrainingOptions(),
         fakes: Literal["absolute", "share"] = "absolute",
         background: Literal["expected", "subtract", "positive"] = "expected",
@@ -105,10 +112,10 @@ class Omnifold(Unfolder):
         buffer: int = 2_000_000,
     ) -> None:
         self.sets = inputs == "constituents"
-        if self.sets != (network.kind != "dense"):
+        if self.sets != (classifier in ("deep_sets", "attention")):
             raise ConfigError(
-                f"omnifold: a network of kind {network.kind} does not take {inputs}; deep_sets and attention take "
-                "constituents, dense takes observables"
+                f"omnifold: the classifier {classifier} does not take {inputs}; deep_sets and attention take "
+                "constituents, dense and boosted_trees take observables"
             )
         if self.sets and any(features.values()):
             raise ConfigError("omnifold: `inputs: constituents` takes no features; remove `features`")
@@ -116,7 +123,14 @@ class Omnifold(Unfolder):
         self.observables, self.constituents = tuple(observables), network.constituents if self.sets else 0
         self.rules = Rules(StopRule(iterations, stop.rule, stop.tolerance), fakes, background)
         sizes = {"width": network.width, "depth": network.depth, "activation": network.activation}
-        self.recipe = OmnifoldRecipe(training, {"network": network.kind, **sizes}, isotonic=calibrate == "isotonic")
+        self.boosted = classifier == "boosted_trees"
+        self.recipe = OmnifoldRecipe(
+            training,
+            {} if self.boosted else {"network": classifier, **sizes},
+            isotonic=calibrate == "isotonic",
+            boosted=self.boosted,
+            trees=trees,
+        )
         self.buffer = buffer
         self.folds, self.respond, self.stack = folds, replicas.by == "response", replicas.stack
 
@@ -179,6 +193,8 @@ class Omnifold(Unfolder):
 
     def _scaling(self, pilot: Inputs, nominal: Mapping[str, np.ndarray] | None) -> Scaling:
         """The scaling of the nominal unfolding. Networks of constituents contain theirs, so here it is made again."""
+        if self.boosted:
+            return None
         if nominal is None or self.sets:
             return scaling_of(pilot, constituents=self.sets)
         reco, truth = (
@@ -189,15 +205,13 @@ class Omnifold(Unfolder):
 
     def _arrays(self, scaling: Scaling) -> dict[str, np.ndarray]:
         """The scaling as arrays, from which `_scaling` rebuilds it."""
-        return (
-            {}
-            if self.sets
-            else {
-                f"scaling.{level}.{n}": t.numpy()
-                for level, s in zip(STEPS, scaling, strict=True)
-                for n, t in s.state_dict().items()
-            }
-        )
+        if scaling is None or self.sets:
+            return {}
+        return {
+            f"scaling.{level}.{n}": t.numpy()
+            for level, s in zip(STEPS, scaling, strict=True)
+            for n, t in s.state_dict().items()
+        }
 
     def _exactly(self, iterations: int) -> Omnifold:
         """The same method with exactly this number of iterations."""
@@ -227,8 +241,18 @@ class Omnifold(Unfolder):
         log.info("omnifold: %d of %d iterations balance bias and variance", found.chosen, len(found.bias))
         return found
 
+    def by_weights(self, replica: Replica) -> bool:
+        """Whether a replica differs from the nominal by weights alone, with the same events and initial weights.
+
+        Trees have no random numbers, so replicas of `combined` are bootstraps like any other.
+        """
+        boots = ("data_bootstrap", "mc_bootstrap", "combined") if self.boosted else ("data_bootstrap", "mc_bootstrap")
+        return replica.family in boots
+
     def _groups(self, replicas: Sequence[Replica]) -> list[list[Replica]]:
         """Bootstraps in stacks. Other replicas stay alone, since they have their own events or order of batches."""
-        boots = [r for r in replicas if r.family in ("data_bootstrap", "mc_bootstrap")]
+        boots = [r for r in replicas if self.by_weights(r)]
         groups = [boots[i : i + self.stack] for i in range(0, len(boots), self.stack)]
-        return groups + [[r] for r in replicas if r not in boots]
+        if self.boosted and (same := [r for r in replicas if r.family == "initialisation"]):
+            groups.append(same)
+        return groups + [[r] for r in replicas if not any(r in group for group in groups)]

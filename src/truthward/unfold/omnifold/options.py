@@ -11,7 +11,6 @@ class NetworkOptions:
     """The classifiers of both steps.
 
     Args:
-        kind: "dense" for observables; "deep_sets" or "attention" for constituents.
         width: of each hidden layer.
         depth: number of hidden layers.
         activation: between the layers.
@@ -21,7 +20,6 @@ class NetworkOptions:
 
     BOUNDS = ((">= 1", "width depth constituents"),)
 
-    kind: Literal["dense", "deep_sets", "attention"] = "dense"
     width: int = 64
     depth: int = 2
     activation: Literal["relu", "gelu", "silu", "tanh"] = "gelu"
@@ -65,7 +63,7 @@ class ReplicaOptions:
     """How the replicas are computed.
 
     Args:
-        by: "response" computes bootstraps as the response of the nominal's networks, "training" trains each anew.
+        by: "response" computes bootstraps as the response of the nominal's classifiers, "training" trains each anew.
         stack: replicas that are computed together; changes speed and memory, not the result.
     """
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 import torch
+from scipy.sparse import csr_matrix
 
 from truthward.learn.scaling import RankScaling, Sample
 from truthward.ratio.constituents import JetScaling
@@ -13,15 +15,16 @@ from truthward.unfold.inputs.arrays import Inputs, Replica
 from truthward.unfold.inputs.streamed import Blocks
 from truthward.unfold.stop.rules import Bins
 
-Scaling = tuple[RankScaling, RankScaling] | tuple[JetScaling, JetScaling]
-"""The scalings of the networks' inputs, at reco and at truth level."""
+Scaling = tuple[RankScaling, RankScaling] | tuple[JetScaling, JetScaling] | None
+"""The scalings of the networks' inputs, at reco and at truth level; None for boosted trees, which need none."""
 
 
 class OmnifoldBlock:
     """The arrays of E replicas that differ only by their weights; n fiducial events, M data events.
 
     reco: M data, matched, fakes, background, in this order. The rows are scaled and include the features, (rows, K).
-    For constituents they are (rows, P, F). truth: all fiducial events (n, ...). weight: (n, E). matched: (n,) bool, the
+    For constituents they are (rows, P, F). truth: all fiducial events (n, ...);
+    matched_truth: the matched ones of them. weight: (n, E). matched: (n,) bool, the
     matched events of the training. matched_weight, fake_weight, background_weight, data_weight: (..., E), weights of
     the training. reco_held, truth_held: (rows,) and (matched,) bool, held out in trainings.
 
@@ -39,14 +42,16 @@ class OmnifoldBlock:
         self.inputs, self.levels = inputs, levels
         truth, reco, data = (
             [inputs.constituents[n] for n in ("truth", "reco", "data")]
-            if isinstance(scaling[0], JetScaling)
+            if scaling and isinstance(scaling[0], JetScaling)
             else [inputs.seen("truth"), inputs.seen("reco"), inputs.seen("data")]
         )
         self.reco = torch.from_numpy(np.concatenate([data, *(reco[mask] for mask in levels)]))
         self.truth = torch.from_numpy(np.ascontiguousarray(truth[fiducial]))
-        if isinstance(scaling[0], RankScaling):
+        if scaling and isinstance(scaling[0], RankScaling):
             self.reco, self.truth = scaling[0](self.reco), scaling[1](self.truth)
         self.matched = levels[0][fiducial]
+        # Made once, because a step asks for it in each iteration.
+        self.matched_truth = self.truth if self.matched.all() else self.truth[torch.from_numpy(self.matched)]
         scale = len(train) / max(train.sum(), 1)
         self.weight = np.stack([v.weight[fiducial] for v in varied], axis=1)
         self.matched_weight, self.fake_weight, self.background_weight = (
@@ -56,6 +61,20 @@ class OmnifoldBlock:
         held = inputs.validation & hold_out
         self.reco_held = np.concatenate([inputs.data_validation & hold_out, *(held[mask] for mask in levels)])
         self.truth_held = held[levels[0]]
+        self._cells: dict[str, csr_matrix] = {}
+
+    def cells(self, level: Literal["truth", "reco", "data"], bins: Bins) -> csr_matrix:
+        """`Bins.cells` of the fiducial truth; of matched, fakes and background at reco level; or of the data."""
+        if level not in self._cells:
+            inputs = self.inputs
+            if level == "truth":
+                values = inputs.truth[inputs.fiducial]
+            elif level == "reco":
+                values = np.concatenate([inputs.reco[mask] for mask in self.levels])
+            else:
+                values = inputs.data_reco
+            self._cells[level] = bins.cells(values)
+        return self._cells[level]
 
 
 class OmnifoldSample:
@@ -115,10 +134,10 @@ class Refold:
 
     def add(self, block: OmnifoldBlock, simulated: np.ndarray) -> None:
         """Add a block, with weights (rows, E) of its matched events, fakes and background."""
-        values = np.concatenate([block.inputs.reco[mask] for mask in block.levels])
-        for k, (x, w) in enumerate(((values, simulated), (block.inputs.data_reco, block.data_weight))):
-            both = self.bins.filled(x, np.concatenate([w, w**2], axis=1))
-            self._contents[2 * k : 2 * k + 2] += np.stack(np.split(both, 2, axis=1))
+        reco, data = block.cells("reco", self.bins), block.cells("data", self.bins)
+        for k, (cells, w) in enumerate(((reco, simulated), (data, block.data_weight))):
+            self._contents[2 * k] += self.bins.filled(cells, w)
+            self._contents[2 * k + 1] += self.bins.filled(cells, w**2)
 
     def chi2(self) -> tuple[np.ndarray, int]:
         """Chi2 (E,) of simulation against data, summed over the observables, and its number of terms.

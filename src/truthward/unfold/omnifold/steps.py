@@ -13,10 +13,13 @@ import torch
 from torch import Tensor
 
 from truthward.learn.fit import History, Settings, fit_source
+from truthward.learn.scaling import RankScaling
 from truthward.learn.source import Arrays, Source, Stream
 from truthward.learn.stack import Stack
 from truthward.ratio.base import LogRatio
+from truthward.ratio.boosted_trees import TreeOptions
 from truthward.ratio.classifier import classifier_of, logits, ratio_loss, stack_of
+from truthward.ratio.constituents import JetScaling
 from truthward.ratio.reliability import Isotonic
 from truthward.ratio.response import mean_response, ratio_response
 from truthward.ratio.reweight import mean_loss
@@ -33,16 +36,21 @@ BATCHES = 32
 
 @dataclass(frozen=True)
 class OmnifoldRecipe:
-    """Options of all trainings and of the classifiers, and whether the logits are calibrated."""
+    """Options of all trainings and of the classifiers, and whether the logits are calibrated.
+
+    boosted: whether the classifiers are boosted trees with the options `trees`, instead of networks.
+    """
 
     training: TrainingOptions
     network: dict[str, Any]
     isotonic: bool
+    boosted: bool
+    trees: TreeOptions
 
     @property
     def holds_out(self) -> bool:
-        """Whether events are held out: for the choice of the epoch, or for the calibration."""
-        return bool(self.training.patience) or self.isotonic
+        """Whether events are held out: for the end of a training, or for the calibration."""
+        return bool(self.trees.patience if self.boosted else self.training.patience) or self.isotonic
 
     def settings(self, iteration: int, rows: int) -> Settings:
         """Settings of one iteration: a continued training has fewer epochs, and the rate falls with the iteration."""
@@ -83,6 +91,15 @@ class StepEvents:
         """x, target and weights of the events for training, block by block."""
         for number in range(len(self.counts)):
             yield self._part(number, held=False)
+
+    def whole(self, *, x: bool) -> tuple[Tensor, np.ndarray, np.ndarray, np.ndarray]:
+        """The events of all blocks: x (rows, ...), target, weights and which are held out; without `x`, no inputs."""
+        parts = [self.read(number) for number in range(len(self.counts))]
+        if len(parts) == 1:
+            return parts[0]
+        inputs, *others = zip(*parts, strict=True)
+        target, weights, held = (np.concatenate(o) for o in others)
+        return torch.cat(inputs) if x else inputs[0], target, weights, held
 
     def source(self, members: int, label: str) -> Source:
         """The source of a training: a single block in memory, or several blocks with a shuffled buffer."""
@@ -128,7 +145,9 @@ class Logits:
 
 
 class Steps(Protocol):
-    """Finds the logits of both steps in any iteration."""
+    """Finds the logits of both steps in any iteration. `trains`: whether each member has classifiers of its own."""
+
+    trains: bool
 
     def find(self, step: int, events: StepEvents, iteration: int) -> Logits:
         """Logits of the ratio of the balanced classes for RECO.
@@ -143,6 +162,8 @@ class TrainingSteps:
     known: such arrays of a single member with the same seed. Iterations that they contain are not trained again.
     """
 
+    trains = True
+
     def __init__(
         self,
         recipe: OmnifoldRecipe,
@@ -155,7 +176,8 @@ class TrainingSteps:
         key: str,
         known: Mapping[str, np.ndarray] | None = None,
     ) -> None:
-        self.recipe, self.scaling, self.members, self.known = recipe, scaling, members, known or {}
+        self.recipe, self.members, self.known = recipe, members, known or {}
+        self.scaling = _scalings(scaling)
         self.seed, self.name, self.state, self.key = seed, name, state, key
         self.arrays: dict[str, np.ndarray] = {}
         self.stacks = [self._fresh(step) for step in range(2)]
@@ -166,9 +188,9 @@ class TrainingSteps:
             self.stacks[step] = self._fresh(step)
         stack, name = self.stacks[step], STEPS[step]
         label = f"{self.name}, iteration {iteration + 1}, {name}"
-        if known := _of_step(self.known, iteration, name):
+        if known := of_step(self.known, iteration, name):
             stack.load_member(0, {n: torch.from_numpy(a) for n, a in known.items() if not n.startswith("isotonic.")})
-            return Logits(partial(logits, stack, label=self.name), correct=_correction(self.recipe, known))
+            return Logits(partial(logits, stack, label=self.name), correct=correction(self.recipe, known))
         fitted = fit_source(
             stack,
             (ratio_loss, mean_loss)[step](stack),
@@ -182,19 +204,10 @@ class TrainingSteps:
         kept = {n: t.numpy() for n, t in stack.state_of(0).items()}
         found = Logits(partial(logits, stack, label=self.name), self._losses(fitted, step))
         if self.recipe.isotonic:
-            calibration = self._calibration(step, events)
-            kept |= {f"isotonic.{n}": a[:1] for n, a in calibration.arrays().items()}
-            found.correct = calibration
+            found.correct = isotonic = calibration(found.logits, step, events)
+            kept |= {f"isotonic.{n}": a[:1] for n, a in isotonic.arrays().items()}
         self.arrays |= {f"{iteration}.{name}.{n}": a for n, a in kept.items()}
         return found
-
-    def _calibration(self, step: int, events: StepEvents) -> Isotonic:
-        """The correction from the held-out events, all in one block."""
-        x, target, weights, held = events.read(0)
-        x, target, weights = x[torch.from_numpy(held)], target[held], weights[held]
-        above = weights * (target[:, None] if step == 0 else target)
-        below = weights - above if step == 0 else weights
-        return Isotonic.fit(logits(self.stacks[step], x, label=self.name), above, below)
 
     def _fresh(self, step: int) -> Stack[LogRatio]:
         seeds = [seed_for(self.seed, "initial", step)] * self.members
@@ -214,27 +227,45 @@ class ResponseSteps:
     Their logits are the linear response of the nominal networks to the weights; see `ratio.response`.
     """
 
+    trains = False
+
     def __init__(self, recipe: OmnifoldRecipe, scaling: Scaling, arrays: Mapping[str, np.ndarray]) -> None:
-        self.recipe, self.scaling, self.arrays = recipe, scaling, arrays
+        self.recipe, self.scaling, self.arrays = recipe, _scalings(scaling), arrays
 
     def find(self, step: int, events: StepEvents, iteration: int) -> Logits:
         """See `Steps`."""
-        own = _of_step(self.arrays, iteration, STEPS[step])
+        own = of_step(self.arrays, iteration, STEPS[step])
         network = classifier_of(self.scaling[step], **self.recipe.network)
         network.load_state_dict({n: torch.from_numpy(a) for n, a in own.items() if not n.startswith("isotonic.")})
         # The training that made the networks; after a warm start this is the first training.
         settings = self.recipe.settings(iteration if self.recipe.training.start == "cold" else 0, events.rows)
         respond = (ratio_response, mean_response)[step]
         found = respond(network.eval(), events.trained(), events.used, settings)
-        return Logits(found, correct=_correction(self.recipe, own))
+        return Logits(found, correct=correction(self.recipe, own))
 
 
-def _of_step(arrays: Mapping[str, np.ndarray], iteration: int, name: str) -> dict[str, np.ndarray]:
+def _scalings(scaling: Scaling) -> tuple[RankScaling, RankScaling] | tuple[JetScaling, JetScaling]:
+    """The scalings, which every network needs."""
+    if scaling is None:
+        raise TypeError("a network needs the scalings of its inputs")
+    return scaling
+
+
+def calibration(found: Callable[[Tensor], np.ndarray], step: int, events: StepEvents) -> Isotonic:
+    """The correction of logits from the held-out events, all in one block."""
+    x, target, weights, held = events.read(0)
+    x, target, weights = x[torch.from_numpy(held)], target[held], weights[held]
+    above = weights * (target[:, None] if step == RECO else target)
+    below = weights - above if step == RECO else weights
+    return Isotonic.fit(found(x), above, below)
+
+
+def of_step(arrays: Mapping[str, np.ndarray], iteration: int, name: str) -> dict[str, np.ndarray]:
     prefix = f"{iteration}.{name}."
     return {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
 
 
-def _correction(recipe: OmnifoldRecipe, arrays: Mapping[str, np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+def correction(recipe: OmnifoldRecipe, arrays: Mapping[str, np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
     """The correction of a step's logits."""
     if not recipe.isotonic:
         return lambda found: found

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from truthward.errors import ConfigError
 from truthward.events.bins import cell_of
@@ -99,15 +100,22 @@ class Bins:
         self.inner = [np.unique(np.quantile(column, np.linspace(0, 1, COARSE + 1)[1:-1])) for column in x.T]
         self.size = len(self.inner) * COARSE
 
-    def filled(self, x: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        """Sums of weight (N, E) in the bins of all columns of x (N, D) or (N, E, D), column after column, (D B, E)."""
-        found = np.empty((len(self.inner), COARSE, weight.shape[1]))
-        for d, inner in enumerate(self.inner):
-            shared = None if x.ndim == 3 else cell_of(x[:, d], inner)
-            for e, w in enumerate(weight.T):
-                place = cell_of(x[:, e, d], inner) if shared is None else shared
-                found[d, :, e] = np.bincount(place, w, minlength=COARSE)
-        return found.reshape(self.size, -1)
+    def cells(self, x: np.ndarray) -> csr_matrix:
+        """Where the events x (N, D) are, for `filled`: a sparse matrix (N, D B) with a one for each column of x."""
+        places = [d * COARSE + cell_of(x[:, d], inner) for d, inner in enumerate(self.inner)]
+        place = np.stack(places, axis=1).astype(np.int32).ravel()
+        ends = np.arange(0, place.size + 1, len(places), dtype=np.int32)
+        return csr_matrix((np.ones(place.size), place, ends), shape=(len(x), self.size))
+
+    def filled(self, x: np.ndarray | csr_matrix, weight: np.ndarray) -> np.ndarray:
+        """Sums of weight (N, E) in the bins of all columns of x, column after column, (D B, E).
+
+        x: (N, D), or its `cells`; or (N, E, D) if members have their own values.
+        """
+        if x.ndim == 2:
+            return (x if isinstance(x, csr_matrix) else self.cells(x)).T @ np.asarray(weight, dtype=np.float64)
+        own = [self.cells(x[:, e]).T @ w.astype(np.float64) for e, w in enumerate(weight.T)]
+        return np.stack(own, axis=1)
 
 
 class Watch:
@@ -129,7 +137,7 @@ class Watch:
 
     def start(
         self,
-        truth: np.ndarray,
+        truth: np.ndarray | csr_matrix,
         weight: np.ndarray,
         matched: np.ndarray,
         matched_weight: np.ndarray,
@@ -137,8 +145,8 @@ class Watch:
     ) -> None:
         """Add events to the sums that no iteration changes.
 
-        These are the fiducial simulation's truth (n, D) and weights (n, E), which of them are matched (n,), the weights
-        of these, scaled to represent all matched events, and the weights of the data (M, E).
+        These are the fiducial simulation's truth (n, D), or its cells, and weights (n, E), which of them are matched
+        (n,), the weights of these, scaled to represent all matched events, and the weights of the data (M, E).
         """
         self._all += self.bins.filled(truth, weight)
         self._matched += self.bins.filled(truth[matched], matched_weight)
@@ -148,8 +156,8 @@ class Watch:
         """Empty the contents, for the next iteration."""
         self.contents = np.zeros_like(self.contents)
 
-    def add(self, truth: np.ndarray, unfolded: np.ndarray) -> None:
-        """Fill unfolded events: truth (n, D), or (n, E, D), and weights (n, E)."""
+    def add(self, truth: np.ndarray | csr_matrix, unfolded: np.ndarray) -> None:
+        """Fill unfolded events: truth (n, D), or its cells, or (n, E, D), and weights (n, E)."""
         self.contents += self.bins.filled(truth, unfolded)
 
     def change(self, before: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from truthward.events.binning import BOOTSTRAPS, own_edges, published_edges
 from truthward.events.families import Histogram, stated_as
 from truthward.events.table import EventTable
 from truthward.events.unfolded import Unfolded
+from truthward.ratio.classifier import Tabular
 from truthward.records.shared import Used
 from truthward.records.unfold import HistoryEntry
 from truthward.records.validate.figures import Distance, Repeated, TwoSampleTest
@@ -68,6 +69,7 @@ def validate_method(
     observables: Sequence[Observable],
     seeds: int,
     epochs: int,
+    classifier: Tabular = "dense",
     events: int,
     seed: int,
     record: Record,
@@ -88,7 +90,7 @@ def validate_method(
         unfolded: result of the method. simulation, data: the tables that it unfolded. closure_truth: the truth behind
             pseudo-data. If it is None, everything that needs it is null.
         observables: of the study. The unfolded ones are compared, in their own bins.
-        seeds, epochs: of the classifiers of the two-sample test. events: largest number for unbinned figures.
+        seeds, epochs, classifier: of the two-sample test. events: largest number for unbinned figures.
         output: JSON artefact to write. state: folder for resuming.
         posterior, ingest, model: further inputs of the verdict, see `verdict.Given`.
 
@@ -109,7 +111,13 @@ def validate_method(
     truth = None if closure_truth is None else Events.accepted(EventTable(closure_truth), "truth", chosen, **thin)
     joint = Events.nominal(result, chosen, **thin) if result.joint else None
     method = result.metadata["method"]
-    settings: dict[str, Any] = {"seeds": seeds, "epochs": epochs, "seed": seed_for(seed, "validate"), "state": state}
+    settings: dict[str, Any] = {
+        "seeds": seeds,
+        "epochs": epochs,
+        "classifier": classifier,
+        "seed": seed_for(seed, "validate"),
+        "state": state,
+    }
     share = result.metadata.get("fakes") == "share"
     marginal = Response.of(simulated, edges, share=share)
     reweighted, ratio, exact = marginal, None, None

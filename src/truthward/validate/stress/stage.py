@@ -15,6 +15,7 @@ from truthward.events.contract import is_jagged
 from truthward.events.families import Family, family
 from truthward.events.hashing import uniform
 from truthward.events.table import EventTable
+from truthward.ratio.classifier import Tabular
 from truthward.records.validate.stress import Comparison, Stressed, StressedScenario
 from truthward.run.artefact import write_json
 from truthward.run.provenance import Record
@@ -53,6 +54,7 @@ def stress(
     replicas: Mapping[str, int],
     seeds: int,
     epochs: int,
+    classifier: Tabular = "dense",
     seed: int,
     record: Record,
     output: str | Path,
@@ -66,7 +68,7 @@ def stress(
         observables: those of the study; the method may unfold only some of them.
         events: mean number of simulated events that are used, at most; a hash chooses them.
         replicas: family -> number of replicas in each unfolding.
-        seeds, epochs: of the classifiers for the refolding of drawn events.
+        seeds, epochs, classifier: of the classifiers for the refolding of drawn events.
         options: see `scenarios`.
 
     Returns:
@@ -91,6 +93,7 @@ def stress(
         replicas=replicas,
         seeds=seeds,
         epochs=epochs,
+        classifier=classifier,
         seed=seed,
         label=method,
         **options,
@@ -122,6 +125,7 @@ def run(
     replicas: Mapping[str, int],
     seeds: int,
     epochs: int,
+    classifier: Tabular = "dense",
     seed: int,
     share: float,
     label: str = "stress",
@@ -157,7 +161,16 @@ def run(
         if scenario.inputs is not None:
             started = time.monotonic()
             each = _each(
-                unfolder, scenario, scenario.inputs, families, coarse, expected, seeds=seeds, epochs=epochs, seed=seed
+                unfolder,
+                scenario,
+                scenario.inputs,
+                families,
+                coarse,
+                expected,
+                seeds=seeds,
+                epochs=epochs,
+                classifier=classifier,
+                seed=seed,
             )
             verdict = judge(scenario.name, each, unstarved=unstarved, share=share)
             unstarved = verdict["relative_sigma"] if scenario.name == PRIOR else unstarved
@@ -177,6 +190,7 @@ def _each(
     *,
     seeds: int,
     epochs: int,
+    classifier: Tabular = "dense",
     seed: int,
 ) -> dict[str, Comparison]:
     """Unfold one scenario and compare every observable."""
@@ -200,6 +214,7 @@ def _each(
                     prior,
                     seeds=seeds,
                     epochs=epochs,
+                    classifier=classifier,
                     seed=seed,
                     label="refold",
                 )
