@@ -144,13 +144,31 @@ def visible(pythia: pythia8mc.Pythia, record: ak.Array) -> ak.Array:
     """Final visible particles with |eta| < 5 as records px, py, pz, E (GeV), pid, charge (units of e)."""
     counts = ak.to_numpy(ak.num(record, axis=1))
     flat = ak.flatten(record)
-    status, pid = ak.to_numpy(flat.status), ak.to_numpy(flat.id)
-    px, py, pz, energy = (ak.to_numpy(flat.p[name]) for name in ("px", "py", "pz", "e"))
+    # Three of four entries of a record are partons and what has decayed: everything else is of the final ones alone.
+    final = np.flatnonzero(ak.to_numpy(flat.status) > 0)
+    pid = ak.to_numpy(flat.id)[final]
+    px, py, pz, energy = (ak.to_numpy(flat.p[name])[final] for name in ("px", "py", "pz", "e"))
     # |pz| < sinh(5) pt means |eta| < 5, without a division by the pt of particles along the beam.
-    seen = (status > 0) & (np.abs(pz) < np.sinh(ETA_MAX) * np.hypot(px, py)) & ~np.isin(np.abs(pid), INVISIBLE)
+    seen = (np.abs(pz) < np.sinh(ETA_MAX) * np.hypot(px, py)) & ~np.isin(np.abs(pid), INVISIBLE)
     pid = pid[seen]
-    kinds, which = np.unique(pid, return_inverse=True)
-    charge = np.array([pythia.particleData.charge(int(kind)) for kind in kinds])[which]
-    owner = np.repeat(np.arange(len(record)), counts)[seen]
+    kinds = np.unique(pid)
+    charge = np.array([pythia.particleData.charge(int(kind)) for kind in kinds])[np.searchsorted(kinds, pid)]
+    ends = np.searchsorted(final[seen], np.concatenate([[0], np.cumsum(counts)]))
     fields = {"px": px[seen], "py": py[seen], "pz": pz[seen], "E": energy[seen], "pid": pid, "charge": charge}
-    return ak.unflatten(ak.zip(fields), np.bincount(owner, minlength=len(record)))
+    return ak.unflatten(ak.zip(fields), np.diff(ends))
+
+
+def last_pt(record: ak.Array, code: int) -> np.ndarray:
+    """pt (GeV) of the last entry with this PDG code in the record of each event, (N,).
+
+    Raises:
+        TruthwardError: an event has no such entry.
+    """
+    counts = ak.to_numpy(ak.num(record, axis=1))
+    ends = np.cumsum(counts)
+    flat = ak.flatten(record)
+    found = np.concatenate([[-1], np.flatnonzero(ak.to_numpy(flat.id) == code)])
+    last = found[np.searchsorted(found, ends) - 1]
+    if missing := int((last < ends - counts).sum()):
+        raise TruthwardError(f"{missing} of {len(counts)} events have no particle {code}; check the hard process")
+    return np.hypot(*(ak.to_numpy(flat.p[name])[last] for name in ("px", "py")))
