@@ -61,6 +61,12 @@ def _known(pythia: pythia8mc.Pythia, name: str) -> bool:
     return any(ask(name) for ask in (known.isFlag, known.isMode, known.isParm, known.isWord))
 
 
+class _Pythia(pythia8mc.Pythia):
+    """Holds its hook. Pythia itself holds the C++ part alone, which vetoes nothing once the Python part is gone."""
+
+    hook: pythia8mc.UserHooks | None = None
+
+
 def started(
     settings: Sequence[str],
     seed: int,
@@ -76,13 +82,14 @@ def started(
     Raises:
         TruthwardError: if Pythia refuses a setting, replaces a setting of `keep`, or does not initialise.
     """
-    pythia = pythia8mc.Pythia("", False)
+    pythia = _Pythia("", False)
     # Seed 0 would mean a seed from the clock.
     own = ("Random:setSeed = on", f"Random:seed = {1 + seed % 899_999_999}")
     for line in ("Print:quiet = on", *STABLE, *settings, *own):
         if not pythia.readString(line):
             raise TruthwardError(f"Pythia refuses the setting {line!r}; correct `settings`")
     if hook is not None:
+        pythia.hook = hook
         pythia.setUserHooksPtr(hook)
     if not pythia.init():
         raise TruthwardError("Pythia does not initialise; check the settings: " + "; ".join(settings))
@@ -121,7 +128,7 @@ def accepted(
     pieces: list[dict[str, Any]] = []
     found = generated = 0
     while found < events:
-        # Half of the generated events are accepted, so a short last batch wastes no time.
+        # About half of the generated events are accepted, so a short last batch wastes no time.
         size = min(BATCH, 2 * (events - found) + 10)
         batch = pythia.nextBatch(size)
         if len(batch) == 0:
