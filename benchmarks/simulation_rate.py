@@ -2,8 +2,8 @@
 
 Both make the same events: the stage a chunk of one block, from the start of Pythia to the ROOT file; Pythia alone
 starts with the same settings and the same seed, and returns the same batches by `nextBatch`, which nobody reads. They
-take turns in one process. Ratio: rate of the stage over rate of Pythia alone, which is CPU time of Pythia alone over
-CPU time of the stage; its range is over blocks of different seeds.
+take turns in one process, batch by batch. Ratio: rate of the stage over rate of Pythia alone, which is CPU time of
+Pythia alone over CPU time of the stage; its range is over blocks of different seeds.
 
 The parts of the stage are timed in the same runs. Each part is without the parts that it calls.
 """
@@ -29,7 +29,6 @@ from truthward.physics import detector, observables, particles
 from truthward.physics.generators import pythia as generator
 from truthward.run.provenance import Record
 from truthward.simulate import stage
-from truthward.study.seeds import seed_for
 
 SEEDS = 3
 EVENTS = 150 if common.QUICK else 1000
@@ -49,6 +48,7 @@ PARTS: list[tuple[str, Any, str]] = [
     ("tables and files", stage, "simulate"),
 ]
 """What is timed, by its name in the module that calls it."""
+ALONE = "Pythia alone"
 
 
 class Clock:
@@ -73,67 +73,63 @@ class Clock:
         return call
 
 
-class Noted(generator.Pythia):
-    """Keeps which rows of each batch were accepted: with them Pythia alone makes the same batches."""
+class Twinned(generator.Pythia):
+    """Beside it runs a twin, Pythia alone, which makes the same batches."""
+
+    def __init__(self, clock: Clock, **options: Any) -> None:
+        super().__init__(**options)
+        # As they are without the clock.
+        self.start = clock.timed(ALONE, particles.started)
+        self.batch = clock.timed(ALONE, pythia8mc.Pythia.nextBatch)
 
     def block(self, events: int, *, total: int, seed: int) -> dict[str, Any]:
-        self.rows: list[np.ndarray] = []
+        hook = generator._SoftZ(self.z_pt_min - self.z_pt_margin)
+        self.twin = self.start(self.settings, seed, hook=hook, keep=self.chosen)
         return super().block(events, total=total, seed=seed)
 
     def _accept(
         self, pythia: pythia8mc.Pythia, record: ak.Array, rng: np.random.Generator
     ) -> tuple[dict[str, Any], np.ndarray]:
-        columns, rows = super()._accept(pythia, record, rng)
-        self.rows.append(rows)
-        return columns, rows
-
-    def alone(self, events: int, *, seed: int) -> None:
-        """The batches of the last block, by Pythia alone."""
-        rows = iter(self.rows)
-        hook = generator._SoftZ(self.z_pt_min - self.z_pt_margin)
-        pythia = particles.started(self.settings, seed, hook=hook, keep=self.chosen)
-        particles.accepted(pythia, self.settings, events, lambda record: ({"nothing": np.zeros(0)}, next(rows)))
-        if next(rows, None) is not None:
-            raise AssertionError("Pythia alone made fewer batches than the stage")
+        found = super()._accept(pythia, record, rng)
+        twin = self.batch(self.twin, len(record)).prt
+        if ak.num(twin, axis=1).tolist() != ak.num(record, axis=1).tolist():
+            raise AssertionError("Pythia alone made other events than the stage")
+        return found
 
 
-def sample(name: str, entry: dict[str, Any], clock: Clock, path: Path) -> dict[str, Any]:
-    """CPU milliseconds an event of the stage and of Pythia alone, by block, and of the parts of the stage."""
-    made = Noted(**{key: value for key, value in entry.items() if key != "kind"})
+def sample(made: Twinned, name: str, clock: Clock, path: Path) -> dict[str, Any]:
+    """CPU milliseconds an event of the stage and of Pythia alone, and of the parts of the stage."""
     made.block(10, total=10, seed=0)
-    clock.seconds.clear()
-    parts: list[dict[str, float]] = []
-    seconds: dict[str, list[float]] = {"stage": [], "pythia": []}
-    record = Record.for_tests()
+    blocks = []
     for seed in range(SEEDS):
-        start = time.process_time()
-        stage.simulate(made, path=path, events=EVENTS, seed=seed, sample=name, chunk=0, chunks=1, record=record)
-        middle = time.process_time()
-        parts.append(dict(clock.seconds))
-        made.alone(EVENTS, seed=seed_for(seed, "simulate", name, 0))
-        end = time.process_time()
         clock.seconds.clear()
-        seconds["stage"].append(middle - start)
-        seconds["pythia"].append(end - middle)
-    ratios = [bare / whole for bare, whole in zip(seconds["pythia"], seconds["stage"], strict=True)]
+        record = Record.for_tests()
+        stage.simulate(made, path=path, events=EVENTS, seed=seed, sample=name, chunk=0, chunks=1, record=record)
+        blocks.append({part: seconds / EVENTS * 1000 for part, seconds in clock.seconds.items()})
+    bare = [block.pop(ALONE) for block in blocks]
+    whole = [sum(block.values()) for block in blocks]
+    ratios = sorted(one / other for one, other in zip(bare, whole, strict=True))
     return {
         "ratio": round(median(ratios), 3),
-        "ratios": [round(ratio, 3) for ratio in sorted(ratios)],
-        **{who: round(median(spent) / EVENTS * 1000, 2) for who, spent in seconds.items()},
-        "parts": {name: round(median(p[name] for p in parts) / EVENTS * 1000, 3) for name in parts[0]},
+        "ratios": [round(ratio, 3) for ratio in ratios],
+        "stage": round(median(whole), 2),
+        "pythia": round(median(bare), 2),
+        "parts": {part: round(median(block[part] for block in blocks), 3) for part in blocks[0]},
     }
 
 
 def main() -> dict[str, Any]:
     """Rates of the samples of the default study that Pythia makes."""
     clock = Clock()
+    entries = yaml.safe_load((common.HERE.parent / "config.yaml").read_text(encoding="utf-8"))["samples"]
+    options = {name: {k: v for k, v in entries[name]["generate"].items() if k != "kind"} for name in SAMPLES}
+    generators = {name: Twinned(clock, **given) for name, given in options.items()}
     for part, owner, name in PARTS:
         setattr(owner, name, clock.timed(part, getattr(owner, name)))
-    entries = yaml.safe_load((common.HERE.parent / "config.yaml").read_text(encoding="utf-8"))["samples"]
     figures: dict[str, Any] = {"events": EVENTS, "seeds": SEEDS, "samples": {}}
     with tempfile.TemporaryDirectory() as folder:
-        for name in SAMPLES:
-            found = sample(name, entries[name]["generate"], clock, Path(folder) / "chunk.root")
+        for name, made in generators.items():
+            found = sample(made, name, clock, Path(folder) / "chunk.root")
             figures["samples"][name] = found
             print(f"{name}: ratio {found['ratio']} {found['ratios']}, ms an event: {found}", flush=True)
     return figures
