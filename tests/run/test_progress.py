@@ -1,6 +1,7 @@
 """How far a call is: which jobs run, what is next, and a remaining time that follows from what was measured."""
 
 import os
+import re
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,13 +10,14 @@ import pytest
 
 from tests.call_logs import LOG
 from truthward.run import progress
-from truthward.run.progress import FEW, KEPT, TRUSTED, Planned, Progress, estimates, plan, schedule, taken
+from truthward.run.forecast import FEW, SECONDS, TRUSTED, Planned, estimates
+from truthward.run.progress import KEPT, Progress, plan
 
 START_OF_CALL = 1_700_000_000.0
 
 
-def planned(name: str, *needs: str, logs: Path = Path("results/toy/logs"), cores: int = 1) -> Planned:
-    return Planned(log=logs / f"{name}.log", needs=needs, cores=cores)
+def planned(name: str, *needs: str, logs: Path) -> Planned:
+    return Planned(log=logs / f"{name}.log", needs=needs)
 
 
 def chain(logs: Path) -> list[Planned]:
@@ -44,60 +46,14 @@ def begun(logs: Path, **options) -> Progress:
     return Progress(chain(logs), logs, **{"slots": 2, "queued": False, "now": START_OF_CALL} | options)
 
 
-def test_a_job_says_what_it_took_once_it_is_done(tmp_path) -> None:
-    log = tmp_path / "job.log"
-    assert taken(log) is None
-    say(log, "12:00:00 INFO rule ingest starts: seed 1, threads 1\n", 0)
-    assert taken(log) is None
-    say(log, "first\n" * 1000 + "12:00:09 INFO rule ingest is done: 8.5 s, 7.1 s of CPU time\n", 0)
-    assert taken(log) == 8.5
-
-
-def test_jobs_take_what_others_of_their_kind_took_and_the_rest_is_scaled() -> None:
-    before = {"simulate/a.0": 50.0, "simulate/a.1": 50.0, "simulate/b.0": 50.0, "publish": 10.0}
-    assert estimates(before, {}) == before
-    found = estimates(before, {"simulate/a.0": 200.0})
-    scale = (200.0 + TRUSTED) / (50.0 + TRUSTED)
-    assert found == {
-        "simulate/a.0": 200.0,
-        "simulate/a.1": 200.0,
-        "simulate/b.0": 50.0 * scale,
-        "publish": 10.0 * scale,
-    }
-
-
-def test_a_number_in_a_name_is_no_chunk() -> None:
-    """`v1.5` and `v1.5.0`: what is behind the last point is a chunk only where a rule deals them out."""
-    assert progress.kind_of("simulate/v2") == "simulate/v2"
-    assert progress.kind_of("simulate/v2.11") == "simulate/v2"
-
-
-def test_jobs_wait_for_their_inputs_and_for_cores() -> None:
-    jobs = [planned("a"), planned("b"), planned("c", "a"), planned("d", "b", "c")]
-    left = {"a": 1.0, "b": 10.0, "c": 2.0, "d": 5.0}
-    assert schedule(jobs, left, [], 2) == (15.0, ["a", "b", "c", "d"])
-    assert schedule(jobs, left, [], 1) == (18.0, ["a", "b", "c", "d"])
-    # What is done holds up nothing; what runs takes its core.
-    assert schedule(jobs, {"c": 2.0, "d": 5.0}, ["c"], 1) == (7.0, ["d"])
-    assert schedule(jobs, {}, [], 2) == (0.0, [])
-
-
-def test_a_job_takes_its_cores() -> None:
-    jobs = [planned("a", cores=2), planned("b", cores=2), planned("c"), planned("d", cores=8)]
-    left = dict.fromkeys("abcd", 1.0)
-    assert schedule(jobs, left, [], 4) == (3.0, ["a", "b", "c", "d"])
-    assert schedule(jobs, left, [], 1) == (4.0, ["a", "b", "c", "d"])
-
-
 def test_a_call_that_starts_goes_by_the_table(logs) -> None:
     run = begun(logs)
     run.look("", START_OF_CALL)
-    line = run.line(START_OF_CALL)
-    assert line.endswith("0 of 6 jobs done, next: simulate, ingest; about 3 min remain")
-
-    assert run.before["simulate/a.0"] == progress.SECONDS["simulate"]
-    assert run.before["ingest/a"] == progress.SECONDS["ingest"]
-    assert Progress([planned("report_summary")], logs, slots=1, queued=False, now=0).before == {"report_summary": FEW}
+    assert re.search(r"\] 0 of 6 jobs done, next: simulate, ingest; about \d min remain$", run.line(START_OF_CALL))
+    assert run.before["simulate/a.0"] == SECONDS["simulate"]
+    assert run.before["ingest/a"] == SECONDS["ingest"]
+    few = Progress([planned("report_summary", logs=logs)], logs, slots=1, queued=False, now=0)
+    assert few.before == {"report_summary": FEW}
 
 
 def test_a_line_says_what_runs_what_failed_and_what_is_next(logs) -> None:
@@ -129,7 +85,7 @@ def test_an_earlier_call_is_better_than_the_table_and_this_one_than_both(logs) -
     run = begun(logs)
     assert run.before["simulate/a.1"] == 1000.0
     before = run.before["publish"]
-    assert before > progress.SECONDS["publish"]
+    assert before > SECONDS["publish"]
     say(logs / "simulate/a.0.log", "INFO rule simulate is done: 10.0 s, 9.0 s of CPU time\n", START_OF_CALL + 9)
     run.look(LOG, START_OF_CALL + 10)
     now = estimates(run.before, run.measured)
@@ -142,10 +98,11 @@ def test_a_running_job_has_less_and_less_left_but_never_nothing(logs) -> None:
     run = Progress(jobs, logs, slots=1, queued=False, now=START_OF_CALL)
     say(logs / "simulate/a.2.log", "", START_OF_CALL + 1)
     run.look(LOG, START_OF_CALL + 1)
-    assert "about 1 min remain" in run.line(START_OF_CALL + 1)
-    for later in (60, 6000):
-        run.look(LOG, START_OF_CALL + later)
-        assert "less than a minute remains" in run.line(START_OF_CALL + later)
+    whole = run.remaining(START_OF_CALL + 1)[0]
+    assert whole == SECONDS["simulate"]
+    for later, left in ((10, whole - 10), (60, whole / 10), (6000, whole / 10)):
+        run.look(LOG, START_OF_CALL + 1 + later)
+        assert run.remaining(START_OF_CALL + 1 + later)[0] == pytest.approx(left)
 
 
 def test_the_end_is_seen(logs) -> None:

@@ -133,7 +133,7 @@ class Job:
                 return self._end(trouble)
             shutil.rmtree(self._states, ignore_errors=True)
             kept.keep(self._outputs, self.state)
-            # `run.progress` reads this line.
+            # `run.forecast` reads this line.
             wall, cpu = time.perf_counter() - self.record.started, sum(os.times()[:4])
             log.info("rule %s is done: %.1f s, %.1f s of CPU time", self.rule, wall, cpu)
             return False
