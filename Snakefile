@@ -9,7 +9,7 @@ import sys
 
 from snakemake.utils import min_version
 
-from truthward.run import verdicts
+from truthward.run import progress, verdicts
 from truthward.errors import ConfigError, InputError
 from truthward.run.array_task import become_own_job
 from truthward.study import checks
@@ -32,6 +32,7 @@ except ConfigError as error:
 
 onstart:
     print(*notes(STUDY), sep="\n", file=sys.stderr)
+    progress.follow(workflow, log, Path(RESULTS) / "logs")
 
 
 onsuccess:

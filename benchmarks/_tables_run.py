@@ -120,3 +120,22 @@ def mutants(figures: dict[str, Any]) -> tuple[str, Rows]:
         f"with the tests that should fail: {figures['killed']} are noticed ({figures['score']:.0%}). Not: {listed}."
     )
     return caption, rows
+
+
+def simulation_rate(figures: dict[str, Any]) -> tuple[str, Rows]:
+    """Rate of the simulation stage over that of Pythia alone, and where the time of an event goes."""
+    rows = [
+        {
+            "sample": name,
+            "rate / Pythia alone": f"{f['ratio']:.0%} ({f['ratios'][0]:.0%} to {f['ratios'][-1]:.0%})",
+            "stage": f"{f['stage']:.1f} ms",
+            "Pythia alone": f"{f['pythia']:.1f} ms",
+            **{part: f"{milliseconds:.2f} ms" for part, milliseconds in f["parts"].items()},
+        }
+        for name, f in figures["samples"].items()
+    ]
+    caption = (
+        f"CPU time an accepted event of the default study: median over {figures['seeds']} blocks of "
+        f"{figures['events']:,} events, for each of which Pythia starts anew. Pythia alone makes the same events."
+    )
+    return caption, rows

@@ -22,7 +22,7 @@ from _tables_metamorphic import metamorphic  # noqa: E402
 from _tables_methods import methods  # noqa: E402
 from _tables_model import model_uncertainty  # noqa: E402
 from _tables_omnifold import omnifold_quality, omnifold_speed, replica_spread  # noqa: E402
-from _tables_run import explore, faults, fuzz, mutants, overhead, scale  # noqa: E402
+from _tables_run import explore, faults, fuzz, mutants, overhead, scale, simulation_rate  # noqa: E402
 
 from truthward.run.artefact import read_json, write_text  # noqa: E402
 
@@ -142,6 +142,7 @@ TABLES = {
     "replica_spread": replica_spread,
     "sampling_speed": sampling_speed,
     "scale": scale,
+    "simulation_rate": simulation_rate,
     "stress": stress,
     "top_mass": top_mass,
 }

@@ -8,61 +8,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from tests.call_logs import LOG
 from truthward.cli import watch
-
-LOG = """Building DAG of jobs...
-Job stats:
-job           count
-----------  -------
-simulate          3
-ingest            2
-publish           1
-all               1
-total             7
-
-Select jobs to execute...
-[Sun Nov 22 15:40:54 2026]
-rule simulate:
-    output: results/toy/simulate/a/0.root
-    log: results/toy/logs/simulate/a.0.log
-    jobid: 1
-    reason: Missing output files: results/toy/simulate/a/0.root
-[Sun Nov 22 15:40:54 2026]
-rule simulate:
-    output: results/toy/simulate/a/1.root
-    log: results/toy/logs/simulate/a.1.log
-    jobid: 2
-[Sun Nov 22 15:40:54 2026]
-rule simulate:
-    output: results/toy/simulate/a/2.root
-    log: results/toy/logs/simulate/a.2.log
-    jobid: 3
-Submitted array job with Snakemake IDs 1,2,3 and SLURM job ID 70. The individual task IDs are 1-3.
-[Sun Nov 22 15:41:08 2026]
-Finished jobid: 1 (Rule: simulate)
-1 of 7 steps (14%) done
-[Sun Nov 22 15:41:08 2026]
-Error in rule simulate:
-    message: SLURM-job '70_2' failed
-    jobid: 2
-    output: results/toy/simulate/a/1.root
-    log: results/toy/logs/simulate/a.1.log (check log file(s) for error details)
-"""
-AGAIN = """Trying to restart job 2.
-rule simulate:
-    output: results/toy/simulate/a/1.root
-    log: results/toy/logs/simulate/a.1.log
-    jobid: 2
-Job 2 has been submitted with SLURM jobid 80 (log: .snakemake/slurm_logs/rule_simulate/toy_a_1/80.log).
-"""
-GROUP = """[Sun Nov 22 15:41:33 2026] Group job ingested (jobs in lexicogr. order):
-    [Sun Nov 22 15:41:33 2026]
-    rule ingest:
-        output: results/toy/ingest/a.parquet
-        log: results/toy/logs/ingest/a.log
-        jobid: 4
-Job 3f2c has been submitted with SLURM jobid 90 (log: .snakemake/slurm_logs/group_x/90.log).
-"""
+from truthward.run.progress import KEPT
 
 
 @pytest.fixture
@@ -84,35 +32,12 @@ def shown(results: Path, monkeypatch, queue: dict[str, str]) -> str:
     return console.export_text()
 
 
-def test_jobs_are_counted_by_what_became_of_them() -> None:
-    planned, started = watch.parse(LOG)
-    assert planned == {"simulate": 3, "ingest": 2, "publish": 1}
-    assert [(s.state, s.slurm) for s in started.values()] == [
-        ("done", "70_1"),
-        ("failed", "70_2"),
-        ("running", "70_3"),
-    ]
-
-
-def test_a_target_is_no_job() -> None:
-    target = "localrule all:\n    input: results/toy/publication/metadata.json\n    jobid: 0\n"
-    assert watch.parse(LOG + target) == watch.parse(LOG)
-
-
-def test_a_restarted_job_runs_again() -> None:
-    second = watch.parse(LOG + AGAIN)[1]["2"]
-    assert (second.state, second.slurm) == ("running", "80")
-
-
-def test_jobs_of_a_group_count_each() -> None:
-    assert watch.parse(LOG + GROUP)[1]["4"] == watch.Started("ingest", "results/toy/logs/ingest/a.log", "group")
-
-
 def test_it_says_how_much_is_done_and_what_jobs_say(results, monkeypatch) -> None:
     write(results, LOG)
     log = results / "logs" / "simulate" / "a.2.log"
     log.write_text("first\nepoch 3 of [bold]9[/bold] \x1b]0;title\x07\n")
     os.utime(log, (time.time() - 50,) * 2)
+    (results / "logs" / KEPT).write_text("[15:40] 0 of 6\n[15:41] 1 of 6 jobs done; about 9 min remain\n")
     text = shown(results, monkeypatch, {"70_3": "RUNNING gpu g1"})
     lines = text.splitlines()
     assert lines[0] == "toy: 1 of 6 jobs are done"
@@ -122,6 +47,7 @@ def test_it_says_how_much_is_done_and_what_jobs_say(results, monkeypatch) -> Non
     assert "50 s" in row
     assert "epoch 3 of [bold]9[/bold] ]0;title" in row
     assert "to come: ingest 2, publish 1" in text
+    assert lines[-1] == "[15:41] 1 of 6 jobs done; about 9 min remain"
 
 
 def test_a_job_that_waits_in_the_queue_does_not_run(results, monkeypatch) -> None:

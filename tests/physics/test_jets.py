@@ -169,8 +169,8 @@ def test_atoms_are_exact_and_nothing_is_nan():
 
 
 def test_level_marks_what_is_outside():
-    jets = leading_jet(particles(TWO, THREE, []))
-    columns = level(jets, np.array([200.0, 300.0, 0.0]), np.array([False, True, False]), prefix="reco")
+    jets = leading_jet(particles(THREE))
+    columns = level(jets, np.array([300.0]), np.array([False, True, False]), prefix="reco")
     assert columns["pass_reco"].tolist() == [False, True, False]
     assert columns["reco_z_pt"].tolist() == [ABSENT, 300.0, ABSENT]
     assert columns["reco_M"].tolist() == [ABSENT, 3.0, ABSENT]

@@ -6,7 +6,6 @@ It reads the log of Snakemake's last call for the study (`.snakemake/log`), the 
 
 from __future__ import annotations
 
-import re
 import select
 import shutil
 import subprocess
@@ -15,7 +14,6 @@ import termios
 import time
 import tty
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich import box
@@ -26,59 +24,10 @@ from rich.table import Table
 from rich.text import Text
 
 from truthward.errors import InputError
+from truthward.run.call import parse
+from truthward.run.progress import KEPT
 
 TAIL = 4096  # bytes at the end of a job's log that contain its last line
-
-PLANNED = re.compile(r"^Job stats:\n.*\n[- ]+\n((?:\w+ +\d+\n)+)", re.MULTILINE)
-EVENT = re.compile(
-    r"^(?P<indent> *)(?:(?:local)?rule (?P<rule>\w+):\n(?P<block>(?: +\w+: .*\n)+)"
-    r"|Finished jobid: (?P<finished>\d+) "
-    r"|Error in rule \w+:\n(?: .*\n)*? +jobid: (?P<failed>\d+)\n"
-    r"|Job (?P<job>\S+) has been submitted with SLURM jobid (?P<single>\d+)"
-    r"|Submitted array job with Snakemake IDs (?P<tasks>[\d,]+) and SLURM job ID (?P<array>\d+)\."
-    r" The individual task IDs are (?P<first>\d+)-)",
-    re.MULTILINE,
-)
-
-
-@dataclass
-class Started:
-    """A job that Snakemake started: its rule, its log, its id in SLURM, and its state."""
-
-    rule: str
-    log: str
-    slurm: str = ""
-    state: str = "running"  # or done, failed
-
-
-def parse(text: str) -> tuple[Counter[str], dict[str, Started]]:
-    """From the log of a call: the planned jobs of each rule, and the started jobs, each in its last attempt."""
-    planned: Counter[str] = Counter()
-    started: dict[str, Started] = {}
-    table = PLANNED.search(text)
-    for rule, count in (line.split() for line in (table[1].splitlines() if table else [])):
-        if not rule.endswith(("all", "total")):
-            planned[rule] = int(count)
-
-    def note(job: str, name: str, value: str) -> None:
-        if job in started:  # The id of a group is not the id of a job.
-            setattr(started[job], name, value)
-
-    for event in EVENT.finditer(text):
-        if event["rule"]:
-            if event["rule"] not in planned:
-                continue  # A target that makes nothing.
-            values = dict(line.strip().partition(": ")[::2] for line in event["block"].splitlines())
-            slurm = "group" if event["indent"] else ""
-            started[values["jobid"]] = Started(event["rule"], values.get("log", "").partition(" (")[0], slurm)
-        elif event["tasks"]:
-            for task, job in enumerate(event["tasks"].split(","), start=int(event["first"])):
-                note(job, "slurm", f"{event['array']}_{task}")
-        elif event["single"]:
-            note(event["job"], "slurm", event["single"])
-        else:
-            note(event["finished"] or event["failed"], "state", "done" if event["finished"] else "failed")
-    return planned, started
 
 
 def last_call(results: Path) -> str:
@@ -144,8 +93,11 @@ def view(results: Path) -> Group:
     if not total:
         return Group(Text(f"{results.name}: no call of Snakemake has planned anything here"))
     head = Text(f"{results.name}: {done} of {total} jobs are done", style="bold")
+    # What the call itself said last, with the time that the rest will take.
+    said = last_line(results / "logs" / KEPT)[0]
     tables = [table for table in (rules, jobs) if table.row_count]
     lines = [Text(f"{name}: {', '.join(found)}", style="dim") for name, found in rest.items() if found]
+    lines += [Text(said)] if said and done < total else []
     return Group(head, ProgressBar(total=total, completed=done), *tables, *lines)
 
 

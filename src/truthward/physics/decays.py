@@ -8,6 +8,7 @@ one. Decays are isotropic in the rest frame: hyperons have no polarisation. Flig
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +32,7 @@ DECAYS = {
     3334: Species(24.61, ((0.678, 3122, -321), (0.236, 3322, -211), (0.086, 3312, 111))),
 }
 """PDG code of the particle -> its decays. Antiparticles decay to antiparticles. The neutral pion is only a daughter."""
+C_TAU = {code: species.c_tau for code, species in DECAYS.items()}
 MASS = {
     22: 0.0,
     111: 0.134977,
@@ -67,7 +69,8 @@ class Flight(NamedTuple):
 
     def select(self, mask: np.ndarray) -> Flight:
         """The particles that pass the mask, (N,) bool."""
-        return Flight(*(column[mask] for column in self))
+        rows = np.flatnonzero(mask)
+        return Flight(*(column[rows] for column in self))
 
 
 def decay_in_flight(
@@ -94,16 +97,21 @@ def decay_in_flight(
         waiting = waiting.select(unstable)
         if len(waiting.pid) == 0:
             return Flight(*(np.concatenate(column) for column in zip(*settled, strict=True)))
-        kinds, kind = np.unique(np.abs(waiting.pid), return_inverse=True)
-        c_tau = np.array([DECAYS[int(k)].c_tau for k in kinds])[kind]
+        c_tau = _of(C_TAU, waiting.pid)
         # p / m is beta gamma along each axis.
-        scale = rng.exponential(size=len(kind)) * c_tau / _mass(waiting)
+        scale = rng.exponential(size=len(c_tau)) * c_tau / _mass(waiting)
         end = waiting._replace(
             x=waiting.x + scale * waiting.px, y=waiting.y + scale * waiting.py, z=waiting.z + scale * waiting.pz
         )
         inside = (np.hypot(end.x, end.y) < radius) & (np.abs(end.z) < half_length)
         settled.append(waiting.select(~inside))
         waiting = _daughters(end.select(inside), rng)
+
+
+def _of(table: Mapping[int, float], code: np.ndarray) -> np.ndarray:
+    """The values of PDG codes, (N,), in a table by their absolute value."""
+    kinds, which = np.unique(np.abs(code), return_inverse=True)
+    return np.array([table[int(kind)] for kind in kinds])[which]
 
 
 def _mass(p: Flight) -> np.ndarray:
@@ -130,7 +138,7 @@ def _daughters(parent: Flight, rng: np.random.Generator) -> Flight:
     """Both daughters of each particle, isotropic in its rest frame, (2 N,)."""
     codes = _channels(parent.pid, rng)
     mass = _mass(parent)
-    m1, m2 = (np.array([MASS[abs(int(c))] for c in code]) for code in codes)
+    m1, m2 = (_of(MASS, code) for code in codes)
     k = np.sqrt(np.maximum((mass**2 - (m1 + m2) ** 2) * (mass**2 - (m1 - m2) ** 2), 0.0)) / (2.0 * mass)
     e = (mass**2 + m1**2 - m2**2) / (2.0 * mass)
     cosine, phi = rng.uniform(-1.0, 1.0, len(k)), rng.uniform(-np.pi, np.pi, len(k))
@@ -145,6 +153,6 @@ def _daughters(parent: Flight, rng: np.random.Generator) -> Flight:
     born = (parent.x, parent.y, parent.z)
     pieces = []
     for code, (px, py, pz, en) in zip(codes, momenta, strict=True):
-        charge = np.array([np.sign(c) * CHARGE[abs(int(c))] for c in code], dtype=parent.charge.dtype)
+        charge = (np.sign(code) * _of(CHARGE, code)).astype(parent.charge.dtype)
         pieces.append(Flight(parent.event, px, py, pz, en, code, charge, *born))
     return Flight(*(np.concatenate(column) for column in zip(*pieces, strict=True)))

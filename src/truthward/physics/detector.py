@@ -20,7 +20,7 @@ import awkward as ak
 import numpy as np
 
 from truthward.physics.decays import Flight, decay_in_flight
-from truthward.physics.jets import delta_phi, kinematics
+from truthward.physics.jets import delta_phi
 
 ETA_MAX = 5.0
 TRACKER_ETA = 2.5
@@ -157,13 +157,16 @@ class Detector:
         n_events = len(particles)
         flown = decay_in_flight(_flight(particles), rng)
         event, energy, pid, charge = flown.event, flown.energy, flown.pid, flown.charge
-        pt, eta, _, phi, _ = kinematics(ak.zip({"px": flown.px, "py": flown.py, "pz": flown.pz, "E": energy}))
+        pt = np.sqrt(flown.px**2 + flown.py**2)
+        eta, phi = np.arcsinh(flown.pz / pt), np.arctan2(flown.py, flown.px)
         code = np.abs(pid)
         seen = (np.abs(eta) < ETA_MAX) & ((charge == 0) | (pt > self.track_pt_min))
-        near = np.hypot(flown.x, flown.y) < TRACKED_RADIUS
-        chance = tracking_efficiency(pt, eta, pid) * self.efficiency * near
         # One random number for each particle, used or not: then an event has the same tracks with any other option.
-        found = (rng.random(len(pt)) < chance) & (charge != 0) & seen & (self.tracks | (code == 13))
+        drawn = rng.random(len(pt))
+        found = np.flatnonzero((charge != 0) & seen & (self.tracks | (code == 13)))
+        near = np.hypot(flown.x[found], flown.y[found]) < TRACKED_RADIUS
+        chance = tracking_efficiency(pt[found], eta[found], pid[found]) * self.efficiency * near
+        found = found[drawn[found] < chance]
 
         t_pt = smear(pt[found], pt[found] * track_resolution(pt[found], eta[found], pid[found]), rng)
         angle = angular_resolution(pt[found])
@@ -178,12 +181,15 @@ class Detector:
         track_energy = np.zeros(len(pt))
         track_energy[found] = t_energy
         light = (code == 22) | (code == 11)
-        for mask, calorimeter in (
-            (seen & light, Calorimeter(ECAL, ecal_resolution, self.ecal_min, 1.0, 22)),
-            (seen & ~light & (code != 13), Calorimeter(HCAL, hcal_resolution, self.hcal_min, self.hcal_scale, 130)),
+        for hits, calorimeter in (
+            (np.flatnonzero(seen & light), Calorimeter(ECAL, ecal_resolution, self.ecal_min, 1.0, 22)),
+            (
+                np.flatnonzero(seen & ~light & (code != 13)),
+                Calorimeter(HCAL, hcal_resolution, self.hcal_min, self.hcal_scale, 130),
+            ),
         ):
-            at = event[mask], eta[mask], phi[mask]
-            rows.append(self._towers(calorimeter, *at, energy[mask], track_energy[mask], rng))
+            at = event[hits], eta[hits], phi[hits]
+            rows.append(self._towers(calorimeter, *at, energy[hits], track_energy[hits], rng))
         merged = [np.concatenate(column) for column in zip(*rows, strict=True)]
         order = np.argsort(merged[0], kind="stable")
         owner, pt, eta, phi, energy, pid = (column[order] for column in merged)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import awkward as ak
@@ -36,7 +37,9 @@ def momenta(pt: ak.Array, eta: ak.Array, phi: ak.Array, mass: ak.Array) -> ak.Ar
     return ak.zip({"px": pt * np.cos(phi), "py": pt * np.sin(phi), "pz": pz, "E": np.sqrt(pt**2 + pz**2 + mass**2)})
 
 
-def kinematics(p: ak.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def kinematics(
+    p: ak.Array | Mapping[str, np.ndarray],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """pt, pseudorapidity, rapidity, phi, mass of flat four-momenta of positive pt, (N,) each; masses are at least 0."""
     # Flat numpy: the same formulas on jagged arrays are several times slower.
     px, py, pz, energy = (ak.to_numpy(p[name]) for name in ("px", "py", "pz", "E"))
@@ -73,22 +76,31 @@ def leading_jet(
     if len(particles) == 0:
         empty = np.zeros(0)
         return Jets(empty, empty, empty, empty, empty, particles)
+    particles = ak.to_packed(particles)
     sequence = _cluster(particles, fastjet.antikt_algorithm, radius)
-    jets = sequence.inclusive_jets(min_pt=min_pt)
+    found = sequence.inclusive_jets(min_pt=min_pt)
     parts = sequence.constituent_index(min_pt=min_pt)
+    # Flat numpy from here: awkward takes several times as long for the same.
+    owner = np.repeat(np.arange(len(particles)), ak.to_numpy(ak.num(found, axis=1)))
+    jets = {name: ak.to_numpy(ak.flatten(found[name])) for name in ("px", "py", "pz", "E")}
+    order = np.lexsort((-(jets["px"] ** 2 + jets["py"] ** 2), owner))
     if opposite is not None:
-        away = jets.px * np.cos(opposite) + jets.py * np.sin(opposite) < 0.0
-        jets, parts = jets[away], parts[away]
-    lead = ak.argmax(jets.px**2 + jets.py**2, axis=1, keepdims=True)
-    index = ak.firsts(parts[lead], axis=1)
-    index = ak.values_astype(ak.fill_none(index, [], axis=0), np.int64)
-    has = ak.to_numpy(ak.num(jets, axis=1) > 0)
-    best = ak.flatten(jets[has][lead[has]])
+        away = jets["px"] * np.cos(opposite[owner]) + jets["py"] * np.sin(opposite[owner]) < 0.0
+        order = order[away[order]]
+    # Sorted by event, then by falling pt.
+    events, first = np.unique(owner[order], return_index=True)
+    lead = order[first]
     columns: dict[str, np.ndarray] = {}
-    for name, values in zip(Jets._fields, kinematics(best), strict=False):
+    for name, values in zip(Jets._fields, kinematics({n: p[lead] for n, p in jets.items()}), strict=False):
         columns[name] = np.zeros(len(particles))
-        columns[name][has] = values
-    return Jets(**columns, constituents=ak.to_packed(particles[index]))
+        columns[name][events] = values
+    sizes = ak.to_numpy(ak.num(particles, axis=1))
+    members = ak.flatten(parts, axis=1)[lead]
+    counts = np.zeros(len(particles), dtype=np.int64)
+    counts[events] = ak.to_numpy(ak.num(members, axis=1))
+    start = np.repeat(np.cumsum(sizes) - sizes, counts)
+    chosen = ak.flatten(particles)[start + ak.to_numpy(ak.flatten(members))]
+    return Jets(**columns, constituents=ak.unflatten(chosen, counts))
 
 
 def soft_drop(

@@ -92,15 +92,14 @@ def level(
     """The columns of one level of the event table: `<prefix>_<observable>` (N,) float32 and constituents (N, var).
 
     Args:
-        jets: leading jets, N events.
-        z_pt: transverse momentum of the Z, or missing transverse momentum, (N,), GeV.
-        passed: acceptance of this level, (N,) bool. Other events have the value `ABSENT` and no constituents.
+        jets: leading jets of the n events that are accepted at this level.
+        z_pt: their transverse momentum of the Z, or missing transverse momentum, (n,), GeV.
+        passed: acceptance of this level, (N,) bool, true for n. Others have the value `ABSENT` and no constituents.
         prefix: "truth" or "reco".
     """
-    inside = jets.select(passed)
-    values = substructure(inside, radius=radius)
-    values |= {"jet_pt": inside.pt, "jet_eta": inside.eta, "z_pt": z_pt[passed]}
-    values |= composition(inside.constituents)
+    values = substructure(jets, radius=radius)
+    values |= {"jet_pt": jets.pt, "jet_eta": jets.eta, "z_pt": z_pt}
+    values |= composition(jets.constituents)
     if prefix == "reco":
         # This detector cannot tell a kaon from a pion.
         del values["strange_fraction"]
@@ -110,8 +109,8 @@ def level(
         column[passed] = value
         columns[f"{prefix}_{name}"] = column
     counts = np.zeros(len(passed), dtype=np.int64)
-    counts[passed] = ak.to_numpy(ak.num(inside.constituents, axis=1))
-    flat = ak.flatten(inside.constituents)
+    counts[passed] = ak.to_numpy(ak.num(jets.constituents, axis=1))
+    flat = ak.flatten(jets.constituents)
     pt, eta, _, phi, _ = kinematics(flat)
     for name, value in (("pt", pt), ("eta", eta), ("phi", phi), ("pid", ak.to_numpy(flat.pid))):
         columns[f"{prefix}_constituents_{name}"] = ak.unflatten(value.astype(np.float32), counts)

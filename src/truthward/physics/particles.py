@@ -61,6 +61,12 @@ def _known(pythia: pythia8mc.Pythia, name: str) -> bool:
     return any(ask(name) for ask in (known.isFlag, known.isMode, known.isParm, known.isWord))
 
 
+class _Pythia(pythia8mc.Pythia):
+    """Holds its hook. Pythia itself holds the C++ part alone, which vetoes nothing once the Python part is gone."""
+
+    hook: pythia8mc.UserHooks | None = None
+
+
 def started(
     settings: Sequence[str],
     seed: int,
@@ -76,13 +82,14 @@ def started(
     Raises:
         TruthwardError: if Pythia refuses a setting, replaces a setting of `keep`, or does not initialise.
     """
-    pythia = pythia8mc.Pythia("", False)
+    pythia = _Pythia("", False)
     # Seed 0 would mean a seed from the clock.
     own = ("Random:setSeed = on", f"Random:seed = {1 + seed % 899_999_999}")
     for line in ("Print:quiet = on", *STABLE, *settings, *own):
         if not pythia.readString(line):
             raise TruthwardError(f"Pythia refuses the setting {line!r}; correct `settings`")
     if hook is not None:
+        pythia.hook = hook
         pythia.setUserHooksPtr(hook)
     if not pythia.init():
         raise TruthwardError("Pythia does not initialise; check the settings: " + "; ".join(settings))
@@ -121,7 +128,7 @@ def accepted(
     pieces: list[dict[str, Any]] = []
     found = generated = 0
     while found < events:
-        # Half of the generated events are accepted, so a short last batch wastes no time.
+        # About half of the generated events are accepted, so a short last batch wastes no time.
         size = min(BATCH, 2 * (events - found) + 10)
         batch = pythia.nextBatch(size)
         if len(batch) == 0:
@@ -144,13 +151,31 @@ def visible(pythia: pythia8mc.Pythia, record: ak.Array) -> ak.Array:
     """Final visible particles with |eta| < 5 as records px, py, pz, E (GeV), pid, charge (units of e)."""
     counts = ak.to_numpy(ak.num(record, axis=1))
     flat = ak.flatten(record)
-    status, pid = ak.to_numpy(flat.status), ak.to_numpy(flat.id)
-    px, py, pz, energy = (ak.to_numpy(flat.p[name]) for name in ("px", "py", "pz", "e"))
+    # Three of four entries of a record are partons and what has decayed: everything else is of the final ones alone.
+    final = np.flatnonzero(ak.to_numpy(flat.status) > 0)
+    pid = ak.to_numpy(flat.id)[final]
+    px, py, pz, energy = (ak.to_numpy(flat.p[name])[final] for name in ("px", "py", "pz", "e"))
     # |pz| < sinh(5) pt means |eta| < 5, without a division by the pt of particles along the beam.
-    seen = (status > 0) & (np.abs(pz) < np.sinh(ETA_MAX) * np.hypot(px, py)) & ~np.isin(np.abs(pid), INVISIBLE)
+    seen = (np.abs(pz) < np.sinh(ETA_MAX) * np.hypot(px, py)) & ~np.isin(np.abs(pid), INVISIBLE)
     pid = pid[seen]
-    kinds, which = np.unique(pid, return_inverse=True)
-    charge = np.array([pythia.particleData.charge(int(kind)) for kind in kinds])[which]
-    owner = np.repeat(np.arange(len(record)), counts)[seen]
+    kinds = np.unique(pid)
+    charge = np.array([pythia.particleData.charge(int(kind)) for kind in kinds])[np.searchsorted(kinds, pid)]
+    ends = np.searchsorted(final[seen], np.concatenate([[0], np.cumsum(counts)]))
     fields = {"px": px[seen], "py": py[seen], "pz": pz[seen], "E": energy[seen], "pid": pid, "charge": charge}
-    return ak.unflatten(ak.zip(fields), np.bincount(owner, minlength=len(record)))
+    return ak.unflatten(ak.zip(fields), np.diff(ends))
+
+
+def last_pt(record: ak.Array, code: int) -> np.ndarray:
+    """pt (GeV) of the last entry with this PDG code in the record of each event, (N,).
+
+    Raises:
+        TruthwardError: an event has no such entry.
+    """
+    counts = ak.to_numpy(ak.num(record, axis=1))
+    ends = np.cumsum(counts)
+    flat = ak.flatten(record)
+    found = np.concatenate([[-1], np.flatnonzero(ak.to_numpy(flat.id) == code)])
+    last = found[np.searchsorted(found, ends) - 1]
+    if missing := int((last < ends - counts).sum()):
+        raise TruthwardError(f"{missing} of {len(counts)} events have no particle {code}; check the hard process")
+    return np.hypot(*(ak.to_numpy(flat.p[name])[last] for name in ("px", "py")))

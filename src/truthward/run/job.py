@@ -9,6 +9,7 @@ import logging
 import os
 import shutil
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -132,7 +133,9 @@ class Job:
                 return self._end(trouble)
             shutil.rmtree(self._states, ignore_errors=True)
             kept.keep(self._outputs, self.state)
-            log.info("rule %s is done", self.rule)
+            # `run.forecast` reads this line.
+            wall, cpu = time.perf_counter() - self.record.started, sum(os.times()[:4])
+            log.info("rule %s is done: %.1f s, %.1f s of CPU time", self.rule, wall, cpu)
             return False
         if isinstance(error, TruthwardError):
             # A typed error: its message is complete, and a traceback would hide it.
