@@ -34,7 +34,8 @@ SHARES = {"zjets": ("zjets", 1.0), "hard": ("hard", 1.0), "hard, half": ("hard",
 MULTIFOLD: dict[str, Any] = {"kind": "omnifold"}
 SETS: dict[str, Any] = {"kind": "omnifold", "inputs": "constituents"}
 DEEP = {
-    "network": {"kind": "deep_sets", "width": 64, "activation": "relu"},
+    "classifier": "deep_sets",
+    "network": {"width": 64, "activation": "relu"},
     "training": {"batch_size": 512, "learning_rate": 3e-3},
 }
 ATTENTION = {

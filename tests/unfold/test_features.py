@@ -254,7 +254,7 @@ def test_what_cannot_be_a_feature_is_refused(tmp_path):
                 "kind": "omnifold",
                 "features": {"reco": ["f"]},
                 "inputs": "constituents",
-                "network": {"kind": "deep_sets"},
+                "classifier": "deep_sets",
             },
         )
     # A shift that lets events in, of which there is no value of one feature.

@@ -11,7 +11,7 @@ give the two losses:
 
 Both are linear in the weights, so weights of any sign are used as they are. Trees compare values and never multiply
 them. So inputs need no scaling, integers and atoms are inputs like any other, and a missing value (NaN) is a value of
-its own. There is no random number: the same events give the same trees for any number of threads.
+its own. There is no random number: the same events give the same trees, for any number of threads.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class TreeOptions:
         learning_rate: share of each Newton step that is taken.
         smallest_leaf: number of events of unit weight in a leaf, at least.
         bins: of each input, at most; a tree splits at the edges of bins. They hold the same numbers of events.
-        patience: a training ends after this number of trees without improvement on the held-out events, and the best
-            number of trees is used. 0 trains on all events, and grows all trees.
+        patience: a training that starts anew ends after this number of trees without improvement on the held-out events,
+            and takes the best number of trees. 0 trains on all events, and grows all trees.
     """
 
     BOUNDS = (
@@ -158,6 +158,7 @@ class BinnedEvents:
         *,
         start: np.ndarray | None = None,
         held_out: np.ndarray | None = None,
+        patience: int = 0,
         label: str = "boosted trees",
     ) -> tuple[Trees, np.ndarray, TreeLosses]:
         """Grow trees for weights of unit mean.
@@ -166,7 +167,9 @@ class BinnedEvents:
             total, positive: (N,), weight of an event in both classes and in the numerator, of any sign.
             trees: number of trees, at most.
             start: logits (N,) of trees that are continued. None: zero.
-            held_out: (N,) bool, events that choose the number of trees if the options have patience; they train none.
+            held_out: (N,) bool, events that train no tree.
+            patience: number of trees without improvement on the held-out events after which the best number of trees is
+                taken. 0: all trees.
 
         Returns:
             The trees, their sum for all events (N,), and the losses.
@@ -197,7 +200,7 @@ class BinnedEvents:
             return float(np.mean(total[rows] * np.logaddexp(0.0, logit) - positive[rows] * logit))
 
         booster = lightgbm.Booster(self._settings, self._data)
-        patience = self.options.patience if held.any() else 0
+        patience = patience if held.any() else 0
         judged = [loss(held, _scores(booster))] if patience else []
         while booster.num_trees() < trees and not booster.update(fobj=newton):
             if patience:

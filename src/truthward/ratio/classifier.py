@@ -255,7 +255,7 @@ def judging_trees(
     options = TreeOptions(smallest_leaf=smallest) if held_out is None else replace(JUDGE, smallest_leaf=smallest)
     total = balanced(weights, numerator, held)[:, 0]
     grown, _, losses = BinnedEvents(x, options, label=label).grow(
-        total, total * numerator, options.trees, held_out=held, label=label
+        total, total * numerator, options.trees, held_out=held, patience=options.patience, label=label
     )
     return grown, losses
 

@@ -167,6 +167,10 @@ def _check_group(found: Schema, group: str, value: Any, where: str) -> None:
             f"{where}.{group}: {shown(value)} given, a mapping with some of {', '.join(valid)} is expected{hint}"
         )
     for name, inner in value.items():
+        if place := found.moved.get(f"{group}.{name}"):
+            raise ConfigError(
+                f"{where}.{group}.{name}: this option of {found.kind} has moved to {place}; write {place}: {inner}"
+            )
         if name not in valid:
             raise ConfigError(
                 f"{where}.{group}.{name}: {group} of {found.kind} has no such option; valid: {', '.join(valid)}"

@@ -10,6 +10,12 @@ import pytest
 from truthward.unfold.omnifold.sample import OmnifoldBlock, Refold, scaling_of
 
 
+def block_of(data, reco, data_weight):
+    """What `Refold` needs of a block: the cells of its values, and the weights of the data."""
+    values = {"data": data, "reco": reco}
+    return SimpleNamespace(cells=lambda level, bins: bins.cells(values[level]), data_weight=data_weight)
+
+
 @pytest.mark.parametrize("part", [2, 3])
 def test_a_part_of_the_simulation_stands_for_all_of_it(toy, part):
     """The weights of what a fold sees, times N / n."""
@@ -38,8 +44,7 @@ def test_samples_of_a_kind_have_a_chi2_of_one_a_bin_in_the_mean():
     for _ in range(300):
         data, reco = (rng.normal(size=(rng.poisson(2000), 2)) for _ in range(2))
         refold = Refold(SimpleNamespace(data_reco=data), 1)
-        inputs = SimpleNamespace(data_reco=data, reco=reco)
-        block = SimpleNamespace(inputs=inputs, levels=[np.ones(len(reco), bool)], data_weight=np.ones((len(data), 1)))
+        block = block_of(data, reco, np.ones((len(data), 1)))
         refold.add(block, np.ones((len(reco), 1)))
         chi2, terms = refold.chi2()
         assert terms == 20
@@ -52,9 +57,7 @@ def test_the_chi2_by_hand():
     """Twelve data events of weight 1/2 against six of weight 2, all in the first of two bins; none in the second."""
     refold = Refold(SimpleNamespace(data_reco=np.arange(10.0)[:, None]), 1)
     data, reco = np.zeros((12, 1)), np.zeros((6, 1))
-    block = SimpleNamespace(
-        inputs=SimpleNamespace(data_reco=data, reco=reco), levels=[np.ones(6, bool)], data_weight=np.full((12, 1), 0.5)
-    )
+    block = block_of(data, reco, np.full((12, 1), 0.5))
     refold.add(block, np.full((6, 1), 2.0))
     chi2, terms = refold.chi2()
     assert terms == 1

@@ -223,7 +223,7 @@ def test_interrupted_goes_on_to_the_same_weights(toy, small, tmp_path, monkeypat
         {"folds": 2},
         {"calibrate": "isotonic"},
         {"background": "positive"},
-        {"inputs": "constituents", "network": {"kind": "deep_sets"}},
+        {"inputs": "constituents", "classifier": "deep_sets"},
     ],
 )
 def test_what_needs_all_events_is_refused_before_anything_is_read(toy, tmp_path, monkeypatch, options):

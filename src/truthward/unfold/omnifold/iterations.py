@@ -136,7 +136,7 @@ class Chain:
             moduli += modulus.sum(axis=0)
             largest = np.maximum(largest, modulus.max(axis=0, initial=0.0))
             events += len(unfolded)
-        found = {
+        found: dict[str, Any] = {
             "yield": total,
             "effective_size": total**2 / squares,
             "largest_over_mean": largest / (moduli / events),

@@ -91,6 +91,7 @@ class Omnifold(Unfolder):
 
     joint = True
     BOUNDS = ((">= 1", "iterations buffer"), ("= 0 or >= 2", "folds"))
+    MOVED = (("network.kind", "classifier"),)
 
     def __init__(
         self,

@@ -63,6 +63,7 @@ class TreeSteps:
         self.recipe, self.members, self.name, self.known = recipe, members, name, known or {}
         self.arrays: dict[str, np.ndarray] = {}
         self._bins: dict[int, BinnedEvents] = {}
+        self._most = [recipe.trees.trees] * len(STEPS)
         self._grown: list[list[Trees]] = [[] for _ in range(members)]
         self._values = Memory(Trees.__call__)
 
@@ -74,6 +75,8 @@ class TreeSteps:
         losses: list[TreeLosses] = []
         if kept:
             known = Trees.from_array(kept["trees"])
+            if not iteration and self.recipe.trees.patience:
+                self._most[step] = max(1, known.count)
             grown = [[*b, known] for b in before]
         else:
             grown, losses = self._train(step, events, iteration, before)
@@ -99,20 +102,26 @@ class TreeSteps:
         x, target, weights, held = events.whole(x=step == TRUTH or step not in self._bins)
         if step not in self._bins:
             self._bins[step] = BinnedEvents(x, options, label=self.name)
+        # What a later iteration still has to learn is less than the held-out events can show. So only the first one ends
+        # by them, and the later ones grow no more trees than it did.
+        patience = 0 if iteration else options.patience
+        most = min(options.later_trees, self._most[step]) if iteration else options.trees
         grown, losses = [], []
         for e, continued in enumerate(before):
             total, positive = both_classes(step, target if target.ndim == 1 else target[:, e], weights[:, e])
             trees, values, loss = self._bins[step].grow(
                 total,
                 positive,
-                options.later_trees if iteration else options.trees,
+                most,
                 start=self._sum(continued, x) if continued else None,
                 held_out=held,
+                patience=patience,
                 label=label,
             )
             self._values.keep(trees, x, values)
             grown.append([*continued, trees])
             losses.append(loss)
+        self._most[step] = max(1, *(v.trees for v in losses)) if patience else most
         return grown, losses
 
     def _sum(self, trees: list[Trees], x: Tensor) -> np.ndarray:

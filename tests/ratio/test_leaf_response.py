@@ -1,0 +1,101 @@
+"""The response of trees: exact for equal weights, the derivative for small changes, and as a refit for bootstraps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from truthward.errors import DivergedError
+from truthward.ratio.boosted_trees import BinnedEvents, TreeOptions
+from truthward.ratio.leaf_response import leaf_response
+
+OPTIONS = TreeOptions(trees=6, learning_rate=0.5, leaves=8, smallest_leaf=50)
+
+
+@pytest.fixture(scope="module")
+def training():
+    """x, total and positive of a mean ratio with signed weights, and two trainings, one after the other."""
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(4000, 2)).astype(np.float32)
+    ratio = np.exp(0.4 * x[:, 0] + 0.3 * rng.normal(size=len(x)))
+    weights = np.where(rng.random(len(x)) < 0.05, -1.0, 1.0)
+    weights /= weights.mean()
+    total, positive = weights * (1 + ratio), weights * ratio
+    binned = BinnedEvents(x, OPTIONS)
+    first, start, _ = binned.grow(total, positive, OPTIONS.trees)
+    second, _, _ = binned.grow(total, positive, OPTIONS.trees, start=start)
+    return torch.from_numpy(x), total, positive, (first, second)
+
+
+def responses(training, factors):
+    """Logits (N, 1 + R) of both trainings, for factors (N, R) on the weights of the events."""
+    x, total, positive, trees = training
+    every = np.concatenate([np.ones((len(x), 1)), factors], axis=1)
+    piece = [(x, (total[:, None] * every).astype(np.float32), (positive[:, None] * every).astype(np.float32))]
+    first = leaf_response(trees[0], piece, len(x), OPTIONS.learning_rate)
+    second = leaf_response(trees[1], piece, len(x), OPTIONS.learning_rate, before=first)
+    return first(x), second(x)
+
+
+def refitted(training, factor):
+    """Logits (N,) of both trainings with the same splits, each leaf refitted to the weights: what is approximated."""
+    x, total, positive, trees = training
+    logit, found = np.zeros(len(x)), []
+    for grown in trees:
+        for place in grown.places(x).T:
+            chance = 1 / (1 + np.exp(-logit))
+            g, h = (np.bincount(place, factor * v) for v in (total * chance - positive, total * chance * (1 - chance)))
+            logit = logit - OPTIONS.learning_rate * np.divide(g, h, out=np.zeros_like(g), where=h != 0)[place]
+        found.append(logit)
+    return found
+
+
+def test_equal_weights_give_the_nominal_trees_exactly(training):
+    x, *_, trees = training
+    first, second = responses(training, np.ones((len(x), 3)))
+    for e in range(1, 4):
+        np.testing.assert_array_equal(first[:, e], first[:, 0])
+        np.testing.assert_array_equal(second[:, e], second[:, 0])
+    np.testing.assert_allclose(second[:, 0], trees[0](x) + trees[1](x), atol=1e-12)
+
+
+def test_it_is_the_derivative_of_a_refit(training):
+    rng = np.random.default_rng(5)
+    change = rng.normal(size=len(training[0]))
+    small = 0.03  # Large enough for sums in float32; the second order cancels in the difference.
+    up, down = (refitted(training, 1 + sign * small * change) for sign in (1, -1))
+    for k, found in enumerate(responses(training, 1 + small * change[:, None] * np.array([1.0, -1.0]))):
+        expected, got = up[k] - down[k], found[:, 1] - found[:, 2]
+        assert np.abs(got - expected).max() < 0.02 * np.abs(expected).max()
+
+
+def test_bootstraps_spread_as_refits_do(training):
+    rng = np.random.default_rng(6)
+    counts = rng.poisson(1.0, size=(len(training[0]), 20)).astype(float)
+    for k, found in enumerate(responses(training, counts)):
+        moved = found[:, 1:] - found[:, :1]
+        exact = np.stack([refitted(training, c)[k] for c in counts.T], axis=1) - found[:, :1]
+        assert np.corrcoef(moved.ravel(), exact.ravel())[0, 1] > 0.97
+        assert 0.9 < moved.var() / exact.var() < 1.1
+
+
+def test_pieces_are_summed(training):
+    x, total, positive, trees = training
+    counts = np.random.default_rng(7).poisson(1.0, size=(len(x), 2)).astype(np.float32)
+    every = np.concatenate([np.ones((len(x), 1), np.float32), counts], axis=1)
+
+    def pieces(count):
+        for rows in np.array_split(np.arange(len(x)), count):
+            given = (v[rows, None].astype(np.float32) * every[rows] for v in (total, positive))
+            yield x[torch.from_numpy(rows)], *given
+
+    one, three = (leaf_response(trees[0], pieces(n), len(x), OPTIONS.learning_rate)(x) for n in (1, 3))
+    np.testing.assert_allclose(one, three, atol=2e-5)
+
+
+def test_a_leaf_that_a_replica_empties_is_an_error(training):
+    x, *_, trees = training
+    gone = (trees[0].places(x)[:, 0] != trees[0].places(x)[0, 0]).astype(float)
+    with pytest.raises(DivergedError, match="leaves have no positive sum"):
+        responses(training, gone[:, None])
