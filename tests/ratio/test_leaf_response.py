@@ -1,6 +1,8 @@
-"""The response of trees: exact for equal weights, the derivative for small changes, and as a refit for bootstraps."""
+"""The response of trees: their own values for their own weights, and a refit of each leaf for any others."""
 
 from __future__ import annotations
+
+from functools import partial
 
 import numpy as np
 import pytest
@@ -32,14 +34,16 @@ def responses(training, factors):
     """Logits (N, 1 + R) of both trainings, for factors (N, R) on the weights of the events."""
     x, total, positive, trees = training
     every = np.concatenate([np.ones((len(x), 1)), factors], axis=1)
-    piece = [(x, (total[:, None] * every).astype(np.float32), (positive[:, None] * every).astype(np.float32))]
-    first = leaf_response(trees[0], piece, len(x), OPTIONS.learning_rate)
-    second = leaf_response(trees[1], piece, len(x), OPTIONS.learning_rate, before=first)
+    given = x, *((v[:, None] * every).astype(np.float32) for v in (total, positive))
+    start = np.zeros((len(x), 1), np.float32)
+    first = leaf_response(trees[0], lambda: [(*given, start)], OPTIONS.learning_rate)
+    start = first(x).astype(np.float32)
+    second = leaf_response(trees[1], lambda: [(*given, start)], OPTIONS.learning_rate, before=first)
     return first(x), second(x)
 
 
 def refitted(training, factor):
-    """Logits (N,) of both trainings with the same splits, each leaf refitted to the weights: what is approximated."""
+    """Logits (N,) of both trainings with the same splits, each leaf refitted to the weights."""
     x, total, positive, trees = training
     logit, found = np.zeros(len(x)), []
     for grown in trees:
@@ -60,24 +64,13 @@ def test_equal_weights_give_the_nominal_trees_exactly(training):
     np.testing.assert_allclose(second[:, 0], trees[0](x) + trees[1](x), atol=1e-12)
 
 
-def test_it_is_the_derivative_of_a_refit(training):
-    rng = np.random.default_rng(5)
-    change = rng.normal(size=len(training[0]))
-    small = 0.03  # Large enough for sums in float32; the second order cancels in the difference.
-    up, down = (refitted(training, 1 + sign * small * change) for sign in (1, -1))
-    for k, found in enumerate(responses(training, 1 + small * change[:, None] * np.array([1.0, -1.0]))):
-        expected, got = up[k] - down[k], found[:, 1] - found[:, 2]
-        assert np.abs(got - expected).max() < 0.02 * np.abs(expected).max()
-
-
-def test_bootstraps_spread_as_refits_do(training):
+def test_it_is_a_refit_of_each_leaf(training):
     rng = np.random.default_rng(6)
-    counts = rng.poisson(1.0, size=(len(training[0]), 20)).astype(float)
+    counts = rng.poisson(1.0, size=(len(training[0]), 5)).astype(float)
     for k, found in enumerate(responses(training, counts)):
-        moved = found[:, 1:] - found[:, :1]
-        exact = np.stack([refitted(training, c)[k] for c in counts.T], axis=1) - found[:, :1]
-        assert np.corrcoef(moved.ravel(), exact.ravel())[0, 1] > 0.97
-        assert 0.9 < moved.var() / exact.var() < 1.1
+        exact = np.stack([refitted(training, c)[k] for c in counts.T], axis=1)
+        assert np.abs(exact - found[:, :1]).max() > 0.1
+        np.testing.assert_allclose(found[:, 1:], exact, atol=1e-4)
 
 
 def test_pieces_are_summed(training):
@@ -88,9 +81,9 @@ def test_pieces_are_summed(training):
     def pieces(count):
         for rows in np.array_split(np.arange(len(x)), count):
             given = (v[rows, None].astype(np.float32) * every[rows] for v in (total, positive))
-            yield x[torch.from_numpy(rows)], *given
+            yield x[torch.from_numpy(rows)], *given, np.zeros((len(rows), 1), np.float32)
 
-    one, three = (leaf_response(trees[0], pieces(n), len(x), OPTIONS.learning_rate)(x) for n in (1, 3))
+    one, three = (leaf_response(trees[0], partial(pieces, n), OPTIONS.learning_rate)(x) for n in (1, 3))
     np.testing.assert_allclose(one, three, atol=2e-5)
 
 

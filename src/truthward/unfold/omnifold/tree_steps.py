@@ -152,17 +152,21 @@ class LeafSteps:
         """See `Steps`."""
         own, self._places.on = of_step(self.arrays, iteration, STEPS[step]), len(events.counts) == 1
 
-        def pieces() -> Iterator[tuple[Tensor, np.ndarray, np.ndarray]]:
+        before = self._before if step == TRUTH else None
+
+        def pieces() -> Iterator[tuple[Tensor, np.ndarray, np.ndarray, np.ndarray]]:
             for x, target, weights in events.trained():
                 given = target if step == TRUTH else target[:, None]
-                yield x, *both_classes(step, given.astype(np.float32), weights.astype(np.float32))
+                start = np.zeros((len(x), 1)) if before is None else before(x)
+                both = both_classes(step, given.astype(np.float32), weights.astype(np.float32))
+                yield x, *both, start.astype(np.float32)
 
+        whole = list(pieces()) if len(events.counts) == 1 else None
         found = leaf_response(
             Trees.from_array(own["trees"]),
-            pieces(),
-            events.used,
+            (lambda: whole) if whole else pieces,
             self.recipe.trees.learning_rate,
-            before=self._before if step == TRUTH else None,
+            before=before,
             places=self._places,
         )
         if step == TRUTH:
