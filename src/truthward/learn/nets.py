@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh}
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh}
 Activation = Literal["relu", "gelu", "silu", "tanh"]
 
 
@@ -29,6 +29,7 @@ class MLP(nn.Module):
         zero_last: bool = False,
     ) -> None:
         super().__init__()
+        self.activation = ACTIVATIONS[activation]
         layers: list[nn.Module] = []
         size = inputs
         for _ in range(depth):

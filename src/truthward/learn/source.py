@@ -17,6 +17,9 @@ Read = Callable[[int, int], tuple[Tensor, ...]]
 GATHERED = 65536
 """Number of rows that are gathered at once."""
 
+JOINED = 16
+"""Largest number of values in a row whose tensors are joined: what a processor reads from memory in one piece."""
+
 
 class Source(ABC):
     """Rows of a training, in batches of tensors; the last tensor of a batch is its weights (b, E).
@@ -66,15 +69,15 @@ class Arrays(Source):
             raise InputError(f"{label}: no training event is left after the split")
         weights = weights.reshape(len(weights), -1)
         self.members = weights.shape[1]
-        self._data = (*data, _unit_mean(weights, self._train, label))
+        self._data = _Rows((*data, _unit_mean(weights, self._train, label)))
 
     def batches(self, size: int, *, seed: int, skip: int = 0) -> Iterator[tuple[Tensor, ...]]:
         """See Source."""
-        return _gathered(self._data, self._train[_permutation(self.rows, seed)][skip * size :], size)
+        return self._data.gathered(self._train[_permutation(self.rows, seed)][skip * size :], size)
 
     def held_batches(self, size: int) -> Iterator[tuple[Tensor, ...]]:
         """See Source."""
-        return _gathered(self._data, self._held, size)
+        return self._data.gathered(self._held, size)
 
 
 class Stream(Source):
@@ -143,7 +146,8 @@ class Stream(Source):
             order = _permutation(filled, seed if k == 0 else seed_for(seed, "round", k))
             whole = filled if k == rounds - 1 else filled - filled % size
             batches = math.ceil(whole / size)
-            yield from _gathered(held, order[min(skip, batches) * size : whole], size, at_once=size)
+            rows = _Rows(held, joined=False)
+            yield from rows.gathered(order[min(skip, batches) * size : whole], size, at_once=size)
             skip, left = skip - min(skip, batches), filled - whole
             # Through a copy, because source and destination of the remaining rows may overlap.
             for kept in held:
@@ -195,12 +199,24 @@ def _permutation(rows: int, seed: int) -> Tensor:
     return torch.randperm(rows, generator=torch.Generator().manual_seed(seed))
 
 
-def _gathered(
-    data: tuple[Tensor, ...], index: Tensor, size: int, *, at_once: int = GATHERED
-) -> Iterator[tuple[Tensor, ...]]:
-    """Rows of the data, `size` at a time; gathered for many batches at once."""
-    for block in index.split(size * math.ceil(at_once / size)) if len(index) else ():
-        yield from zip(*(d[block].split(size) for d in data), strict=True)
+class _Rows:
+    """Tensors that are gathered together. Short rows are joined, because each tensor costs an access to the memory."""
+
+    def __init__(self, data: tuple[Tensor, ...], *, joined: bool = True) -> None:
+        self._shapes = [d.shape[1:] for d in data]
+        self._widths = [math.prod(s) for s in self._shapes]
+        short = sum(self._widths) <= JOINED and all(d.dtype == torch.float32 for d in data)
+        self._joined = joined and short
+        self._data = (torch.cat([d.reshape(len(d), -1) for d in data], dim=1),) if self._joined else data
+
+    def gathered(self, index: Tensor, size: int, *, at_once: int = GATHERED) -> Iterator[tuple[Tensor, ...]]:
+        """These rows, `size` at a time; gathered for many batches at once."""
+        for block in index.split(size * math.ceil(at_once / size)) if len(index) else ():
+            rows = tuple(d.index_select(0, block) for d in self._data)
+            if self._joined:
+                parts = rows[0].split(self._widths, dim=1)
+                rows = tuple(p.reshape(len(block), *s) for p, s in zip(parts, self._shapes, strict=True))
+            yield from zip(*(r.split(size) for r in rows), strict=True)
 
 
 def _unit_mean(weights: Tensor, rows: Tensor, label: str) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +17,7 @@ from truthward.learn.scaling import RankScaling
 from truthward.learn.stack import Stack
 from truthward.ratio.base import LogRatio
 from truthward.ratio.constituents import ConstituentClassifier, JetScaling
+from truthward.ratio.losses import LogisticLoss
 from truthward.study.seeds import seed_for
 
 Network = Literal["dense", "deep_sets", "attention"]
@@ -44,6 +44,11 @@ class Classifier(LogRatio):
     def __init__(self, inputs: int, *, width: int = 64, depth: int = 3, activation: Activation = "gelu") -> None:
         super().__init__()
         self.network = MLP(inputs, 1, width=width, depth=depth, activation=activation, zero_last=True)
+
+    @property
+    def dense(self) -> MLP:
+        """See LogRatio."""
+        return self.network
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, K) -> (B,)."""
@@ -142,14 +147,9 @@ def train_ratio(
     )
 
 
-def ratio_loss(stack: Stack[LogRatio]) -> Callable[[Tensor, Tensor], Tensor]:
+def ratio_loss(stack: Stack[LogRatio]) -> LogisticLoss:
     """Losses (E, B) of the members for x (B, ...), shared or (B, E, ...), and the class (B,), 0 or 1."""
-
-    def loss(x: Tensor, target: Tensor) -> Tensor:
-        own = x.ndim > 1 + stack.template.event_dims
-        return stack.call("loss", x.transpose(0, 1) if own else x, target, own=(own, False))
-
-    return loss
+    return LogisticLoss(stack, soft=False)
 
 
 def logits(stack: Stack[LogRatio], x: Tensor, *, rows: int = ROWS, label: str = "classifier") -> np.ndarray:
