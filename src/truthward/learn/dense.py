@@ -11,18 +11,29 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from truthward.learn.nets import QuickGELU
+
 _ATEN = torch.ops.aten
 
 Slope = Callable[[slice, Tensor], Tensor]
 """slope(members, outputs (e, B, O)) -> gradient of the outputs (e, B, O); `members` is a slice of the E members."""
 
+
+def _silu_slope(g: Tensor, z: Tensor) -> Tensor:
+    return _ATEN.silu_backward.grad_input(g, z, grad_input=g)
+
+
 _ACTIVATIONS: dict[type[nn.Module], tuple[bool, Callable[..., Tensor], Callable[[Tensor, Tensor], Tensor]]] = {
     nn.ReLU: (True, _ATEN.relu.out, lambda g, y: _ATEN.threshold_backward.grad_input(g, y, 0, grad_input=g)),
     nn.Tanh: (True, _ATEN.tanh.out, lambda g, y: _ATEN.tanh_backward.grad_input(g, y, grad_input=g)),
     nn.GELU: (False, _ATEN.gelu.out, lambda g, z: _ATEN.gelu_backward.grad_input(g, z, grad_input=g)),
-    nn.SiLU: (False, _ATEN.silu.out, lambda g, z: _ATEN.silu_backward.grad_input(g, z, grad_input=g)),
+    nn.SiLU: (False, _ATEN.silu.out, _silu_slope),
+    QuickGELU: (False, _ATEN.silu.out, _silu_slope),
 }
-"""Whether f'(z) follows from y = f(z), so that z need not be kept; y = f(z, out=y); g f'(z) in the memory of g."""
+"""Whether f'(z) follows from y = f(z), so that z need not be kept; y = f(z, out=y); g f'(z) in the memory of g.
+
+For QuickGELU z and y are `SCALE` times larger than in the network: the products of the layers contain this factor.
+"""
 
 
 class DensePass:
@@ -52,9 +63,11 @@ class DensePass:
         together = first.device.type != "cpu" if together is None else together
         self._together = members if together else 1
         self._sizes = [bias.shape[1] for bias in parameters[1::2]]
-        pairs = list(zip(parameters[::2], parameters[1::2], strict=True))
+        scale = QuickGELU.SCALE if activation is QuickGELU else 1.0
+        ends = [1.0, *[scale] * (len(self._sizes) - 1), 1.0]
+        rows = list(zip(parameters[::2], parameters[1::2], ends[:-1], ends[1:], strict=True))
         chunks = [slice(m, m + self._together) for m in range(0, members, self._together)]
-        self._chunks = [(c, [_Layer(c, *pair) for pair in pairs]) for c in chunks]
+        self._chunks = [(c, [_Layer(c, *row) for row in rows]) for c in chunks]
         self._rows = 0
         self._ones = first.new_ones(0)
         self._memory: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -71,20 +84,21 @@ class DensePass:
             value = x[members] if x.ndim == 3 else x.expand(self._together, *x.shape)
             inputs = [value]
             for layer, (z, other, _) in zip(layers[:-1], self._memory, strict=False):
-                torch.baddbmm(layer.bias, value, layer.transposed, out=z)
+                torch.baddbmm(layer.bias, value, layer.transposed, beta=layer.beta, alpha=layer.alpha, out=z)
                 value = self._activate(z, out=z if self._in_place else other)
                 inputs.append(value)
-            end = torch.baddbmm(layers[-1].bias, value, layers[-1].transposed, out=self._memory[-1][0])
+            last, end = layers[-1], self._memory[-1][0]
+            torch.baddbmm(last.bias, value, last.transposed, beta=last.beta, alpha=last.alpha, out=end)
             gradient = slope(members, end)
             turned = gradient.mT
             for k in range(len(layers) - 1, -1, -1):
                 layer = layers[k]
-                torch.bmm(turned, inputs[k], out=layer.weight_gradient)
-                torch.bmm(self._ones, gradient, out=layer.bias_gradient)
+                _product(turned, inputs[k], layer.alpha, layer.weight_gradient)
+                _product(self._ones, gradient, layer.beta, layer.bias_gradient)
                 if k:
                     # The memory of the inputs of this layer: they are no longer needed, or were made in place.
                     z, other, turned = self._memory[k - 1]
-                    gradient = self._slope(torch.bmm(gradient, layer.weight, out=other), z)
+                    gradient = self._slope(_product(gradient, layer.weight, layer.alpha, other), z)
 
     def _prepare(self, x: Tensor) -> None:
         """Memory for batches of this size: for each layer z and, in turn, f(z) and its gradient."""
@@ -96,10 +110,19 @@ class DensePass:
             self._memory.append((z, other, other.mT))
 
 
-class _Layer:
-    """Views of the weights and gradients of some members in one layer."""
+def _product(a: Tensor, b: Tensor, alpha: float, out: Tensor) -> Tensor:
+    """alpha a b."""
+    return torch.baddbmm(out, a, b, beta=0.0, alpha=alpha, out=out)
 
-    def __init__(self, members: slice, weight: Tensor, bias: Tensor) -> None:
+
+class _Layer:
+    """Views of the weights and gradients of some members in one layer: z = alpha x weight^T + beta bias.
+
+    `start` and `end` are the scales of x and z.
+    """
+
+    def __init__(self, members: slice, weight: Tensor, bias: Tensor, start: float, end: float) -> None:
+        self.alpha, self.beta = end / start, end
         assert weight.grad is not None
         assert bias.grad is not None
         self.weight, self.bias = weight.detach()[members], bias.detach()[members, None]
