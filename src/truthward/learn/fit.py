@@ -97,6 +97,7 @@ def fit_source(
     keep_memory()
     join()
     device = training_device()
+    source.place(device)
     with placed(module, device), signals() as caught:
         saver = _Saver(state, state_key, state_seconds, caught, device)
         loop = _Loop(module, loss, source, settings, seed, label, device, saver)

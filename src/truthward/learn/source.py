@@ -17,6 +17,11 @@ Read = Callable[[int, int], tuple[Tensor, ...]]
 GATHERED = 65536
 """Number of rows that are gathered at once."""
 
+CPU = torch.device("cpu")
+
+SHUFFLED = 2**24
+"""Largest number of rows whose order a GPU takes from the CPU: a longer one takes seconds to draw there."""
+
 JOINED = 16
 """Largest number of values in a row whose tensors are joined: what a processor reads from memory in one piece."""
 
@@ -33,6 +38,10 @@ class Source(ABC):
     rows: int
     held: int
     members: int
+
+    def place(self, device: torch.device) -> None:
+        """Keep the rows on the device of the training, if they fit; `batches` then needs no copies from the host."""
+        return
 
     @abstractmethod
     def batches(self, size: int, *, seed: int, skip: int = 0) -> Iterator[tuple[Tensor, ...]]:
@@ -62,7 +71,8 @@ class Arrays(Source):
     def __init__(
         self, data: Sequence[Tensor], weights: Tensor, validation: Tensor | None = None, *, label: str = "training"
     ) -> None:
-        held_out = torch.zeros(len(weights), dtype=torch.bool) if validation is None else validation
+        held_out = torch.zeros(len(weights), dtype=torch.bool, device=weights.device)
+        held_out = held_out if validation is None else validation.to(weights.device)
         self._train, self._held = torch.nonzero(~held_out).squeeze(1), torch.nonzero(held_out).squeeze(1)
         self.rows, self.held = len(self._train), len(self._held)
         if self.rows == 0:
@@ -71,9 +81,18 @@ class Arrays(Source):
         self.members = weights.shape[1]
         self._data = _Rows((*data, _unit_mean(weights, self._train, label)))
 
+    def place(self, device: torch.device) -> None:
+        """See Source."""
+        free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else math.inf
+        # The other half is for the network, its activations, and the order of the rows.
+        if self._data.bytes <= free / 2:
+            self._data.to(device)
+            self._train, self._held = self._train.to(device), self._held.to(device)
+
     def batches(self, size: int, *, seed: int, skip: int = 0) -> Iterator[tuple[Tensor, ...]]:
         """See Source."""
-        return self._data.gathered(self._train[_permutation(self.rows, seed)][skip * size :], size)
+        order = _permutation(self.rows, seed, self._train.device)
+        return self._data.gathered(self._train[order][skip * size :], size)
 
     def held_batches(self, size: int) -> Iterator[tuple[Tensor, ...]]:
         """See Source."""
@@ -195,8 +214,11 @@ class _Flow:
             yield piece
 
 
-def _permutation(rows: int, seed: int) -> Tensor:
-    return torch.randperm(rows, generator=torch.Generator().manual_seed(seed))
+def _permutation(rows: int, seed: int, device: torch.device = CPU) -> Tensor:
+    """An order of the rows on the device. Up to `SHUFFLED` rows it is the one of a CPU."""
+    drawn = device if rows > SHUFFLED else CPU
+    generator = torch.Generator(drawn).manual_seed(seed)
+    return torch.randperm(rows, generator=generator, device=drawn).to(device)
 
 
 class _Rows:
@@ -208,6 +230,15 @@ class _Rows:
         short = sum(self._widths) <= JOINED and all(d.dtype == torch.float32 for d in data)
         self._joined = joined and short
         self._data = (torch.cat([d.reshape(len(d), -1) for d in data], dim=1),) if self._joined else data
+
+    @property
+    def bytes(self) -> int:
+        """Size of all rows."""
+        return sum(d.nbytes for d in self._data)
+
+    def to(self, device: torch.device) -> None:
+        """Move the rows to a device."""
+        self._data = tuple(d.to(device) for d in self._data)
 
     def gathered(self, index: Tensor, size: int, *, at_once: int = GATHERED) -> Iterator[tuple[Tensor, ...]]:
         """These rows, `size` at a time; gathered for many batches at once."""

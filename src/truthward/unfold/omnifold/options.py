@@ -24,7 +24,7 @@ class NetworkOptions:
     kind: Literal["dense", "deep_sets", "attention"] = "dense"
     width: int = 64
     depth: int = 2
-    activation: Literal["relu", "gelu", "silu", "tanh"] = "gelu"
+    activation: Literal["relu", "gelu", "quick_gelu", "silu", "tanh"] = "gelu"
     constituents: int = 30
 
 
