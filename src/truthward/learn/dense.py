@@ -69,7 +69,6 @@ class DensePass:
         chunks = [slice(m, m + self._together) for m in range(0, members, self._together)]
         self._chunks = [(c, [_Layer(c, *row) for row in rows]) for c in chunks]
         self._rows = 0
-        self._ones = first.new_ones(0)
         self._memory: list[tuple[Tensor, Tensor, Tensor]] = []
 
     @torch.no_grad()
@@ -94,7 +93,7 @@ class DensePass:
             for k in range(len(layers) - 1, -1, -1):
                 layer = layers[k]
                 _product(turned, inputs[k], layer.alpha, layer.weight_gradient)
-                _product(self._ones, gradient, layer.beta, layer.bias_gradient)
+                _sum(gradient, layer.beta, layer.bias_gradient)
                 if k:
                     # The memory of the inputs of this layer: they are no longer needed, or were made in place.
                     z, other, turned = self._memory[k - 1]
@@ -103,7 +102,6 @@ class DensePass:
     def _prepare(self, x: Tensor) -> None:
         """Memory for batches of this size: for each layer z and, in turn, f(z) and its gradient."""
         self._rows = x.shape[-2]
-        self._ones = x.new_ones(self._together, 1, self._rows)
         self._memory = []
         for size in self._sizes:
             z, other = (x.new_empty(self._together, self._rows, size) for _ in range(2))
@@ -113,6 +111,15 @@ class DensePass:
 def _product(a: Tensor, b: Tensor, alpha: float, out: Tensor) -> Tensor:
     """alpha a b."""
     return torch.baddbmm(out, a, b, beta=0.0, alpha=alpha, out=out)
+
+
+def _sum(g: Tensor, beta: float, out: Tensor) -> None:
+    """beta times the sum over events, (e, B, O) -> (e, 1, O)."""
+    if len(g) == 1:  # A sum over the first dimension is faster.
+        g, out = g[0], out[0]
+    torch.sum(g, -2, keepdim=True, out=out)
+    if beta != 1.0:
+        out.mul_(beta)
 
 
 class _Layer:

@@ -35,7 +35,7 @@ FAST = {
     "training": {"epochs": 4, "later_epochs": 2, "batch_size": 128, "learning_rate": 0.01},
 }
 # One batch an epoch: a training does not depend on the order of its events.
-WHOLE = merged(FAST, {"training": {"batch_size": 10**6, "learning_rate": 0.05}})
+WHOLE = merged(FAST, {"training": {"batch_size": 10**6, "learning_rate": 0.02}})
 REPLICAS = [
     Replica("data_bootstrap", 0),
     Replica("mc_bootstrap", 1),
