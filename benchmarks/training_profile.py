@@ -3,7 +3,8 @@
 The same training runs twice: with its passes written out (`learn.dense`), which is how it trains, and with automatic
 derivatives, which all other networks use. Times of steps are medians of CPU time on one thread, in turn with the bare
 matrix products of the same shapes; so no run gets the quieter machine. The profiles are those of torch's profiler: the
-median own time of an operator's calls, times their number. It measures wall time, and its own cost is included.
+median own time of an operator's calls, times their number, of operators that are called in each step. It measures wall
+time, and its own cost is included.
 """
 
 from __future__ import annotations
@@ -78,8 +79,10 @@ def operators(*, written: bool) -> list[dict[str, Any]]:
     calls: dict[str, list[float]] = defaultdict(list)
     for event in profiled.events():
         calls[event.name].append(event.self_cpu_time_total)
-    # Medians: a call in which another process had the processor counts as any other.
-    rows = sorted(((n, float(np.median(t)) * len(t), len(t)) for n, t in calls.items()), key=lambda row: -row[1])
+    # Medians: a call in which another process had the processor counts as any other. Of the few calls of an epoch,
+    # such as the drawing of its order, there is no median.
+    every = {n: t for n, t in calls.items() if len(t) >= STEPS}
+    rows = sorted(((n, float(np.median(t)) * len(t), len(t)) for n, t in every.items()), key=lambda row: -row[1])
     total = sum(own for _, own, _ in rows)
     found = [*rows[:KEPT], ("all others", sum(r[1] for r in rows[KEPT:]), sum(r[2] for r in rows[KEPT:]))]
     return [
