@@ -49,7 +49,7 @@ class Case:
             metrics.floor(self.truth[o.name], None, np.asarray(o.edges), sizes=sizes, seed=1, repeats=50)
             for o in self.inputs.observables
         ]
-        return float(np.mean([f.mean for f in floors]))
+        return float(np.mean([f["mean"] for f in floors]))
 
     @property
     def prior(self) -> np.ndarray:

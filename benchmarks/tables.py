@@ -21,7 +21,7 @@ from _tables_generative import (  # noqa: E402
 from _tables_metamorphic import metamorphic  # noqa: E402
 from _tables_methods import methods  # noqa: E402
 from _tables_model import model_uncertainty  # noqa: E402
-from _tables_omnifold import omnifold_quality, omnifold_speed, replica_spread  # noqa: E402
+from _tables_omnifold import omnifold_quality, omnifold_speed, replica_spread, training_profile  # noqa: E402
 from _tables_run import explore, faults, fuzz, mutants, overhead, scale, simulation_rate  # noqa: E402
 
 from truthward.run.artefact import read_json, write_text  # noqa: E402
@@ -145,6 +145,7 @@ TABLES = {
     "simulation_rate": simulation_rate,
     "stress": stress,
     "top_mass": top_mass,
+    "training_profile": training_profile,
 }
 
 

@@ -197,3 +197,29 @@ def test_nothing_to_serve_is_refused():
         stream(0)
     with pytest.raises(DivergedError, match="sum to 0"):
         Arrays((X,), torch.zeros(ROWS))
+
+
+@pytest.mark.parametrize("columns", [3, 40])
+def test_joined_rows_are_those_of_the_tensors(columns):
+    """Short rows are gathered from one table, long ones tensor by tensor; both keep shapes and values."""
+    number, wide, points = torch.arange(ROWS).float(), normal(ROWS, columns), normal(ROWS, 2, 2)
+    source = Arrays((number, wide, points), torch.ones(ROWS))
+    seen = []
+    for rows, x, p, w in source.batches(33, seed=4):
+        assert (rows.ndim, x.shape[1:], p.shape[1:], w.shape[1:]) == (1, (columns,), (2, 2), (1,))
+        assert torch.equal(x, wide[rows.long()])
+        assert torch.equal(p, points[rows.long()])
+        seen.append(rows)
+    assert torch.equal(torch.cat(seen).sort().values, number)
+    assert len(seen) == -(-ROWS // 33)
+
+
+def test_rows_go_to_the_device_if_they_fit(monkeypatch):
+    """On torch's `meta` device, which has shapes and no values."""
+    source = Arrays((X,), W[:, :1])
+    source.place(torch.device("meta"))
+    assert all(t.is_meta for t in (*source._data._data, source._train, source._held))
+    small = Arrays((X,), W[:, :1])
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (small._data.bytes, 10**9))
+    small.place(torch.device("cuda"))
+    assert not any(t.is_meta or t.is_cuda for t in small._data._data)

@@ -112,7 +112,7 @@ def test_without_background_nothing_changes():
 def test_goes_on_where_it_was_stopped(subtraction, tmp_path, monkeypatch):
     state = tmp_path / "positive.pt"
     first, _ = trained(*subtraction, state=state, key="k")
-    monkeypatch.setattr(fit_module, "_set_rate", None)  # A second training would fail.
+    monkeypatch.setattr(fit_module, "learning_rate", None)  # A second training would fail.
     again, _ = trained(*subtraction, state=state, key="k")
     np.testing.assert_array_equal(first, again)
 

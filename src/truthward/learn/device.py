@@ -51,8 +51,10 @@ def placed(module: nn.Module, device: torch.device) -> Iterator[None]:
 
 def moved(batch: tuple[Tensor, ...], device: torch.device) -> tuple[Tensor, ...]:
     """The tensors of a batch on the device. Pinned memory lets the copy to a GPU run during the previous step."""
+    if device.type == "cpu":
+        return batch
     if device.type == "cuda":
-        batch = tuple(t.pin_memory() for t in batch)
+        batch = tuple(t if t.is_cuda else t.pin_memory() for t in batch)
     return tuple(t.to(device, non_blocking=True) for t in batch)
 
 

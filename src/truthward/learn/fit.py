@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -14,6 +15,9 @@ from torch import Tensor, nn
 from truthward.errors import DivergedError
 from truthward.learn.device import keep_memory, moved, placed, set_rng_state, training_device
 from truthward.learn.distributed import join, own_seed, rank, share, sum_over_processes, world
+from truthward.learn.finite import EVERY, Losses
+from truthward.learn.loss import OwnGradient
+from truthward.learn.optimiser import AdamW, clip, learning_rate
 from truthward.learn.resume import Interrupted, load_state, save_state, signals
 from truthward.learn.run import History, Run, Settings
 from truthward.learn.source import Arrays, Source
@@ -93,6 +97,7 @@ def fit_source(
     keep_memory()
     join()
     device = training_device()
+    source.place(device)
     with placed(module, device), signals() as caught:
         saver = _Saver(state, state_key, state_seconds, caught, device)
         loop = _Loop(module, loss, source, settings, seed, label, device, saver)
@@ -145,9 +150,13 @@ class _Loop:
         self.per_batch = settings.batch_size * world()
         self.per_epoch = math.ceil(source.rows / self.per_batch)
         self.parameters = [p for p in module.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.AdamW(
-            self.parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-        )
+        self.ones = torch.ones(source.members, device=device)
+        self.optimiser = AdamW(self.parameters, settings.weight_decay)
+        self.reduced = settings.precision == "bf16"
+        self.losses = Losses()
+        whole = not self.reduced and all(p.requires_grad for p in module.parameters())
+        self.own = loss if isinstance(loss, OwnGradient) and whole else None
+        self.flat = self.own.start() if self.own else None
         self.run = Run(source.members, self.parameters, settings)
 
     @property
@@ -158,13 +167,26 @@ class _Loop:
     def start(self) -> None:
         self.started, self.first_step = time.monotonic(), self.steps
 
+    def gradients(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """Like `mean_loss`, and leave the gradients in the parameters."""
+        if self.own is None or self.flat is None:
+            for p in self.parameters:
+                p.grad = None
+            value, per_event = self.mean_loss(batch)
+            value.backward(self.ones)
+            return value.detach(), per_event
+        x, target, weights = moved(share(batch), self.device)
+        factors = weights.T / len(batch[-1])
+        per_event = self.own.gradient(x, target, factors)
+        return (per_event * factors).sum(1), per_event
+
     def mean_loss(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """The contribution of this process to the mean over the batch, (E,), and the losses of its events."""
         own = moved(share(batch), self.device)
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.settings.precision == "bf16"):
+        with torch.autocast(self.device.type, dtype=torch.bfloat16) if self.reduced else nullcontext():
             per_event = self.loss(*own[:-1])
         per_event = per_event.float().reshape(self.source.members, -1)
-        return (per_event * own[-1].T).mean(1) * (len(own[-1]) / len(batch[-1])), per_event
+        return (per_event * own[-1].T).sum(1) / len(batch[-1]), per_event.detach()
 
     def train(self) -> None:
         """Do one epoch, or the rest of it; Interrupted after a signal."""
@@ -174,32 +196,46 @@ class _Loop:
             run.running = torch.zeros(self.source.members, dtype=torch.float64)
         else:
             set_rng_state(run.rng[rank()], self.device)
+        run.running = run.running.to(self.device)
         self.module.train()
         for batch in self.source.batches(self.per_batch, seed=epoch_seed, skip=run.step):
             stop, late = self.step(batch)
             if stop or late:
+                self.losses.look()
                 self.saver.save(self)
             if stop:
                 raise Interrupted(self.saver.caught, self.saver.path)
+        self.losses.look()
 
-    def step(self, batch: tuple[Tensor, ...]) -> list[float]:
-        """Do one step of the optimiser. Return whether there was a signal, and whether to save now."""
+    def step(self, batch: tuple[Tensor, ...]) -> tuple[bool, bool]:
+        """Do one step of the optimiser. Return whether there was a signal, and whether to save now.
+
+        Several processes ask each other only after some steps, because the answer must be waited for.
+        """
         run = self.run
-        _set_rate(self.optimiser, self.settings, self.steps / (self.per_epoch * self.settings.epochs))
-        for p in self.parameters:
-            p.grad = None
-        value, per_event = self.mean_loss(batch)
-        value.sum().backward()
-        # One exchange for all: if processes saved or stopped at different steps, they would wait forever.
-        notices = value.new_tensor([len(self.saver.caught), self.saver.late])
-        value = value.detach().clone()
-        sum_over_processes([value, notices, *(p.grad for p in self.parameters if p.grad is not None)])
-        _refuse_nonfinite(value, per_event, f"{self.label}: epoch {run.epoch}, batch {run.step}")
-        _clip(self.parameters, self.settings.clip, self.source.members)
-        self.optimiser.step()
-        run.running += value.cpu().double() * len(batch[0])
+        rate = learning_rate(self.settings.learning_rate, self.steps / (self.per_epoch * self.settings.epochs))
+        value, per_event = self.gradients(batch)
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        together = gradients if self.flat is None else [self.flat]
+        sum_over_processes([value, *together])
+        self.losses.add(f"{self.label}: epoch {run.epoch}, batch {run.step}", value, per_event)
+        clip(together if self.source.members == 1 else gradients, self.settings.clip, self.source.members)
+        self.optimiser.step(rate)
+        run.running.add_(value, alpha=len(batch[0]))
         run.step += 1
-        return notices.tolist()
+        if self.losses.due:
+            self.losses.look()
+        if world() == 1:
+            return bool(self.saver.caught), self.saver.late
+        return self.notices() if run.step % EVERY == 0 or run.step == self.per_epoch else (False, False)
+
+    def notices(self) -> tuple[bool, bool]:
+        """Whether there was a signal, and whether to save now, in any process."""
+        found = torch.tensor([float(len(self.saver.caught)), float(self.saver.late)], device=self.device)
+        # If processes saved or stopped at different steps, they would wait forever.
+        sum_over_processes([found])
+        stop, late = found.tolist()
+        return stop > 0, late > 0
 
     def validate(self) -> None:
         """Compute the losses of the held-out rows; this ends the epoch."""
@@ -207,13 +243,17 @@ class _Loop:
         run, source = self.run, self.source
         with torch.no_grad():
             torch.manual_seed(own_seed(seed_for(self.seed, "validation")))
-            held = torch.zeros(source.members, dtype=torch.float64)
+            held = torch.zeros(source.members, dtype=torch.float64, device=self.device)
             for batch in source.held_batches(16384):
                 value, per_event = self.mean_loss(batch)
                 sum_over_processes([value])
-                _refuse_nonfinite(value, per_event, f"{self.label}: epoch {run.epoch}, validation")
-                held += value.cpu().double() * len(batch[0])
-            run.close_epoch(run.running / source.rows, held / max(source.held, 1), source.held > 0, self.parameters)
+                self.losses.add(f"{self.label}: epoch {run.epoch}, validation", value, per_event)
+                held.add_(value, alpha=len(batch[0]))
+                if self.losses.due:
+                    self.losses.look()
+            self.losses.look()
+            train, held = run.running.cpu() / source.rows, held.cpu() / max(source.held, 1)
+            run.close_epoch(train, held, source.held > 0, self.parameters)
 
     def tell(self) -> None:
         run, epochs = self.run, self.settings.epochs
@@ -235,39 +275,3 @@ class _Loop:
         sum_over_processes([stop])
         if stop:
             raise Interrupted(self.saver.caught, self.saver.path)
-
-
-def _refuse_nonfinite(value: Tensor, per_event: Tensor, where: str) -> None:
-    """Raise DivergedError if `value`, the sum over all processes, is not finite. So all processes raise it together."""
-    if not math.isfinite(float(value.sum())):
-        counts = torch.tensor([int((~torch.isfinite(per_event)).sum()), per_event.numel()], device=value.device)
-        sum_over_processes([counts])
-        bad, every = counts.tolist()
-        raise DivergedError(
-            f"{where}: {bad} of {every} losses are not finite; lower `learning_rate`, or check the inputs"
-        )
-
-
-def _set_rate(optimiser: torch.optim.Optimizer, settings: Settings, fraction: float) -> None:
-    """Set the learning rate after a fraction of all steps: a cosine to zero, after a warm-up of 3%."""
-    # The first steps of Adam have the size of the rate, whatever the gradient is.
-    rate = settings.learning_rate * min(1.0, (fraction + 1e-9) / 0.03) * 0.5 * (1.0 + math.cos(math.pi * fraction))
-    for group in optimiser.param_groups:
-        group["lr"] = rate
-
-
-def _clip(parameters: Sequence[Tensor], limit: float, members: int) -> None:
-    """Scale gradients down to norm `limit`, separately for each member of a stack."""
-    if not limit:
-        return
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    if members == 1:
-        norm = float(torch.stack(torch._foreach_norm(gradients)).norm())
-        # Not `if norm > limit`: a norm that is not finite must reach the parameters, where it is detected.
-        if not norm <= limit:
-            torch._foreach_mul_(gradients, limit / (norm + 1e-6))
-        return
-    norms = torch.stack([torch.linalg.vector_norm(g.flatten(1), dim=1) for g in gradients]).norm(dim=0)
-    scale = (limit / (norms + 1e-6)).clamp(max=1.0)
-    for g in gradients:
-        g.mul_(scale.reshape(-1, *[1] * (g.ndim - 1)))

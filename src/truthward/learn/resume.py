@@ -23,6 +23,7 @@ from torch import nn
 from truthward.errors import CorruptError, StaleError, TruthwardError
 from truthward.learn.device import rng_state
 from truthward.learn.distributed import of_all, rank, world
+from truthward.learn.optimiser import AdamW
 from truthward.run.artefact import atomic
 
 log = logging.getLogger("truthward.resume")
@@ -55,9 +56,7 @@ class Interrupted(TruthwardError):
         super().__init__(f"signal {self.number}: {what}")
 
 
-def save_state(
-    path: Path, key: str, module: nn.Module, optimiser: torch.optim.Optimizer, run: Any, *, done: bool = False
-) -> None:
+def save_state(path: Path, key: str, module: nn.Module, optimiser: AdamW, run: Any, *, done: bool = False) -> None:
     """Write everything that the rest of the training depends on, atomically.
 
     All processes call it at the same step, because their random states differ. The first one writes.
@@ -78,7 +77,7 @@ def save_state(
         torch.save(content, temporary)
 
 
-def load_state(path: Path, key: str, module: nn.Module, optimiser: torch.optim.Optimizer, run: Any) -> bool:
+def load_state(path: Path, key: str, module: nn.Module, optimiser: AdamW, run: Any) -> bool:
     """Load a saved state if there is a complete one. Return True if that training was already finished.
 
     Raises:

@@ -17,6 +17,14 @@ Read = Callable[[int, int], tuple[Tensor, ...]]
 GATHERED = 65536
 """Number of rows that are gathered at once."""
 
+CPU = torch.device("cpu")
+
+SHUFFLED = 2**24
+"""Largest number of rows whose order a GPU takes from the CPU: a longer one takes seconds to draw there."""
+
+JOINED = 16
+"""Largest number of values in a row whose tensors are joined: what a processor reads from memory in one piece."""
+
 
 class Source(ABC):
     """Rows of a training, in batches of tensors; the last tensor of a batch is its weights (b, E).
@@ -30,6 +38,10 @@ class Source(ABC):
     rows: int
     held: int
     members: int
+
+    def place(self, device: torch.device) -> None:
+        """Keep the rows on the device of the training, if they fit; `batches` then needs no copies from the host."""
+        return
 
     @abstractmethod
     def batches(self, size: int, *, seed: int, skip: int = 0) -> Iterator[tuple[Tensor, ...]]:
@@ -59,22 +71,32 @@ class Arrays(Source):
     def __init__(
         self, data: Sequence[Tensor], weights: Tensor, validation: Tensor | None = None, *, label: str = "training"
     ) -> None:
-        held_out = torch.zeros(len(weights), dtype=torch.bool) if validation is None else validation
+        held_out = torch.zeros(len(weights), dtype=torch.bool, device=weights.device)
+        held_out = held_out if validation is None else validation.to(weights.device)
         self._train, self._held = torch.nonzero(~held_out).squeeze(1), torch.nonzero(held_out).squeeze(1)
         self.rows, self.held = len(self._train), len(self._held)
         if self.rows == 0:
             raise InputError(f"{label}: no training event is left after the split")
         weights = weights.reshape(len(weights), -1)
         self.members = weights.shape[1]
-        self._data = (*data, _unit_mean(weights, self._train, label))
+        self._data = _Rows((*data, _unit_mean(weights, self._train, label)))
+
+    def place(self, device: torch.device) -> None:
+        """See Source."""
+        free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else math.inf
+        # The other half is for the network, its activations, and the order of the rows.
+        if self._data.bytes <= free / 2:
+            self._data.to(device)
+            self._train, self._held = self._train.to(device), self._held.to(device)
 
     def batches(self, size: int, *, seed: int, skip: int = 0) -> Iterator[tuple[Tensor, ...]]:
         """See Source."""
-        return _gathered(self._data, self._train[_permutation(self.rows, seed)][skip * size :], size)
+        order = _permutation(self.rows, seed, self._train.device)
+        return self._data.gathered(self._train[order][skip * size :], size)
 
     def held_batches(self, size: int) -> Iterator[tuple[Tensor, ...]]:
         """See Source."""
-        return _gathered(self._data, self._held, size)
+        return self._data.gathered(self._held, size)
 
 
 class Stream(Source):
@@ -143,7 +165,8 @@ class Stream(Source):
             order = _permutation(filled, seed if k == 0 else seed_for(seed, "round", k))
             whole = filled if k == rounds - 1 else filled - filled % size
             batches = math.ceil(whole / size)
-            yield from _gathered(held, order[min(skip, batches) * size : whole], size, at_once=size)
+            rows = _Rows(held, joined=False)
+            yield from rows.gathered(order[min(skip, batches) * size : whole], size, at_once=size)
             skip, left = skip - min(skip, batches), filled - whole
             # Through a copy, because source and destination of the remaining rows may overlap.
             for kept in held:
@@ -191,16 +214,40 @@ class _Flow:
             yield piece
 
 
-def _permutation(rows: int, seed: int) -> Tensor:
-    return torch.randperm(rows, generator=torch.Generator().manual_seed(seed))
+def _permutation(rows: int, seed: int, device: torch.device = CPU) -> Tensor:
+    """An order of the rows on the device. Up to `SHUFFLED` rows it is the one of a CPU."""
+    drawn = device if rows > SHUFFLED else CPU
+    generator = torch.Generator(drawn).manual_seed(seed)
+    return torch.randperm(rows, generator=generator, device=drawn).to(device)
 
 
-def _gathered(
-    data: tuple[Tensor, ...], index: Tensor, size: int, *, at_once: int = GATHERED
-) -> Iterator[tuple[Tensor, ...]]:
-    """Rows of the data, `size` at a time; gathered for many batches at once."""
-    for block in index.split(size * math.ceil(at_once / size)) if len(index) else ():
-        yield from zip(*(d[block].split(size) for d in data), strict=True)
+class _Rows:
+    """Tensors that are gathered together. Short rows are joined, because each tensor costs an access to the memory."""
+
+    def __init__(self, data: tuple[Tensor, ...], *, joined: bool = True) -> None:
+        self._shapes = [d.shape[1:] for d in data]
+        self._widths = [math.prod(s) for s in self._shapes]
+        short = sum(self._widths) <= JOINED and all(d.dtype == torch.float32 for d in data)
+        self._joined = joined and short
+        self._data = (torch.cat([d.reshape(len(d), -1) for d in data], dim=1),) if self._joined else data
+
+    @property
+    def bytes(self) -> int:
+        """Size of all rows."""
+        return sum(d.nbytes for d in self._data)
+
+    def to(self, device: torch.device) -> None:
+        """Move the rows to a device."""
+        self._data = tuple(d.to(device) for d in self._data)
+
+    def gathered(self, index: Tensor, size: int, *, at_once: int = GATHERED) -> Iterator[tuple[Tensor, ...]]:
+        """These rows, `size` at a time; gathered for many batches at once."""
+        for block in index.split(size * math.ceil(at_once / size)) if len(index) else ():
+            rows = tuple(d.index_select(0, block) for d in self._data)
+            if self._joined:
+                parts = rows[0].split(self._widths, dim=1)
+                rows = tuple(p.reshape(len(block), *s) for p, s in zip(parts, self._shapes, strict=True))
+            yield from zip(*(r.split(size) for r in rows), strict=True)
 
 
 def _unit_mean(weights: Tensor, rows: Tensor, label: str) -> Tensor:

@@ -7,11 +7,18 @@ from abc import abstractmethod
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from truthward.learn.nets import MLP
+
 
 class LogRatio(nn.Module):
     """The logarithm of a density ratio, (B, ...) -> (B,). `event_dims`: number of dimensions of one event's inputs."""
 
     event_dims: int
+
+    @property
+    def dense(self) -> MLP | None:
+        """The dense network (B, K) -> (B, 1), if the logit is its output and it has all parameters; else None."""
+        return None
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from truthward.learn.stack import Stack
 from truthward.ratio.base import LogRatio
 from truthward.ratio.boosted_trees import BinnedEvents, TreeLosses, TreeOptions, Trees
 from truthward.ratio.constituents import ConstituentClassifier, JetScaling
+from truthward.ratio.losses import LogisticLoss
 from truthward.study.seeds import seed_for
 
 Network = Literal["dense", "deep_sets", "attention"]
@@ -54,6 +55,11 @@ class Classifier(LogRatio):
     def __init__(self, inputs: int, *, width: int = 64, depth: int = 3, activation: Activation = "gelu") -> None:
         super().__init__()
         self.network = MLP(inputs, 1, width=width, depth=depth, activation=activation, zero_last=True)
+
+    @property
+    def dense(self) -> MLP:
+        """See LogRatio."""
+        return self.network
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, K) -> (B,)."""
@@ -152,14 +158,9 @@ def train_ratio(
     )
 
 
-def ratio_loss(stack: Stack[LogRatio]) -> Callable[[Tensor, Tensor], Tensor]:
+def ratio_loss(stack: Stack[LogRatio]) -> LogisticLoss:
     """Losses (E, B) of the members for x (B, ...), shared or (B, E, ...), and the class (B,), 0 or 1."""
-
-    def loss(x: Tensor, target: Tensor) -> Tensor:
-        own = x.ndim > 1 + stack.template.event_dims
-        return stack.call("loss", x.transpose(0, 1) if own else x, target, own=(own, False))
-
-    return loss
+    return LogisticLoss(stack, soft=False)
 
 
 def logits(stack: Stack[LogRatio], x: Tensor, *, rows: int = ROWS, label: str = "classifier") -> np.ndarray:

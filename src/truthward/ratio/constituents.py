@@ -135,7 +135,8 @@ class ConstituentClassifier(LogRatio):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, P, 4) -> (B,)."""
-        if torch.func.debug_unwrap(x) is not x:  # Members with their own inputs have no common length.
+        # Members with their own inputs have no common length. On a GPU the lengths would have to be waited for.
+        if torch.func.debug_unwrap(x) is not x or x.device.type != "cpu":
             return self._logit(x)
         # Group events of similar lengths and cut them to the longest: most of a padded array is padding.
         place = torch.arange(1, x.shape[1] + 1) * (x[..., 3] != 0)

@@ -28,7 +28,8 @@ ROWS = 8192
 
 Pieces = Callable[[], Iterable[tuple[Tensor, np.ndarray, np.ndarray, np.ndarray]]]
 """Gives pieces of the training events each time it is called: x (m, D); `total` and `positive` (m, E) float32, with the
-nominal weights first, see `ratio.boosted_trees`; and the logits (m, E) or (m, 1) float32 at the start of the training."""
+nominal weights first, see `ratio.boosted_trees`; and the logits at the start of the training, (m, E) or (m, 1) float32.
+"""
 
 Places = Callable[[Trees, Tensor], np.ndarray]
 """`Trees.places`, or the same with a memory."""

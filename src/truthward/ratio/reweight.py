@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from truthward.errors import DivergedError
 from truthward.learn.fit import History, Settings, fit
 from truthward.learn.stack import Stack
 from truthward.ratio.base import LogRatio
+from truthward.ratio.losses import LogisticLoss
 
 STEPS = 65536
 
@@ -61,9 +61,9 @@ def train_mean(
     return np.log(mean), history
 
 
-def mean_loss(stack: Stack[LogRatio]) -> Callable[[Tensor, Tensor], Tensor]:
+def mean_loss(stack: Stack[LogRatio]) -> LogisticLoss:
     """Losses (E, B) of the members for x (B, ...) and ratios (B, E); the members learn the mean ratio at x."""
-    return lambda x, ratio: stack.call("soft_loss", x, ratio.T, own=(False, True))
+    return LogisticLoss(stack, soft=True)
 
 
 def mean_ratio(ratio: np.ndarray, weights: np.ndarray, label: str) -> np.ndarray:

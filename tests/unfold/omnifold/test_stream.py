@@ -35,7 +35,7 @@ FAST = {
     "training": {"epochs": 4, "later_epochs": 2, "batch_size": 128, "learning_rate": 0.01},
 }
 # One batch an epoch: a training does not depend on the order of its events.
-WHOLE = merged(FAST, {"training": {"batch_size": 10**6, "learning_rate": 0.05}})
+WHOLE = merged(FAST, {"training": {"batch_size": 10**6, "learning_rate": 0.02}})
 REPLICAS = [
     Replica("data_bootstrap", 0),
     Replica("mc_bootstrap", 1),
@@ -134,9 +134,9 @@ def test_trainings_are_those_in_memory(toy, small, monkeypatch):
         np.testing.assert_allclose(found[name], whole[name], rtol=2e-2, atol=1e-9, err_msg=name)
         np.testing.assert_allclose(found[name].sum(), whole[name].sum(), rtol=5e-3)
     change = whole["weight"] / Inputs.load(*toy, OBSERVABLES, seed=1).weight[0]
-    assert np.abs(change - change.mean()).max() > 0.2
+    assert np.abs(change - change.mean()).max() > 0.15
     moved = [np.abs(whole[r.column()] / whole["weight"] - 1.0).max() for r in replicas]
-    assert min(moved) > 0.05
+    assert min(moved) > 0.03
 
 
 def test_stops_by_the_same_rule(toy, small, monkeypatch):

@@ -102,8 +102,8 @@ class TreeSteps:
         x, target, weights, held = events.whole(x=step == TRUTH or step not in self._bins)
         if step not in self._bins:
             self._bins[step] = BinnedEvents(x, options, label=self.name)
-        # What a later iteration still has to learn is less than the held-out events can show. So only the first one ends
-        # by them, and the later ones grow no more trees than it did.
+        # What a later iteration still has to learn is less than the held-out events can show. So only the first one
+        # ends by them, and the later ones grow no more trees than it did.
         patience = 0 if iteration else options.patience
         most = min(options.later_trees, self._most[step]) if iteration else options.trees
         grown, losses = [], []
