@@ -15,7 +15,7 @@ def omnifold_speed(figures: dict[str, Any]) -> tuple[str, Rows]:
         rows.append({"what": what, "truthward": ours, "compared with": other, "ratio": ratio})
 
     for name, case in figures["cases"].items():
-        work, quality = case["same_work"], case["time_to_quality"]
+        work = case["same_work"]
         if "omnifold" not in work:
             continue
         own, peer = work["truthward"], work["omnifold"]
@@ -23,18 +23,24 @@ def omnifold_speed(figures: dict[str, Any]) -> tuple[str, Rows]:
         ratio = f"{work['cpu_ratio']:.1f}"
         row(f"{name}, same work: CPU time", f"{own['cpu']:.0f} s", f"peer {peer['cpu']:.0f} s", ratio)
         row(f"{name}, same work: triangular discriminator, by seed", values[0], f"peer {values[1]}", "")
-        if quality["reached"]:
-            reached = f"{quality['reached']['wall']:.1f} s"
-            ratio = f"{quality['peer_over_reached']:.0f}"
-            row(f"{name}: wall time to the peer's quality", reached, f"peer {peer['wall']:.0f} s", ratio)
-        final = f"{quality['quality']:.3f} in {quality['wall']:.0f} s"
-        row(f"{name}: recommended recipe", final, f"floor {quality['floor']:.3f}", "")
-    replicas = figures["replicas"]
-    count = sum(replicas["replicas"].values())
-    row(f"{count} replicas", f"{replicas['all']:.0f} s", f"one {replicas['one']:.0f} s", f"{replicas['over_one']:.1f}")
-    if "peer_over_all" in replicas:
-        ratio = f"{replicas['peer_over_all']:.0f}"
-        row(f"{count} replicas", f"{replicas['all']:.0f} s", f"{count} runs of the peer", ratio)
+        for classifier, quality in case["time_to_quality"].items():
+            if quality["reached"]:
+                reached = f"{quality['reached']['wall']:.1f} s"
+                ratio = f"{quality['peer_over_reached']:.0f}"
+                row(
+                    f"{name}, {classifier}: wall time to the peer's quality",
+                    reached,
+                    f"peer {peer['wall']:.0f} s",
+                    ratio,
+                )
+            final = f"{quality['quality']:.3f} in {quality['wall']:.1f} s"
+            row(f"{name}, {classifier}: the defaults", final, f"floor {quality['floor']:.3f}", "")
+    for classifier, found in figures["replicas"].items():
+        count = sum(found["replicas"].values())
+        what = f"{count} replicas, {classifier}"
+        row(what, f"{found['all']:.0f} s", f"one {found['one']:.1f} s", f"{found['over_one']:.1f}")
+        if "peer_over_all" in found:
+            row(what, f"{found['all']:.0f} s", f"{count} runs of the peer", f"{found['peer_over_all']:.0f}")
     for t in figures["training"]:
         what = f"training of {t['shape']}, {t['precision']}, {t['threads']} thread" + ("s" if t["threads"] > 1 else "")
         bare = f"bare products {t['bare_gflops']:.0f} GFLOP/s"

@@ -43,8 +43,8 @@ class TreeOptions:
         learning_rate: share of each Newton step that is taken.
         smallest_leaf: number of events of unit weight in a leaf, at least.
         bins: of each input, at most; a tree splits at the edges of bins. They hold the same numbers of events.
-        patience: a training that starts anew ends after this number of trees without improvement on the held-out events,
-            and takes the best number of trees. 0 trains on all events, and grows all trees.
+        patience: a training that starts anew ends after this number of trees without improvement on the held-out
+            events, and takes the best number of trees. 0 trains on all events, and grows all trees.
     """
 
     BOUNDS = (
