@@ -1,4 +1,4 @@
-"""Bootstraps of the generative method that weight the nominal's draws, against what is known and what trainings find."""
+"""Bootstraps of the generative method as weights of the nominal's draws, against trainings and what is known."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ GIVEN = 192
 RIDGE = 2.0
 """In units of 1 / (learning rate times steps). Fixed on a toy and Z+jets. There the spread of mc_bootstrap is what two
 trainings of the same bootstrap have in common, if they begin with different initial weights. The rest of their spread
-is the noise of training. `benchmarks/replica_spread.py` measures both with other events."""
+is the noise of training. `benchmarks/generative_spread.py` measures both with other events."""
 
 SMALL = 1e-5
 """Ridge of the regression, relative to the mean of the squared features."""
