@@ -199,14 +199,14 @@ def generative_spread(figures: dict[str, Any]) -> tuple[str, Rows]:
     for sample, cost in figures["cost"].items():
         now, before = cost["response"], cost["training"]
         costs.append(
-            f"{sample} {now['over_nominal']:.1f} instead of {before['over_nominal']:.1f} times a nominal unfolding, and "
-            f"{now['megabytes']:.0f} MB in {now['rows']:,} rows instead of {before['megabytes']:.0f} MB in "
+            f"{sample} {now['over_nominal']:.1f} instead of {before['over_nominal']:.1f} times a nominal unfolding, "
+            f"and {now['megabytes']:.0f} MB in {now['rows']:,} rows instead of {before['megabytes']:.0f} MB in "
             f"{before['rows']:,}"
         )
+    text = f"Bootstraps as weights of the nominal's draws against trainings; {2 * figures['replicas']} of them take: "
     return (
-        f"Bootstraps as weights of the nominal's draws against trainings; {2 * figures['replicas']} of them take: "
-        f"{'; '.join(costs)}. Common to two trainings: the share of the variance in which trainings of the same "
-        "bootstraps with other initial weights agree; the rest is the noise of training. Slope: of their mean against the "
-        "response.",
+        f"{text}{'; '.join(costs)}. Common to two trainings: the share of the variance in which trainings of the same "
+        "bootstraps with other initial weights agree; the rest is the noise of training. Slope: of their mean against "
+        "the response.",
         rows,
     )
