@@ -263,17 +263,18 @@ class Generative(Unfolder):
         if place:
             place.mkdir(exist_ok=True)
         boots = [Replica("data_bootstrap", i) for i in range(BOOTSTRAPS)]
-        these = Members(
-            self.recipe,
-            self.recipe.scaled(pseudo, seed, like=scaled),
-            pseudo,
-            [NOMINAL, *boots],
-            seed=seed,
-            state=place,
-            key=key,
-        )
-        remove_prior(these, first, self.rule.exactly(self.rule.iterations))
-        parts = [[h for h in these.history if (h["replica"] == str(NOMINAL)) is own] for own in (True, False)]
+        sample = self.recipe.scaled(pseudo, seed, like=scaled)
+
+        def members(*replicas: Replica) -> Members:
+            return Members(self.recipe, sample, pseudo, replicas, seed=seed, state=place, key=key)
+
+        every = members(NOMINAL, *boots)
+        rule = self.rule.exactly(self.rule.iterations)
+        if self.respond:
+            Response(every, remove_prior(members(NOMINAL), first, rule))
+        else:
+            remove_prior(every, first, rule)
+        parts = [[h for h in every.history if (h["replica"] == str(NOMINAL)) is own] for own in (True, False)]
         found = balance([inputs], inputs, *by_iteration(*parts))
         log.info("generative: %d of %d iterations balance bias and variance", found.chosen, len(found.bias))
         return found
