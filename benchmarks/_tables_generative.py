@@ -207,6 +207,6 @@ def generative_spread(figures: dict[str, Any]) -> tuple[str, Rows]:
     return (
         f"{text}{'; '.join(costs)}. Common to two trainings: the share of the variance in which trainings of the same "
         "bootstraps with other initial weights agree; the rest is the noise of training. Slope: of their mean against "
-        "the response.",
+        "the response. Trained bootstraps have half as many draws of each event, whose noise adds to their variance.",
         rows,
     )

@@ -12,6 +12,9 @@ common, their covariance, is what the bootstraps do:
 - variance over common: variance of the responses over this covariance;
 - slope: of the mean of both trainings against the response, 1 if the response has no error of its own.
 
+By default trained bootstraps have 8 draws of each event and the nominal has 16. So the trainings have more noise of
+drawing, which lowers their paired correlation and the variance ratio.
+
 The cost is the processor time of all bootstraps over that of one nominal unfolding. The size is that of the file of the
 unfolded sample with these bootstraps.
 """
