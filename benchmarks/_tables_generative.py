@@ -170,3 +170,43 @@ def density_uncertainty(figures: dict[str, Any]) -> tuple[str, Rows]:
     ]
     text = f"Probabilities of 9 quantile bins of a known density, learned from {figures['events']:,} events: mean over"
     return f"{text} members, less the truth, over sigma. Counting: the error of the events' own fractions.", rows
+
+
+def generative_spread(figures: dict[str, Any]) -> tuple[str, Rows]:
+    """Bootstraps that weight the nominal's draws against bootstraps that are trained."""
+    rows = []
+    for sample, families in figures["spread"].items():
+        shared = figures["common"][sample]
+        both = {"data_bootstrap": ("", ""), "mc_bootstrap": (f"{shared['common_share']:.0%}", f"{shared['slope']:.2f}")}
+        over = {"data_bootstrap": "", "mc_bootstrap": f"{shared['variance_over_common']:.2f}"}
+        rows += [
+            {
+                "sample": sample,
+                "family": family,
+                "variance, response / training": f"{f['variance_ratio']:.2f} "
+                + "[{:.2f}, {:.2f}]".format(*f["interval"]),
+                "bins": sum(f["bins"]),
+                "paired correlation": f"{f['paired_correlation']:.2f}",
+                "distance of correlations": f"{f['correlation_distance']:.2f}",
+                "of two sets of trainings": f"{f['correlation_distance_of_trainings']:.2f}",
+                "common to two trainings": both[family][0],
+                "variance, response / common": over[family],
+                "slope": both[family][1],
+            }
+            for family, f in families.items()
+        ]
+    costs = []
+    for sample, cost in figures["cost"].items():
+        now, before = cost["response"], cost["training"]
+        costs.append(
+            f"{sample} {now['over_nominal']:.1f} instead of {before['over_nominal']:.1f} times a nominal unfolding, "
+            f"and {now['megabytes']:.0f} MB in {now['rows']:,} rows instead of {before['megabytes']:.0f} MB in "
+            f"{before['rows']:,}"
+        )
+    text = f"Bootstraps as weights of the nominal's draws against trainings; {2 * figures['replicas']} of them take: "
+    return (
+        f"{text}{'; '.join(costs)}. Common to two trainings: the share of the variance in which trainings of the same "
+        "bootstraps with other initial weights agree; the rest is the noise of training. Slope: of their mean against "
+        "the response. Trained bootstraps have half as many draws of each event, whose noise adds to their variance.",
+        rows,
+    )

@@ -40,18 +40,18 @@ BINS = 20
 RANGES = {"m": (0, 75), "M": (0, 80), "w": (0, 0.6), "ln_rho": (-14, 0), "tau21": (0, 1.2), "zg": (0, 0.5)}
 
 
-def gaussian(number: int) -> Inputs:
+def gaussian(number: int, events: int = EVENTS) -> Inputs:
     """Toy of two observables with misses and fakes; the truth is shifted by 0.3 and 15% wider than simulated."""
     options = {"dimensions": 2, "resolution": 0.4, "fakes": [0.3, 0.1]}
-    simulation = common.Gaussian(**options, expected=float(EVENTS))
+    simulation = common.Gaussian(**options, expected=float(events))
     nature = common.Gaussian(mean=0.3, width=1.15, **options)
     observables = [common.Observable(name=n, range=(-2.5, 3.1), bins=BINS) for n in simulation.observables]
     seed = FIRST_SEED + number
     return common.toy(
         simulation,
         nature,
-        simulated=EVENTS,
-        events=EVENTS,
+        simulated=events,
+        events=events,
         rng=np.random.default_rng(seed),
         observables=observables,
         seed=seed,
@@ -73,16 +73,17 @@ def zjets(number: int, slices: int = SLICES) -> Inputs:
     return Inputs.from_columns(simulation, part(paths["data"], common_columns), observables, seed=FIRST_SEED + number)
 
 
-def contents(inputs: Inputs, weights: np.ndarray) -> np.ndarray:
-    """Weights (n, R) of the fiducial events in the bins of all observables, (R, B)."""
-    chosen, found = inputs.fiducial, []
+def contents(inputs: Inputs, weights: np.ndarray, truth: np.ndarray | None = None) -> np.ndarray:
+    """Weights (n, R) in the bins of all observables, (R, B), of truth values (n, D), or of the fiducial events."""
+    prior, expected, found = inputs.truth[inputs.fiducial], inputs.weight[inputs.fiducial], []
     for d, o in enumerate(inputs.observables):
         low, high = RANGES.get(o.name, o.range)
-        x = (inputs.truth[chosen][:, d].astype(np.float64) - low) / (high - low)
-        place = np.where((x < 0) | (x >= 1), BINS, np.floor(x * BINS)).astype(int)
-        prior = np.bincount(place, inputs.weight[chosen], minlength=BINS + 1)[:BINS]
-        keep = prior > 0.005 * inputs.weight[chosen].sum()
-        found.append(np.stack([np.bincount(place, w, minlength=BINS + 1)[:BINS][keep] for w in weights.T]))
+        places = []
+        for values in (prior, prior if truth is None else truth):
+            x = (values[:, d].astype(np.float64) - low) / (high - low)
+            places.append(np.where((x < 0) | (x >= 1), BINS, np.floor(x * BINS)).astype(int))
+        keep = np.bincount(places[0], expected, minlength=BINS + 1)[:BINS] > 0.005 * expected.sum()
+        found.append(np.stack([np.bincount(places[1], w, minlength=BINS + 1)[:BINS][keep] for w in weights.T]))
     return np.concatenate(found, axis=1)
 
 

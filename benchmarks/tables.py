@@ -13,6 +13,7 @@ sys.path.insert(0, str(HERE.parent / "src"))
 from _tables_compare import compare  # noqa: E402
 from _tables_generative import (  # noqa: E402
     density_uncertainty,
+    generative_spread,
     landscape,
     prior_removal,
     sampling_speed,
@@ -131,6 +132,7 @@ TABLES = {
     "faults": faults,
     "fuzz": fuzz,
     "gaussian_closure": gaussian_closure,
+    "generative_spread": generative_spread,
     "landscape": landscape,
     "mutants": mutants,
     "metamorphic": metamorphic,

@@ -329,3 +329,18 @@ def test_histograms_end_to_end_keep_the_correlation_between_observables():
     assert correlation[0, 4] > 0.95
     with pytest.raises(InputError, match="different families of replicas"):
         end_to_end([one(2), Histogram(np.arange(2.0), np.ones(1), {}, {})])
+
+
+def test_weights_of_replicas_take_less_space_than_their_numbers(tmp_path):
+    """A dictionary of numbers that do not repeat takes more. Exponents repeat, and nothing is rounded."""
+    given, random = rows(20_000), np.random.default_rng(2)
+    for name in weight_columns(FAMILIES)[1:]:
+        given[name] = random.lognormal(0.0, 0.1, 20_000).astype(np.float32)
+    found = write(tmp_path / "u.parquet", [given])
+    columns = pq.ParquetFile(tmp_path / "u.parquet").metadata.row_group(0)
+    sizes = {
+        columns.column(k).path_in_schema: columns.column(k).total_compressed_size for k in range(columns.num_columns)
+    }
+    for name in weight_columns(FAMILIES)[1:]:
+        assert sizes[name] < 0.9 * 4 * 20_000
+        assert np.array_equal(next(found.batches([name]))[name], given[name])

@@ -92,7 +92,45 @@ def test_blocks_are_blind_to_how_they_were_made(tmp_path):
     with pytest.raises(IncompleteError, match="data_bootstrap:2"):
         write(tmp_path / "x.parquet", blocks([0, 1, 2, 4]))
     astray = blocks([0, 1, 2, 3, 4])
-    astray[1]["block"][:] = 0
+    astray[1]["block"][:] = 2
     with pytest.raises(InputError, match="outside of block 1"):
         write(tmp_path / "x.parquet", astray)
+    twice = blocks([0, 1, 2, 3, 4])
+    twice[0][weight_columns(FAMILIES)[1]] = np.ones(200)
+    with pytest.raises(InputError, match="in block 0 and in block 1"):
+        write(tmp_path / "x.parquet", twice)
     assert not (tmp_path / "x.parquet").exists()
+
+
+def test_replicas_of_the_nominal_draws_lie_beside_them(tmp_path):
+    """Parts hold the same draws in row groups of other sizes; only one of their replicas has draws of its own."""
+    nominal, own = blocks([0], n=70_000)[0], blocks([4])[0]
+    random = np.random.default_rng(8)
+    columns = {name: random.random(70_000) for name in weight_columns(FAMILIES)[1:4]}
+    common = {n: v for n, v in nominal.items() if n != "weight"}
+    cut = [{n: v[rows] for n, v in (common | columns).items()} for rows in (slice(0, 300), slice(300, None))]
+    write(tmp_path / "0.parquet", [nominal], part={}, nominal=True)
+    write(
+        tmp_path / "1.parquet", [*cut, own], part={"data_bootstrap": [0, 1, 2], "systematic:scale": [0]}, nominal=False
+    )
+    gather([tmp_path / "0.parquet", tmp_path / "1.parquet"], tmp_path / "u.parquet", record=Record.for_tests())
+    found = Unfolded(tmp_path / "u.parquet")
+    assert found.num_rows == 70_200
+    _, replicas = found.weights()
+    for number, name in enumerate(weight_columns(FAMILIES)[1:4]):
+        np.testing.assert_array_equal(replicas["data_bootstrap"][:70_000, number], columns[name].astype(np.float32))
+    assert not replicas["data_bootstrap"][70_000:].any()
+    assert not replicas["systematic:scale"][:70_000].any()
+    histogram = found.histogram("x", EDGES)
+    weight = columns[weight_columns(FAMILIES)[2]].astype(np.float32).astype(float)
+    expected = np.histogram(nominal["truth_x"].astype(np.float32), EDGES, weights=weight)[0]
+    assert np.allclose(histogram.replicas["data_bootstrap"][1], expected, rtol=1e-12)
+    short = [{n: v[:-1] for n, v in part.items()} for part in cut]
+    write(
+        tmp_path / "2.parquet",
+        [*short, own],
+        part={"data_bootstrap": [0, 1, 2], "systematic:scale": [0]},
+        nominal=False,
+    )
+    with pytest.raises(InputError, match="different numbers of events"):
+        gather([tmp_path / "0.parquet", tmp_path / "2.parquet"], tmp_path / "v.parquet", record=Record.for_tests())

@@ -163,16 +163,17 @@ def test_a_method_that_unfolds_one_observable_at_a_time_has_weights_for_each(tmp
     agree(page.table(), expected(sample, "m", [0, 10, 60], weights_of="zg").density())
 
 
-def test_draws_in_blocks_are_read_block_by_block(tmp_path, show) -> None:
+@pytest.mark.parametrize("shared", [(), (1, 2)])
+def test_draws_in_blocks_are_read_block_by_block(tmp_path, show, shared) -> None:
+    """Some replicas may weight the draws of the nominal and have no block."""
     families = {name: FAMILIES[name] for name in ("data_bootstrap", "systematic:scale")}
     names = weight_columns(families)
     rows = []
     for number in (3, 0, *range(4, len(names)), 1, 2):
         own = weighted(events(200, seed=number), names, seed=number)
-        rows.append(
-            {k: v for k, v in own.items() if k not in names}
-            | {"block": np.full(200, number), names[number]: own["weight"]}
-        )
+        weights = {names[number]: own["weight"]} | ({} if number else {names[k]: own[names[k]] for k in shared})
+        if number not in shared:
+            rows.append({k: v for k, v in own.items() if k not in names} | {"block": np.full(200, number)} | weights)
     path = published(written(tmp_path / "u.parquet", rows, method="generative", families=families), tmp_path / "p")
     assert path.stat().st_size < 1.6 * path.with_name("events.parquet").stat().st_size + 500_000
     page, sample = show(path), Unfolded(path.with_name("events.parquet"))

@@ -238,7 +238,7 @@ def weight_columns(families: Mapping[str, Family], observable: str | None = None
     """Names of the weight columns, the nominal first, then the replicas family by family.
 
     Joint methods have one such set (`observable` None), the others one for each unfolded observable. In files of
-    stacked blocks, the position in this list is the number of the block that the column weights.
+    stacked blocks, the position in this list is the number of the block that the column weights, unless it is block 0.
     """
     prefix = "" if observable is None else f"{observable}:"
     nominal = "weight" if observable is None else f"weight:{observable}"

@@ -2,9 +2,9 @@
 
 Columns: `truth_<observable>` float32, `event_id` uint64, perhaps `split` uint8, and weights. Joint methods: `weight`
 float64 and `replica:<family>:<index>` float32. Methods that unfold one observable at a time: `weight:<observable>` and
-`replica:<observable>:<family>:<index>`. Generative methods stack one block of drawn events for the nominal and one for
-each replica: `block` int32 numbers them (0 nominal, then as in `weight_columns`), and each weight column is zero
-outside of its own block.
+`replica:<observable>:<family>:<index>`. Generative methods stack blocks of drawn events: `block` int32 numbers them.
+Block 0 has the draws of the nominal. A replica either weights these draws, or has draws of its own, in the block whose
+number is its place in `weight_columns`. Its weights are zero in all other blocks.
 Sum of the nominal weights: the unfolded yield in the truth fiducial region.
 """
 
@@ -180,7 +180,8 @@ class Unfolded:
             start += rows
 
     def _nonzero(self, number: int, names: Sequence[str]) -> Sequence[str]:
-        # With stacked blocks most weight columns are zero in a row group: only those of its blocks are decoded.
+        # Beyond block 0 most weight columns are zero in a row group: only those of its blocks are decoded.
         if "block" not in self.columns:
             return names
-        return [names[block] for block in np.unique(self._group(number, ["block"])["block"])]
+        found = np.unique(self._group(number, ["block"])["block"])
+        return names if 0 in found else [names[block] for block in found]

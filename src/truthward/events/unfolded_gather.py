@@ -19,8 +19,8 @@ from truthward.run.provenance import Record
 def gather(parts: Sequence[str | Path], path: str | Path, *, record: Record) -> None:
     """Merge the parts that jobs wrote through `write_unfolded(..., part=...)` into one complete sample.
 
-    If the parts have the same events, their columns are put side by side. Parts with a `block` column are appended. The
-    result does not depend on the order of `parts`.
+    The columns of the same events are put side by side. With a `block` column these are the draws of the nominal,
+    block 0, and all other blocks are appended. The result does not depend on the order of `parts`.
 
     Raises:
         IncompleteError: naming the first replica that no part holds.
@@ -48,7 +48,7 @@ def gather(parts: Sequence[str | Path], path: str | Path, *, record: Record) -> 
         known = {"method", "kind", "observables", "joint", "families", "history", "iterations", "part", "provenance"}
         write_unfolded(
             path,
-            _appended(files) if blocks else _side_by_side(files, owner, path),
+            _by_block(files, owner, path) if blocks else _side_by_side(files, owner, path),
             method=first["method"],
             kind=first["kind"],
             observables=first["observables"],
@@ -71,7 +71,7 @@ def rows_of(part: str | Path) -> Iterator[dict[str, np.ndarray]]:
         CorruptError: where it is truncated or damaged.
     """
     with _open(Path(part)) as file:
-        yield from _appended([file])
+        yield from _appended(file)
 
 
 def _open(path: Path) -> Parquet:
@@ -100,15 +100,40 @@ def _owners(
     return owner
 
 
-def _appended(files: Sequence[Parquet]) -> Iterable[dict[str, np.ndarray]]:
-    for file in files:
-        for group in range(file.num_row_groups):
+def _appended(file: Parquet, first: int = 0) -> Iterator[dict[str, np.ndarray]]:
+    """All rows from the row `first` on."""
+    for group, rows in enumerate(file.groups):
+        if first < rows:
             table = file.read_row_group(group, file.schema_arrow.names)
-            yield {name: table[name].to_numpy() for name in table.column_names}
+            yield {name: table[name].to_numpy()[first:] for name in table.column_names}
+        first = max(first - rows, 0)
 
 
-def _side_by_side(files: Sequence[Parquet], owner: Mapping[str, int], path: Any) -> Iterable[dict[str, np.ndarray]]:
-    if len({file.num_rows for file in files}) > 1:
+def _by_block(files: Sequence[Parquet], owner: Mapping[str, int], path: Any) -> Iterator[dict[str, np.ndarray]]:
+    counts = [_common(file, path) for file in files]
+    # A part whose replicas all have draws of their own does not hold those of the nominal result.
+    having = [number for number, count in enumerate(counts) if count]
+    given = {n: having.index(o) for n, o in owner.items() if o in having}
+    yield from _side_by_side([files[n] for n in having], given, path, [counts[n] for n in having])
+    for file, count in zip(files, counts, strict=True):
+        yield from _appended(file, count)
+
+
+def _common(file: Parquet, path: Any) -> int:
+    """Number of rows of block 0, which come first."""
+    blocks = [file.read_row_group(g, ["block"])["block"].to_numpy() for g in range(file.num_row_groups)]
+    common = np.concatenate(blocks) == 0
+    if not common[: common.sum()].all():
+        raise InputError(f"{path}: the draws of the nominal result do not come first in a part; unfold all parts again")
+    return int(common.sum())
+
+
+def _side_by_side(
+    files: Sequence[Parquet], owner: Mapping[str, int], path: Any, counts: Sequence[int] | None = None
+) -> Iterable[dict[str, np.ndarray]]:
+    """The first `counts` rows of the files, or all, with the columns of each."""
+    counts = [file.num_rows for file in files] if counts is None else counts
+    if len(set(counts)) > 1:
         raise InputError(f"{path}: the parts have different numbers of events; unfold all parts again")
     common = [n for n in files[0].schema_arrow.names if n not in owner]
     wanted = [
@@ -116,12 +141,17 @@ def _side_by_side(files: Sequence[Parquet], owner: Mapping[str, int], path: Any)
         for number in range(len(files))
     ]
     readers = [f.iter_batches(batch_size=ROWS, columns=w) for f, w in zip(files, wanted, strict=True)]
+    left = counts[0]
     for batches in zip(*readers, strict=True):
-        merged = {n: batches[0].column(n).to_numpy() for n in common}
-        for batch in batches:
-            if not np.array_equal(batch.column("event_id").to_numpy(), merged["event_id"]):
+        pieces = [batch.slice(0, left) for batch in batches]
+        merged = {n: pieces[0].column(n).to_numpy() for n in common}
+        for piece in pieces:
+            if not np.array_equal(piece.column("event_id").to_numpy(), merged["event_id"]):
                 raise InputError(
                     f"{path}: the parts have different events, or another order of events; unfold all parts again"
                 )
-            merged.update((n, batch.column(n).to_numpy()) for n in batch.schema.names if n in owner)
+            merged.update((n, piece.column(n).to_numpy()) for n in piece.schema.names if n in owner)
         yield merged
+        left -= len(merged["event_id"])
+        if not left:
+            return

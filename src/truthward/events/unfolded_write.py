@@ -62,7 +62,8 @@ def write_unfolded(
     """
     indices = {n: list(range(f.count)) if part is None else list(part.get(n, ())) for n, f in families.items()}
     expected = expected_columns(families, None if joint else observables, indices, nominal)
-    columns_of_blocks = weight_columns(families) if joint else []
+    numbers = {n: k for k, n in enumerate(weight_columns(families))} if joint else {}
+    places: dict[str, set[int]] = {name: set() for name in expected}
     sink, totals, bad, count = None, dict.fromkeys(expected, 0.0), dict.fromkeys(expected, 0), 0
     seen: set[str] = set()
     squares = 0.0
@@ -70,7 +71,8 @@ def write_unfolded(
         for batch in rows:
             schema = _schema(batch, expected, observables, path)
             if sink is None:
-                sink = stack.enter_context(writer(temporary, schema))
+                replicas = [name for name in expected if name.startswith("replica:")]
+                sink = stack.enter_context(writer(temporary, schema, split=replicas))
             elif schema != sink.schema:
                 raise InputError(f"{path}: the columns of the rows change from one batch to another")
             columns = _columns(batch, schema, path)
@@ -81,7 +83,7 @@ def write_unfolded(
             if nominal:
                 squares += float((columns[expected[0]].astype(float) ** 2).sum())
             if "block" in columns:
-                _check_blocks(columns, expected, columns_of_blocks, path)
+                _check_blocks(columns, numbers, places, path)
             count += len(columns["event_id"])
             sink.write_table(pa.table(columns, schema=schema), row_group_size=ROWS)
         if sink is None or count == 0:
@@ -153,11 +155,17 @@ def _columns(batch: Mapping[str, np.ndarray], schema: pa.Schema, path: Any) -> d
     return columns
 
 
-def _check_blocks(columns: Mapping[str, np.ndarray], expected: Sequence[str], names: Sequence[str], path: Any) -> None:
-    for name in expected:
-        astray = (columns[name] != 0) & (columns["block"] != names.index(name))
-        if astray.any():
-            raise InputError(f"{path}: {astray.sum()} weights of {name} lie outside of block {names.index(name)}")
+def _check_blocks(
+    columns: Mapping[str, np.ndarray], numbers: Mapping[str, int], places: dict[str, set[int]], path: Any
+) -> None:
+    """Each column weights either its own block or the draws of the nominal; `places` has its blocks so far."""
+    for name, found in places.items():
+        found.update(np.unique(columns["block"][columns[name] != 0]).tolist())
+        own = numbers[name]
+        if found - {0, own}:
+            raise InputError(f"{path}: weights of {name} lie outside of block {own}, and not in block 0 of the nominal")
+        if len(found) > 1:
+            raise InputError(f"{path}: weights of {name} lie in block 0 and in block {own}; one of them is needed")
 
 
 def _check_weights(

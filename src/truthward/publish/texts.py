@@ -174,8 +174,9 @@ def readme(metadata: Publication, example: Example) -> str:
     ]
     if block:
         lines += [
-            "The events were drawn anew for the nominal result and for every replica: `block` numbers these draws, and "
-            "a weight is zero outside of its own. A histogram over all rows is right as it stands.",
+            "The events of block 0 were drawn for the nominal result. A replica weights these draws, or it has its own "
+            "draws in another `block`; its weights are zero outside of them. A histogram over all rows is right as it "
+            "stands.",
             "",
         ]
     if metadata["families"]:

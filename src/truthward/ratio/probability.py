@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -14,7 +16,8 @@ from torch.nn.functional import softplus
 from truthward.errors import DivergedError
 from truthward.learn.fit import History, Settings, fit
 from truthward.learn.nets import Activation
-from truthward.ratio.classifier import logits, stack_of
+from truthward.ratio.classifier import balanced, classifier_of, logits, stack_of
+from truthward.ratio.response import ratio_response
 
 BOUND = 15.0
 """Soft limit of the logits. In a region with a negative sum of weights the loss has no minimum, and the logits would go
@@ -56,6 +59,7 @@ class Probability:
         self.offset, self.shift, self.lowest = np.zeros(self.members), np.zeros(self.members), np.zeros(self.members)
         self.constant: float | None = None
         self.stack = stack_of(inputs, list(seeds), **self.options)
+        self._logits: Callable[[Tensor], np.ndarray] = partial(logits, self.stack)
 
     def member(self, m: int) -> Probability:
         """One member as a separate instance."""
@@ -140,18 +144,61 @@ class Probability:
             state=state,
             state_key=key,
         )
-        found = _bounded(logits(self.stack, x, label=name))
-        if inverse:
-            self._calibrate_inverse(found[label], weights[label], no, name)
-        else:
-            self._calibrate(found, weights, yes, name)
+        self._impose(x, label, weights, inverse, name)
         return history
+
+    def respond(
+        self,
+        x: Tensor,
+        label: np.ndarray,
+        weights: np.ndarray,
+        settings: Settings,
+        *,
+        held_out: np.ndarray | None,
+        name: str,
+        inverse: bool = False,
+    ) -> Probability:
+        """The response of the only member to other weights, without a training; see `ratio.response`.
+
+        Args:
+            x: (N, D). weights: (N, E), first the weights of the training. label, settings, held_out, inverse: those of
+                the training.
+
+        Returns:
+            An instance with E members, the first equal to this one. It cannot be trained or stored.
+
+        Raises:
+            DivergedError: as `train`.
+        """
+        found = copy(self)
+        found.members = weights.shape[1]
+        found.offset, found.shift, found.lowest = np.zeros((3, found.members))
+        if self.constant is not None:
+            return found
+        network = classifier_of(self.inputs, **self.options)
+        network.load_state_dict(self.stack.state_of(0))
+        used = np.ones(len(label), dtype=bool) if held_out is None else ~held_out
+        shares = balanced(weights, label, ~used)[used]
+        pieces = [(x[torch.from_numpy(used)], label[used], shares)]
+        found._logits = ratio_response(network, pieces, len(shares), settings, label=name)
+        found._impose(x, label, weights, inverse, name)
+        return found
 
     def __call__(self, x: Tensor) -> np.ndarray:
         """P at x (N, D) or (N, E, D) -> (N, E) float64."""
         if self.constant is not None:
             return np.full((len(x), self.members), self.constant)
-        return np.maximum(_sigmoid(_bounded(logits(self.stack, x)) + self.offset), self.lowest)
+        return np.maximum(_sigmoid(_bounded(self._logits(x)) + self.offset), self.lowest)
+
+    def _impose(self, x: Tensor, label: np.ndarray, weights: np.ndarray, inverse: bool, name: str) -> None:
+        """Calibrate the offsets, so that the sum of P or of 1 / P is exact."""
+        found = _bounded(self._logits(x))
+        yes, no = weights[label].sum(axis=0), weights[~label].sum(axis=0)
+        self.offset = np.log(yes / no)
+        if inverse:
+            self._calibrate_inverse(found[label], weights[label], no, name)
+        else:
+            self._calibrate(found, weights, yes, name)
 
     def _calibrate(self, found: np.ndarray, weights: np.ndarray, yes: np.ndarray, name: str) -> None:
         """Shift the offsets by bisection so that the sum of P is exact."""

@@ -46,12 +46,13 @@ def unfold_all(
 
     def rows() -> Iterator[Mapping[str, np.ndarray]]:
         left, right = list(first.rows), list(others.rows)
-        if "block" not in left[0]:
-            yield from ({**a, **b} for a, b in zip(left, right, strict=True))
-            return
-        for batch in (*left, *right):
-            own = next(number for number, replica in enumerate(every) if replica.column() in batch)
-            yield {**batch, "block": np.full_like(batch["block"], own)}
+        common = [b for b in right if "block" not in b or not b["block"].any()]
+        # The draws of the nominal have weights of replicas if any replica responds; all other draws come afterwards.
+        yield from ({**a, **b} for a, b in zip(left, common, strict=True)) if common else left
+        for batch in right:
+            if "block" in batch and batch["block"].any():
+                own = next(number for number, replica in enumerate(every) if replica.column() in batch)
+                yield {**batch, "block": np.full_like(batch["block"], own)}
 
     return Result(list(rows()), [*first.history, *others.history], first.iterations, first.extra, first.trained)
 
@@ -107,9 +108,11 @@ def _numbered(rows: Iterable[Mapping[str, np.ndarray]], families: Mapping[str, F
     """Rows of stacked blocks with the numbers of the whole result, because a method sees only its job's replicas."""
     columns = weight_columns(families)
     for batch in rows:
-        own = [columns.index(name) for name in batch if name in columns]
-        stacked = "block" in batch and len(own) == 1
-        yield {**batch, "block": np.full_like(batch["block"], own[0])} if stacked else batch
+        if "block" not in batch or not batch["block"].any():
+            yield batch
+            continue
+        own = next(columns.index(name) for name in batch if name in columns)
+        yield {**batch, "block": np.full_like(batch["block"], own)}
 
 
 def unfold_nominal(*, trained: str | Path, output: str | Path, record: Record, **task: Any) -> None:

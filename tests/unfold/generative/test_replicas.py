@@ -23,7 +23,7 @@ def test_a_replica_depends_neither_on_its_job_nor_on_its_stack(tmp_path) -> None
     families = {name: family(name, count) for name, count in FAMILIES.items()}
     paths = []
     for jobs, stack in ((1, 10), (3, 2)):
-        unfolder = build("unfold", SHORT | {"stack": stack})
+        unfolder = build("unfold", SHORT | {"replicas": {"stack": stack}})
         parts = []
         first = unfolder.unfold(inputs, [NOMINAL], seed=3, state=tmp_path)
         for job in range(-1, jobs):
@@ -62,13 +62,19 @@ def test_a_replica_depends_neither_on_its_job_nor_on_its_stack(tmp_path) -> None
 def test_replicas_share_the_noise_of_sampling() -> None:
     """A bootstrap of the data does not touch the first network: without prior removal its draws stay."""
     inputs, replica = toy(2000), Replica("data_bootstrap", 1)
-    unfolder = build("unfold", SHORT | {"iterations": 1, "draws": {"nominal": 2}})
+    entry = SHORT | {"iterations": 1, "draws": {"nominal": 2}}
+    unfolder = build("unfold", entry | {"replicas": {"by": "training"}})
     rows = list(unfold_all(unfolder, inputs, [replica], seed=3).rows)
     (x, w), (y, v) = (blocks(Result(rows, []), r) for r in (NOMINAL, replica))
     counts = np.tile(inputs.varied(replica).data_weight, 2)
     np.testing.assert_allclose(x[counts > 0], y, atol=1e-6)
     np.testing.assert_allclose(w[counts > 0] * counts[counts > 0], v, rtol=1e-6)
     assert {b["block"][0] for b in rows} == {0, 1}
+    respond = unfold_all(build("unfold", entry | {"replicas": {"by": "response"}}), inputs, [replica], seed=3)
+    z, u = blocks(respond, replica)
+    assert {b["block"][0] for b in respond.rows} == {0}
+    np.testing.assert_array_equal(x, z)
+    np.testing.assert_allclose(u, w * counts, rtol=1e-12)
     # Not the order of the data, nor which other events are there, decides on an event's noise. (What networks see does
     # depend on the other events: data are scaled by their ranks.)
     some = np.random.default_rng(1).permutation(len(inputs.data_reco))

@@ -139,11 +139,12 @@ def _blocks(sample: Unfolded) -> tuple[np.ndarray | None, np.ndarray | None]:
 
 
 def _weights(sample: Unfolded, name: str, order: np.ndarray | None, blocks: np.ndarray | None, index: int) -> str:
-    """A column of weights; of draws in blocks, the rows of its own block."""
+    """A column of weights; of draws in blocks, the rows of its own block, or of the nominal one if it weights these."""
     values = _column(sample, name, order)
     if blocks is None:
         return block(name, values)
-    start, end = int(blocks[index]), int(blocks[index + 1])
+    own = index if blocks[index] < blocks[index + 1] else 0
+    start, end = int(blocks[own]), int(blocks[own + 1])
     return block(name, values[start:end], start=start)
 
 
@@ -157,9 +158,13 @@ def _events(number: int, prediction: EventsPrediction, order: np.ndarray | None)
 
 def _size(sample: Unfolded, predictions: Sequence[Prediction]) -> int:
     replicas = sum(f.count for f in sample.families.values())
-    # Of draws in blocks, each row has one weight.
-    weights = 8 if "block" in sample.columns else (8 + 4 * replicas) * len(_sets(sample))
-    size = sample.num_rows * (4 * len(sample.truth_observables) + weights)
+    size = sample.num_rows * (4 * len(sample.truth_observables) + (8 + 4 * replicas) * len(_sets(sample)))
+    if "block" in sample.columns:
+        # Only the draws of the nominal have more than one weight.
+        blocks = _blocks(sample)[1]
+        assert blocks is not None
+        shared = replicas - int((np.diff(blocks[1:]) > 0).sum())
+        size = sample.num_rows * (4 * len(sample.truth_observables) + 8) + 4 * shared * int(blocks[1])
     for p in predictions:
         if isinstance(p, EventsPrediction):
             size += len(p.weights) * (8 + 4 * len(p.values or ()))

@@ -10,6 +10,33 @@ from truthward.events.bins import cell_of
 from truthward.unfold.stop.rules import Bins
 
 
+class WeightSums:
+    """Sums over the weights of E replicas of the same draws, filled piece by piece."""
+
+    def __init__(self, members: int) -> None:
+        self._events = 0
+        self._first, self._second, self._magnitude, self._largest, self._beyond = np.zeros((5, members))
+
+    def add(self, weights: np.ndarray, beyond: np.ndarray) -> None:
+        """Add draws with weights (n, E); beyond: (E,), how many of them have the lowest efficiency."""
+        self._events += len(weights)
+        self._first += weights.sum(axis=0)
+        self._second += (weights**2).sum(axis=0)
+        self._magnitude += np.abs(weights).sum(axis=0)
+        self._largest = np.maximum(self._largest, np.abs(weights).max(axis=0))
+        self._beyond += beyond
+
+    def entries(self) -> list[dict[str, Any]]:
+        """The entries of the replicas for the history, as far as they describe weights and not draws."""
+        columns = {
+            "draws_at_lowest_efficiency": self._beyond.astype(int),
+            "yield_unfolded": self._first,
+            "effective_size_unfolded": self._first**2 / self._second,
+            "largest_over_mean_unfolded": self._largest * self._events / self._magnitude,
+        }
+        return [{n: c[e].item() for n, c in columns.items()} for e in range(len(self._first))]
+
+
 class DrawSums:
     """Sums over the draws of one replica, in the coarse bins of each observable, filled piece by piece.
 

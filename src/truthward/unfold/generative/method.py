@@ -10,21 +10,24 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from truthward.errors import ConfigError
 from truthward.events.families import family
 from truthward.learn.fit import Settings
 from truthward.learn.nets import seeded
+from truthward.models.base import GenerativeModel
 from truthward.study.plugins import check
 from truthward.study.seeds import seed_for
 from truthward.unfold.contract import Result, Unfolder
 from truthward.unfold.generative.conditions import beside
-from truthward.unfold.generative.drawing_noise import DrawSums
-from truthward.unfold.generative.draws import Scaled
+from truthward.unfold.generative.drawing_noise import DrawSums, WeightSums
+from truthward.unfold.generative.draws import MeasuredEvents, Scaled
 from truthward.unfold.generative.held_out import held_out_draws
-from truthward.unfold.generative.options import ClassifierOptions, DrawOptions, ModelTrainingOptions
+from truthward.unfold.generative.options import ClassifierOptions, DrawOptions, ModelTrainingOptions, ReplicaOptions
 from truthward.unfold.generative.posterior import GenerativeRecipe, Members, Networks
-from truthward.unfold.generative.prior_removal import remove_prior
+from truthward.unfold.generative.prior_removal import Removal, remove_prior
+from truthward.unfold.generative.response import Response
 from truthward.unfold.inputs.arrays import NOMINAL, Inputs, Replica
 from truthward.unfold.stop.balance import BOOTSTRAPS, Balance, balance, by_iteration, pseudo_replica
 from truthward.unfold.stop.rules import Bins, StopOptions, StopRule, varied_count, watched
@@ -71,20 +74,24 @@ class Generative(Unfolder):
     between data and simulation, if it does not depend on the truth. There are no features at truth level. A model must
     draw, and so unfold, every truth quantity that it uses.
 
-    Every replica has its own block of draws. A data event has the same noise in all blocks, so the noise of sampling is
-    common to the nominal and the replicas. With M data events, the nominal and each systematic have M `draws.nominal`
-    rows. Each other replica has M `draws.replicas` rows, without the events that a bootstrap leaves out. The draws of
-    an event are spread evenly (`draws.Scaled.noise`). They are right as a sample of all events, but they are not
-    independent draws from p(t | r).
+    Replicas: with `replicas: {by: response}`, a bootstrap has no draws of its own. It is one more column of weights for
+    the draws of the nominal unfolding, see `generative.response`. All networks of the nominal unfolding are kept for
+    this. Trainings of the same bootstrap with other initial weights differ, mostly where there are many observables and
+    few events. The response does not contain this noise of training. The family `initialisation` states it. With `by:
+    training`, bootstraps are trained with the initial weights and batches of the nominal trainings, and the spread of
+    mc_bootstrap contains the noise of training too.
+
+    All other replicas are trained, and have their own block of draws. They do not train again what their family leaves
+    unchanged. A replica of `initialisation` or `combined` has its own initial weights and batches. A data event has the
+    same noise in all blocks, so the noise of sampling is common to the nominal and the replicas. With M data events,
+    the nominal and each systematic have M `draws.nominal` rows. Each other block has M `draws.replicas` rows, without
+    the events that a bootstrap leaves out. The draws of an event are spread evenly (`draws.Scaled.noise`). They are
+    right as a sample of all events, but they are not independent draws from p(t | r).
 
     Noise of drawing: `drawing_noise.DrawSums` measures the variance that the K draws add to coarse bins. The history
-    has it for the nominal and for the replicas. The variance of the bootstraps contains this noise. If `draws.replicas`
-    is smaller than `draws.nominal`, the bootstraps overstate it a little. It does not contain the noise from the draws
-    for the classifier.
-
-    Bootstraps share initial weights and batches with the nominal trainings. A replica does not train again what its
-    family leaves unchanged: the first networks of a data bootstrap are the nominal ones. A replica of `initialisation`
-    or `combined` has its own initial weights and batches.
+    has it for each block of draws. The variance of the bootstraps contains this noise. If they have draws of their own
+    and `draws.replicas` is smaller than `draws.nominal`, they overstate it a little. It does not contain the noise from
+    the draws for the classifier.
 
     Args:
         model: kind and options of the generative model.
@@ -105,12 +112,13 @@ class Generative(Unfolder):
             together with the data, with negative weights. "positive": it is subtracted from the data by weights between
             0 and 1 (`ratio.positive`). All keep the yield. If there may be more background than data somewhere, use
             "positive".
-        stack: number of replicas that are trained together. It changes the speed, not the result.
+        replicas: how the replicas are computed.
     """
 
     joint = True
-    BOUNDS = ((">= 1", "iterations stack"),)
+    BOUNDS = ((">= 1", "iterations"),)
     MOVED = (
+        ("stack", "replicas.stack"),
         ("replica_draws", "draws.replicas"),
         ("ratio_draws", "draws.ratio"),
         ("later_rate", "training.later_learning_rate"),
@@ -131,7 +139,7 @@ class Generative(Unfolder):
         features: dict[str, list[str]] = {"reco": []},  # noqa: B006
         fakes: Literal["absolute", "share"] = "absolute",
         background: Literal["expected", "subtract", "positive"] = "expected",
-        stack: int = 10,
+        replicas: ReplicaOptions = ReplicaOptions(),
     ) -> None:
         if condition and set(condition) != {"median", "by"}:
             raise ConfigError(
@@ -144,7 +152,7 @@ class Generative(Unfolder):
             )
         check("models", model, "generative.model", given=("dimensions", "conditions"))
         self.fakes, self.features = fakes, dict(features)
-        self.model, self.rule, self.stack = dict(model), StopRule(iterations, stop.rule, stop.tolerance), stack
+        self.model, self.rule, self.stack = dict(model), StopRule(iterations, stop.rule, stop.tolerance), replicas.stack
         self.draws, self.replica_draws = draws.nominal, min(draws.nominal, draws.replicas)
         patience = training.patience
         model_training: dict[str, Any] = {
@@ -176,6 +184,8 @@ class Generative(Unfolder):
                 f"generative: {model['kind']} with these options maps distributions and ignores features; remove "
                 "`features`, or choose a model of p(truth | reco)"
             )
+        # The median of a replica's own data, and a map of its distribution, move the draws: weights cannot do this.
+        self.respond = replicas.by == "response" and not condition and built.CONDITIONAL
         if iterations > 1 and not built.PAIRED:
             raise ConfigError(
                 f"generative: {model['kind']} with these options pairs truth and reco events by itself, so the weights "
@@ -198,13 +208,23 @@ class Generative(Unfolder):
         is the position of a replica in `replicas`.
         """
         scaled, started, history = self.recipe.scaled(inputs, seed), time.monotonic(), []
-        handed = None if nominal is None else Networks.from_arrays(nominal, self.recipe, scaled)
-        made = None if nominal is None else int(nominal["iterations"][0])
+        handed = None if nominal is None else Removal.from_arrays(nominal, self.recipe, scaled)
+        made = None if handed is None else handed.iterations
         trained: dict[str, np.ndarray] = {}
         learned: dict[Replica, tuple] = {}
+        responses: list[Response] = []
         last: dict[Replica, int] = {}
         found: Balance | None = None
-        for group in self._groups(replicas, inputs):
+        boots = [r for r in replicas if self.respond and r.family in ("data_bootstrap", "mc_bootstrap")]
+        for start in range(0, len(boots), self.stack):
+            group = boots[start : start + self.stack]
+            these = Members(self.recipe, scaled, inputs, [NOMINAL, *group], seed=seed, state=state, key=key)
+            if handed is None:
+                raise TypeError("replicas by response need the trained nominal unfolding")
+            responses.append(Response(these, handed))
+            history += [h for h in these.history if h["replica"] != str(NOMINAL)]
+            log.info("generative: %d of %d replicas follow the nominal one", start + len(group), len(replicas))
+        for group in self._groups([r for r in replicas if r not in boots], inputs):
             own = seed_for(seed, str(group[0])) if group[0].anew else seed
             varied, kind, rule = inputs.varied(group[0]), inputs.kind_of(group[0]), self.rule
             moved = kind == "closure" or not np.array_equal(varied.pass_reco, inputs.pass_reco)
@@ -215,23 +235,22 @@ class Generative(Unfolder):
             these = Members(self.recipe, *sample, group, seed=own, state=state, key=key)
             # Other data, or another number of iterations, leave the first networks unchanged: no new training.
             same = kind or group[0].family in ("nominal", "data_bootstrap")
-            first = handed if handed and same else these.first()
+            first = handed.networks[0] if handed and same else these.first()
             if rule.stop == "closure":
                 found = self._balance(inputs, scaled, first, seed, state, key)
                 rule = rule.exactly(found.chosen)
-            networks, chosen = remove_prior(these, first, rule)
+            removal = remove_prior(these, first, rule)
             if group == [NOMINAL]:
-                made = chosen
-                trained = first.arrays() | {"iterations": np.array([chosen])}
+                made, trained = removal.iterations, removal.arrays()
             given = these.given()
-            learned |= {r: (*networks.member(e), these.measured, e, given[e]) for e, r in enumerate(group)}
+            learned |= {r: (*removal.networks[-1].member(e), these.measured, e, given[e]) for e, r in enumerate(group)}
             history += these.history
-            counts = len(learned), len(replicas)
+            counts = len(learned) + len(boots), len(replicas)
             remaining = (time.monotonic() - started) * (counts[1] / counts[0] - 1)
             log.info("generative: %d of %d trained, about %.0f s remain, then they draw", *counts, remaining)
-            last |= dict.fromkeys(group, chosen - 1)
+            last |= dict.fromkeys(group, removal.iterations - 1)
         made = 1 + max(last.values()) if made is None else made
-        rows = self._rows(inputs, scaled, replicas, learned, history, last)
+        rows = self._rows(inputs, scaled, replicas, learned, responses, history, last)
         stopping = self.rule.stated(made) | (found.stated() if found else {})
         return Result(rows, history, made, {"stopping": stopping, "watched": watched(inputs)}, trained)
 
@@ -244,17 +263,18 @@ class Generative(Unfolder):
         if place:
             place.mkdir(exist_ok=True)
         boots = [Replica("data_bootstrap", i) for i in range(BOOTSTRAPS)]
-        these = Members(
-            self.recipe,
-            self.recipe.scaled(pseudo, seed, like=scaled),
-            pseudo,
-            [NOMINAL, *boots],
-            seed=seed,
-            state=place,
-            key=key,
-        )
-        remove_prior(these, first, self.rule.exactly(self.rule.iterations))
-        parts = [[h for h in these.history if (h["replica"] == str(NOMINAL)) is own] for own in (True, False)]
+        sample = self.recipe.scaled(pseudo, seed, like=scaled)
+
+        def members(*replicas: Replica) -> Members:
+            return Members(self.recipe, sample, pseudo, replicas, seed=seed, state=place, key=key)
+
+        every = members(NOMINAL, *boots)
+        rule = self.rule.exactly(self.rule.iterations)
+        if self.respond:
+            Response(every, remove_prior(members(NOMINAL), first, rule))
+        else:
+            remove_prior(every, first, rule)
+        parts = [[h for h in every.history if (h["replica"] == str(NOMINAL)) is own] for own in (True, False)]
         found = balance([inputs], inputs, *by_iteration(*parts))
         log.info("generative: %d of %d iterations balance bias and variance", found.chosen, len(found.bias))
         return found
@@ -290,36 +310,77 @@ class Generative(Unfolder):
         scaled: Scaled,
         replicas: Sequence[Replica],
         learned: dict[Replica, tuple],
+        responses: Sequence[Response],
         history: list[dict[str, Any]],
         last: Mapping[Replica, int],
     ) -> Iterator[dict[str, np.ndarray]]:
-        bins, started = Bins(inputs.truth[inputs.fiducial]), time.monotonic()
-        for block, replica in enumerate(replicas):
+        bins, started, done = Bins(inputs.truth[inputs.fiducial]), time.monotonic(), 0
+        if responses:
+            yield from self._common(inputs, scaled, responses, history)
+            done = sum(len(r.replicas) for r in responses)
+        for block, replica in enumerate(learned, 0 if NOMINAL in learned else 1):
             state, fraction, efficiency, group, e, given = learned[replica]
             generator = self.recipe.build(scaled.size, scaled.given, state)
             measured, count = group.member(e), self._count(replica)
             sums, beyond = DrawSums(bins, count), 0
-            for start in range(0, len(measured.event_id), max(ROWS // count, 1)):
-                part = slice(start, start + max(ROWS // count, 1))
-                ids, reco = measured.event_id[part], measured.reco[part]
-                condition = beside(reco, given)
-                truth = torch.cat(
-                    [scaled.draw(generator, condition, scaled.noise(ids, k, even=True)) for k in range(count)]
-                )
+            for part, truth in self._drawn(scaled, generator, measured, given, count):
+                reco = measured.reco[part]
                 share = np.tile(measured.weight[part, 0] * fraction(reco)[:, 0] / count, count)
                 # The efficiency enters only here.
                 accepted = efficiency(scaled.shown_truth(truth))[:, 0]
                 beyond += int((accepted <= efficiency.lowest).sum())
                 weights = share / accepted
                 sums.add(truth.numpy(), weights)
-                yield (
-                    {f"truth_{n}": c for n, c in zip(inputs.names, truth.numpy().T, strict=True)}
-                    | {"event_id": np.tile(ids, count), "block": np.full(len(weights), block, dtype=np.int32)}
-                    | {replica.column(): weights}
-                )
+                yield _row(inputs.names, truth, measured.event_id[part], block) | {replica.column(): weights}
             history.append(
                 {"replica": str(replica), "iteration": last[replica], "draws_at_lowest_efficiency": beyond}
                 | sums.entry()
             )
-            remaining = (time.monotonic() - started) * (len(replicas) / (block + 1) - 1)
-            log.info("generative: %d of %d have drawn, about %.0f s remain", block + 1, len(replicas), remaining)
+            done += 1
+            remaining = (time.monotonic() - started) * (len(replicas) / done - 1)
+            log.info("generative: %d of %d have drawn, about %.0f s remain", done, len(replicas), remaining)
+
+    def _common(
+        self, inputs: Inputs, scaled: Scaled, responses: Sequence[Response], history: list[dict[str, Any]]
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """The draws of the nominal unfolding, in its order, with the weights of the replicas that follow it."""
+        first = responses[0]
+        chosen = np.flatnonzero(first.group.measured.weight[:, 0])
+        measured, count = first.group.measured.member(0), self.draws
+        generator = self.recipe.build(scaled.size, scaled.given, first.nominal.networks[-1].flows.state_of(0))
+        sums = [WeightSums(len(r.replicas)) for r in responses]
+        for part, truth in self._drawn(scaled, generator, measured, torch.zeros(0), count):
+            shown = scaled.shown_truth(truth)
+            columns: dict[str, np.ndarray] = {}
+            for response, found in zip(responses, sums, strict=True):
+                weights, beyond = response.weights(shown, chosen[part], count)
+                found.add(weights, beyond)
+                columns |= {r.column(): w for r, w in zip(response.replicas, weights.T, strict=True)}
+            yield _row(inputs.names, truth, measured.event_id[part], 0) | columns
+        for response, found in zip(responses, sums, strict=True):
+            history += [
+                {"replica": str(r), "iteration": response.nominal.iterations - 1} | entry
+                for r, entry in zip(response.replicas, found.entries(), strict=True)
+            ]
+
+    @staticmethod
+    def _drawn(
+        scaled: Scaled, generator: GenerativeModel, measured: MeasuredEvents, given: Tensor, count: int
+    ) -> Iterator[tuple[slice, Tensor]]:
+        """Pieces of the measured events, and `count` truth events (count n, D) of each, draw after draw."""
+        step = max(ROWS // count, 1)
+        for start in range(0, len(measured.event_id), step):
+            part = slice(start, start + step)
+            ids, condition = measured.event_id[part], beside(measured.reco[part], given)
+            yield (
+                part,
+                torch.cat([scaled.draw(generator, condition, scaled.noise(ids, k, even=True)) for k in range(count)]),
+            )
+
+
+def _row(names: Sequence[str], truth: Tensor, event_id: np.ndarray, block: int) -> dict[str, np.ndarray]:
+    """Columns of some draws without weights: 0 is the block of the nominal draws, others number own draws."""
+    return {f"truth_{n}": c for n, c in zip(names, truth.numpy().T, strict=True)} | {
+        "event_id": np.tile(event_id, len(truth) // len(event_id)),
+        "block": np.full(len(truth), block, dtype=np.int32),
+    }

@@ -12,7 +12,7 @@ class DrawOptions:
 
     Args:
         nominal: K of the nominal and of the systematics.
-        replicas: K of the other replicas; at most as many as of the nominal are drawn.
+        replicas: K of all other replicas with draws of their own; at most as many as of the nominal are drawn.
         ratio: K of the classifier of a step of prior removal.
     """
 
@@ -77,3 +77,20 @@ class ClassifierOptions:
     learning_rate: float = 2e-3
     width: int = 48
     depth: int = 2
+
+
+@dataclass(frozen=True)
+class ReplicaOptions:
+    """How the replicas are computed.
+
+    Args:
+        by: "response" computes bootstraps as weights for the draws of the nominal, by the response of its networks.
+            "training" trains each anew and draws for it. With a condition, or a model that maps distributions, the
+            draws of a bootstrap move, so it is always trained.
+        stack: replicas that are computed together; changes speed and memory, not the result.
+    """
+
+    BOUNDS = ((">= 1", "stack"),)
+
+    by: Literal["response", "training"] = "response"
+    stack: int = 25

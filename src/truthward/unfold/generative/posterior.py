@@ -248,17 +248,21 @@ class Members:
 
         weights: (n_r, E).
         """
+        x, label, own, held = self.shared(fakes, background, weights)
+        model.train(x, label, own, self.recipe.side, held_out=held, **self.common(what, step))
+
+    def shared(
+        self, fakes: bool, background: bool, weights: np.ndarray
+    ) -> tuple[Tensor, np.ndarray, np.ndarray, np.ndarray | None]:
+        """Matched events with fakes, background, both or none: reco values, which are matched, weights, held out.
+
+        weights: (n_r, E).
+        """
         inputs = self.inputs
         used = inputs.matched | (inputs.fakes if fakes else False) | (inputs.background if background else False)
         used = used[inputs.pass_reco]
-        model.train(
-            self.reco[torch.from_numpy(used)],
-            self.scaled.matched_reco[used],
-            weights[used],
-            self.recipe.side,
-            held_out=self.held(self.recipe.side, inputs.validation[inputs.pass_reco][used]),
-            **self.common(what, step),
-        )
+        held = self.held(self.recipe.side, inputs.validation[inputs.pass_reco][used])
+        return self.reco[torch.from_numpy(used)], self.scaled.matched_reco[used], weights[used], held
 
     def _measured(self, data: np.ndarray) -> MeasuredEvents:
         """The data with weights (M, E), after the treatment of the background."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,43 +15,66 @@ from truthward.learn.stack import Stack
 from truthward.ratio.classifier import logits, stack_of, train_ratio
 from truthward.ratio.probability import Probability
 from truthward.ratio.reweight import auc, normalise
-from truthward.unfold.generative.draws import drawn
-from truthward.unfold.generative.posterior import Members, Networks
+from truthward.unfold.generative.draws import Scaled, drawn
+from truthward.unfold.generative.posterior import GenerativeRecipe, Members, Networks
 from truthward.unfold.stop.rules import COARSE, StopRule, Watch
 
 
-def remove_prior(group: Members, before: Networks, rule: StopRule) -> tuple[Networks, int]:
+@dataclass(frozen=True)
+class Removal:
+    """What all iterations have trained, for E members.
+
+    networks: after each iteration; the first ones have the simulation's own prior. ratios: the state of the first
+    member's classifier in each step of prior removal, one less.
+    """
+
+    networks: list[Networks]
+    ratios: list[dict[str, Tensor]] = field(default_factory=list)
+
+    @property
+    def iterations(self) -> int:
+        """Number of iterations, including the first."""
+        return len(self.networks)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The networks of a single member, as named arrays."""
+        found = {f"0.{n}": a for n, a in self.networks[0].arrays().items()}
+        for step, (networks, ratio) in enumerate(zip(self.networks[1:], self.ratios, strict=True), 1):
+            found |= {f"{step}.{n}": a for n, a in networks.arrays().items() if n.startswith(("model.", "rest."))}
+            found |= {f"{step}.ratio.{n}": t.numpy() for n, t in ratio.items()}
+        return found | {"iterations": np.array([self.iterations])}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], recipe: GenerativeRecipe, scaled: Scaled) -> Removal:
+        """Rebuild from `arrays`."""
+
+        def of(step: int) -> dict[str, np.ndarray]:
+            return {n.removeprefix(f"{step}."): a for n, a in arrays.items() if n.startswith(f"{step}.")}
+
+        steps = range(int(arrays["iterations"][0]))
+        ratios = [
+            {n.removeprefix("ratio."): torch.from_numpy(a) for n, a in of(k).items() if n.startswith("ratio.")}
+            for k in steps[1:]
+        ]
+        # What no step changes is stored once.
+        return cls([Networks.from_arrays(of(0) | of(k), recipe, scaled) for k in steps], ratios)
+
+
+def remove_prior(group: Members, before: Networks, rule: StopRule) -> Removal:
     """Iterate from the networks of the first training: draw, give the simulation the unfolded truth spectrum, train.
 
-    The rule ends it, by the change of the first member. Return the networks and the number of iterations, including the
-    first.
+    The rule ends it, by the change of the first member.
     """
+    done = Removal([before])
     scaled, measured, members = group.scaled, group.measured, len(group.replicas)
     ratio = stack_of(scaled.truth.shape[1], group.initial("ratio"), **group.recipe.network)
-    prior = scaled.truth[:, : scaled.size].numpy()
-    watch = Watch(prior, members)
-    watch.start(prior, group.fiducial, scaled.matched_fiducial, group.matched, group.data)
-    watch.add(prior, group.fiducial)
-    matched = group.matched
+    watch, matched = watch_of(group), group.matched
     for iteration in range(rule.iterations):
         x = drawn(scaled, before.flows, group.data_condition(), measured.event_id, group.recipe.draws)
         x = x[:, 0] if x.shape[1] == 1 else x
         share = before.fraction(measured.reco) * measured.weight
         found = np.tile(share, (group.recipe.draws, 1)) / group.recipe.draws
-        previous = watch.contents
-        watch.clear()
-        watch.add(x[..., : scaled.size].numpy(), found / _at(before.efficiency, x))
-        # The bins of each observable hold all events, so the bins of the first one give the yield.
-        yields = [c[:COARSE].sum(axis=0) for c in (previous, watch.contents)]
-        if not (yields[1] > 0).all():
-            raise DivergedError(
-                f"generative: iteration {iteration + 1}: the unfolded yield is {yields[1].min():.3g}, but must be "
-                "positive; check the weights of data and background"
-            )
-        change = watch.change(previous)
-        group.note(
-            iteration, {"yield_before": yields[0], "yield": yields[1], "change": change, "contents": watch.contents}
-        )
+        change = advance(group, watch, x, found / _at(before.efficiency, x), iteration)
         if rule.ends(iteration, change[0]):
             break
         matched, diagnostics = _reweighted(group, ratio, before.flows, matched, x, found, iteration + 1)
@@ -61,8 +87,40 @@ def remove_prior(group: Members, before: Networks, rule: StopRule) -> tuple[Netw
         after.flows.start_from(before.flows)
         after.rest.stack.start_from(before.rest.stack)
         group.train(after, matched, iteration + 1, diagnostics)
+        done.ratios.append(ratio.state_of(0))
+        done.networks.append(after)
         before = after
-    return before, iteration + 1
+    return done
+
+
+def watch_of(group: Members) -> Watch:
+    """The coarse truth bins of a group, with its simulation before the first iteration."""
+    prior = group.scaled.truth[:, : group.scaled.size].numpy()
+    watch = Watch(prior, len(group.replicas))
+    watch.start(prior, group.fiducial, group.scaled.matched_fiducial, group.matched, group.data)
+    watch.add(prior, group.fiducial)
+    return watch
+
+
+def advance(group: Members, watch: Watch, x: Tensor, unfolded: np.ndarray, iteration: int) -> np.ndarray:
+    """Fill and note the draws x of an iteration, (n, K') or (n, E, K'), with weights (n, E); return the change (E,).
+
+    Raises:
+        DivergedError: an unfolded yield is not positive.
+    """
+    previous = watch.contents
+    watch.clear()
+    watch.add(x[..., : group.scaled.size].numpy(), unfolded)
+    # The bins of each observable hold all events, so the bins of the first one give the yield.
+    yields = [c[:COARSE].sum(axis=0) for c in (previous, watch.contents)]
+    if not (yields[1] > 0).all():
+        raise DivergedError(
+            f"generative: iteration {iteration + 1}: the unfolded yield is {yields[1].min():.3g}, but must be "
+            "positive; check the weights of data and background"
+        )
+    change = watch.change(previous)
+    group.note(iteration, {"yield_before": yields[0], "yield": yields[1], "change": change, "contents": watch.contents})
+    return change
 
 
 def _reweighted(
