@@ -4,7 +4,8 @@
   and quality. What differs is how each goes about it: the peer trains on 80% of the events and we on all; its second
   step takes the simulation twice, once a class, where ours takes it once, with soft targets; our rate falls within
   each training, its own is constant.
-- time to quality: wall time of the defaults, with a network and with boosted trees, until it is as good as the peer was in the end.
+- time to quality: wall time of the defaults, with a network and with boosted trees, until they are as good as the peer
+  was in the end.
 - replicas: fifty of them and the nominal unfolding, against the nominal one by itself and fifty runs of the peer.
 - training: its rate against that of the bare matrix products of the same shapes: forward, and backward to weights and
   inputs (but the first layer's, which nobody needs).

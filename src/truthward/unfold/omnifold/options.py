@@ -22,7 +22,7 @@ class NetworkOptions:
 
     width: int = 64
     depth: int = 2
-    activation: Literal["relu", "gelu", "quick_gelu", "silu", "tanh"] = "quick_gelu"
+    activation: Literal["relu", "gelu", "quick_gelu", "silu", "tanh"] = "gelu"
     constituents: int = 30
 
 
@@ -48,11 +48,11 @@ class TrainingOptions:
         (">= 0", "patience"),
     )
 
-    epochs: int = 4
-    later_epochs: int = 2
+    epochs: int = 6
+    later_epochs: int = 3
     start: Literal["warm", "cold"] = "warm"
     batch_size: int = 1024
-    learning_rate: float = 1.2e-2
+    learning_rate: float = 6e-3
     annealing: float = 0.7
     patience: int = 0
     precision: Literal["fp32", "bf16"] = "fp32"
