@@ -38,14 +38,13 @@ def stage(folder, simulation, correction):
     return summary, EventTable(folder / "samples.parquet").read(columns)
 
 
-@pytest.fixture(scope="module")
-def both(tmp_path_factory):
+@pytest.fixture(scope="module", params=["dense", "boosted_trees"])
+def both(request, tmp_path_factory):
     """The same surrogate with and without correction, and the simulation."""
     folder = tmp_path_factory.mktemp("correction")
     write_simulation(folder / "s.parquet", 6000, background=True)
-    corrected = stage(
-        folder / "a", folder / "s.parquet", Correction(epochs=15, batch_size=200, learning_rate=4e-3, width=32, depth=2)
-    )
+    options = {"epochs": 15, "batch_size": 200, "learning_rate": 4e-3, "width": 32, "depth": 2}
+    corrected = stage(folder / "a", folder / "s.parquet", Correction(classifier=request.param, **options))
     return corrected, stage(folder / "b", folder / "s.parquet", None), folder / "s.parquet"
 
 

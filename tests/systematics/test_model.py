@@ -189,6 +189,17 @@ def test_pseudo_data_agree_with_the_data_in_all_that_is_seen(other):
     assert not summary["closure"]["warnings"]
 
 
+def test_boosted_trees_make_pseudo_data_that_networks_test(tmp_path, table):
+    simulation, data = table(EVENTS, 1), table(EVENTS, 3, role="data", shift=0.6)
+    columns, summary = run(tmp_path, simulation, data, {"closure": {"kind": "closure", "classifier": "boosted_trees"}})
+    found = reco(columns, "weight:closure:0")
+    # Early stopping leaves a part of the difference, which the test by networks states.
+    assert found["reco_h"] == pytest.approx(0.6, abs=0.1)
+    assert found["reco_x0"] == pytest.approx(RESPONSE * 0.6, abs=0.06)
+    assert summary["closure"]["auc_before"] > 0.6
+    assert summary["closure"]["auc_after"] < 0.53
+
+
 def test_of_the_same_response_pseudo_data_have_it_too(same):
     """Another prior alone: r - t, and h at each t, of the pseudo-data are those of the simulation."""
     columns, _ = same

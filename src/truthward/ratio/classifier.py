@@ -27,10 +27,10 @@ Network = Literal["dense", "deep_sets", "attention"]
 Tabular = Literal["dense", "boosted_trees"]
 """Classifiers of events that are rows of numbers."""
 
-JUDGE = TreeOptions(trees=300, leaves=31, learning_rate=0.1, patience=10)
+JUDGE = TreeOptions(trees=300, leaves=8, learning_rate=0.2, patience=10)
 """Trees whose number is chosen by held-out events."""
 
-LEAVES = 50
+LEAVES = 200
 """In a sample that is too small for leaves of the usual size, a leaf has at least this part of the events."""
 
 SATURATED = 15.0

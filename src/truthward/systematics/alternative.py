@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ def as_alternative(
     name: str,
     seed: int,
     features: Mapping[str, Sequence[str]] | None = None,
-    **options: int,
+    **options: Any,
 ) -> tuple[np.ndarray, Varied]:
     """The new weights (N,) of all events, and their entry in the summary.
 

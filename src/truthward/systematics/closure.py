@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from truthward.errors import InputError
@@ -39,7 +41,7 @@ def truth_weights(simulation: Simulated, data: Measured, names: list[str], *, se
 
 
 def pseudo_data(
-    simulation: Simulated, data: Measured, nu: np.ndarray, *, name: str, seed: int, **options: int
+    simulation: Simulated, data: Measured, nu: np.ndarray, *, name: str, seed: int, **options: Any
 ) -> tuple[np.ndarray, Varied]:
     """Weights (N,) that make the simulated events pseudo-data at reco level, and their truth at truth level.
 

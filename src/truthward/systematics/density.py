@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from truthward.events.effective_size import effective_size
@@ -23,7 +25,7 @@ def weights_like(
     seed: int,
     label: str,
     before: float | None = None,
-    **options: int,
+    **options: Any,
 ) -> tuple[np.ndarray, Density]:
     """Weights of x (N, D) that give it the density of y (M, D) with weights v (M,), and a test of them.
 
@@ -31,7 +33,8 @@ def weights_like(
 
     Args:
         w: original weights (N,) of x. before: the AUC with which the result is compared; None: the AUC of w.
-        options: options of the classifiers, see `ratio.classifier.cross_fit`.
+        options: options of the classifiers, see `ratio.classifier.cross_fit`. Networks test the result, whatever
+            classifier has found the ratio: boosted trees would be blind to what boosted trees have missed.
 
     Returns:
         The weights (N,), with the sum of v; auc_before, auc_after by new classifiers, auc_error, closes.
@@ -40,8 +43,9 @@ def weights_like(
         DivergedError: a training, or weights that are not finite or have no positive sum.
     """
 
-    def areas(weights: np.ndarray, step: str) -> tuple[np.ndarray, float]:
-        of_y, of_x = two_sample_scores(y, v, x, weights, seed=seed_for(seed, step), label=f"{label}, {step}", **options)
+    def areas(weights: np.ndarray, step: str, **changed: Any) -> tuple[np.ndarray, float]:
+        given: dict[str, Any] = {"seed": seed_for(seed, step), "label": f"{label}, {step}"} | options | changed
+        of_y, of_x = two_sample_scores(y, v, x, weights, **given)
         numerator = np.arange(len(y) + len(x)) < len(y)
         return of_x, auc(np.concatenate([of_y, of_x]), numerator, np.concatenate([v, weights]))
 
@@ -51,7 +55,7 @@ def weights_like(
         log_ratio = np.log(scores) - np.log1p(-scores)
     ratio, _ = normalise(log_ratio[:, None], w[:, None], np.array([v.sum()]))
     new = w * ratio[:, 0]
-    _, after = areas(new, "closure")
+    _, after = areas(new, "closure", classifier="dense")
     before = first if before is None else before
     # The error of the rank statistic for equal distributions. With the new weights it could become arbitrarily large,
     # and hide any difference, if a few events dominate.

@@ -25,6 +25,7 @@ class Systematic(Strict):
         columns: for kind hidden: quantities that are not unfolded. A bare name has both levels, `truth_<name>` and
             `reco_<name>`: all such columns together are re-weighted until the simulation agrees with the data. A name
             `truth_<name>` has no counterpart at reco level: it is tilted up and down, in its own family.
+        classifier: for kinds closure and alternative: of the density ratio; other classifiers test the result.
         size: for kind hidden: size of the tilts, in standard deviations of the column's normal score at fixed truth.
     """
 
@@ -32,6 +33,7 @@ class Systematic(Strict):
     replicas: int = Field(2, ge=1, le=1000)
     sample: str | None = None
     columns: tuple[str, ...] = ()
+    classifier: Literal["dense", "boosted_trees"] = "dense"
     size: float = Field(0.3, gt=0, le=3)
 
     @field_validator("columns", mode="before")
@@ -44,7 +46,8 @@ class Systematic(Strict):
         options = {
             "shifted": {"replicas"},
             "weight": {"replicas"},
-            "alternative": {"sample"},
+            "alternative": {"sample", "classifier"},
+            "closure": {"classifier"},
             "hidden": {"columns", "size", "sample"},
         }.get(self.kind, set())
         if odd := sorted(self.model_fields_set - options - {"kind"}):
@@ -83,7 +86,9 @@ class Systematic(Strict):
 
     def used(self) -> dict[str, Any]:
         """The entry as a dictionary, with the options on which its result depends."""
-        found = {"kind": self.kind, "columns": list(self.columns), "sample": self.sample}
+        found: dict[str, Any] = {"kind": self.kind, "columns": list(self.columns), "sample": self.sample}
+        if self.classifier != "dense":
+            found["classifier"] = self.classifier
         given = {name: value for name, value in found.items() if value}
         return given | ({"size": self.size} if self.tilted and self.sample is None else {})
 

@@ -63,7 +63,8 @@ def vary(
         InputError: a category that one of the samples lacks, or a column that is missing or not finite.
         DivergedError: a training, or weights that are not finite or have no positive sum.
     """
-    names, options = [o.name for o in observables], {"epochs": epochs, "batch_size": batch_size}
+    names = [o.name for o in observables]
+    options: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size}
     nominal, others = Simulated.load(simulation, names), {n: Simulated.load(t, names) for n, t in alternatives.items()}
     measured = None if data is None else Measured.load(data)
     log.info(
@@ -80,6 +81,7 @@ def vary(
     weights: dict[str, np.ndarray] = {}
     summary: dict[str, Varied] = {}
     for name, entry in systematics.items():
+        options["classifier"] = entry.get("classifier", "dense")
         own, (seen, tilts) = seed_for(seed, "systematics", name), seen_and_tilted(entry.get("columns", []))
         if entry["kind"] == "alternative":
             weights[f"weight:{name}:0"], summary[name] = as_alternative(

@@ -133,11 +133,12 @@ def test_what_the_model_has_wrong_does_not_enter_the_prior(monkeypatch: pytest.M
     assert entry["effective_size"] > 0.97 * 8000
 
 
-def test_prior_removal_takes_the_bias_that_bayes_theorem_says() -> None:
+@pytest.mark.parametrize("classifier", ["dense", "boosted_trees"])
+def test_prior_removal_takes_the_bias_that_bayes_theorem_says(classifier) -> None:
     inputs = toy()
     means, error = [], (1 + SMEAR**2) ** 0.5 / len(inputs.data_reco) ** 0.5
     for iterations in (1, 2):
-        x, w = nominal(inputs, iterations=iterations)
+        x, w = nominal(inputs, iterations=iterations, classifiers=QUICK["classifiers"] | {"ratio": classifier})
         mean = np.average(x[:, 0], weights=w)
         means.append(mean)
         assert mean == pytest.approx(SHIFT * (1 - REMAINS**iterations), abs=2.5 * error)

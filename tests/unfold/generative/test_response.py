@@ -50,12 +50,12 @@ def test_responses_spread_as_trainings_do(trained) -> None:
             assert 0.75 < a.std() / b.std() < 1.33, (family, name)
 
 
-@pytest.mark.parametrize("background", ["expected", "subtract"])
-def test_unchanged_weights_are_the_nominal_replica(trained, monkeypatch, background) -> None:
+@pytest.mark.parametrize(("background", "ratio"), [("expected", "dense"), ("subtract", "boosted_trees")])
+def test_unchanged_weights_are_the_nominal_replica(trained, monkeypatch, background, ratio) -> None:
     inputs, _ = trained
     inputs = replace(inputs, signal=np.arange(len(inputs.weight)) % 20 > 0)
     monkeypatch.setattr(Inputs, "_counts", lambda self, ids, replica: np.ones(len(ids)))
-    unfolder = method(SHORT, background=background, iterations=3)
+    unfolder = method(SHORT, background=background, iterations=3, classifiers=SHORT["classifiers"] | {"ratio": ratio})
     first = unfolder.unfold(inputs, [NOMINAL], seed=3)
     others = unfolder.unfold(inputs, [BOOTSTRAPS[0], BOOTSTRAPS[12]], seed=3, nominal=first.trained)
     x, w = blocks(first)

@@ -168,6 +168,7 @@ class Generative(Unfolder):
         self.recipe = GenerativeRecipe(
             model=self.model,
             network={"width": classifiers.width, "depth": classifiers.depth},
+            boosted=classifiers.ratio == "boosted_trees",
             first=Settings(training.epochs, learning_rate=training.learning_rate, **model_training),
             later=Settings(training.later_epochs, learning_rate=training.later_learning_rate, **model_training),
             ratio=Settings(classifiers.ratio_epochs, **side),

@@ -58,6 +58,7 @@ class ClassifierOptions:
     """All classifiers: of the prior removal, of the matched fraction f and of the efficiency eps.
 
     Args:
+        ratio: the classifier of a step of prior removal: "dense", a network, or "boosted_trees".
         ratio_epochs: of the classifier of a step of prior removal.
         side_epochs: of the classifiers for f and eps.
         batch_size: events in each training step.
@@ -71,6 +72,7 @@ class ClassifierOptions:
         ("> 0", "learning_rate"),
     )
 
+    ratio: Literal["dense", "boosted_trees"] = "dense"
     ratio_epochs: int = 6
     side_epochs: int = 15
     batch_size: int = 512

@@ -29,12 +29,14 @@ PROBABILITIES = ("signal", "rest", "efficiency")
 class GenerativeRecipe:
     """Options of the trainings.
 
-    These are the model, the classifiers, the settings of each, the draws of a data event for the ratio, and the number
-    of features at reco level. Fakes and background: see `generative.Generative`.
+    These are the model, the classifiers and whether those of the prior removal are boosted trees, the settings of each,
+    the draws of a data event for the ratio, and the number of features at reco level. Fakes and background: see
+    `generative.Generative`.
     """
 
     model: dict[str, Any]
     network: dict[str, Any]
+    boosted: bool
     first: Settings
     later: Settings
     ratio: Settings

@@ -12,11 +12,11 @@ from torch import Tensor
 from truthward.errors import DivergedError
 from truthward.events.effective_size import effective_size, largest_over_mean
 from truthward.learn.stack import Stack
-from truthward.ratio.classifier import logits, stack_of, train_ratio
 from truthward.ratio.probability import Probability
 from truthward.ratio.reweight import auc, normalise
 from truthward.unfold.generative.draws import Scaled, drawn
 from truthward.unfold.generative.posterior import GenerativeRecipe, Members, Networks
+from truthward.unfold.generative.ratio import Ratio, ratio_of
 from truthward.unfold.stop.rules import COARSE, StopRule, Watch
 
 
@@ -67,7 +67,7 @@ def remove_prior(group: Members, before: Networks, rule: StopRule) -> Removal:
     """
     done = Removal([before])
     scaled, measured, members = group.scaled, group.measured, len(group.replicas)
-    ratio = stack_of(scaled.truth.shape[1], group.initial("ratio"), **group.recipe.network)
+    ratio = ratio_of(group.recipe, scaled.truth.shape[1], group.initial("ratio"))
     watch, matched = watch_of(group), group.matched
     for iteration in range(rule.iterations):
         x = drawn(scaled, before.flows, group.data_condition(), measured.event_id, group.recipe.draws)
@@ -87,7 +87,7 @@ def remove_prior(group: Members, before: Networks, rule: StopRule) -> Removal:
         after.flows.start_from(before.flows)
         after.rest.stack.start_from(before.rest.stack)
         group.train(after, matched, iteration + 1, diagnostics)
-        done.ratios.append(ratio.state_of(0))
+        done.ratios.append(ratio.state())
         done.networks.append(after)
         before = after
     return done
@@ -124,7 +124,7 @@ def advance(group: Members, watch: Watch, x: Tensor, unfolded: np.ndarray, itera
 
 
 def _reweighted(
-    group: Members, ratio: Stack, flows: Stack, matched: np.ndarray, x: Tensor, found: np.ndarray, step: int
+    group: Members, ratio: Ratio, flows: Stack, matched: np.ndarray, x: Tensor, found: np.ndarray, step: int
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """The weights `matched` (n_m, E) times a ratio of densities; diagnostics.
 
@@ -144,21 +144,10 @@ def _reweighted(
     both = (group.measured.held, inputs.validation[inputs.matched])
     held = np.concatenate([np.tile(h, recipe.draws) for h in both])
     common = group.common("ratio", step)
-    train_ratio(
-        ratio,
-        x,
-        numerator,
-        weights,
-        recipe.ratio,
-        held_out=group.held(recipe.ratio, held),
-        seed=common["seed"],
-        label=common["name"],
-        state=common["state"],
-        key=group.key,
-    )
-    score = logits(ratio, x, label=common["name"])
+    ratio.train(x, numerator, weights, group.held(recipe.ratio, held), **common)
+    score = ratio.logits(x, common["name"])
     offset = np.log(yields / matched.sum(axis=0))
-    factor, off = normalise(logits(ratio, prior, label=common["name"]) + offset, matched, yields)
+    factor, off = normalise(ratio.logits(prior, common["name"]) + offset, matched, yields)
     matched = matched * factor
     judged = held if recipe.ratio.patience else np.ones(len(x), dtype=bool)
     members = range(len(group.replicas))

@@ -20,12 +20,12 @@ from torch import Tensor
 
 from truthward.errors import DivergedError
 from truthward.events.effective_size import effective_size, largest_over_mean
-from truthward.ratio.classifier import balanced, classifier_of
-from truthward.ratio.response import ratio_response
+from truthward.ratio.classifier import balanced
 from truthward.ratio.reweight import finite_ratio, normalise
 from truthward.unfold.generative.draws import drawn
 from truthward.unfold.generative.posterior import Members
 from truthward.unfold.generative.prior_removal import Removal, advance, watch_of
+from truthward.unfold.generative.ratio import respond
 from truthward.unfold.generative.tilt import Tilt
 from truthward.unfold.inputs.arrays import Replica
 
@@ -142,17 +142,15 @@ class Response:
     ) -> np.ndarray:
         """The weights `matched` (n_m, E) after a step of prior removal; see `prior_removal`."""
         group, scaled, recipe = self.group, self.group.scaled, self.group.recipe
-        network = classifier_of(scaled.truth.shape[1], **recipe.network)
-        network.load_state_dict(self.nominal.ratios[step])
         numerator = np.arange(len(draws) + len(simulated)) < len(draws)
         both = (group.measured.held, group.inputs.validation[group.inputs.matched])
         held = np.concatenate([np.tile(h, recipe.draws) for h in both]) & bool(recipe.ratio.patience)
         shares = balanced(np.concatenate([found, weights]), numerator, held)[~held]
         x = torch.cat([draws, simulated])[torch.from_numpy(~held)]
         label = f"step {step + 1}, ratio"
-        respond = ratio_response(network, [(x, numerator[~held], shares)], len(x), recipe.ratio, label=label)
+        found_ratio = respond(recipe, self.nominal.ratios[step], x, numerator[~held], shares, label=label)
         yields, prior = found.sum(axis=0), scaled.truth[torch.from_numpy(scaled.matched_fiducial)]
-        factor, off = normalise(respond(prior) + np.log(yields / matched.sum(axis=0)), matched, yields)
+        factor, off = normalise(found_ratio(prior) + np.log(yields / matched.sum(axis=0)), matched, yields)
         matched = matched * factor
         group.note(
             step + 1,
