@@ -91,8 +91,9 @@ def training_profile(figures: dict[str, Any]) -> tuple[str, Rows]:
 
 def replica_spread(figures: dict[str, Any]) -> tuple[str, Rows]:
     """Bootstraps that respond against bootstraps that are trained."""
-    rows = [
+    rows: Rows = [
         {
+            "classifier": classifier,
             "sample": sample,
             "family": family,
             "variance, response / training": f"{f['variance_ratio']:.2f} " + "[{:.2f}, {:.2f}]".format(*f["interval"]),
@@ -102,9 +103,21 @@ def replica_spread(figures: dict[str, Any]) -> tuple[str, Rows]:
             "distance of correlations": f"{f['correlation_distance']:.2f}",
             "of two sets of trainings": f"{f['correlation_distance_of_trainings']:.2f}",
         }
-        for sample, families in figures["spread"].items()
-        for family, f in families.items()
+        for classifier, samples in figures["spread"].items()
+        for sample, found in samples.items()
+        for family, f in found["families"].items()
     ]
-    cost = figures["cost"]
-    text = f"Bootstraps as responses of the nominal's networks against trainings; {cost['replicas']} of them take"
-    return f"{text} {cost['over_nominal']:.1f} times a nominal unfolding of {cost['events']:,} events.", rows
+    texts = [
+        f"Bootstraps as responses of the nominal's classifiers against trainings. {cost['replicas']} of them take "
+        f"{cost['over_nominal']:.1f} times a nominal unfolding of {cost['events']:,} events by {classifier}."
+        for classifier, cost in figures["cost"].items()
+    ]
+    for classifier, samples in figures["spread"].items():
+        for sample, found in samples.items():
+            if summed := found.get("summed"):
+                texts.append(
+                    f"{classifier}, {sample}: the variances of both families sum to {summed['response']:.2f} of that of"
+                    f" trainings with data and simulation drawn anew at once; of trained ones, to"
+                    f" {summed['training']:.2f}."
+                )
+    return " ".join(texts), rows
