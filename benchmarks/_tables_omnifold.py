@@ -89,6 +89,19 @@ def training_profile(figures: dict[str, Any]) -> tuple[str, Rows]:
     return f"{text} in the profile, calls are those of a step.", rows
 
 
+def classifiers(figures: dict[str, Any]) -> tuple[str, Rows]:
+    """A network against boosted trees, observable by observable."""
+    rows: Rows = []
+    for sample, found in figures["samples"].items():
+        for name, f in found.items():
+            each = " ".join(f"{n} {v:.2f} ± {f['spread'][n]:.2f}" for n, v in f["value"].items())
+            mean = f"{f['mean']:.3f} ± {f['mean_spread']:.3f}"
+            row = {"sample, events": sample, "classifier": name, "triangular discriminator x 10^3": each, "mean": mean}
+            rows.append(row | {"CPU": f"{f['seconds']:.1f} s"})
+    text = "OmniFold with a network and with boosted trees on the same events: values of the data, with the spread of"
+    return f"{text} {figures['bootstraps']} bootstraps of the data.", rows
+
+
 def replica_spread(figures: dict[str, Any]) -> tuple[str, Rows]:
     """Bootstraps that respond against bootstraps that are trained."""
     rows: Rows = [

@@ -40,7 +40,8 @@ DEEP = {
 }
 ATTENTION = {
     "iterations": 4,
-    "network": {"kind": "attention", "width": 32},
+    "classifier": "attention",
+    "network": {"width": 32},
     "training": {"epochs": 4, "later_epochs": 2, "batch_size": 512, "learning_rate": 2e-3},
 }
 METHODS: dict[str, dict[str, Any]] = {

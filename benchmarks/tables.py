@@ -22,7 +22,13 @@ from _tables_generative import (  # noqa: E402
 from _tables_metamorphic import metamorphic  # noqa: E402
 from _tables_methods import methods  # noqa: E402
 from _tables_model import model_uncertainty  # noqa: E402
-from _tables_omnifold import omnifold_quality, omnifold_speed, replica_spread, training_profile  # noqa: E402
+from _tables_omnifold import (  # noqa: E402
+    classifiers,
+    omnifold_quality,
+    omnifold_speed,
+    replica_spread,
+    training_profile,
+)
 from _tables_run import explore, faults, fuzz, mutants, overhead, scale, simulation_rate  # noqa: E402
 
 from truthward.run.artefact import read_json, write_text  # noqa: E402
@@ -125,6 +131,7 @@ def stress(figures: dict[str, Any]) -> tuple[str, Rows]:
 
 
 TABLES = {
+    "classifiers": classifiers,
     "compare": compare,
     "coverage": coverage,
     "density_uncertainty": density_uncertainty,
