@@ -115,6 +115,7 @@ ELSEWHERE = {
     "events.readers.objects.constituents": "references of ROOT",
     "physics.decays": "draws",
     "physics.detector": "regions of the detector",
+    "physics.particles": "kinds of particles, and events among particles",
     "events.bootstrap": "draws",
     "unfold.generative.conditions": "how peaked a distribution is, in double precision",
     "unfold.generative.held_out": "rows among rows",

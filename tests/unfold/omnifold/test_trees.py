@@ -137,7 +137,7 @@ def test_a_bootstrap_that_loses_its_events_names_the_way_out(toy, monkeypatch):
     counts = lambda ids, **_: np.where(np.arange(len(ids)) < 20, 1.0, 0.0)  # noqa: E731
     monkeypatch.setattr("truthward.unfold.inputs.arrays.poisson_weights", counts)
     with pytest.raises(DivergedError, match="by: training"):
-        unfolded(inputs, [Replica("data_bootstrap", 0)], trees={"smallest_leaf": 10})
+        unfolded(inputs, [Replica("mc_bootstrap", 0)], trees={"smallest_leaf": 10})
 
 
 def test_trees_take_observables_and_no_constituents():
