@@ -104,9 +104,26 @@ def classifiers(figures: dict[str, Any]) -> tuple[str, Rows]:
 
 def replica_spread(figures: dict[str, Any]) -> tuple[str, Rows]:
     """Bootstraps that respond against bootstraps that are trained."""
-    rows: Rows = [
+    cost = figures["cost"]
+    text = f"Bootstraps as responses of the nominal's networks against trainings; {cost['replicas']} of them take"
+    text += f" {cost['over_nominal']:.1f} times a nominal unfolding of {cost['events']:,} events."
+    return text, _spread_rows(figures["spread"])
+
+
+def tree_spread(figures: dict[str, Any]) -> tuple[str, Rows]:
+    """Bootstraps by refitted leaves against bootstraps that are trained."""
+    texts = ["Bootstraps of boosted trees by refitted leaves against trainings, which choose their splits anew."]
+    for sample, f in figures["summed"].items():
+        texts.append(
+            f"{sample}: the variances of both families sum to {f['response']:.2f} of that of trainings with data and"
+            f" simulation drawn anew at once; of trained ones, to {f['training']:.2f}."
+        )
+    return " ".join(texts), _spread_rows(figures["spread"])
+
+
+def _spread_rows(spread: dict[str, Any]) -> Rows:
+    return [
         {
-            "classifier": classifier,
             "sample": sample,
             "family": family,
             "variance, response / training": f"{f['variance_ratio']:.2f} " + "[{:.2f}, {:.2f}]".format(*f["interval"]),
@@ -116,21 +133,6 @@ def replica_spread(figures: dict[str, Any]) -> tuple[str, Rows]:
             "distance of correlations": f"{f['correlation_distance']:.2f}",
             "of two sets of trainings": f"{f['correlation_distance_of_trainings']:.2f}",
         }
-        for classifier, samples in figures["spread"].items()
-        for sample, found in samples.items()
-        for family, f in found["families"].items()
+        for sample, families in spread.items()
+        for family, f in families.items()
     ]
-    texts = [
-        f"Bootstraps as responses of the nominal's classifiers against trainings. {cost['replicas']} of them take "
-        f"{cost['over_nominal']:.1f} times a nominal unfolding of {cost['events']:,} events by {classifier}."
-        for classifier, cost in figures["cost"].items()
-    ]
-    for classifier, samples in figures["spread"].items():
-        for sample, found in samples.items():
-            if summed := found.get("summed"):
-                texts.append(
-                    f"{classifier}, {sample}: the variances of both families sum to {summed['response']:.2f} of that of"
-                    f" trainings with data and simulation drawn anew at once; of trained ones, to"
-                    f" {summed['training']:.2f}."
-                )
-    return " ".join(texts), rows

@@ -1,20 +1,14 @@
 """Do replicas that are not trained spread as those that are?
 
-Bootstrap replicas of OmniFold as the response of the nominal's networks or boosted trees (`replicas: {by: response}`,
-see `truthward.ratio.response` and `truthward.ratio.leaf_response`) against the same replicas trained in full with the
-nominal's initial weights and order of batches (`by: training`), on Gaussian toys of two observables and on slices of
-the Z+jets sample of `workflow/studies/own_data.yaml`. Per bin of the unfolded observables (those of at least half a per
-cent of the sample):
+Bootstrap replicas of OmniFold as the response of the nominal's networks (`replicas: {by: response}`,
+see `truthward.ratio.response`) against the same replicas trained in full with the nominal's initial weights and order
+of batches (`by: training`), on Gaussian toys of two observables and on slices of the Z+jets sample of
+`workflow/studies/own_data.yaml`. Per bin of the unfolded observables (those of at least half a per cent of the sample):
 
 - variance ratio, response over training, mean over bins and data sets, with a 95% interval from resampling replicas;
 - paired correlation of the deviations of one replica made in both ways;
 - root mean square difference between the correlation matrices of two disjoint sets of replicas, one made in either
   way, beside that between two disjoint sets that are both trained.
-
-A training of trees chooses its splits anew, and this noise is in the trained replicas of each family. So the sum of the
-variances of both families counts it twice. What a result needs is the variance if data and simulation are drawn anew at
-once: trained replicas of `combined`. For trees there is also the ratio of the summed variances of both families, by
-response, to that variance; and of the trained ones, too.
 
 The cost is that of 50 replicas over that of one nominal unfolding, on all events of Z+jets.
 """
@@ -36,7 +30,6 @@ from truthward.unfold.contract import Unfolder
 from truthward.unfold.inputs.arrays import NOMINAL, Inputs, Replica
 
 FAMILIES = ("data_bootstrap", "mc_bootstrap")
-CLASSIFIERS: dict[str, dict[str, Any]] = {"network": {}, "boosted trees": {"classifier": "boosted_trees"}}
 REPLICAS = 10 if common.QUICK else 20
 EVENTS = 4_000 if common.QUICK else 20_000
 SETS = {"gaussian": 1} if common.QUICK else {"gaussian": 3, "zjets": 3}
@@ -47,18 +40,18 @@ BINS = 20
 RANGES = {"m": (0, 75), "M": (0, 80), "w": (0, 0.6), "ln_rho": (-14, 0), "tau21": (0, 1.2), "zg": (0, 0.5)}
 
 
-def gaussian(number: int, events: int = EVENTS) -> Inputs:
+def gaussian(number: int) -> Inputs:
     """Toy of two observables with misses and fakes; the truth is shifted by 0.3 and 15% wider than simulated."""
     options = {"dimensions": 2, "resolution": 0.4, "fakes": [0.3, 0.1]}
-    simulation = common.Gaussian(**options, expected=float(events))
+    simulation = common.Gaussian(**options, expected=float(EVENTS))
     nature = common.Gaussian(mean=0.3, width=1.15, **options)
     observables = [common.Observable(name=n, range=(-2.5, 3.1), bins=BINS) for n in simulation.observables]
     seed = FIRST_SEED + number
     return common.toy(
         simulation,
         nature,
-        simulated=events,
-        events=events,
+        simulated=EVENTS,
+        events=EVENTS,
         rng=np.random.default_rng(seed),
         observables=observables,
         seed=seed,
@@ -80,17 +73,16 @@ def zjets(number: int, slices: int = SLICES) -> Inputs:
     return Inputs.from_columns(simulation, part(paths["data"], common_columns), observables, seed=FIRST_SEED + number)
 
 
-def contents(inputs: Inputs, weights: np.ndarray, truth: np.ndarray | None = None) -> np.ndarray:
-    """Weights (n, R) in the bins of all observables, (R, B), of truth values (n, D), or of the fiducial events."""
-    prior, expected, found = inputs.truth[inputs.fiducial], inputs.weight[inputs.fiducial], []
+def contents(inputs: Inputs, weights: np.ndarray) -> np.ndarray:
+    """Weights (n, R) of the fiducial events in the bins of all observables, (R, B)."""
+    chosen, found = inputs.fiducial, []
     for d, o in enumerate(inputs.observables):
         low, high = RANGES.get(o.name, o.range)
-        places = []
-        for values in (prior, prior if truth is None else truth):
-            x = (values[:, d].astype(np.float64) - low) / (high - low)
-            places.append(np.where((x < 0) | (x >= 1), BINS, np.floor(x * BINS)).astype(int))
-        keep = np.bincount(places[0], expected, minlength=BINS + 1)[:BINS] > 0.005 * expected.sum()
-        found.append(np.stack([np.bincount(places[1], w, minlength=BINS + 1)[:BINS][keep] for w in weights.T]))
+        x = (inputs.truth[chosen][:, d].astype(np.float64) - low) / (high - low)
+        place = np.where((x < 0) | (x >= 1), BINS, np.floor(x * BINS)).astype(int)
+        prior = np.bincount(place, inputs.weight[chosen], minlength=BINS + 1)[:BINS]
+        keep = prior > 0.005 * inputs.weight[chosen].sum()
+        found.append(np.stack([np.bincount(place, w, minlength=BINS + 1)[:BINS][keep] for w in weights.T]))
     return np.concatenate(found, axis=1)
 
 
@@ -100,22 +92,17 @@ def weights_of(result: Any, replicas: list[Replica]) -> np.ndarray:
     return np.stack([np.concatenate([r[replica.column()] for r in rows]) for replica in replicas], axis=1)
 
 
-def method(by: str, classifier: str) -> Unfolder:
+def method(by: str) -> Unfolder:
     """OmniFold whose replicas are computed that way."""
-    return build("unfold", {"kind": "omnifold", "replicas": {"by": by}} | CLASSIFIERS[classifier])
+    return build("unfold", {"kind": "omnifold", "replicas": {"by": by}})
 
 
-def families(classifier: str) -> tuple[str, ...]:
-    """The families that are bootstraps and nothing else."""
-    return FAMILIES if classifier == "network" else (*FAMILIES, "combined")
-
-
-def both(inputs: Inputs, seed: int, classifier: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def both(inputs: Inputs, seed: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Family -> bin contents (R, B) of the response, and of trainings."""
-    respond, train = (method(by, classifier) for by in ("response", "training"))
+    respond, train = (method(by) for by in ("response", "training"))
     nominal = respond.unfold(inputs, [NOMINAL], seed=seed).trained
     found = {}
-    for family in families(classifier):
+    for family in FAMILIES:
         replicas = [Replica(family, i) for i in range(REPLICAS)]
         found[family] = tuple(
             contents(inputs, weights_of(unfolder.unfold(inputs, replicas, seed=seed, nominal=nominal), replicas))
@@ -159,22 +146,10 @@ def figures_of(pairs: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
     }
 
 
-def summed(found: list[dict[str, tuple[np.ndarray, np.ndarray]]]) -> dict[str, float]:
-    """Sum of the variances of both families, by response and by training, over that of trained `combined` replicas."""
-    figures = {}
-    for k, way in enumerate(("response", "training")):
-        each = [
-            (sum(f[family][k].var(axis=0, ddof=1) for family in FAMILIES) / f["combined"][1].var(axis=0, ddof=1)).mean()
-            for f in found
-        ]
-        figures[way] = round(float(np.mean(each)), 3)
-    return figures
-
-
-def cost(classifier: str) -> dict[str, Any]:
+def cost() -> dict[str, Any]:
     """Seconds of processor time of one nominal unfolding and of the replicas that respond."""
     inputs = gaussian(0) if common.QUICK else zjets(0, slices=1)
-    unfolder = method("response", classifier)
+    unfolder = method("response")
     replicas = [Replica(FAMILIES[i % 2], i // 2) for i in range(COSTED)]
     started = time.process_time()
     trained = unfolder.unfold(inputs, [NOMINAL], seed=1).trained
@@ -194,31 +169,23 @@ def main() -> dict[str, Any]:
     """Print one line a sample and family; return the figures."""
     torch.set_num_threads(1)
     figures: dict[str, Any] = {}
-    spent: dict[str, Any] = {}
     print(f"{REPLICAS} replicas a family and data set, made in both ways")
     print("sample    family          sets  variance ratio (95%)    paired  correlations: apart, of trainings")
-    for classifier in CLASSIFIERS:
-        print(classifier)
-        figures[classifier] = {}
-        for sample, sets in SETS.items():
-            samples = ({"gaussian": gaussian, "zjets": zjets}[sample](k) for k in range(sets))
-            found = [both(inputs, FIRST_SEED + k, classifier) for k, inputs in enumerate(samples)]
-            own = {family: figures_of([f[family] for f in found]) for family in families(classifier)}
-            for family, f in own.items():
-                print(
-                    f"{sample:9} {family:15} {sets:4}  {f['variance_ratio']:6.3f} [{f['interval'][0]:.3f}, "
-                    f"{f['interval'][1]:.3f}]  {f['paired_correlation']:6.3f}  {f['correlation_distance']:6.3f}, "
-                    f"{f['correlation_distance_of_trainings']:.3f}",
-                    flush=True,
-                )
-            figures[classifier][sample] = {"families": own} | ({"summed": summed(found)} if "combined" in own else {})
-            print(sample, figures[classifier][sample].get("summed", ""), flush=True)
-        spent[classifier] = once = cost(classifier)
-        print(
-            f"{once['replicas']} replicas cost {once['over_nominal']} times one nominal unfolding "
-            f"({once['replica_seconds']} s over {once['nominal_seconds']} s, {once['events']} events)",
-            flush=True,
-        )
+    for sample, sets in SETS.items():
+        found = [both({"gaussian": gaussian, "zjets": zjets}[sample](k), seed=FIRST_SEED + k) for k in range(sets)]
+        figures[sample] = {family: figures_of([f[family] for f in found]) for family in FAMILIES}
+        for family, f in figures[sample].items():
+            print(
+                f"{sample:9} {family:15} {sets:4}  {f['variance_ratio']:6.3f} [{f['interval'][0]:.3f}, "
+                f"{f['interval'][1]:.3f}]  {f['paired_correlation']:6.3f}  {f['correlation_distance']:6.3f}, "
+                f"{f['correlation_distance_of_trainings']:.3f}",
+                flush=True,
+            )
+    spent = cost()
+    print(
+        f"{spent['replicas']} replicas cost {spent['over_nominal']} times one nominal unfolding "
+        f"({spent['replica_seconds']} s over {spent['nominal_seconds']} s, {spent['events']} events)"
+    )
     return {"spread": figures, "cost": spent, "replicas": REPLICAS, "events": EVENTS, "sets": SETS}
 
 

@@ -28,6 +28,7 @@ from _tables_omnifold import (  # noqa: E402
     omnifold_speed,
     replica_spread,
     training_profile,
+    tree_spread,
 )
 from _tables_run import explore, faults, fuzz, mutants, overhead, scale, simulation_rate  # noqa: E402
 
@@ -155,6 +156,7 @@ TABLES = {
     "stress": stress,
     "top_mass": top_mass,
     "training_profile": training_profile,
+    "tree_spread": tree_spread,
 }
 
 
