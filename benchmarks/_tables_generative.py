@@ -35,7 +35,9 @@ def sampling_speed(figures: dict[str, Any]) -> tuple[str, Rows]:
         f"{reference['auc']:.4f}, by no more than its spread over {figures['seeds']} seeds, {reference['spread']:.4f}; "
         f"{figures['tested']:,} events a seed, one thread. The fastest in fp32, {figures['fastest']}, is "
         f"{figures['over_adaptive_loosest']:.1f} times as fast as the loosest dopri5; bf16 draws "
-        f"{figures['bf16_over_fp32']:.1f} times as fast again. Ten members take, in times of one ({'; '.join(times)})."
+        f"{figures['bf16_over_fp32']:.1f} times as fast again. A student of the network draws in one step, "
+        f"{figures['one_step_over_default']:.1f} times as fast as the network by default. "
+        f"Ten members take, in times of one ({'; '.join(times)})."
     )
     return text, rows
 
