@@ -7,8 +7,6 @@ steps. A solver is as good where the mean over the seeds of its AUC's excess ove
 spread of the reference's own AUC over the seeds. Of each solver with fixed steps the fewest that are as good are taken,
 of dopri5 the loosest tolerance, next to one of 1e-5. CPU time of one thread, rates in turn and medians.
 
-- one step: the student of this network (`models.consistency`), judged likewise; its rate is also given over the network
-  as it draws by default.
 - precision: the solver of the fewest evaluations again, with a velocity in bf16.
 - ensemble: ten members that all draw, in one call of `Stack.call` (stacked), one after the other by `Stack.each`, or
   with a model built for each, against one.
@@ -27,12 +25,10 @@ import torch
 from torch import Tensor
 from torchdiffeq import odeint
 
-from truthward.learn.distil import distil
 from truthward.learn.fit import Settings, fit
 from truthward.learn.nets import seeded
 from truthward.learn.ode import FIXED
 from truthward.learn.stack import Stack
-from truthward.models.consistency import Consistency
 from truthward.models.flow_matching import FlowMatching
 from truthward.validate.two_sample import two_sample_test
 
@@ -40,8 +36,6 @@ DIMENSIONS = 6
 SEEDS = 2 if common.QUICK else 4
 TRAINING = 20_000 if common.QUICK else 100_000
 EPOCHS = 12 if common.QUICK else 40
-STUDENT = {"pairs": 20_000, "epochs": 10} if common.QUICK else {}
-"""Options of the student; in full those by default."""
 TESTED, TEST_EPOCHS = (4_000, 6) if common.QUICK else (20_000, 10)
 TIMED = 8_192 if common.QUICK else 32_768
 STEPS = {"midpoint": (2, 3, 4, 5, 6, 8, 12), "heun": (2, 3, 4, 5, 6, 8, 12), "rk4": (1, 2, 3, 4, 6)}
@@ -79,22 +73,6 @@ def trained() -> FlowMatching:
     settings = Settings(epochs=EPOCHS, batch_size=512, learning_rate=4e-3)
     fit(model, model.loss, (x, x[:, :0]), torch.ones(len(x)), settings, seed=1)
     return model.eval()
-
-
-def student_of(model: FlowMatching) -> Consistency:
-    """It has learned to draw in one step what the model draws by default."""
-
-    def untaught() -> Consistency:
-        found = seeded(1, Consistency, dimensions=DIMENSIONS, conditions=0, **STUDENT)
-        found.teacher.load_state_dict(model.state_dict())
-        return found
-
-    stack, found = Stack(untaught, [1]), untaught()
-    started = time.process_time()
-    distil(stack, torch.empty(1, 0), torch.ones(1, 1), seed=1)
-    print(f"student: trained in {time.process_time() - started:.0f} s", flush=True)
-    found.load_state_dict(stack.state_of(0))
-    return found.eval()
 
 
 def adaptive(model: FlowMatching, noise: Tensor, tolerance: float, batch: int) -> tuple[Tensor, int]:
@@ -188,11 +166,6 @@ def solvers(model: FlowMatching) -> dict[str, Any]:
     row = judged(lambda z: fixed(model, z, best, rows[best]["steps"], "bf16"))
     row |= {name: rows[best][name] for name in ("steps", "evaluations")}
     keep(f"{best}, bf16", row, lambda: fixed(model, noise, best, rows[best]["steps"], "bf16"))
-    student = student_of(model)
-    for name, draw in (("midpoint, by default", student.taught), ("one step", student.sample)):
-        evaluations = 1 if name == "one step" else network().steps * FIXED["midpoint"]
-        row = {**judged(lambda z, d=draw: d(z[:, :0], z)), "steps": 1 if evaluations == 1 else network().steps}
-        keep(name, {**row, "evaluations": evaluations}, lambda d=draw: d(noise[:, :0], noise))
     for name, value in seconds(draws).items():
         rows[name]["events_per_second"] = round(TIMED / value)
     rates = {name: row["events_per_second"] for name, row in rows.items()}
@@ -204,7 +177,6 @@ def solvers(model: FlowMatching) -> dict[str, Any]:
         "fastest": fastest,
         "over_adaptive_at_1e-5": round(rates[fastest] / default, 2),
         "over_adaptive_loosest": round(rates[fastest] / loosest, 2),
-        "one_step_over_default": round(rates["one step"] / rates["midpoint, by default"], 2),
         "bf16_over_fp32": round(rates[f"{best}, bf16"] / rates[best], 2),
     }
 

@@ -14,6 +14,7 @@ from _tables_compare import compare  # noqa: E402
 from _tables_generative import (  # noqa: E402
     density_uncertainty,
     landscape,
+    one_step,
     prior_removal,
     sampling_speed,
     top_mass,
@@ -137,6 +138,7 @@ TABLES = {
     "model_uncertainty": model_uncertainty,
     "omnifold_quality": omnifold_quality,
     "omnifold_speed": omnifold_speed,
+    "one_step": one_step,
     "overhead": overhead,
     "prior_removal": prior_removal,
     "replica_spread": replica_spread,
