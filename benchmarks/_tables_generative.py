@@ -29,8 +29,8 @@ def one_step(figures: dict[str, Any]) -> tuple[str, Rows]:
         f"`sampling_speed`, both trained anew for each seed on {figures['training']:,} events. AUC of a classifier "
         f"between {figures['tested']:,} drawn and as many true events; the floor is that of two true samples. The "
         f"student's AUC minus the teacher's is {excess['mean']:+.4f} on average over {figures['seeds']} seeds, which "
-        f"spread by {excess['spread']:.4f}. The student draws {figures['faster']:.1f} times as fast. The distance is the "
-        "root of the mean square between events of the same noise, in columns of about unit variance."
+        f"spread by {excess['spread']:.4f}. The student draws {figures['faster']:.1f} times as fast. The distance is "
+        "the root of the mean square between events of the same noise, in columns of about unit variance."
     )
     return text, rows
 
