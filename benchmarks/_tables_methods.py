@@ -118,10 +118,10 @@ def methods(landscape: Mapping[str, Any], quality: Mapping[str, Any]) -> tuple[s
     ]
     before = landscape["before"][OBSERVABLE]
     text = (
-        "Distance: the triangular discriminator, x 10^3, of the unfolded jet mass from its truth. It is a distance of "
-        "two histograms: smaller is better. 200,000 events of Z+jets are unfolded; the figure above is of 20,000. "
+        "Distance: the triangular discriminator, x 10^3, of the unfolded jet mass from its truth. Smaller is better. "
+        "200,000 events of Z+jets are unfolded; the figure above is of 20,000. "
         "`hard`: half of the events of `hard.yaml` instead, whose detector resolves little. Values are mean ± spread "
-        "over seeds. IBU has no seeds: its spread is over bootstraps of the data. "
+        "over seeds; IBU's is over bootstraps of the data. `consistency` draws for one of these models in one step. "
         f"Before unfolding, the simulation has {before['simulation']:.1f}. Two samples of the truth have "
         f"{before['floor']:.2f} between them."
     )

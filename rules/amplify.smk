@@ -25,7 +25,7 @@ rule amplify_study:
             uncertainty=STUDY.surrogate.uncertainty.model_dump() | STUDY.amplify.model_dump(include={"members"}),
             study=STUDY.amplify.model_dump(exclude={"factor", "chunks", "members"}),
         ),
-        code=lambda w: code("amplify_study", ("models", STUDY.surrogate.models[w.model]["kind"])),
+        code=lambda w: code("amplify_study", *plugins.model_kinds(STUDY.surrogate.models[w.model])),
     script:
         "../workflow/scripts/amplify_study.py"
 
@@ -43,7 +43,7 @@ rule amplify_draw:
         runtime=60,
     params:
         spec=lambda w: spec(**STUDY.amplify.model_dump(include={"factor", "chunks"})),
-        code=lambda w: code("amplify_draw", ("models", STUDY.surrogate.models[w.model]["kind"])),
+        code=lambda w: code("amplify_draw", *plugins.model_kinds(STUDY.surrogate.models[w.model])),
     script:
         "../workflow/scripts/amplify_draw.py"
 

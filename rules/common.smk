@@ -58,7 +58,7 @@ def unfold_kinds(method):
     entry = STUDY.unfold.methods[method]
     schema = plugins.schema("unfold", entry["kind"])
     model = entry.get("model", schema.options.get("model", ("", None))[1])
-    return [("unfold", entry["kind"]), *([("models", model["kind"])] if model else [])]
+    return [("unfold", entry["kind"]), *(plugins.model_kinds(model) if model else [])]
 
 
 # Those that have a posterior to check.

@@ -30,6 +30,6 @@ rule surrogate:
             training=STUDY.surrogate.model_dump(exclude={"models"}),
             observables=STUDY.unfolded_list(),
         ),
-        code=lambda w: code("surrogate", ("models", STUDY.surrogate.models[w.model]["kind"])),
+        code=lambda w: code("surrogate", *plugins.model_kinds(STUDY.surrogate.models[w.model])),
     script:
         "../workflow/scripts/surrogate.py"

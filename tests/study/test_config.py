@@ -137,6 +137,11 @@ FIT = {"parameter": "mass", "observable": "x0", "edges": [0, 1, 2, 3]}
         ("surrogate", {"uncertainty": {"membrs": 3}}, ["uncertainty.membrs", "did you mean 'members'"]),
         ("surrogate", {"learning_rate": float("nan")}, ["surrogate.learning_rate", "finite numbers"]),
         ("surrogate", {"correction": {"epoch": 3}}, ["surrogate.correction.epoch", "did you mean 'epochs'"]),
+        (
+            "surrogate",
+            {"models": {"m": {"kind": "consistency", "teacher": {"kind": "flow_matching", "widht": 3}}}},
+            ["surrogate.models.m.teacher.widht", "did you mean 'width'"],
+        ),
         ("study", "../escape", ["study", "../escape"]),
         ("samples.data.read", {"kind": "flat_tree", "files": ["x.root"]}, ["samples.data", "exactly one"]),
         ("samples.data.checksums", "SHA256SUMS", ["samples.data", "`checksums` is for samples that are read"]),

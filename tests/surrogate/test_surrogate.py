@@ -265,3 +265,30 @@ def test_density_is_normalised_and_has_the_spread_of_the_members():
     torch.testing.assert_close(sigma[:5000].float(), each.std(0) * (4 / 3) ** 0.5, rtol=1e-3, atol=1e-7)
     with pytest.raises(InputError, match="only events with truth and reco level"):
         density(members, grid[:1], torch.ones(1, dtype=torch.long))
+
+
+def test_students_draw_integers_and_atoms_and_are_taken_up_again(tmp_path):
+    write_simulation(tmp_path / "s.parquet", 4000, signed=True)
+    student = {"pairs": 10_000, "epochs": 8, "batch_size": 250, "width": 48, "depth": 2}
+    options = TRAINING | {"epochs": 15, "seed": 3, "record": Record.for_tests(), "state": tmp_path, "key": "a"}
+    model = {"kind": "consistency", "teacher": MODEL, **student}
+    for name in ("first", "again"):
+        train_surrogate(tmp_path / "s.parquet", OBSERVABLES, model, **options, output=tmp_path / name)
+    assert (tmp_path / "surrogate.distil.pt").is_file()
+    members, _ = load_members(tmp_path / "first")
+    first, again = (list(draws(load_members(tmp_path / n)[0], 8000, seed=1)) for n in ("first", "again"))
+    for a, b in zip(first, again, strict=True):
+        assert np.array_equal(a["truth_m"], b["truth_m"], equal_nan=True)
+    # Both draw from the same noise; the student's events are near the teacher's and are not the same.
+    both = torch.tensor([i for i, (_, pattern) in enumerate(members[0].categories) if pattern == "both"]).repeat(8000)
+    noise = torch.randn(8000, 6, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        drawn = members[0].draw(both, noise)
+        one_hot = torch.nn.functional.one_hot(both, len(members[0].categories)).float()
+        exact = members[0].model.taught(one_hot, noise)
+        off = (members[0].model.sample(one_hot, noise) - exact).square().mean().sqrt()
+    assert 0.0 < off < 0.25
+    assert torch.equal(drawn[:, 1], drawn[:, 1].round())
+    zero = drawn[:, 2] == 0.0
+    assert float(zero.float().mean()) == pytest.approx(0.2, abs=0.04)
+    assert float(drawn[~zero, 2].min()) >= 0.09

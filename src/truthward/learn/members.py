@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from truthward.learn.distil import distil
 from truthward.learn.fit import History, Settings, fit
 from truthward.learn.repulsion import crowding
 from truthward.learn.stack import Stack
@@ -73,6 +74,7 @@ def train_members(
             nats=model.nats / uncertainty.temperature,
             layers=uncertainty.layers,
             prior=uncertainty.prior,
+            without=model.STUDENT,
         )
 
     stack = Stack(factory if uncertainty.kind == "ensemble" else posterior, seeds)
@@ -96,13 +98,14 @@ def train_members(
         state=state,
         state_key=state_key,
     )
-    if uncertainty.kind == "ensemble":
-        return stack, history
-    trained, members = posterior(), Stack(factory, [0] * (size * draws))
-    for t in range(size):
-        trained.load_state_dict(stack.state_of(t))
-        for m, drawn in enumerate(trained.posterior(draws, seed_for(seed, "posterior", t))):
-            members.load_member(t * draws + m, drawn)
+    members: Stack = stack
+    if uncertainty.kind == "variational":
+        trained, members = posterior(), Stack(factory, [0] * (size * draws))
+        for t in range(size):
+            trained.load_state_dict(stack.state_of(t))
+            for m, drawn in enumerate(trained.posterior(draws, seed_for(seed, "posterior", t))):
+                members.load_member(t * draws + m, drawn)
+    distil(members, condition, weights, seed=seed, label=label, state=state, state_key=state_key)
     return members, history
 
 

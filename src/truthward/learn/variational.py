@@ -38,6 +38,7 @@ class Variational(nn.Module):
         prior: standard deviation of each constant, and of each weight in units of 1 / sqrt(inputs of its layer).
         initial: sigma of each weight at the start, in units of 1 / sqrt(inputs of its layer).
         nats: negative log-likelihood per unit of the loss.
+        without: name of a part whose weights are not random, because the loss does not depend on it; empty for none.
 
     Raises:
         ConfigError: the module has no linear layer; a number that is not positive.
@@ -54,6 +55,7 @@ class Variational(nn.Module):
         prior: float = 5.0,
         initial: float = 0.1,
         nats: float = 1.0,
+        without: str = "",
     ) -> None:
         super().__init__()
         if not min(events, prior, initial, nats) > 0:
@@ -62,7 +64,7 @@ class Variational(nn.Module):
             )
         self.module = module
         self.scale = nats * events
-        if not (chosen := _linear(module, layers)):
+        if not (chosen := _linear(module, layers, without)):
             raise ConfigError(f"variational: {type(module).__name__} has no linear layer to give a distribution")
         self.spread: list[str] = []
         self.width: list[float] = []
@@ -139,9 +141,11 @@ def _signs(like: Tensor) -> Tensor:
     return torch.randint(0, 2, shape, device=like.device, dtype=like.dtype) * 2 - 1
 
 
-def _linear(module: nn.Module, layers: Layers) -> dict[str, nn.Linear]:
-    """Linear layers by name, in order."""
+def _linear(module: nn.Module, layers: Layers, without: str) -> dict[str, nn.Linear]:
+    """Linear layers by name, in order, except those in the part `without`."""
     every = {name: layer for name, layer in module.named_modules() if isinstance(layer, nn.Linear)}
+    if without:
+        every = {name: layer for name, layer in every.items() if name.partition(".")[0] != without}
     if layers == "all" or not every:
         return every
     chains = [name for name, chain in module.named_modules() if isinstance(chain, nn.Sequential)]

@@ -28,11 +28,13 @@ class GenerativeModel(nn.Module, ABC):
             to another.
         PAIRED: true if `loss` takes x and condition of the same event, so that the event's weight belongs to both;
             false if it forms new pairs, so that the weight acts on x only.
+        STUDENT: name of the part that `loss` does not train, but `learn.distil` afterwards; empty if there is none.
     """
 
     LIKELIHOOD: bool = False
     CONDITIONAL: bool = True
     PAIRED: bool = True
+    STUDENT: str = ""
 
     def __init__(self, *, dimensions: int, conditions: int) -> None:
         super().__init__()

@@ -218,12 +218,19 @@ def _check_samples(config: Config) -> None:
 
 def _check_models(config: Config) -> None:
     for name, entry in config.surrogate.models.items():
-        plugins.check("models", entry, f"surrogate.models.{name}", given=("dimensions", "conditions"))
+        _check_model(entry, f"surrogate.models.{name}")
     if config.amplify is not None and not config.surrogate.models:
         raise ConfigError(
             "amplify: this stage needs a model, but surrogate.models is empty; add a model there, or set `amplify: "
             "null`"
         )
+
+
+def _check_model(entry: dict[str, Any], where: str) -> None:
+    """Check the entry of a model, and of its teacher if it has one."""
+    plugins.check("models", entry, where, given=("dimensions", "conditions"))
+    if "teacher" in entry:
+        _check_model(entry["teacher"], f"{where}.teacher")
 
 
 def _check_methods(config: Config) -> None:
@@ -239,7 +246,7 @@ def _check_methods(config: Config) -> None:
                 "closure; add `closure: {kind: closure}` to systematics, or set `stop: {rule: change}`"
             )
         if "model" in entry:
-            plugins.check("models", entry["model"], f"{where}.model", given=("dimensions", "conditions"))
+            _check_model(entry["model"], f"{where}.model")
     fit = config.validate_.fit
     if fit is not None and fit.observable not in config.observables:
         _refuse_observable(config, "validate.fit.observable", fit.observable)

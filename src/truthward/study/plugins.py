@@ -223,6 +223,16 @@ def option(package: str, entry: dict[str, Any], name: str) -> Any:
     return schema(package, entry["kind"]).options.get(name, ("", None))[1] if said is REQUIRED else said
 
 
+def model_kinds(entry: dict[str, Any]) -> list[tuple[str, str]]:
+    """The plug-ins on which a model depends: itself, and its teacher if it has one.
+
+    >>> model_kinds({"kind": "consistency", "teacher": {"kind": "bridge"}})
+    [('models', 'consistency'), ('models', 'bridge')]
+    """
+    teacher = option("models", entry, "teacher")
+    return [("models", entry["kind"]), *(model_kinds(teacher) if teacher else [])]
+
+
 def build(package: str, entry: dict[str, Any], **given: Any) -> Any:
     """Construct the plug-in that `entry` names: `build("models", {"kind": "flow_matching", "width": 128})`."""
     found = check(package, entry, package, tuple(given))

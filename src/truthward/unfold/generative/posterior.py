@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from truthward.learn.distil import distil
 from truthward.learn.fit import History, Settings, fit
 from truthward.learn.stack import Stack
 from truthward.models.base import GenerativeModel
@@ -209,6 +210,15 @@ class Members:
             settings,
             seed=common["seed"],
             validation=None if held is None else torch.from_numpy(held),
+            label=common["name"],
+            state=common["state"],
+            state_key=self.key,
+        )
+        distil(
+            flows,
+            condition,
+            torch.from_numpy(matched),
+            seed=common["seed"],
             label=common["name"],
             state=common["state"],
             state_key=self.key,
