@@ -43,7 +43,7 @@ def test_replicas_start_from_the_nominal_s_student() -> None:
     x, _ = blocks(found)
     again = method.unfold(inputs, [Replica("data_bootstrap", 0)], seed=3, nominal=found.trained)
     y, _ = blocks(again, Replica("data_bootstrap", 0))
-    assert set(np.round(y[:, 0], 4)) < set(np.round(x[:, 0], 4)), "the same networks and noise draw the same events"
+    assert set(np.round(y[:, 0], 4)) <= set(np.round(x[:, 0], 4)), "the same networks and noise draw the same events"
 
 
 def test_a_continued_training_without_its_student_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
