@@ -71,7 +71,8 @@ def write_unfolded(
         for batch in rows:
             schema = _schema(batch, expected, observables, path)
             if sink is None:
-                replicas = [name for name in expected if name.startswith("replica:")]
+                # A method that unfolds one observable at a time does it in bins: the weights in a bin repeat.
+                replicas = [name for name in expected if joint and name.startswith("replica:")]
                 sink = stack.enter_context(writer(temporary, schema, split=replicas))
             elif schema != sink.schema:
                 raise InputError(f"{path}: the columns of the rows change from one batch to another")

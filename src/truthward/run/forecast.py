@@ -29,7 +29,7 @@ SECONDS: dict[str, float] = {
     "unfold_nominal/generative": 40,
     "unfold_posterior": 20,
     "unfold_part": 50,
-    "unfold_part/generative": 1250,
+    "unfold_part/generative": 240,
     "unfold_part/ibu": 5,
     "unfold_figures": 8,
     "refold_figures": 8,
