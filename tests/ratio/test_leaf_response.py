@@ -87,6 +87,17 @@ def test_pieces_are_summed(training):
     np.testing.assert_allclose(one, three, atol=2e-5)
 
 
+def test_a_training_that_kept_no_tree_has_a_ratio_of_one_in_all_members(training):
+    x, total, positive, _ = training
+    held = np.arange(len(x)) % 2 == 0
+    wrong = np.where(held, total - positive, positive)
+    none, _, _ = BinnedEvents(x, OPTIONS).grow(total, wrong, 1, held_out=held, patience=1)
+    assert none.count == 0
+    given = (np.repeat(v[:, None], 3, axis=1).astype(np.float32) for v in (total, positive))
+    piece = (x, *given, np.zeros((len(x), 1), np.float32))
+    np.testing.assert_array_equal(leaf_response(none, lambda: [piece], 0.5)(x), np.zeros((len(x), 3)))
+
+
 def test_a_leaf_that_a_replica_empties_is_an_error(training):
     x, *_, trees = training
     gone = (trees[0].places(x)[:, 0] != trees[0].places(x)[0, 0]).astype(float)

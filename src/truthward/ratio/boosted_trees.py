@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -89,14 +90,14 @@ class Trees:
     def places(self, x: Tensor | np.ndarray) -> np.ndarray:
         """The leaf of each event in each tree, (N, D) -> (N, T); leaves are numbered through all trees."""
         found = self._booster.predict(np.asarray(x), pred_leaf=True, num_threads=torch.get_num_threads())
-        return np.asarray(found).reshape(len(x), -1) + self.starts[:-1].astype(np.int32)
+        return np.asarray(found, dtype=np.int32).reshape(len(x), self.count) + self.starts[:-1].astype(np.int32)
 
-    @property
+    @cached_property
     def starts(self) -> np.ndarray:
         """Number of the first leaf of each tree, and the number of all leaves, (T + 1,)."""
         return np.concatenate([[0], np.cumsum(self._sizes())])
 
-    @property
+    @cached_property
     def values(self) -> np.ndarray:
         """The value of each leaf, (L,)."""
         return np.array([self._booster.get_leaf_output(t, i) for t, n in enumerate(self._sizes()) for i in range(n)])

@@ -77,7 +77,8 @@ def leaf_response(
     Raises:
         DivergedError: a leaf without a positive sum of curvatures in a replica.
     """
-    starts, values = trees.starts, np.empty((0, 0), np.float32)
+    starts, members = trees.starts, next(iter(pieces()))[1].shape[1]
+    values = np.empty((0, members), np.float32)
     for tree in range(trees.count):
         size = int(starts[tree + 1] - starts[tree])
         first, second, upper = 0.0, 0.0, 0.0
@@ -98,11 +99,11 @@ def leaf_response(
                 f"{label}: {int((~(curvature > 0)).sum())} of {curvature.size} leaves have no positive sum of weights"
             )
         found = (-rate * (first - upper) / curvature).astype(np.float32)
-        values = np.concatenate([values, found]) if tree else found
+        values = np.concatenate([values, found])
     return LeafResponse([*(before.parts if before else ()), Leaves(trees, values)], places)
 
 
 def _table(places: np.ndarray, size: int) -> csr_matrix:
     """A sparse matrix (m, L) with a one at the leaves (m, T) of each event."""
-    ends = np.arange(0, places.size + 1, places.shape[1])
+    ends = places.shape[1] * np.arange(len(places) + 1)
     return csr_matrix((np.ones(places.size, np.float32), places.ravel(), ends), shape=(len(places), size))

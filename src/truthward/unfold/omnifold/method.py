@@ -84,9 +84,9 @@ class Omnifold(Unfolder):
         replicas: how the replicas are computed.
         buffer: largest number of rows of simulation and data in memory. A row takes up to 1.4 kB with stacks of 25. If
             there are more rows, blocks are read from the tables when they are needed. A training then holds this number
-            of rows and shuffles them. The values that belong to single events lie in files beside the resume state.
-            They take 4 bytes for each simulated event, twice for each replica of a stack and once for each replica of
-            the job.
+            of rows and shuffles them; boosted trees hold the inputs of all rows. The values that belong to single
+            events lie in files beside the resume state. They take 4 bytes for each simulated event, twice for each
+            replica of a stack and once for each replica of the job.
     """
 
     joint = True
