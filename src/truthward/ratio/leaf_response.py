@@ -17,18 +17,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.sparse import csr_matrix
+from scipy.sparse import csc_matrix
 from torch import Tensor
+from torch.nn.functional import embedding_bag
 
 from truthward.errors import DivergedError
 from truthward.ratio.boosted_trees import Trees
 
 ROWS = 8192
-"""Number of events in one product: few enough that its arrays stay in the cache."""
+"""Number of events in one product, at most: few enough that its arrays stay in the cache."""
 
-Pieces = Callable[[], Iterable[tuple[Tensor, np.ndarray, np.ndarray, np.ndarray]]]
+Pieces = Callable[[], Iterable[tuple[Tensor, np.ndarray, np.ndarray, np.ndarray | None]]]
 """Gives pieces of the training events each time it is called: x (m, D); `total` and `positive` (m, E) float32, with the
-nominal weights first, see `ratio.boosted_trees`; and the logits at the start of the training, (m, E) or (m, 1) float32.
+nominal weights first, see `ratio.boosted_trees`; and the logits at the start of the training, (m, E) float32, or None.
 """
 
 Places = Callable[[Trees, Tensor], np.ndarray]
@@ -44,19 +45,14 @@ class Leaves:
 
 
 class LeafResponse:
-    """Logits (N, E) float64 of the members at any x (N, D), the nominal member first."""
+    """Logits (N, E) float32 of the members at any x (N, D), the nominal member first."""
 
     def __init__(self, parts: Sequence[Leaves], places: Places = Trees.places) -> None:
         self.parts, self._places = list(parts), places
 
     def __call__(self, x: Tensor) -> np.ndarray:
-        # The nominal logit in double precision, and the small difference of each member in single precision.
-        nominal, change = np.zeros(len(x)), []
-        for part in self.parts:
-            places = self._places(part.trees, x)
-            nominal += part.trees.values[places].sum(axis=1)
-            change.append(_table(places, len(part.values)) @ (part.values - part.values[:, :1]))
-        return nominal[:, None] + sum(change[1:], change[0])
+        found = [_gathered(self._places(part.trees, x), part.values) for part in self.parts]
+        return sum(found[1:], found[0]).numpy()
 
 
 def leaf_response(
@@ -81,29 +77,32 @@ def leaf_response(
     values = np.empty((0, members), np.float32)
     for tree in range(trees.count):
         size = int(starts[tree + 1] - starts[tree])
-        first, second, upper = 0.0, 0.0, 0.0
+        slope, curvature = np.zeros((2, size, members))
         for x, total, positive, start in pieces():
             at = places(trees, x)
             for begin in range(0, len(x), ROWS):
                 rows = slice(begin, begin + ROWS)
                 # Of each member, before this tree.
-                logit = start[rows] + _table(at[rows, :tree], len(values)) @ values if tree else start[rows]
-                chance = torch.sigmoid(torch.from_numpy(logit)).numpy()
-                here, seen = _table(at[rows, tree : tree + 1] - starts[tree], size).T, total[rows] * chance
-                first = first + here @ seen
-                second = second + here @ (seen * chance)
-                upper = upper + here @ positive[rows]
-        curvature = np.asarray(first - second)
+                logit = _gathered(at[rows, :tree], values)
+                if start is not None:
+                    logit += torch.from_numpy(start[rows])
+                chance, both = torch.sigmoid_(logit), torch.from_numpy(total[rows])
+                product = both * chance
+                # Each column of this matrix has a one at the leaf of an event.
+                leaf, ends = at[rows, tree] - starts[tree], np.arange(len(both) + 1)
+                ones = csc_matrix((np.ones(len(leaf), np.float32), leaf, ends), shape=(size, len(leaf)))
+                curvature += ones @ torch.addcmul(product, product, chance, value=-1.0).numpy()
+                slope += ones @ product.sub_(torch.from_numpy(positive[rows])).numpy()
         if not (curvature > 0).all():
             raise DivergedError(
                 f"{label}: {int((~(curvature > 0)).sum())} of {curvature.size} leaves have no positive sum of weights"
             )
-        found = (-rate * (first - upper) / curvature).astype(np.float32)
-        values = np.concatenate([values, found])
+        values = np.concatenate([values, (-rate * slope / curvature).astype(np.float32)])
     return LeafResponse([*(before.parts if before else ()), Leaves(trees, values)], places)
 
 
-def _table(places: np.ndarray, size: int) -> csr_matrix:
-    """A sparse matrix (m, L) with a one at the leaves (m, T) of each event."""
-    ends = places.shape[1] * np.arange(len(places) + 1)
-    return csr_matrix((np.ones(places.size, np.float32), places.ravel(), ends), shape=(len(places), size))
+def _gathered(places: np.ndarray, values: np.ndarray) -> Tensor:
+    """Sums (m, E) of the values (L, E) of the leaves (m, T) of each event."""
+    if not places.shape[1]:
+        return torch.zeros(len(places), values.shape[1])
+    return embedding_bag(torch.from_numpy(places), torch.from_numpy(values), mode="sum")

@@ -110,8 +110,9 @@ def finite_ratio(log_ratio: np.ndarray) -> np.ndarray:
     """
     with np.errstate(over="ignore"):
         ratio = np.exp(log_ratio)
-    if bad := int((~np.isfinite(ratio)).sum()):
-        raise DivergedError(f"{bad} of {ratio.size} ratios are not finite")
+    finite = np.isfinite(ratio)
+    if not finite.all():
+        raise DivergedError(f"{int((~finite).sum())} of {ratio.size} ratios are not finite")
     return ratio
 
 

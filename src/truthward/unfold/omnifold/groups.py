@@ -75,6 +75,8 @@ class Groups:
                 # As many iterations as the nominal, whatever the change is.
                 made = int(self.nominal["iterations"][f])
                 rules = replace(rules, stop=rules.stop.exactly(varied_count(group[0].index, made) if other else made))
+            if responds:
+                sample.divide()
             steps = self._responses(arrays) if responds else self._trainings(len(group), seed, name, state, arrays)
             chain = Chain(sample, steps, rules, self.store)
             if responds:
@@ -123,10 +125,13 @@ class Groups:
 
     def _keep(self, group: list[Replica], chain: Chain, fold: np.ndarray | None) -> None:
         """Store the weights of the group; for a later fold only the weights of its events."""
-        for number, block in enumerate(chain.sample):
-            weights = (block.weight * chain.nu(number, block))[:, -len(group) :]
+        found = ((b.weight * chain.nu(number, b))[:, -len(group) :] for number, b in enumerate(chain.sample))
+        blocks = [np.concatenate(list(found))] if chain.sample.kept else found
+        for number, weights in enumerate(blocks):
             if fold is not None:
-                weights = np.where(fold[block.inputs.fiducial, None], weights, self.store[_tag(group), number])
+                # Only a kept block has folds.
+                own = fold[self.blocks[number].fiducial, None]
+                weights = np.where(own, weights, self.store[_tag(group), number])
             self.store[_tag(group), number] = weights
 
     def _take_off_background(

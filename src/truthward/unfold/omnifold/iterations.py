@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ from truthward.ratio.reliability import class_reliability, reliability
 from truthward.ratio.reweight import Area, finite_ratio, mean_of, norm
 from truthward.unfold.inputs.streamed import Store
 from truthward.unfold.omnifold.sample import OmnifoldBlock, OmnifoldSample, Refold
-from truthward.unfold.omnifold.steps import RECO, TRUTH, Logits, StepEvents, Steps
+from truthward.unfold.omnifold.steps import RECO, TRUTH, Logits, Rows, StepEvents, Steps
 from truthward.unfold.stop.rules import StopRule, Watch
 
 CURVE = 1_000_000
@@ -72,16 +73,15 @@ class Chain:
 
     `history` has an entry for each iteration: diagnostics name -> (E,), and the contents (D B, E) of coarse bins.
 
-    `store` keeps these arrays by block: "nu", its logarithm for all fiducial events (n, E), before normalisation;
-    "omega" of the matched events in the current iteration, before normalisation; "fakes", the factors of the fakes from
-    the first iteration.
+    `store` keeps these arrays by block, all before normalisation: "nu" of all fiducial events (n, E); "omega" of the
+    matched events in the current iteration; "fakes", the factors of the fakes from the first iteration.
     """
 
     def __init__(self, sample: OmnifoldSample, steps: Steps, rules: Rules, store: Store) -> None:
         self.sample, self.steps, self.rules, self.store = sample, steps, rules, store
         self.history: list[dict[str, Any]] = []
-        # Normalisation of nu (a logarithm) and of the fakes (a factor) in the store, (E,) each.
-        self._off: np.ndarray | None = None
+        # Factors on nu and on the fakes in the store, (E,) each.
+        self._scale: np.ndarray | None = None
         self._share: np.ndarray | None = None
         self._nu: tuple[int, np.ndarray] | None = None
 
@@ -102,16 +102,21 @@ class Chain:
 
     def nu(self, number: int, block: OmnifoldBlock) -> np.ndarray:
         """Factors (n, E) on the weights of a block's fiducial events."""
-        if self._off is None:
+        if self._scale is None:
             return np.ones_like(block.weight)
         if self._nu is None or self._nu[0] != number:
-            self._nu = number, np.exp(self.store["nu", number] - self._off)
+            self._nu = number, _times(self.store["nu", number], self._scale)
         return self._nu[1]
+
+    def _find(self, step: int, iteration: int, read: Callable[[int], Rows], counts: np.ndarray) -> Logits:
+        sample = self.sample
+        return self.steps.find(step, StepEvents(read, counts, sample.buffer, sample.kept), iteration)
 
     def _survey(self, watch: Watch, refold: Refold) -> tuple[dict[str, Any], Standing]:
         """Sum the current weights: diagnostics, and the sums that the next steps need."""
         standing = Standing.empty(len(self.sample), self.sample.members)
-        total, squares, moduli, largest, events = 0.0, 0.0, 0.0, 0.0, 0
+        total, squares, moduli, largest = np.zeros((4, self.sample.members))
+        events = 0
         watch.clear()
         refold.clear()
         for number, block in enumerate(self.sample):
@@ -125,15 +130,15 @@ class Chain:
             standing.matched_events[number] = (~held_truth).sum(), held_truth.sum()
             unfolded = block.weight * self.nu(number, block)
             truth = block.cells("truth", watch.bins)
-            if self._off is None:
+            if self._scale is None:
                 watch.start(truth, block.weight, block.matched, block.matched_weight, block.data_weight)
             watch.add(truth, unfolded)
             if self.steps.trains:
                 refold.add(block, np.concatenate(parts[1:]))
-            total += unfolded.sum(axis=0)
+            total += _sum(unfolded)
             squares += np.einsum("ne,ne->e", unfolded, unfolded)
             modulus = unfolded if (unfolded >= 0).all() else np.abs(unfolded)
-            moduli += modulus.sum(axis=0)
+            moduli += _sum(modulus)
             largest = np.maximum(largest, modulus.max(axis=0, initial=0.0))
             events += len(unfolded)
         found: dict[str, Any] = {
@@ -148,7 +153,9 @@ class Chain:
 
     def _expected(self, number: int, block: OmnifoldBlock) -> np.ndarray:
         """Weights (rows, E) of the matched events and the fakes."""
-        fakes = block.fake_weight * (1.0 if self._share is None else self.store["fakes", number] * self._share)
+        fakes = block.fake_weight
+        if self._share is not None:
+            fakes = fakes * _times(self.store["fakes", number], self._share)
         return np.concatenate([block.matched_weight * self.nu(number, block)[block.matched], fakes])
 
     def _reco_step(self, iteration: int, standing: Standing) -> tuple[Omega, dict[str, Any]]:
@@ -171,25 +178,29 @@ class Chain:
             parts = block.data_weight, self._expected(number, block), block.background_weight * (-1) ** subtract
             return np.repeat([True, False, subtract], [len(w) for w in parts]), np.concatenate(parts)
 
-        def read(number: int) -> tuple[Tensor, np.ndarray, np.ndarray, np.ndarray]:
+        def read(number: int) -> Rows:
             block = self.sample[number]
             numerator, weights = rows(block, number)
-            weights *= factors[numerator.astype(int), block.reco_held.astype(int)]
+            weights *= factors.astype(weights.dtype)[numerator.astype(int), block.reco_held.astype(int)]
             return block.reco, numerator, weights, block.reco_held
 
-        found = self.steps.find(RECO, StepEvents(read, standing.events.sum(axis=2), self.sample.buffer), iteration)
+        found = self._find(RECO, iteration, read, standing.events.sum(axis=2))
         (simulated, total), area, curve = sums.sum(axis=1), Area(self.sample.members), Curve(counts.sum())
         reached, products = np.zeros(self.sample.members), np.zeros(self.sample.members)
         saturated = np.zeros(self.sample.members, dtype=int)
         for number, block in enumerate(self.sample):
             numerator, weights = rows(block, number)
             logits, far = _corrected(found, block.reco)
-            ratio = finite_ratio(logits[~numerator] + np.log(total / simulated))
-            reached += (weights[~numerator] * ratio).sum(axis=0)
-            saturated += far
+            # The denominator: matched events and fakes, and the background unless it is subtracted.
+            below = slice(len(block.data_weight), len(block.data_weight) + int((~numerator).sum()))
+            ratio = finite_ratio(logits[below] + np.log(total / simulated).astype(logits.dtype))
+            weighted = weights[below] * ratio
             matched, signal = len(block.matched_weight), len(block.matched_weight) + len(block.fake_weight)
+            seen = _sum(weighted[:matched])
+            reached += seen + _sum(weighted[matched:])
+            products += seen
+            saturated += far
             self.store["omega", number] = ratio[:matched]
-            products += (weights[~numerator][:matched] * ratio[:matched]).sum(axis=0)
             if share:
                 self.store["fakes", number] = ratio[matched:signal]
             judged = block.reco_held if self.sample.hold_out else slice(None)
@@ -213,37 +224,48 @@ class Chain:
 
         def ratios(block: OmnifoldBlock, number: int) -> np.ndarray:
             """nu omega of the matched events, divided by its mean."""
-            return self.nu(number, block)[block.matched] * (self.store["omega", number] * omega.norm) / mean
+            return self.nu(number, block)[block.matched] * _times(self.store["omega", number], omega.norm / mean)
 
-        def read(number: int) -> tuple[Tensor, np.ndarray, np.ndarray, np.ndarray]:
+        def read(number: int) -> Rows:
             block = self.sample[number]
-            return block.matched_truth, ratios(block, number), block.matched_weight * unit, block.truth_held
+            return block.matched_truth, ratios(block, number), _times(block.matched_weight, unit), block.truth_held
 
-        found = self.steps.find(TRUTH, StepEvents(read, counts, self.sample.buffer), iteration)
+        found = self._find(TRUTH, iteration, read, counts)
         reached, curve = np.zeros(self.sample.members), Curve(counts.sum())
         saturated = np.zeros(self.sample.members, dtype=int)
         for number, block in enumerate(self.sample):
             logits, far = _corrected(found, block.truth)
-            seen, weights = logits[block.matched], block.matched_weight
-            reached += (weights * finite_ratio(seen + offset)).sum(axis=0)
+            ratio = finite_ratio(logits + offset.astype(logits.dtype))
+            seen, weights = ratio[block.matched], block.matched_weight
+            reached += _sum(weights * seen)
             saturated += far
             if self.rules.curves:
                 judged = block.truth_held if self.sample.hold_out else slice(None)
-                curve.add(np.exp(seen[judged, 0]), ratios(block, number)[judged, 0], weights[judged, 0])
-            self.store["nu", number] = logits + offset
+                curve.add(seen[judged, 0] / mean[0], ratios(block, number)[judged, 0], weights[judged, 0])
+            self.store["nu", number] = ratio
         # The store already has the new nu, so its new normalisation is used from here on.
-        _, self._off = norm(reached, total)
+        self._scale, off = norm(reached, total)
         self._nu = None
-        entry: dict[str, Any] = {"normalisation_truth": self._off, "saturated_truth": saturated}
+        entry: dict[str, Any] = {"normalisation_truth": off, "saturated_truth": saturated}
         entry |= {"reliability_truth": [reliability(*curve.events())]} if self.rules.curves else {}
         return found.diagnostics | entry
+
+
+def _times(values: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    """(n, E) times (E,), with the precision of the first."""
+    return values * factor.astype(values.dtype)
+
+
+def _sum(values: np.ndarray) -> np.ndarray:
+    """Sums (E,) of values (n, E) over the events; a product is faster than a sum along the first axis."""
+    return np.ones(len(values), values.dtype) @ values
 
 
 def _split_sums(weights: np.ndarray, held: np.ndarray) -> np.ndarray:
     """Sums (2, E) of weights (n, E) of the events for training and of those that are held out, (n,) bool."""
     if not held.any():
-        return np.stack([weights.sum(axis=0), np.zeros(weights.shape[1])])
-    return np.stack([weights[~held].sum(axis=0), weights[held].sum(axis=0)])
+        return np.stack([_sum(weights), np.zeros(weights.shape[1])])
+    return np.stack([_sum(weights[~held]), _sum(weights[held])])
 
 
 class Curve:
@@ -266,4 +288,7 @@ class Curve:
 def _corrected(found: Logits, x: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Corrected logits (n, E) at x, and the number of saturated ones of each member, (E,)."""
     raw = found.logits(x)
-    return found.correct(raw), (np.abs(raw) > SATURATED).sum(axis=0)
+    # Hardly ever is any logit saturated.
+    any_far = max(raw.max(initial=0.0), -raw.min(initial=0.0)) > SATURATED
+    far = (np.abs(raw) > SATURATED).sum(axis=0) if any_far else np.zeros(raw.shape[1], dtype=int)
+    return found.correct(raw), far

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from typing import Literal
 
 import numpy as np
@@ -14,6 +15,9 @@ from truthward.ratio.constituents import JetScaling
 from truthward.unfold.inputs.arrays import Inputs, Replica
 from truthward.unfold.inputs.streamed import Blocks
 from truthward.unfold.stop.rules import Bins
+
+PIECE = 8192
+"""Number of simulated events of a piece: few enough that the arrays of many members stay in the cache."""
 
 Scaling = tuple[RankScaling, RankScaling] | tuple[JetScaling, JetScaling] | None
 """The scalings of the networks' inputs, at reco and at truth level; None for boosted trees, which need none."""
@@ -62,11 +66,17 @@ class OmnifoldBlock:
         self.reco_held = np.concatenate([inputs.data_validation & hold_out, *(held[mask] for mask in levels)])
         self.truth_held = held[levels[0]]
         self._cells: dict[str, csr_matrix] = {}
+        # Of a piece: the block that it is a part of, and its rows there.
+        self._part: tuple[OmnifoldBlock, dict[str, np.ndarray]] | None = None
 
     def cells(self, level: Literal["truth", "reco", "data"], bins: Bins) -> csr_matrix:
         """`Bins.cells` of the fiducial truth; of matched, fakes and background at reco level; or of the data."""
         if level not in self._cells:
             inputs = self.inputs
+            if self._part is not None:
+                whole, rows = self._part
+                self._cells[level] = whole.cells(level, bins)[rows[level]]
+                return self._cells[level]
             if level == "truth":
                 values = inputs.truth[inputs.fiducial]
             elif level == "reco":
@@ -75,6 +85,37 @@ class OmnifoldBlock:
                 values = inputs.data_reco
             self._cells[level] = bins.cells(values)
         return self._cells[level]
+
+    def pieces(self) -> list[OmnifoldBlock]:
+        """Parts of this block with their share of all kinds of events, and weights of single precision."""
+        count = -(-len(self.inputs.weight) // PIECE)
+        kinds = self.data_weight, self.matched_weight, self.fake_weight, self.background_weight
+        starts = np.cumsum([0, *map(len, kinds)])
+        # The matched events of a piece are those among its fiducial events.
+        fiducial, matched = _edges(len(self.weight), count), np.concatenate([[0], np.cumsum(self.matched)])
+        edges = [_edges(len(w), count) for w in kinds]
+        edges[1] = matched[fiducial]
+        found = []
+        for k in range(count):
+            piece, rows = copy(self), slice(*fiducial[k : k + 2])
+            data, *simulated = own = [slice(*e[k : k + 2]) for e in edges]
+            at = np.concatenate([start + np.arange(o.start, o.stop) for start, o in zip(starts, own, strict=False)])
+            piece.reco, piece.reco_held = self.reco[torch.from_numpy(at)], self.reco_held[at]
+            piece.truth, piece.matched = self.truth[rows], self.matched[rows]
+            piece.matched_truth, piece.truth_held = self.matched_truth[simulated[0]], self.truth_held[simulated[0]]
+            piece.weight = self.weight[rows].astype(np.float32)
+            piece.data_weight, piece.matched_weight, piece.fake_weight, piece.background_weight = (
+                w[part].astype(np.float32) for w, part in zip(kinds, own, strict=True)
+            )
+            after = at[data.stop - data.start :] - len(self.data_weight)
+            levels = {
+                "truth": np.arange(rows.start, rows.stop),
+                "reco": after,
+                "data": np.arange(data.start, data.stop),
+            }
+            piece._cells, piece._part = {}, (self, levels)
+            found.append(piece)
+        return found
 
 
 class OmnifoldSample:
@@ -97,13 +138,23 @@ class OmnifoldSample:
     ) -> None:
         self.pilot, self.buffer, self.members, self.hold_out = blocks.pilot, blocks.buffer, len(replicas), hold_out
         self._blocks, self._replicas, self.train, self._scaling = blocks, replicas, train, scaling
-        self._kept = self._made(0) if len(blocks) == 1 else None
+        self._kept = [self._made(0)] if len(blocks) == 1 else []
+
+    def divide(self) -> None:
+        """Turn a single block into pieces, which are blocks of their own."""
+        if self._kept:
+            self._kept = self._kept[0].pieces()
+
+    @property
+    def kept(self) -> bool:
+        """Whether all blocks are in memory, and the same objects each time."""
+        return bool(self._kept)
 
     def __len__(self) -> int:
-        return len(self._blocks)
+        return len(self._kept or self._blocks)
 
     def __getitem__(self, block: int) -> OmnifoldBlock:
-        return self._kept or self._made(block)
+        return self._kept[block] if self._kept else self._made(block)
 
     def __iter__(self) -> Iterator[OmnifoldBlock]:
         return map(self.__getitem__, range(len(self)))
@@ -113,6 +164,11 @@ class OmnifoldSample:
         train = np.ones(len(inputs.weight), dtype=bool) if self.train is None else self.train
         varied = [inputs.varied(r) for r in self._replicas]
         return OmnifoldBlock(varied, train=train, hold_out=self.hold_out, scaling=self._scaling)
+
+
+def _edges(events: int, count: int) -> np.ndarray:
+    """First events of `count` equal parts, and the end, (count + 1,)."""
+    return events * np.arange(count + 1) // count
 
 
 class Refold:

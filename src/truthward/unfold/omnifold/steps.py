@@ -64,6 +64,10 @@ class OmnifoldRecipe:
         )
 
 
+Rows = tuple[Tensor, np.ndarray, np.ndarray, np.ndarray]
+"""Events of a block: inputs, target, weights, and which are held out; see `StepEvents`."""
+
+
 @dataclass(frozen=True)
 class StepEvents:
     """The events of a step, block by block.
@@ -71,11 +75,13 @@ class StepEvents:
     read: number -> x (n, ...); the target, which is (n,) bool for classes, or a ratio (n, E) divided by its mean;
     weights (n, E), with balanced classes or unit mean; and which events are held out, (n,) bool.
     counts: (blocks, 2), numbers of events for training and held out. buffer: see `Blocks`.
+    kept: whether `read` gives the same x each time.
     """
 
-    read: Callable[[int], tuple[Tensor, np.ndarray, np.ndarray, np.ndarray]]
+    read: Callable[[int], Rows]
     counts: np.ndarray
     buffer: int
+    kept: bool = False
 
     @property
     def rows(self) -> int:

@@ -69,7 +69,7 @@ class TreeSteps:
 
     def find(self, step: int, events: StepEvents, iteration: int) -> Logits:
         """See `Steps`."""
-        name, self._values.on = STEPS[step], len(events.counts) == 1
+        name, self._values.on = STEPS[step], events.kept
         before = self._grown if step == TRUTH else [[] for _ in range(self.members)]
         kept = of_step(self.known, iteration, name)
         losses: list[TreeLosses] = []
@@ -150,18 +150,16 @@ class LeafSteps:
 
     def find(self, step: int, events: StepEvents, iteration: int) -> Logits:
         """See `Steps`."""
-        own, self._places.on = of_step(self.arrays, iteration, STEPS[step]), len(events.counts) == 1
-
+        own, self._places.on = of_step(self.arrays, iteration, STEPS[step]), events.kept
         before = self._before if step == TRUTH else None
 
-        def pieces() -> Iterator[tuple[Tensor, np.ndarray, np.ndarray, np.ndarray]]:
+        def pieces() -> Iterator[tuple[Tensor, np.ndarray, np.ndarray, np.ndarray | None]]:
             for x, target, weights in events.trained():
                 given = target if step == TRUTH else target[:, None]
-                start = np.zeros((len(x), 1)) if before is None else before(x)
-                both = both_classes(step, given.astype(np.float32), weights.astype(np.float32))
-                yield x, *both, start.astype(np.float32)
+                both = both_classes(step, given.astype(np.float32), weights.astype(np.float32, copy=False))
+                yield x, *both, None if before is None else before(x)
 
-        whole = list(pieces()) if len(events.counts) == 1 else None
+        whole = list(pieces()) if events.kept else None
         found = leaf_response(
             Trees.from_array(own["trees"]),
             (lambda: whole) if whole else pieces,
