@@ -111,8 +111,8 @@ def replica_spread(figures: dict[str, Any]) -> tuple[str, Rows]:
 
 
 def tree_spread(figures: dict[str, Any]) -> tuple[str, Rows]:
-    """Bootstraps by refitted leaves against bootstraps that are trained."""
-    texts = ["Bootstraps of boosted trees by refitted leaves against trainings, which choose their splits anew."]
+    """Bootstraps by the response of leaves against bootstraps that are trained."""
+    texts = ["Bootstraps of boosted trees by the response of leaves against trainings, which choose their splits anew."]
     for sample, f in figures["summed"].items():
         texts.append(
             f"{sample}: the variances of both families sum to {f['response']:.2f} of that of trainings with data and"

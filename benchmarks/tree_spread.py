@@ -1,4 +1,4 @@
-"""Do replicas of boosted trees by refitted leaves spread as those that are trained?
+"""Do replicas of boosted trees by the response of leaves spread as those that are trained?
 
 Samples, bins and figures are those of `replica_spread`, of other seeds. A training chooses its splits anew, and this
 noise is in the trained replicas of each family. So the sum of the variances of both families counts it twice. What a

@@ -35,10 +35,9 @@ def responses(training, factors):
     x, total, positive, trees = training
     every = np.concatenate([np.ones((len(x), 1)), factors], axis=1)
     given = x, *((v[:, None] * every).astype(np.float32) for v in (total, positive))
-    start = np.zeros((len(x), 1), np.float32)
-    first = leaf_response(trees[0], lambda: [(*given, start)], OPTIONS.learning_rate)
-    start = first(x).astype(np.float32)
-    second = leaf_response(trees[1], lambda: [(*given, start)], OPTIONS.learning_rate, before=first)
+    start = None
+    first = leaf_response(trees[0], lambda: [(*given, start)], len(x), OPTIONS.learning_rate)
+    second = leaf_response(trees[1], lambda: [(*given, first(x))], len(x), OPTIONS.learning_rate, before=first)
     return first(x), second(x)
 
 
@@ -55,22 +54,25 @@ def refitted(training, factor):
     return found
 
 
-def test_equal_weights_give_the_nominal_trees_exactly(training):
+def test_equal_weights_give_the_nominal_trees(training):
     x, *_, trees = training
     first, second = responses(training, np.ones((len(x), 3)))
     for e in range(1, 4):
         np.testing.assert_array_equal(first[:, e], first[:, 0])
         np.testing.assert_array_equal(second[:, e], second[:, 0])
-    np.testing.assert_allclose(second[:, 0], trees[0](x) + trees[1](x), atol=1e-12)
+    np.testing.assert_allclose(second[:, 0], trees[0](x) + trees[1](x), atol=2e-5)
 
 
-def test_it_is_a_refit_of_each_leaf(training):
+@pytest.mark.parametrize(("size", "limit"), [(1.0, 0.06), (0.1, 0.025)])
+def test_it_is_nearly_a_refit_of_each_leaf(training, size, limit):
+    """The remainder, as a share of the change: of second order, and the curvature that does not move."""
     rng = np.random.default_rng(6)
-    counts = rng.poisson(1.0, size=(len(training[0]), 5)).astype(float)
-    for k, found in enumerate(responses(training, counts)):
-        exact = np.stack([refitted(training, c)[k] for c in counts.T], axis=1)
-        assert np.abs(exact - found[:, :1]).max() > 0.1
-        np.testing.assert_allclose(found[:, 1:], exact, atol=1e-4)
+    factors = 1 + size * (rng.poisson(1.0, size=(len(training[0]), 5)) - 1.0)
+    for k, found in enumerate(responses(training, factors)):
+        exact = np.stack([refitted(training, f)[k] for f in factors.T], axis=1)
+        change, rest = exact - found[:, :1], found[:, 1:] - exact
+        assert np.abs(change).max() > 0.1 * size
+        assert np.std(rest) / np.std(change) < limit
 
 
 def test_pieces_are_summed(training):
@@ -83,7 +85,7 @@ def test_pieces_are_summed(training):
             given = (v[rows, None].astype(np.float32) * every[rows] for v in (total, positive))
             yield x[torch.from_numpy(rows)], *given, np.zeros((len(rows), 1), np.float32)
 
-    one, three = (leaf_response(trees[0], partial(pieces, n), OPTIONS.learning_rate)(x) for n in (1, 3))
+    one, three = (leaf_response(trees[0], partial(pieces, n), len(x), OPTIONS.learning_rate)(x) for n in (1, 3))
     np.testing.assert_allclose(one, three, atol=2e-5)
 
 
@@ -94,8 +96,8 @@ def test_a_training_that_kept_no_tree_has_a_ratio_of_one_in_all_members(training
     none, _, _ = BinnedEvents(x, OPTIONS).grow(total, wrong, 1, held_out=held, patience=1)
     assert none.count == 0
     given = (np.repeat(v[:, None], 3, axis=1).astype(np.float32) for v in (total, positive))
-    piece = (x, *given, np.zeros((len(x), 1), np.float32))
-    np.testing.assert_array_equal(leaf_response(none, lambda: [piece], 0.5)(x), np.zeros((len(x), 3)))
+    piece = (x, *given, None)
+    np.testing.assert_array_equal(leaf_response(none, lambda: [piece], len(x), 0.5)(x), np.zeros((len(x), 3)))
 
 
 def test_a_leaf_that_a_replica_empties_is_an_error(training):

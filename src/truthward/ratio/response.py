@@ -117,16 +117,17 @@ def mean_response(
 
 
 class WeightResponse:
-    """Logits (N, E) float64 of the members at any x (N, ...), the nominal member first."""
+    """Logits (N, E) float32 of the members at any x (N, ...), the nominal member first."""
 
     def __init__(self, tangent: _Tangent, delta: Tensor, rows: int, label: str) -> None:
         self._tangent, self._delta, self._rows, self._label = tangent, delta, rows, label
 
     def __call__(self, x: Tensor) -> np.ndarray:
         pieces = (self._tangent(part) for part in x.split(self._rows))
-        result = torch.cat([logit.double() + (phi @ self._delta).double() for phi, logit in pieces]).numpy()
-        if bad := int((~np.isfinite(result)).sum()):
-            raise DivergedError(f"{self._label}: {bad} of {result.size} logits are not finite")
+        result = torch.cat([torch.addmm(logit, phi, self._delta) for phi, logit in pieces]).numpy()
+        finite = np.isfinite(result)
+        if not finite.all():
+            raise DivergedError(f"{self._label}: {int((~finite).sum())} of {result.size} logits are not finite")
         return result
 
 

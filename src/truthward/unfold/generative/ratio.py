@@ -104,8 +104,8 @@ def respond(
     """
     if recipe.boosted:
         total = weights.astype(np.float32)
-        pieces = [(x, total, total * numerator[:, None], np.zeros((len(x), 1), np.float32))]
-        return leaf_response(Trees.from_array(state["trees"].numpy()), lambda: pieces, TREES.learning_rate, label=label)
+        pieces, trees = [(x, total, total * numerator[:, None], None)], Trees.from_array(state["trees"].numpy())
+        return leaf_response(trees, lambda: pieces, len(x), TREES.learning_rate, label=label)
     network = classifier_of(x.shape[1], **recipe.network)
     network.load_state_dict(state)
     return ratio_response(network, [(x, numerator, weights)], len(x), recipe.ratio, label=label)

@@ -62,7 +62,9 @@ class Groups:
         trained: dict[str, np.ndarray] = {}
         chosen: list[int] = []
         for f, (fold, train) in enumerate(self._folds()):
-            sample = OmnifoldSample(self.blocks, members, self.scaling, train=train, hold_out=options.recipe.holds_out)
+            sample = OmnifoldSample(
+                self.blocks, members, self.scaling, train=train, hold_out=options.recipe.holds_out, single=responds
+            )
             name = f"omnifold {group[0]}" + (f" and {len(group) - 1} more" if len(group) > 1 else "")
             name += f", fold {f + 1} of {options.folds}" if options.folds else ""
             state = None if self.state is None else self.state / f"{_tag(group)}.{f}"

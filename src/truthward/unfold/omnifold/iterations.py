@@ -189,12 +189,14 @@ class Chain:
         reached, products = np.zeros(self.sample.members), np.zeros(self.sample.members)
         saturated = np.zeros(self.sample.members, dtype=int)
         for number, block in enumerate(self.sample):
-            numerator, weights = rows(block, number)
             logits, far = _corrected(found, block.reco)
             # The denominator: matched events and fakes, and the background unless it is subtracted.
-            below = slice(len(block.data_weight), len(block.data_weight) + int((~numerator).sum()))
-            ratio = finite_ratio(logits[below] + np.log(total / simulated).astype(logits.dtype))
-            weighted = weights[below] * ratio
+            weights = self._expected(number, block)
+            if not subtract and len(block.background_weight):
+                weights = np.concatenate([weights, block.background_weight])
+            rest = logits[len(block.data_weight) :][: len(weights)]
+            ratio = finite_ratio(rest + np.log(total / simulated).astype(logits.dtype))
+            weighted = weights * ratio
             matched, signal = len(block.matched_weight), len(block.matched_weight) + len(block.fake_weight)
             seen = _sum(weighted[:matched])
             reached += seen + _sum(weighted[matched:])
@@ -205,9 +207,10 @@ class Chain:
                 self.store["fakes", number] = ratio[matched:signal]
             judged = block.reco_held if self.sample.hold_out else slice(None)
             if self.steps.trains:
+                numerator, weights = rows(block, number)
                 area.add(logits[judged], numerator[judged], weights[judged])
-            if self.rules.curves:
-                curve.add(logits[judged, 0], numerator[judged], weights[judged, 0])
+                if self.rules.curves:
+                    curve.add(logits[judged, 0], numerator[judged], weights[judged, 0])
         factor, off = norm(reached, total)
         self._share = factor if share else self._share
         entry: dict[str, Any] = {"normalisation_reco": off, "saturated_reco": saturated}

@@ -82,7 +82,7 @@ class Omnifold(Unfolder):
         folds: 0, or the number of chains of a cross-fit. Each event then gets its weight from a chain that never saw it
             in any iteration. The cost is one unfolding for each chain.
         replicas: how the replicas are computed.
-        buffer: largest number of rows of simulation and data in memory. A row takes up to 1.4 kB with stacks of 25. If
+        buffer: largest number of rows of simulation and data in memory. A row takes up to 1.4 kB with stacks of 50. If
             there are more rows, blocks are read from the tables when they are needed. A training then holds this number
             of rows and shuffles them; boosted trees hold the inputs of all rows. The values that belong to single
             events lie in files beside the resume state. They take 4 bytes for each simulated event, twice for each

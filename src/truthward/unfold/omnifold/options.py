@@ -70,4 +70,4 @@ class ReplicaOptions:
     BOUNDS = ((">= 1", "stack"),)
 
     by: Literal["response", "training"] = "response"
-    stack: int = 25
+    stack: int = 50

@@ -37,9 +37,12 @@ class OmnifoldBlock:
         train: (N,) bool, simulated events that the chain may see; the others only get a weight from it. The weights of
             events that it sees are scaled up by N / sum(train), so that they represent all.
         scaling: see `scaling_of`; networks of constituents scale their inputs themselves.
+        single: whether weights have single precision.
     """
 
-    def __init__(self, varied: Sequence[Inputs], *, train: np.ndarray, hold_out: bool, scaling: Scaling) -> None:
+    def __init__(
+        self, varied: Sequence[Inputs], *, train: np.ndarray, hold_out: bool, scaling: Scaling, single: bool = False
+    ) -> None:
         inputs = varied[0]
         fiducial = inputs.fiducial
         levels = [mask & train for mask in (inputs.matched, inputs.fakes, inputs.background)]
@@ -56,12 +59,14 @@ class OmnifoldBlock:
         self.matched = levels[0][fiducial]
         # Made once, because a step asks for it in each iteration.
         self.matched_truth = self.truth if self.matched.all() else self.truth[torch.from_numpy(self.matched)]
-        scale = len(train) / max(train.sum(), 1)
-        self.weight = np.stack([v.weight[fiducial] for v in varied], axis=1)
+        precision = np.float32 if single else np.float64
+        # Weights of the trained events represent all events.
+        scale = precision(len(train) / max(train.sum(), 1))
+        self.weight = _columns([v.weight[fiducial] for v in varied], precision)
         self.matched_weight, self.fake_weight, self.background_weight = (
-            scale * np.stack([v.weight[mask] for v in varied], axis=1) for mask in levels
+            _columns([v.weight[mask] for v in varied], precision) * scale for mask in levels
         )
-        self.data_weight = np.stack([v.data_weight for v in varied], axis=1)
+        self.data_weight = _columns([v.data_weight for v in varied], precision)
         held = inputs.validation & hold_out
         self.reco_held = np.concatenate([inputs.data_validation & hold_out, *(held[mask] for mask in levels)])
         self.truth_held = held[levels[0]]
@@ -87,7 +92,7 @@ class OmnifoldBlock:
         return self._cells[level]
 
     def pieces(self) -> list[OmnifoldBlock]:
-        """Parts of this block with their share of all kinds of events, and weights of single precision."""
+        """Parts of this block with their share of all kinds of events."""
         count = -(-len(self.inputs.weight) // PIECE)
         kinds = self.data_weight, self.matched_weight, self.fake_weight, self.background_weight
         starts = np.cumsum([0, *map(len, kinds)])
@@ -103,9 +108,9 @@ class OmnifoldBlock:
             piece.reco, piece.reco_held = self.reco[torch.from_numpy(at)], self.reco_held[at]
             piece.truth, piece.matched = self.truth[rows], self.matched[rows]
             piece.matched_truth, piece.truth_held = self.matched_truth[simulated[0]], self.truth_held[simulated[0]]
-            piece.weight = self.weight[rows].astype(np.float32)
+            piece.weight = self.weight[rows]
             piece.data_weight, piece.matched_weight, piece.fake_weight, piece.background_weight = (
-                w[part].astype(np.float32) for w, part in zip(kinds, own, strict=True)
+                w[part] for w, part in zip(kinds, own, strict=True)
             )
             after = at[data.stop - data.start :] - len(self.data_weight)
             levels = {
@@ -125,6 +130,7 @@ class OmnifoldSample:
         replicas: the members. scaling: see `scaling_of`.
         train: for a single block, see `OmnifoldBlock`; None: all events.
         hold_out: whether the validation events are held out in trainings.
+        single: whether weights have single precision.
     """
 
     def __init__(
@@ -135,9 +141,11 @@ class OmnifoldSample:
         *,
         train: np.ndarray | None = None,
         hold_out: bool = False,
+        single: bool = False,
     ) -> None:
         self.pilot, self.buffer, self.members, self.hold_out = blocks.pilot, blocks.buffer, len(replicas), hold_out
         self._blocks, self._replicas, self.train, self._scaling = blocks, replicas, train, scaling
+        self._single = single
         self._kept = [self._made(0)] if len(blocks) == 1 else []
 
     def divide(self) -> None:
@@ -163,7 +171,15 @@ class OmnifoldSample:
         inputs = self._blocks[block]
         train = np.ones(len(inputs.weight), dtype=bool) if self.train is None else self.train
         varied = [inputs.varied(r) for r in self._replicas]
-        return OmnifoldBlock(varied, train=train, hold_out=self.hold_out, scaling=self._scaling)
+        return OmnifoldBlock(varied, train=train, hold_out=self.hold_out, scaling=self._scaling, single=self._single)
+
+
+def _columns(columns: Sequence[np.ndarray], precision: type[np.floating]) -> np.ndarray:
+    """Columns (n,) as an array (n, E)."""
+    found = np.empty((len(columns[0]), len(columns)), precision)
+    for e, column in enumerate(columns):
+        found[:, e] = column
+    return found
 
 
 def _edges(events: int, count: int) -> np.ndarray:

@@ -163,6 +163,7 @@ class LeafSteps:
         found = leaf_response(
             Trees.from_array(own["trees"]),
             (lambda: whole) if whole else pieces,
+            events.used,
             self.recipe.trees.learning_rate,
             before=before,
             places=self._places,
