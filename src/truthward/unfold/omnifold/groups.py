@@ -13,7 +13,6 @@ import torch
 
 from truthward.errors import DivergedError
 from truthward.events.hashing import uniform
-from truthward.learn.fit import Settings
 from truthward.study.seeds import seed_for
 from truthward.unfold.inputs.arrays import NOMINAL, Replica
 from truthward.unfold.inputs.background import without_background
@@ -144,7 +143,7 @@ class Groups:
         if not background:
             return {}
         x = torch.cat([block.reco[:data], block.reco[len(block.reco) - background :]])
-        settings = Settings(recipe.training.epochs, recipe.training.batch_size, recipe.training.learning_rate)
+        settings = recipe.settings(0, len(x))
         block.data_weight, checks = without_background(
             x,
             block.data_weight,

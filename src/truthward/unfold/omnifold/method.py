@@ -126,7 +126,7 @@ class Omnifold(Unfolder):
         sizes = {"width": network.width, "depth": network.depth, "activation": network.activation}
         self.boosted = classifier == "boosted_trees"
         self.recipe = OmnifoldRecipe(
-            training,
+            training.of(sets=self.sets),
             {} if self.boosted else {"network": classifier, **sizes},
             isotonic=calibrate == "isotonic",
             boosted=self.boosted,
