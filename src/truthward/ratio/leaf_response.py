@@ -57,13 +57,13 @@ class Leaves:
 
 
 class LeafResponse:
-    """Logits (N, E) float32 of the members at any x (N, D), the nominal member first."""
+    """Logits (N, E) float32 of the members at any x (N, D), the nominal member first; from row `start` on."""
 
     def __init__(self, parts: Sequence[Leaves], places: Places = Trees.places) -> None:
         self.parts, self._places = list(parts), places
 
-    def __call__(self, x: Tensor) -> np.ndarray:
-        found = [_gathered(self._places(part.trees, x), part.values) for part in self.parts]
+    def __call__(self, x: Tensor, start: int = 0) -> np.ndarray:
+        found = [_gathered(self._places(part.trees, x)[start:], part.values) for part in self.parts]
         return sum(found[1:], found[0]).numpy()
 
 

@@ -44,9 +44,9 @@ RIDGE = 0.03
 """In units of 1 / (learning rate times steps of the nominal training). Fixed on two toys and Z+jets, so that bootstraps
 of the data have the same variance as trainings; `benchmarks/replica_spread.py` measures it with other events."""
 
-CURVED = 1_000_000
+CURVED = 100_000
 """The Hessian is summed over at least this number of events, if there are more. It is then known to sqrt(F / events),
-which is two percent. Gradients are summed over all events, because we need their fluctuation."""
+which is six percent. Gradients are summed over all events, because we need their fluctuation."""
 
 SHORTEST = 0.3
 """Minimum of learning rate times steps. After a shorter nominal training one cannot predict what others would do."""
@@ -117,13 +117,13 @@ def mean_response(
 
 
 class WeightResponse:
-    """Logits (N, E) float32 of the members at any x (N, ...), the nominal member first."""
+    """Logits (N, E) float32 of the members at any x (N, ...), the nominal member first; from row `start` on."""
 
     def __init__(self, tangent: _Tangent, delta: Tensor, rows: int, label: str) -> None:
         self._tangent, self._delta, self._rows, self._label = tangent, delta, rows, label
 
-    def __call__(self, x: Tensor) -> np.ndarray:
-        pieces = (self._tangent(part) for part in x.split(self._rows))
+    def __call__(self, x: Tensor, start: int = 0) -> np.ndarray:
+        pieces = (self._tangent(part) for part in x[start:].split(self._rows))
         result = torch.cat([torch.addmm(logit, phi, self._delta) for phi, logit in pieces]).numpy()
         finite = np.isfinite(result)
         if not finite.all():
@@ -196,23 +196,22 @@ class _Tangent:
         """(B, ...) -> phi (B, F), which the next call overwrites, and logit (B, 1)."""
         with torch.no_grad():
             start = self.trunk(x).reshape(len(x), -1)
-        inputs, outputs, value = [], [], start
+        inputs, outputs, values, value = [], [], [], start
         for linear, activation in zip(self.linear[:-1], self.activations, strict=True):
             inputs.append(value)
             with torch.no_grad():
                 outputs.append(linear(value))
-            value = activation(outputs[-1])
+            with torch.enable_grad():
+                values.append(activation(outputs[-1].requires_grad_()))
+            value = values[-1].detach()
         last = self.linear[-1]
         phi, at = self._room(len(x)), last.in_features + 1
-        phi[:, : at - 1], phi[:, at - 1] = value.detach(), 1.0
+        phi[:, : at - 1], phi[:, at - 1] = value, 1.0
         with torch.no_grad():
             logit = last(value)
-        back = last.weight.detach()
+        back = last.weight.detach().expand(len(x), -1)
         for k in reversed(range(len(inputs))):
-            given = outputs[k].requires_grad_()
-            with torch.enable_grad():
-                slope = torch.autograd.grad(self.activations[k](given).sum(), given)[0]
-            back = slope.mul_(back)
+            back = torch.autograd.grad(values[k], outputs[k], back)[0]
             left, right = self.forms[k]
             torch.mul(back @ left, torch.addmm(right[-1], inputs[k], right[:-1]), out=phi[:, at : at + SKETCH])
             at += SKETCH

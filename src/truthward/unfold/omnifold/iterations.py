@@ -189,12 +189,14 @@ class Chain:
         reached, products = np.zeros(self.sample.members), np.zeros(self.sample.members)
         saturated = np.zeros(self.sample.members, dtype=int)
         for number, block in enumerate(self.sample):
-            logits, far = _corrected(found, block.reco)
+            # Nothing needs the logits of the data but the diagnostics of trainings.
+            first = 0 if self.steps.trains else len(block.data_weight)
+            logits, far = _corrected(found, block.reco, first)
             # The denominator: matched events and fakes, and the background unless it is subtracted.
             weights = self._expected(number, block)
             if not subtract and len(block.background_weight):
                 weights = np.concatenate([weights, block.background_weight])
-            rest = logits[len(block.data_weight) :][: len(weights)]
+            rest = logits[len(block.data_weight) - first :][: len(weights)]
             ratio = finite_ratio(rest + np.log(total / simulated).astype(logits.dtype))
             weighted = weights * ratio
             matched, signal = len(block.matched_weight), len(block.matched_weight) + len(block.fake_weight)
@@ -288,9 +290,9 @@ class Curve:
         return [np.concatenate(c) for c in zip(*self._kept, strict=True)]
 
 
-def _corrected(found: Logits, x: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Corrected logits (n, E) at x, and the number of saturated ones of each member, (E,)."""
-    raw = found.logits(x)
+def _corrected(found: Logits, x: Tensor, first: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Corrected logits (n, E) at x from its row `first` on, and the number of saturated ones of each member, (E,)."""
+    raw = found.logits(x, first) if first else found.logits(x)
     # Hardly ever is any logit saturated.
     any_far = max(raw.max(initial=0.0), -raw.min(initial=0.0)) > SATURATED
     far = (np.abs(raw) > SATURATED).sum(axis=0) if any_far else np.zeros(raw.shape[1], dtype=int)

@@ -148,9 +148,12 @@ class StepEvents:
 
 @dataclass
 class Logits:
-    """The logits of a step: a function of x, (n, ...) -> (n, E), a correction of them; diagnostics name -> (E,)."""
+    """The logits of a step: a function of x, (n, ...) -> (n, E), a correction of them; diagnostics name -> (E,).
 
-    logits: Callable[[Tensor], np.ndarray]
+    The function of a response has a second argument, the first row that is computed.
+    """
+
+    logits: Callable[..., np.ndarray]
     diagnostics: dict[str, Any] = field(default_factory=dict)
     correct: Callable[[np.ndarray], np.ndarray] = lambda found: found
 
