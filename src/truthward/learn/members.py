@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from truthward.learn.distil import distil
 from truthward.learn.fit import History, Settings, fit
+from truthward.learn.regression import StackLoss
 from truthward.learn.repulsion import crowding
 from truthward.learn.stack import Stack
 from truthward.learn.variational import Variational
@@ -79,16 +80,17 @@ def train_members(
 
     stack = Stack(factory if uncertainty.kind == "ensemble" else posterior, seeds)
 
-    def loss(x: Tensor, condition: Tensor) -> Tensor:
-        own = x.movedim(1, 0).repeat_interleave(size // x.shape[1], 0)
-        value = stack.call("loss", own, condition, own=(True, False))
-        if repulsion and stack.training:
+    loss = StackLoss(stack)
+
+    def repelled(x: Tensor, condition: Tensor) -> Tensor:
+        value = loss(x, condition)
+        if stack.training:
             value = value + (repulsion / events) * _force(stack, x, condition, uncertainty.members)[:, None]
         return value
 
     history = fit(
         stack,
-        loss,
+        repelled if repulsion else loss,
         (x, condition),
         weights,
         settings,

@@ -73,11 +73,21 @@ class FlowMatching(Transport):
 
     def loss(self, x: Tensor, condition: Tensor) -> Tensor:
         """Squared error of the velocity at a random time, mean over dimensions, (B, D), (B, C) -> (B,)."""
+        inputs, velocity = self.regression(x, condition)
+        return (self.network(inputs) - velocity).square().mean(-1)
+
+    def regression(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs of the network (..., B, K), at a random time, and the velocity (..., B, D) that it learns there.
+
+        Args:
+            x: (..., B, D); condition: (..., B, C). With a member axis all members have the same times and noise.
+        """
         # Shapes and not `rand_like`: then all members under vmap share the same numbers.
-        t = torch.rand(x.shape[0], 1, device=x.device, dtype=x.dtype)
-        noise = torch.randn(x.shape, device=x.device, dtype=x.dtype)
-        predicted = self.velocity((1.0 - t) * noise + t * x, t, condition)
-        return (predicted - (x - noise)).square().mean(-1)
+        t = torch.rand(x.shape[-2], 1, device=x.device, dtype=x.dtype)
+        noise = torch.randn(x.shape[-2:], device=x.device, dtype=x.dtype)
+        inputs = (1.0 - t) * noise + t * x, condition, waves(t, self.frequencies)
+        rows = torch.broadcast_shapes(*(i.shape[:-1] for i in inputs))
+        return torch.cat([i.expand(*rows, -1) for i in inputs], dim=-1), x - noise
 
     def velocity(self, x: Tensor, t: Tensor, condition: Tensor) -> Tensor:
         """See `Transport`."""

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from truthward.learn.distil import distil
 from truthward.learn.fit import History, Settings, fit
+from truthward.learn.regression import StackLoss
 from truthward.learn.stack import Stack
 from truthward.models.base import GenerativeModel
 from truthward.ratio.probability import Probability
@@ -192,19 +193,11 @@ class Members:
         diagnostics = {"shift_fraction": networks.rest.shift, **diagnostics}
 
         condition = self.condition(matched)
-        own = condition.ndim == 3
-
         target = self.scaled.target(condition)
-        moved = target.ndim == 3
-
-        def loss(x: Tensor, condition: Tensor) -> Tensor:
-            each = (a.transpose(0, 1) if o else a for a, o in ((x, moved), (condition, own)))
-            return flows.call("loss", *each, own=(moved, own))
-
         common, held = self.common("model", step), self.held(settings, self.inputs.validation[self.inputs.matched])
         fitted = fit(
             flows,
-            loss,
+            StackLoss(flows),
             (target, condition),
             torch.from_numpy(matched),
             settings,
