@@ -243,17 +243,11 @@ class Omnifold(Unfolder):
         return found
 
     def by_weights(self, replica: Replica) -> bool:
-        """Whether a replica differs from the nominal by weights alone, with the same events and initial weights.
-
-        Trees have no random numbers, so replicas of `combined` are bootstraps like any other.
-        """
-        boots = ("data_bootstrap", "mc_bootstrap", "combined") if self.boosted else ("data_bootstrap", "mc_bootstrap")
-        return replica.family in boots
+        """Whether a replica differs from the nominal by weights alone, with the same events and initial weights."""
+        return replica.family in ("data_bootstrap", "mc_bootstrap")
 
     def _groups(self, replicas: Sequence[Replica]) -> list[list[Replica]]:
         """Bootstraps in stacks. Other replicas stay alone, since they have their own events or order of batches."""
         boots = [r for r in replicas if self.by_weights(r)]
         groups = [boots[i : i + self.stack] for i in range(0, len(boots), self.stack)]
-        if self.boosted and (same := [r for r in replicas if r.family == "initialisation"]):
-            groups.append(same)
         return groups + [[r] for r in replicas if not any(r in group for group in groups)]
