@@ -5,6 +5,9 @@ anew. This noise is in the trained replicas of each bootstrap family, so the sum
 is in no response of leaves, and the family `initialisation` states it. What a result needs is the variance if data and
 simulation are drawn anew at once: trained replicas of `combined`. Three sums of variances are held against it: of both
 bootstrap families by response, of both with `initialisation`, and of both by training.
+
+The mean of `initialisation` differs from the nominal, whose splits were chosen with the weights that fill its leaves.
+This shift is given too.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from truthward.study.plugins import build
 from truthward.unfold.contract import Unfolder
 from truthward.unfold.inputs.arrays import NOMINAL, Inputs, Replica
 
-REPLICAS, INITIALISATIONS = (4, 2) if common.QUICK else (16, 8)
+REPLICAS, INITIALISATIONS = (10, 3) if common.QUICK else (16, 8)
 SETS = {"gaussian": 1} if common.QUICK else {"gaussian": 3, "zjets": 3}
 FIRST = 3
 """The sets of `replica_spread` come before this one."""
@@ -50,9 +53,9 @@ class Found:
         return {name: float((v / _variance(self.combined)).mean()) for name, v in sums.items()}
 
     def shift(self) -> float:
-        """Mean of `initialisation` minus the nominal, over the spread of one: root mean square of the bins."""
+        """Mean of `initialisation` minus the nominal over the spread of `combined`, root mean square of the bins."""
         away = self.initialisation.mean(axis=0) - self.nominal
-        return float(np.sqrt((away**2 / _variance(self.initialisation)).mean()))
+        return float(np.sqrt((away**2 / _variance(self.combined)).mean()))
 
 
 def _variance(contents: np.ndarray) -> np.ndarray:
