@@ -48,9 +48,9 @@ class Omnifold(Unfolder):
     Replicas: with `replicas: {by: response}`, bootstraps are the response of the nominal networks to the weights, see
     `ratio.response` and `ratio.leaf_response`. With `by: training`, they are trained anew, with the initial weights and
     the order of batches of the nominal unfolding. Replicas of `initialisation` and `combined` have their own initial
-    weights and batches. Boosted trees have neither, but a choice of splits. Their replicas of `initialisation` choose it
-    with a Poisson count for each event, the same in all iterations, and fill the leaves with the nominal weights, see
-    `ratio.refilled`. Those of `combined` are trained with both samples resampled, so they choose their splits anew.
+    weights and batches. Boosted trees have neither, but they choose splits. A replica of `initialisation` chooses them
+    with a Poisson count for each event, the same in all iterations, and fills the leaves with the nominal weights, see
+    `ratio.refilled`. One of `combined` is trained with both samples resampled, so it chooses its splits anew.
     Systematics move events, so they are always trained. A systematic of kind regularisation makes half and twice the
     iterations. It takes over the iterations that the nominal unfolding has trained.
 
