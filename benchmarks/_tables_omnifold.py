@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import fmean
 from typing import Any
 
 Rows = list[dict[str, Any]]
@@ -114,9 +115,13 @@ def tree_spread(figures: dict[str, Any]) -> tuple[str, Rows]:
     """Bootstraps by the response of leaves against bootstraps that are trained."""
     texts = ["Bootstraps of boosted trees by the response of leaves against trainings, which choose their splits anew."]
     for sample, f in figures["summed"].items():
+        sums, shift = {name: each["mean"] for name, each in f.items()}, fmean(figures["shift"][sample])
         texts.append(
-            f"{sample}: the variances of both families sum to {f['response']:.2f} of that of trainings with data and"
-            f" simulation drawn anew at once; of trained ones, to {f['training']:.2f}."
+            f"{sample}: the variances of both families by response and of `initialisation` sum to"
+            f" {sums['response_with_initialisation']:.2f} of that of trainings with data and simulation drawn anew at"
+            f" once; without `initialisation` to {sums['response']:.2f}, and of both families by training to"
+            f" {sums['training']:.2f}. The mean of `initialisation` lies {shift:.2f} standard deviations of such"
+            " trainings off the nominal."
         )
     return " ".join(texts), _spread_rows(figures["spread"])
 

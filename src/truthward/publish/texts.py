@@ -46,7 +46,7 @@ COMBINATION = {
 _MEANINGS = {
     "data_bootstrap": "statistics of the data: the unfolding repeated with Poisson weights on the data events",
     "mc_bootstrap": "statistics of the simulation: the unfolding repeated with Poisson weights on the simulated events",
-    "initialisation": "spread of the method from one random initialisation of its networks to another",
+    "initialisation": "spread of the method from one initialisation of networks, or choice of splits, to another",
 }
 
 

@@ -17,6 +17,7 @@ its own. There is no random number: the same events give the same trees, for any
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -91,6 +92,24 @@ class Trees:
         """The leaf of each event in each tree, (N, D) -> (N, T); leaves are numbered through all trees."""
         found = self._booster.predict(np.asarray(x), pred_leaf=True, num_threads=torch.get_num_threads())
         return np.asarray(found, dtype=np.int32).reshape(len(x), self.count) + self.starts[:-1].astype(np.int32)
+
+    def places_in(self, tree: int, x: Tensor | np.ndarray) -> np.ndarray:
+        """The leaf of each event in one tree, (N, D) -> (N,); leaves are numbered from 0."""
+        threads = torch.get_num_threads()
+        found = self._booster.predict(
+            np.asarray(x), pred_leaf=True, start_iteration=tree, num_iteration=1, num_threads=threads
+        )
+        return np.asarray(found, dtype=np.int32).reshape(len(x))
+
+    def with_values(self, values: Sequence[np.ndarray]) -> Trees:
+        """The same splits with other values of the leaves, (leaves,) for each tree."""
+        import lightgbm
+
+        changed = lightgbm.Booster(model_str=self.text)
+        for tree, own in enumerate(values):
+            for leaf, value in enumerate(own):
+                changed.set_leaf_output(tree, leaf, float(value))
+        return Trees(changed.model_to_string())
 
     @cached_property
     def starts(self) -> np.ndarray:
@@ -195,10 +214,7 @@ class BinnedEvents:
             return (both * chance - upper).numpy(), (both * chance * (1.0 - chance)).numpy()
 
         def loss(rows: np.ndarray, scores: np.ndarray) -> float:
-            if not rows.any():
-                return float("nan")
-            logit = (base.numpy() + scores)[rows]
-            return float(np.mean(total[rows] * np.logaddexp(0.0, logit) - positive[rows] * logit))
+            return mean_loss(total[rows], positive[rows], (base.numpy() + scores)[rows])
 
         booster = lightgbm.Booster(self._settings, self._data)
         patience = patience if held.any() else 0
@@ -216,6 +232,13 @@ class BinnedEvents:
             raise DivergedError(f"{label}: the loss is not finite; lower `learning_rate`, or check the inputs")
         log.info("%s: %d trees, loss %.5f", label, losses.trees, losses.train)
         return Trees(booster.model_to_string()), scores, losses
+
+
+def mean_loss(total: np.ndarray, positive: np.ndarray, logit: np.ndarray) -> float:
+    """Mean of the loss of events (N,) with these weights; NaN without any event."""
+    if not len(logit):
+        return float("nan")
+    return float(np.mean(total * np.logaddexp(0.0, logit) - positive * logit))
 
 
 def _scores(booster: Any) -> np.ndarray:

@@ -17,7 +17,8 @@ value, times the share of H in the leaf l that belongs to events in l' too. The 
 weights. A replica with the nominal weights has the nominal values.
 
 This is the infinitesimal jackknife (Jaeckel 1972; Giordano et al. 1806.00550) of the boosting with fixed splits. A
-training with a replica's weights would choose others. Benchmarks compare the spread with that of such trainings.
+training with a replica's weights would choose others. That noise is a family of its own, see `ratio.refilled`.
+Benchmarks compare the spread with that of such trainings.
 """
 
 from __future__ import annotations

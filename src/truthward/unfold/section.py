@@ -13,7 +13,8 @@ class Replicas(Strict):
     Attributes:
         data_bootstrap: bootstraps of the data.
         mc_bootstrap: bootstraps of the simulation.
-        initialisation: unfoldings with other initial weights and batches of the networks.
+        initialisation: unfoldings with other initial weights and batches of the networks, or with other splits of
+            boosted trees.
         combined: replicas that vary data, simulation and initialisation at once. They check the sum of uncertainties
             and are not part of it.
     """

@@ -7,15 +7,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from tests.unfold.omnifold import test_stream as blocks
 from tests.unfold.omnifold.test_omnifold import closes
 from tests.unfold.omnifold.test_stream import small  # noqa: F401 (a fixture)
 from tests.unfold.omnifold.test_stream import toy as tables  # noqa: F401 (a fixture)
 from truthward.errors import ConfigError, DivergedError
+from truthward.ratio.boosted_trees import BinnedEvents, Trees
+from truthward.ratio.refilled import refilled
 from truthward.study.plugins import build, check
 from truthward.unfold.ibu import Ibu
 from truthward.unfold.inputs.arrays import NOMINAL, Inputs, Replica
+from truthward.unfold.omnifold.sample import OmnifoldBlock
+from truthward.unfold.omnifold.steps import RECO, StepEvents
+from truthward.unfold.omnifold.tree_steps import TreeSteps
 from truthward.unfold.stage import unfold_all
 
 TREES: dict[str, Any] = {"kind": "omnifold", "classifier": "boosted_trees", "trees": {"smallest_leaf": 100}}
@@ -63,13 +69,14 @@ def test_a_bootstrap_with_all_counts_one_is_the_nominal(toy, monkeypatch, by):
         np.testing.assert_allclose(found[replica.column()], found["weight"], rtol=2e-5)
 
 
-def test_responses_spread_as_trainings_do(toy):
-    """Of mean and yield, with data and simulation resampled at once; the benchmark measures it bin by bin.
+@pytest.mark.parametrize("family", ["data_bootstrap", "mc_bootstrap"])
+def test_responses_spread_as_trainings_do(toy, family):
+    """Of mean and yield; the benchmark measures it bin by bin.
 
     Trees of a training have other splits, so a replica by response is not close to the same one by training.
     """
     inputs, _ = toy(events=2000, simulated=6000)
-    members = [Replica("combined", i) for i in range(20)]
+    members = [Replica(family, i) for i in range(20)]
     found = {}
     for by in ("response", "training"):
         columns = unfolded(inputs, members, replicas={"by": by})
@@ -80,14 +87,95 @@ def test_responses_spread_as_trainings_do(toy):
         assert 0.75 < a.std() / b.std() < 1.3
 
 
-def test_nothing_depends_on_the_seed_but_on_the_events(toy):
+def test_combined_replicas_choose_their_own_splits(toy):
+    inputs, _ = toy(events=1000, simulated=2000)
+    member = Replica("combined", 0)
+    found = [unfolded(inputs, [member], replicas={"by": by})[member.column()] for by in ("response", "training")]
+    np.testing.assert_array_equal(*found)
+
+
+def test_the_nominal_depends_on_the_events_and_on_no_seed(toy):
     inputs, _ = toy(events=1000, simulated=2000)
     first, second = (build("unfold", TREES).unfold(inputs, [NOMINAL], seed=s) for s in (1, 2))
     a, b = (np.concatenate([r["weight"] for r in found.rows]) for found in (first, second))
     np.testing.assert_array_equal(a, b)
-    found = unfolded(inputs, [Replica("initialisation", 0), Replica("initialisation", 1)])
-    for index in range(2):
-        np.testing.assert_allclose(found[f"replica:initialisation:{index}"], found["weight"], rtol=1e-12)
+
+
+HELD_OUT: dict[str, Any] = {
+    "trees": {"trees": 30, "learning_rate": 0.2, "patience": 3, "smallest_leaf": 50},
+    "calibrate": "isotonic",
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "sample"),
+    [
+        ({}, {}),
+        ({"folds": 2}, {}),
+        (HELD_OUT, {}),
+        ({"fakes": "share", "background": "subtract"}, {"negative_weights": 0.1, "background": 0.05}),
+    ],
+    ids=["plain", "folds", "held_out", "signed"],
+)
+def test_an_initialisation_differs_by_its_splits_alone(toy, monkeypatch, options, sample):
+    inputs, _ = toy(events=2000, simulated=4000, **sample)
+    members, options = [Replica("initialisation", i) for i in range(5)], {"iterations": 3} | options
+    found = unfolded(inputs, members, **options)
+    nominal, each = found["weight"], np.stack([found[r.column()] for r in members])
+    assert (np.abs(each / nominal - 1).mean(axis=1) > 0.02).all()
+    assert not np.allclose(each[0], each[1], rtol=0.02)
+    # Single events scatter with the splits, and sums over many events do not.
+    np.testing.assert_allclose(each.sum(axis=1), nominal.sum(), rtol=0.02)
+    assert np.mean([figures(found, r)[1] for r in members]) == pytest.approx(figures(found)[1], abs=0.04)
+    with monkeypatch.context() as ones:
+        ones.setattr("truthward.unfold.inputs.arrays.poisson_weights", lambda ids, **_: np.ones(len(ids)))
+        same = unfolded(inputs, members[:1], **options)
+    np.testing.assert_allclose(same[members[0].column()], nominal, rtol=2e-4)
+
+
+def test_an_initialisation_depends_on_no_other_replica_and_on_no_way_to_compute_them(toy):
+    inputs, _ = toy(events=1000, simulated=2000)
+    member = Replica("initialisation", 1)
+    alone = unfolded(inputs, [member])[member.column()]
+    others = [Replica("initialisation", 0), member, *BOOTSTRAPS]
+    for options in ({"replicas": {"by": "training"}}, {"replicas": {"by": "response", "stack": 1}}):
+        np.testing.assert_array_equal(unfolded(inputs, others, **options)[member.column()], alone)
+
+
+def test_an_event_has_the_same_count_in_both_steps_and_another_one_in_each_replica(toy):
+    inputs, _ = toy(events=1000, simulated=2000)
+    # Data and simulation may have the same ids. Their counts must differ, or both would move together.
+    inputs = replace(inputs, data_id=inputs.event_id[: len(inputs.data_id)])
+    block = OmnifoldBlock([inputs], train=np.arange(2000) % 2 == 0, hold_out=False, scaling=None)
+    reco, truth = block.counts(Replica("initialisation", 0))
+    data, matched = len(block.data_weight), len(block.matched_weight)
+    assert (len(reco), len(truth)) == (len(block.reco), len(block.matched_truth))
+    np.testing.assert_array_equal(reco[data : data + matched], truth)
+    whole = inputs.counts(Replica("initialisation", 0))
+    assert abs(np.corrcoef(whole[0], whole[1][:data])[0, 1]) < 0.1
+    other, _ = block.counts(Replica("initialisation", 1))
+    assert abs(np.corrcoef(reco, other)[0, 1]) < 0.1
+    assert reco.mean() == pytest.approx(1.0, abs=0.1)
+    assert reco.var() == pytest.approx(1.0, abs=0.15)
+
+
+def test_leaves_hold_the_weights_and_splits_the_counts():
+    rng = np.random.default_rng(2)
+    x = torch.from_numpy(rng.normal(size=(3000, 2)).astype(np.float32))
+    numerator, weights = x[:, 0].numpy() + rng.normal(size=3000) > 0, np.ones((3000, 1))
+    held = np.zeros(3000, dtype=bool)
+    events = StepEvents(lambda _: (x, numerator, weights, held), np.array([[3000, 0]]), 10**6, kept=True)
+    counts = rng.poisson(1.0, 3000)
+    recipe = build("unfold", TREES).recipe
+    steps = [TreeSteps(recipe, 1, name="toy", counts=c) for c in (None, [counts, counts])]
+    for own in steps:
+        own.find(RECO, events, 0)
+    nominal, trees = (Trees.from_array(own.arrays["0.reco.trees"]) for own in steps)
+    again, _, _ = refilled(trees, x, weights[:, 0], weights[:, 0] * numerator, recipe.trees.learning_rate)
+    np.testing.assert_allclose(trees.values, again.values, rtol=1e-12)
+    grown, _, _ = BinnedEvents(x, recipe.trees).grow(counts, counts * numerator, recipe.trees.trees)
+    np.testing.assert_array_equal(trees.places(x), grown.places(x))
+    assert not np.array_equal(trees.places(x), nominal.places(x))
 
 
 def test_a_regularisation_continues_the_nominal(toy):
@@ -121,7 +209,8 @@ def test_a_cross_fit_closes_and_keeps_the_yield(toy):
 def test_blocks_give_what_memory_gives(tables, small):  # noqa: F811 (fixtures)
     """What is left of a difference is that of float32 from float64."""
     entry = TREES | {"iterations": 2}
-    replicas = [*BOOTSTRAPS, Replica("systematic:jes", 0), Replica("systematic:norm", 1)]
+    others = ("initialisation", "systematic:jes", "systematic:norm")
+    replicas = [*BOOTSTRAPS, *(Replica(family, 1) for family in others)]
     whole = blocks.weights(entry, Inputs.load(*tables, blocks.OBSERVABLES, seed=1), replicas)
     found = blocks.weights(entry, blocks.streamed(tables), replicas)
     assert set(found) == set(whole)

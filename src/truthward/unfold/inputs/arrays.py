@@ -372,6 +372,12 @@ class Inputs:
                 | {n: w[start : start + rows] for n, w in weights.items()}
             )
 
+    def counts(self, replica: Replica) -> tuple[np.ndarray, np.ndarray]:
+        """Poisson counts of the data (M,) and of the simulation (N,) for a replica that chooses with them."""
+        # Two families, because both samples may have the same ids.
+        data, simulation = (Replica(f"{replica.family}:{s}", replica.index) for s in ("data", "simulation"))
+        return self._counts(self.data_id, data), self._counts(self.event_id, simulation)
+
     def _counts(self, ids: np.ndarray, replica: Replica) -> np.ndarray:
         return poisson_weights(ids, seed=self.seed, family=replica.family, index=replica.index)
 

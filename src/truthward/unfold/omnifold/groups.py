@@ -53,7 +53,6 @@ class Groups:
         responds = options.by_weights(group[0]) and options.respond
         # Half or twice the iterations: the same chain as the nominal, stopped earlier or continued.
         other = self.blocks.pilot.kind_of(group[0]) == "regularisation"
-        same = options.boosted and group[0].family == "initialisation"
         # A response describes a change from the nominal, so the nominal is computed with it.
         members = [NOMINAL, *group] if responds else group
         seed = seed_for(self.seed, *((group[0].family, group[0].index) if group[0].anew else ("nominal",)))
@@ -67,7 +66,7 @@ class Groups:
             name = f"omnifold {group[0]}" + (f" and {len(group) - 1} more" if len(group) > 1 else "")
             name += f", fold {f + 1} of {options.folds}" if options.folds else ""
             state = None if self.state is None else self.state / f"{_tag(group)}.{f}"
-            prefix, handed = f"{f}.", (self.nominal or {}) if responds or other or same else {}
+            prefix, handed = f"{f}.", (self.nominal or {}) if responds or other else {}
             arrays = {n.removeprefix(prefix): a for n, a in handed.items() if n.startswith(prefix)}
             rules, checks = replace(options.rules, curves=group == [NOMINAL]), {}
             if rules.background == "positive":
@@ -78,7 +77,7 @@ class Groups:
                 rules = replace(rules, stop=rules.stop.exactly(varied_count(group[0].index, made) if other else made))
             if responds:
                 sample.divide()
-            steps = self._responses(arrays) if responds else self._trainings(len(group), seed, name, state, arrays)
+            steps = self._responses(arrays) if responds else self._trainings(group, sample, seed, name, state, arrays)
             chain = Chain(sample, steps, rules, self.store)
             if responds:
                 _run_response(chain, group)
@@ -98,11 +97,18 @@ class Groups:
         return LeafSteps(recipe, arrays) if recipe.boosted else ResponseSteps(recipe, self.scaling, arrays)
 
     def _trainings(
-        self, members: int, seed: int, name: str, state: Path | None, known: Mapping[str, np.ndarray]
+        self,
+        group: list[Replica],
+        sample: OmnifoldSample,
+        seed: int,
+        name: str,
+        state: Path | None,
+        known: Mapping[str, np.ndarray],
     ) -> TrainingSteps | TreeSteps:
-        recipe = self.options.recipe
+        recipe, members = self.options.recipe, len(group)
         if recipe.boosted:
-            return TreeSteps(recipe, members, name=name, known=known)
+            counts = sample.counts(group[0]) if group[0].family == "initialisation" else None
+            return TreeSteps(recipe, members, name=name, known=known, counts=counts)
         return TrainingSteps(
             recipe, self.scaling, members, seed=seed, name=name, state=state, key=self.key, known=known
         )

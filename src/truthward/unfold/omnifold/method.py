@@ -48,7 +48,9 @@ class Omnifold(Unfolder):
     Replicas: with `replicas: {by: response}`, bootstraps are the response of the nominal networks to the weights, see
     `ratio.response` and `ratio.leaf_response`. With `by: training`, they are trained anew, with the initial weights and
     the order of batches of the nominal unfolding. Replicas of `initialisation` and `combined` have their own initial
-    weights and batches. Boosted trees have neither: a replica of `initialisation` is then the nominal result.
+    weights and batches. Boosted trees have neither, but they choose splits. A replica of `initialisation` chooses them
+    with a Poisson count for each event, the same in all iterations, and fills the leaves with the nominal weights, see
+    `ratio.refilled`. One of `combined` is trained with both samples resampled, so it chooses its splits anew.
     Systematics move events, so they are always trained. A systematic of kind regularisation makes half and twice the
     iterations. It takes over the iterations that the nominal unfolding has trained.
 
@@ -243,17 +245,11 @@ class Omnifold(Unfolder):
         return found
 
     def by_weights(self, replica: Replica) -> bool:
-        """Whether a replica differs from the nominal by weights alone, with the same events and initial weights.
-
-        Trees have no random numbers, so replicas of `combined` are bootstraps like any other.
-        """
-        boots = ("data_bootstrap", "mc_bootstrap", "combined") if self.boosted else ("data_bootstrap", "mc_bootstrap")
-        return replica.family in boots
+        """Whether a replica differs from the nominal by weights alone, with the same events and initial weights."""
+        return replica.family in ("data_bootstrap", "mc_bootstrap")
 
     def _groups(self, replicas: Sequence[Replica]) -> list[list[Replica]]:
         """Bootstraps in stacks. Other replicas stay alone, since they have their own events or order of batches."""
         boots = [r for r in replicas if self.by_weights(r)]
         groups = [boots[i : i + self.stack] for i in range(0, len(boots), self.stack)]
-        if self.boosted and (same := [r for r in replicas if r.family == "initialisation"]):
-            groups.append(same)
         return groups + [[r] for r in replicas if not any(r in group for group in groups)]

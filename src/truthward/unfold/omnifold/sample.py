@@ -91,6 +91,11 @@ class OmnifoldBlock:
             self._cells[level] = bins.cells(values)
         return self._cells[level]
 
+    def counts(self, replica: Replica) -> tuple[np.ndarray, np.ndarray]:
+        """`Inputs.counts` of the events of both steps, (rows,) and (matched,)."""
+        data, simulation = self.inputs.counts(replica)
+        return np.concatenate([data, *(simulation[mask] for mask in self.levels)]), simulation[self.levels[0]]
+
     def pieces(self) -> list[OmnifoldBlock]:
         """Parts of this block with their share of all kinds of events."""
         count = -(-len(self.inputs.weight) // PIECE)
@@ -147,6 +152,10 @@ class OmnifoldSample:
         self._blocks, self._replicas, self.train, self._scaling = blocks, replicas, train, scaling
         self._single = single
         self._kept = [self._made(0)] if len(blocks) == 1 else []
+
+    def counts(self, replica: Replica) -> list[np.ndarray]:
+        """`OmnifoldBlock.counts` of all blocks, for each step."""
+        return [np.concatenate(step) for step in zip(*(block.counts(replica) for block in self), strict=True)]
 
     def divide(self) -> None:
         """Turn a single block into pieces, which are blocks of their own."""

@@ -7,13 +7,14 @@ iteration continues the trees of the one before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from torch import Tensor
 
 from truthward.ratio.boosted_trees import BinnedEvents, TreeLosses, Trees
 from truthward.ratio.leaf_response import LeafResponse, leaf_response
+from truthward.ratio.refilled import refilled
 from truthward.unfold.omnifold.steps import (
     RECO,
     STEPS,
@@ -52,15 +53,22 @@ class Memory:
 class TreeSteps:
     """E members, each with its own trees; `arrays` keeps the trees of the first member.
 
-    known: such arrays. Iterations that they contain are not trained again.
+    known: such arrays. Iterations that they contain are not trained again. counts: for each step, factors (rows,) on
+    the weights with which the splits are chosen. The leaves are then filled with the weights themselves.
     """
 
     trains = True
 
     def __init__(
-        self, recipe: OmnifoldRecipe, members: int, *, name: str, known: Mapping[str, np.ndarray] | None = None
+        self,
+        recipe: OmnifoldRecipe,
+        members: int,
+        *,
+        name: str,
+        known: Mapping[str, np.ndarray] | None = None,
+        counts: Sequence[np.ndarray] | None = None,
     ) -> None:
-        self.recipe, self.members, self.name, self.known = recipe, members, name, known or {}
+        self.recipe, self.members, self.name, self.known, self.counts = recipe, members, name, known or {}, counts
         self.arrays: dict[str, np.ndarray] = {}
         self._bins: dict[int, BinnedEvents] = {}
         self._most = [recipe.trees.trees] * len(STEPS)
@@ -99,7 +107,9 @@ class TreeSteps:
     ) -> tuple[list[list[Trees]], list[TreeLosses]]:
         """The trees of each member, those that are continued first, and the losses."""
         options, label = self.recipe.trees, f"{self.name}, iteration {iteration + 1}, {STEPS[step]}"
-        x, target, weights, held = events.whole(x=step == TRUTH or step not in self._bins)
+        counts = None if self.counts is None else self.counts[step]
+        again = step == TRUTH or counts is not None
+        x, target, weights, held = events.whole(x=again or step not in self._bins)
         if step not in self._bins:
             self._bins[step] = BinnedEvents(x, options, label=self.name)
         # What a later iteration still has to learn is less than the held-out events can show. So only the first one
@@ -109,15 +119,21 @@ class TreeSteps:
         grown, losses = [], []
         for e, continued in enumerate(before):
             total, positive = both_classes(step, target if target.ndim == 1 else target[:, e], weights[:, e])
+            start = self._sum(continued, x) if continued else None
+            factor = 1.0 if counts is None else counts
             trees, values, loss = self._bins[step].grow(
-                total,
-                positive,
+                total * factor,
+                positive * factor,
                 most,
-                start=self._sum(continued, x) if continued else None,
+                start=start,
                 held_out=held,
                 patience=patience,
                 label=label,
             )
+            if counts is not None:
+                trees, values, loss = refilled(
+                    trees, x, total, positive, options.learning_rate, start=start, held_out=held, label=label
+                )
             self._values.keep(trees, x, values)
             grown.append([*continued, trees])
             losses.append(loss)
