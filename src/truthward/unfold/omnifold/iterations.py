@@ -17,7 +17,7 @@ from truthward.unfold.omnifold.sample import OmnifoldBlock, OmnifoldSample, Refo
 from truthward.unfold.omnifold.steps import RECO, TRUTH, Logits, Rows, StepEvents, Steps
 from truthward.unfold.stop.rules import StopRule, Watch
 
-CURVE = 1_000_000
+CURVE = 200_000
 """Largest number of events in a reliability curve."""
 
 
