@@ -9,8 +9,7 @@ yardstick.
 An interval is the nominal content of a bin plus or minus 1 and 1.96 standard deviations of all families of replicas
 (bootstraps of data and of simulation, initialisation): what a reader of the published covariance draws. It is not
 widened for the finite number of replicas: by Student's t of their 80 degrees of freedom 68% intervals would be 0.6%
-longer and 95% intervals 1.5%, which is worth less than half a point of coverage. Bootstraps of networks and of boosted
-trees are responses.
+longer and 95% intervals 1.5%, which is worth less than half a point of coverage. Bootstraps of networks are responses.
 
 Asked for: the mean over the bins within 4 points of nominal, no bin off by more than 3 binomial errors, and no interval
 longer than 1.5 times that of the binned method. A toy depends on its own seed alone: PROCESSES=2 changes nothing. Each
@@ -58,16 +57,6 @@ METHODS: dict[str, dict[str, Any]] = {
         "training": {"epochs": 10, "later_epochs": 5, "batch_size": 512, "learning_rate": 0.01, "annealing": 0.8},
         "replicas": {"by": "response", "stack": 50},
     },
-    "boosted trees": {
-        "kind": "omnifold",
-        "classifier": "boosted_trees",
-        "fakes": "share",
-        "iterations": 8,
-        "stop": {"rule": "change", "tolerance": 0.1},
-        # At 300, the default, the leaves are too wide for so few events: seen in toys of other seeds.
-        "trees": {"smallest_leaf": 100},
-        "replicas": {"by": "response", "stack": 100},
-    },
     "generative": {
         "kind": "generative",
         "model": {"kind": "flow_matching", "width": 32, "depth": 2, "activation": "silu", "steps": 4},
@@ -95,12 +84,11 @@ METHODS: dict[str, dict[str, Any]] = {
 FAMILIES: dict[str, dict[str, int]] = {
     "ibu": {"data_bootstrap": BOOTSTRAPS, "mc_bootstrap": BOOTSTRAPS},
     "omnifold": {"data_bootstrap": BOOTSTRAPS, "mc_bootstrap": BOOTSTRAPS, "initialisation": INITIALISATION},
-    "boosted trees": {"data_bootstrap": BOOTSTRAPS, "mc_bootstrap": BOOTSTRAPS, "initialisation": INITIALISATION},
     "generative": {"data_bootstrap": BOOTSTRAPS, "mc_bootstrap": BOOTSTRAPS, "initialisation": INITIALISATION},
 }
 TOYS = {
-    "shifted": {"ibu": 200, "omnifold": 200, "boosted trees": 200, "generative": 100},
-    "prior": {"ibu": 60, "omnifold": 60, "boosted trees": 60, "generative": 40},
+    "shifted": {"ibu": 200, "omnifold": 200, "generative": 100},
+    "prior": {"ibu": 60, "omnifold": 60, "generative": 40},
 }
 if common.QUICK:
     TOYS = {block: dict.fromkeys(METHODS, 1) for block in BLOCKS}
