@@ -144,9 +144,13 @@ class Store:
 
     Args:
         folder: folder of the files; None for memory.
+
+    Attributes:
+        precision: of the arrays that are read from files.
     """
 
     def __init__(self, folder: Path | None) -> None:
+        self.precision: type[np.floating] = np.float64
         self._folder = folder
         self._held: dict[tuple[str, int], np.ndarray] = {}
         if folder is not None:
@@ -172,7 +176,7 @@ class Store:
         if self._folder is None:
             return self._held[key]
         # Read, not mapped: pages of a mapped file count as the job's memory.
-        return np.load(_file(self._folder, key), allow_pickle=False).astype(np.float64)
+        return np.load(_file(self._folder, key), allow_pickle=False).astype(self.precision)
 
 
 def _file(folder: Path, key: tuple[str, int]) -> Path:

@@ -53,6 +53,7 @@ class Groups:
         responds = options.by_weights(group[0]) and options.respond
         # Half or twice the iterations: the same chain as the nominal, stopped earlier or continued.
         other = self.blocks.pilot.kind_of(group[0]) == "regularisation"
+        self.store.precision = np.float32 if responds else np.float64
         # A response describes a change from the nominal, so the nominal is computed with it.
         members = [NOMINAL, *group] if responds else group
         seed = seed_for(self.seed, *((group[0].family, group[0].index) if group[0].anew else ("nominal",)))
