@@ -71,7 +71,7 @@ class TreeSteps:
         self.recipe, self.members, self.name, self.known, self.counts = recipe, members, name, known or {}, counts
         self.arrays: dict[str, np.ndarray] = {}
         self._bins: dict[int, BinnedEvents] = {}
-        self._most = [recipe.trees.trees] * len(STEPS)
+        self._most = [[recipe.trees.trees] * members for _ in STEPS]
         self._grown: list[list[Trees]] = [[] for _ in range(members)]
         self._values = Memory(Trees.__call__)
 
@@ -84,7 +84,7 @@ class TreeSteps:
         if kept:
             known = Trees.from_array(kept["trees"])
             if not iteration and self.recipe.trees.patience:
-                self._most[step] = max(1, known.count)
+                self._most[step] = [max(1, known.count)]
             grown = [[*b, known] for b in before]
         else:
             grown, losses = self._train(step, events, iteration, before)
@@ -114,8 +114,7 @@ class TreeSteps:
             self._bins[step] = BinnedEvents(x, options, label=self.name)
         # What a later iteration still has to learn is less than the held-out events can show. So only the first one
         # ends by them, and the later ones grow no more trees than it did.
-        patience = 0 if iteration else options.patience
-        most = min(options.later_trees, self._most[step]) if iteration else options.trees
+        patience, most = (0 if iteration else options.patience), self._most[step]
         grown, losses = [], []
         for e, continued in enumerate(before):
             total, positive = both_classes(step, target if target.ndim == 1 else target[:, e], weights[:, e])
@@ -124,7 +123,7 @@ class TreeSteps:
             trees, values, loss = self._bins[step].grow(
                 total * factor,
                 positive * factor,
-                most,
+                min(options.later_trees, most[e]) if iteration else options.trees,
                 start=start,
                 held_out=held,
                 patience=patience,
@@ -137,7 +136,8 @@ class TreeSteps:
             self._values.keep(trees, x, values)
             grown.append([*continued, trees])
             losses.append(loss)
-        self._most[step] = max(1, *(v.trees for v in losses)) if patience else most
+        if patience:
+            self._most[step] = [max(1, v.trees) for v in losses]
         return grown, losses
 
     def _sum(self, trees: list[Trees], x: Tensor) -> np.ndarray:
