@@ -36,7 +36,7 @@ SETS: dict[str, Any] = {"kind": "omnifold", "inputs": "constituents"}
 DEEP = {
     "classifier": "deep_sets",
     "network": {"width": 64, "activation": "relu"},
-    "training": {"later_epochs": 3},
+    "training": {"batch_size": 512, "learning_rate": 3e-3},
 }
 ATTENTION = {
     "iterations": 4,

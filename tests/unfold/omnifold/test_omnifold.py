@@ -258,20 +258,6 @@ def test_settings_of_an_iteration_by_hand(start):
     assert recipe.settings(0, 5).batch_size == 1
 
 
-@pytest.mark.parametrize(
-    ("options", "rate", "batches"),
-    [
-        ({}, 0.012, {500_000: 4096, 200_000: 2083, 60_000: 1024, 3_200: 100}),
-        ({"classifier": "deep_sets", "inputs": "constituents"}, 0.003, {500_000: 512, 3_200: 100}),
-    ],
-)
-def test_batches_grow_with_the_sample(options, rate, batches):
-    """Only a large sample has batches above 1,024 events, and always at least 96 of them."""
-    recipe = build("unfold", {"kind": "omnifold"} | options).recipe
-    assert {rows: recipe.settings(0, rows).batch_size for rows in batches} == batches
-    assert recipe.settings(0, 1000).learning_rate == rate
-
-
 def test_each_training_has_a_seed_of_its_own_from_that_of_the_study(toy, monkeypatch):
     inputs, _ = toy(events=300, simulated=500)
     seeds, real = [], module.fit_source

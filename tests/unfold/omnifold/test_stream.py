@@ -125,7 +125,6 @@ def test_responses_are_those_in_memory(toy, small, options):
 
 def test_trainings_are_those_in_memory(toy, small, monkeypatch):
     monkeypatch.setattr(steps, "BATCHES", 1)
-    monkeypatch.setattr(steps, "LARGE", 10**9)
     entry, replicas = WHOLE | {"replicas": {"by": "training"}}, REPLICAS[1:]
     whole = weights(entry, Inputs.load(*toy, OBSERVABLES, seed=1), replicas)
     found = weights(entry, streamed(toy), replicas)
@@ -142,7 +141,6 @@ def test_trainings_are_those_in_memory(toy, small, monkeypatch):
 
 def test_stops_by_the_same_rule(toy, small, monkeypatch):
     monkeypatch.setattr(steps, "BATCHES", 1)
-    monkeypatch.setattr(steps, "LARGE", 10**9)
     entry = WHOLE | {"iterations": 6, "stop": {"rule": "change", "tolerance": 2.0}}
     inputs = Inputs.load(*toy, OBSERVABLES, seed=1), streamed(toy)
     whole, found = (build("unfold", entry).unfold(i, [NOMINAL], seed=1) for i in inputs)

@@ -13,6 +13,7 @@ import torch
 
 from truthward.errors import DivergedError
 from truthward.events.hashing import uniform
+from truthward.learn.fit import Settings
 from truthward.study.seeds import seed_for
 from truthward.unfold.inputs.arrays import NOMINAL, Replica
 from truthward.unfold.inputs.background import without_background
@@ -150,7 +151,7 @@ class Groups:
         if not background:
             return {}
         x = torch.cat([block.reco[:data], block.reco[len(block.reco) - background :]])
-        settings = recipe.settings(0, len(x))
+        settings = Settings(recipe.training.epochs, recipe.training.batch_size, recipe.training.learning_rate)
         block.data_weight, checks = without_background(
             x,
             block.data_weight,

@@ -128,7 +128,7 @@ class Omnifold(Unfolder):
         sizes = {"width": network.width, "depth": network.depth, "activation": network.activation}
         self.boosted = classifier == "boosted_trees"
         self.recipe = OmnifoldRecipe(
-            training.of(sets=self.sets),
+            training,
             {} if self.boosted else {"network": classifier, **sizes},
             isotonic=calibrate == "isotonic",
             boosted=self.boosted,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 
@@ -34,10 +34,8 @@ class TrainingOptions:
         epochs: of each step.
         later_epochs: of each step in the later iterations of a warm start.
         start: "warm" continues from the networks of the iteration before, "cold" starts from the initial weights.
-        batch_size: events in each training step, at most. 0: 4096 for dense networks and 512 for those of constituents.
-            An epoch has at least 32 batches, and at least 96 if they are larger than 1024 events.
-        learning_rate: of the optimiser, in the first iteration. 0: 0.012 for dense networks and 0.003 for those of
-            constituents.
+        batch_size: events in each training step, at most; an epoch has at least 32 batches.
+        learning_rate: of the optimiser, in the first iteration.
         annealing: factor on the learning rate from one iteration to the next.
         patience: a step ends after this number of epochs without improvement on the held-out events, and the best
             epoch is used. 0 trains on all events, for all epochs, and loses no statistics.
@@ -45,26 +43,19 @@ class TrainingOptions:
     """
 
     BOUNDS = (
-        (">= 1", "epochs later_epochs"),
-        ("> 0", "annealing"),
-        (">= 0", "batch_size learning_rate patience"),
+        (">= 1", "epochs later_epochs batch_size"),
+        ("> 0", "learning_rate annealing"),
+        (">= 0", "patience"),
     )
 
     epochs: int = 6
-    later_epochs: int = 2
+    later_epochs: int = 3
     start: Literal["warm", "cold"] = "warm"
-    batch_size: int = 0
-    learning_rate: float = 0.0
+    batch_size: int = 1024
+    learning_rate: float = 6e-3
     annealing: float = 0.7
     patience: int = 0
     precision: Literal["fp32", "bf16"] = "fp32"
-
-    def of(self, *, sets: bool) -> TrainingOptions:
-        """The options with the numbers that stand for 0; `sets`: whether the networks see constituents."""
-        batch_size, learning_rate = (512, 3e-3) if sets else (4096, 0.012)
-        return replace(
-            self, batch_size=self.batch_size or batch_size, learning_rate=self.learning_rate or learning_rate
-        )
 
 
 @dataclass(frozen=True)

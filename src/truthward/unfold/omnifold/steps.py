@@ -30,12 +30,8 @@ from truthward.unfold.omnifold.sample import Scaling
 STEPS = ("reco", "truth")
 RECO, TRUTH = 0, 1
 """Places in `STEPS`, and in all that has an entry for each step."""
-BATCHES, LARGE_BATCHES, LARGE = 32, 96, 1024
-"""Smallest number of batches in an epoch: of any size, and if they hold more than `LARGE` events.
-
-In a small sample batches are smaller, so that an epoch still learns. An epoch of few large batches learns less than one
-of many, so only a large sample has large ones.
-"""
+BATCHES = 32
+"""Smallest number of batches in an epoch. In a small sample batches are smaller, so that an epoch still learns."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +55,9 @@ class OmnifoldRecipe:
     def settings(self, iteration: int, rows: int) -> Settings:
         """Settings of one iteration: a continued training has fewer epochs, and the rate falls with the iteration."""
         training = self.training
-        largest = max(rows // LARGE_BATCHES, min(LARGE, rows // BATCHES))
         return Settings(
             epochs=training.later_epochs if iteration and training.start == "warm" else training.epochs,
-            batch_size=max(1, min(training.batch_size, largest)),
+            batch_size=max(1, min(training.batch_size, rows // BATCHES)),
             learning_rate=training.learning_rate * training.annealing**iteration,
             patience=training.patience,
             precision=training.precision,
