@@ -59,6 +59,11 @@ def earlier(name: str) -> dict[str, Any]:
     return {} if QUICK or not path.is_file() else read_json(path)["figures"]
 
 
+def options(name: str, methods: dict[str, Any]) -> dict[str, Any]:
+    """Options of all rows: of those that are made now, and of those of the last full run `name` that stay."""
+    return earlier(name).get("options", {}) | {m: methods[m] for m in chosen(methods)}
+
+
 def beside(name: str, made: dict[str, Any], kept: dict[str, Any], order: Iterable[str]) -> dict[str, Any]:
     """Rows by method that were made now, in `order` among those that the last full run `name` has and this one not.
 

@@ -64,10 +64,22 @@ def omnifold_quality(figures: dict[str, Any]) -> tuple[str, Rows]:
             cells = {n: f"{found['before'][n][what]:.2f}" for n in names}
             rows.append({"sample": case, "method": name, **cells, "seeds": "", "CPU": ""})
     text = "Triangular discriminator x 10^3 of Z+jets against the truth: mean ± spread over seeds, in brackets the"
-    return (
-        f"{text} excess over the floor at the row's own effective size; for IBU the spread is that of the data.",
-        rows,
+    text += (
+        " excess over the floor at the row's own effective size. IBU and trees have no random number: their value is"
     )
+    text += " that of the data, and the spread that of bootstraps of the data."
+    return text + earlier({case: found["methods"] for case, found in figures["cases"].items()}), rows
+
+
+def earlier(groups: dict[str, dict[str, Any]]) -> str:
+    """A sentence on rows that were made at an earlier commit than that of the file; of group -> method -> figures."""
+    commits: dict[str, set[str]] = {}
+    for group, methods in groups.items():
+        for method, f in methods.items():
+            if "commit" in f:
+                commits.setdefault(f["commit"][:10], set()).add(f"{method} ({group})")
+    texts = [f"{', '.join(sorted(rows))}: commit {commit}" for commit, rows in sorted(commits.items())]
+    return f" Rows of an earlier run: {'; '.join(texts)}." if texts else ""
 
 
 def training_profile(figures: dict[str, Any]) -> tuple[str, Rows]:

@@ -59,7 +59,8 @@ METHODS: dict[str, dict[str, Any]] = {
         "training": {"epochs": 10, "later_epochs": 5, "batch_size": 512, "learning_rate": 0.01, "annealing": 0.8},
         "replicas": {"by": "response", "stack": 50},
     },
-    # The default trees. Smaller leaves changed little in toys of other seeds; 8 or 15 leaves in smaller steps undercover.
+    # The default trees. In toys of other seeds smaller leaves changed little, and 8 or 15 leaves in smaller steps
+    # covered too little.
     "boosted trees": {
         "kind": "omnifold",
         "classifier": "boosted_trees",
@@ -239,7 +240,7 @@ if __name__ == "__main__":
         {
             "blocks": figures,
             "replicas": FAMILIES,
-            "options": common.earlier("coverage").get("options", {}) | {m: METHODS[m] for m in CHOSEN},
+            "options": common.options("coverage", METHODS),
             "events": EVENTS,
             "simulated": SIMULATED,
             "mean_shift": BLOCKS["shifted"][0],

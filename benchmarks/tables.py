@@ -25,6 +25,7 @@ from _tables_methods import methods  # noqa: E402
 from _tables_model import model_uncertainty  # noqa: E402
 from _tables_omnifold import (  # noqa: E402
     classifiers,
+    earlier,
     omnifold_quality,
     omnifold_speed,
     replica_spread,
@@ -64,7 +65,7 @@ def coverage(figures: dict[str, Any]) -> tuple[str, Rows]:
     ]
     shift = f"{figures['mean_shift']} sigma in mean and {figures['width_ratio'] - 1:.0%} in width"
     caption = f"Gaussian toys of {figures['events']} events, truth off the simulation by {shift}, or equal to it"
-    return f"{caption}; iterations are ended by rule in each.", rows
+    return f"{caption}; iterations are ended by rule in each.{earlier(figures['blocks'])}", rows
 
 
 def gaussian_closure(figures: dict[str, Any]) -> tuple[str, Rows]:
