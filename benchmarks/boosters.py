@@ -13,8 +13,9 @@ on one thread. Leaves have the same smallest curvature; scikit-learn limits thei
 LightGBM is used as everywhere here, through `BinnedEvents`: it gets gradients of our loss. XGBoost gets weights, and
 gradients where it refuses those. 255 bins are the most that scikit-learn has; 1,023 are our default.
 
-The peer is OmniFold of Z+jets with `GradientBoostingClassifier` of scikit-learn, 100 trees of depth 3 in each step. Ours
-has the default trees, and is timed until it is as good. The environment is built on the first full run, in benchmarks/.cache.
+The peer is OmniFold of Z+jets with `GradientBoostingClassifier` of scikit-learn, 100 trees of depth 3 in each step.
+Ours has the default trees, and is timed until it is as good. The environment is built on the first full run, in
+benchmarks/.cache.
 """
 
 from __future__ import annotations

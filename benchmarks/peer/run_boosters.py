@@ -86,8 +86,8 @@ def main() -> None:
     train = {"XGBoost": xgboost, "scikit-learn": scikit_learn}[options["library"]]
     try:
         found, seconds, binned = train(sample, options)
-    except ValueError as error:  # XGBoostError is one.
-        np.savez(sys.argv[2], refused=str(error).strip().splitlines()[0])
+    except ValueError as error:  # XGBoostError is one; places in its source come before what it says.
+        np.savez(sys.argv[2], refused=str(error).strip().splitlines()[0].rpartition(": ")[2])
         return
     np.savez(sys.argv[2], logits=np.stack(found, axis=1), seconds=seconds, binned=binned)
 
