@@ -130,7 +130,7 @@ def stress(figures: dict[str, Any]) -> tuple[str, Rows]:
         f"mismatch are built to fail. In {missed} of {toys} mismatched results the truth is wrong by more than 3 sigma "
         "and refolding accepts it: reco-level agreement cannot certify the particle level."
     )
-    return caption, rows
+    return caption + earlier(figures["scenarios"]), rows
 
 
 TABLES = {
