@@ -24,6 +24,7 @@ from _tables_metamorphic import metamorphic  # noqa: E402
 from _tables_methods import methods  # noqa: E402
 from _tables_model import model_uncertainty  # noqa: E402
 from _tables_omnifold import (  # noqa: E402
+    boosters,
     classifiers,
     earlier,
     omnifold_quality,
@@ -134,6 +135,7 @@ def stress(figures: dict[str, Any]) -> tuple[str, Rows]:
 
 
 TABLES = {
+    "boosters": boosters,
     "classifiers": classifiers,
     "compare": compare,
     "coverage": coverage,
