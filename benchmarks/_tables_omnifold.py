@@ -149,8 +149,8 @@ def boosters(figures: dict[str, Any]) -> tuple[str, Rows]:
         " (median). scikit-learn makes its bins anew in each training. Where XGBoost refuses weights of both signs, it"
         f" gets gradients. OmniFold of {u['events']:,} events of Z+jets with plain trees of scikit-learn"
         f" ({peer['trees']} of depth {peer['depth']}, {peer['iterations']} iterations) takes {plain['cpu']:.0f} s of"
-        f" CPU time and reaches {plain['quality']:.3f} (before: {u['prior']:.1f}, floor: {ours['floor']:.3f}); ours reaches"
-        f" {ours['quality']:.3f} in {ours['cpu']:.1f} s"
+        f" CPU time and reaches {plain['quality']:.3f} (before: {u['prior']:.1f}, floor: {ours['floor']:.3f}); ours"
+        f" reaches {ours['quality']:.3f} in {ours['cpu']:.1f} s"
     )
     if ours["reached"]:
         text += f", and the peer's quality in {ours['reached']['cpu']:.1f} s"
