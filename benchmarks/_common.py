@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,7 +19,7 @@ sys.path.insert(0, str(HERE.parent / "src"))
 
 from truthward.events.families import family  # noqa: E402
 from truthward.physics.generators.gaussian import Gaussian  # noqa: E402
-from truthward.run.artefact import write_json  # noqa: E402
+from truthward.run.artefact import read_json, write_json  # noqa: E402
 from truthward.run.provenance import git_state  # noqa: E402
 from truthward.study.observable import Observable  # noqa: E402
 from truthward.study.plugins import schema  # noqa: E402
@@ -41,6 +42,36 @@ def machine() -> dict[str, Any]:
         "memory_gb": round(pages / 2**30, 1),
         "processor": models[0].partition(":")[2].strip() if models else platform.processor(),
     }
+
+
+def chosen(methods: Iterable[str]) -> list[str]:
+    """Those of `methods` that METHODS in the environment names, separated by semicolons; all of them without it."""
+    every = list(methods)
+    asked = [m.strip() for m in os.environ.get("METHODS", ";".join(every)).split(";")]
+    if unknown := sorted(set(asked) - set(every)):
+        sys.exit(f"METHODS: {unknown[0]} is unknown; these are known: {'; '.join(every)}")
+    return [m for m in every if m in asked]
+
+
+def earlier(name: str) -> dict[str, Any]:
+    """Figures of the last full run, whose rows stay where a run makes only some; empty in a quick run."""
+    path = HERE / "results" / f"{name}.json"
+    return {} if QUICK or not path.is_file() else read_json(path)["figures"]
+
+
+def options(name: str, methods: dict[str, Any]) -> dict[str, Any]:
+    """Options of all rows: of those that are made now, and of those of the last full run `name` that stay."""
+    return earlier(name).get("options", {}) | {m: methods[m] for m in chosen(methods)}
+
+
+def beside(name: str, made: dict[str, Any], kept: dict[str, Any], order: Iterable[str]) -> dict[str, Any]:
+    """Rows by method that were made now, in `order` among those that the last full run `name` has and this one not.
+
+    A row that was made at another commit than the last one holds it as `commit`.
+    """
+    commit = read_json(HERE / "results" / f"{name}.json")["git"]["commit"] if kept else None
+    rows = {m: {"commit": commit} | row for m, row in kept.items() if m not in made} | made
+    return {m: rows[m] for m in order if m in rows}
 
 
 def report(name: str, figures: dict[str, Any]) -> None:

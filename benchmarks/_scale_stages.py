@@ -31,6 +31,20 @@ GAUSSIANS: dict[str, dict[str, Any]] = {
 }
 FAMILIES = {"data_bootstrap": 2, "mc_bootstrap": 2}
 ITERATIONS, EPOCHS = 2, {"epochs": 1, "later_epochs": 1}
+TRAINING = {**EPOCHS, "batch_size": 4096}
+METHODS: dict[str, dict[str, Any]] = {
+    "network": {"kind": "omnifold", "network": {"width": 32}, "training": TRAINING},
+    "boosted trees": {"kind": "omnifold", "classifier": "boosted_trees"},
+    "generative": {
+        "kind": "generative",
+        "model": {"kind": "flow_matching", "width": 32, "depth": 2, "steps": 4},
+        "draws": {"nominal": 2, "replicas": 1, "ratio": 1},
+        "training": TRAINING,
+        "classifiers": {"ratio_epochs": 1, "side_epochs": 1, "batch_size": 4096, "width": 32},
+    },
+}
+MOST = {"network": 10_000_000, "boosted trees": 10_000_000, "generative": 1_000_000}
+"""Events of each sample. The generative method holds all of them in memory."""
 CHUNK = 500_000
 """Events of a ROOT file, at most."""
 
@@ -72,40 +86,41 @@ def ingest(folder: Path, sample: str) -> int:
     return sum(table["events_read"] for table in done.values())
 
 
-def unfold(folder: Path, buffer: int, *, nominal: bool) -> None:
+def unfold(folder: Path, buffer: int, method: str, *, nominal: bool) -> None:
     """The nominal unfolding, or its replicas in one job."""
     from truthward.unfold.stage import unfold_nominal, unfold_part
 
+    entry = METHODS[method] | {"iterations": ITERATIONS, "fakes": "share"}
+    if entry["kind"] == "omnifold":
+        entry["buffer"] = buffer
     task: dict[str, Any] = {
-        "entry": {
-            "kind": "omnifold",
-            "iterations": ITERATIONS,
-            "network": {"width": 32},
-            "training": {**EPOCHS, "batch_size": 4096},
-            "fakes": "share",
-            "buffer": buffer,
-        },
-        "method": "omnifold",
+        "entry": entry,
+        "method": method,
         "data": folder / "pseudodata.parquet",
         "simulation": folder / "simulation.parquet",
         "observables": OBSERVABLES,
         "families": FAMILIES,
         "seed": 1,
-        "state": folder / "state",
+        "state": folder / f"{method}.state",
         "key": "scale",
         "record": _record("unfold"),
     }
+    trained = folder / f"{method}.safetensors"
     if nominal:
-        unfold_nominal(output=folder / "nominal.parquet", trained=folder / "nominal.safetensors", **task)
+        unfold_nominal(output=folder / f"{method}.parquet", trained=trained, **task)
     else:
-        unfold_part(output=folder / "0.parquet", nominal=folder / "nominal.safetensors", job=0, jobs=1, **task)
+        unfold_part(output=folder / f"{method}.0.parquet", nominal=trained, job=0, jobs=1, **task)
 
 
 def gather(folder: Path) -> None:
     """Nominal and replicas into one sample."""
     from truthward.events.unfolded import gather as run
 
-    run([folder / "nominal.parquet", folder / "0.parquet"], folder / "unfolded.parquet", record=_record("gather"))
+    run(
+        [folder / "network.parquet", folder / "network.0.parquet"],
+        folder / "unfolded.parquet",
+        record=_record("gather"),
+    )
 
 
 def validate(folder: Path, buffer: int) -> dict[str, Any]:
@@ -148,8 +163,6 @@ def main(stage: str, folder: str, events: int, buffer: int) -> None:
     stages = {
         "ingest simulation": lambda: ingest(place, "simulation"),
         "ingest pseudo-data": lambda: ingest(place, "pseudodata"),
-        "unfold nominal": lambda: unfold(place, buffer, nominal=True),
-        "unfold 4 replicas": lambda: unfold(place, buffer, nominal=False),
         "gather": lambda: gather(place),
         "validate": lambda: validate(place, buffer),
     }
@@ -157,6 +170,9 @@ def main(stage: str, folder: str, events: int, buffer: int) -> None:
     if stage.startswith("simulate"):
         _, sample, chunk = stage.split()
         simulate(place, events, int(chunk), sample)
+    elif stage.startswith("unfold"):
+        what, _, method = stage.partition(", ")
+        unfold(place, buffer, method or "network", nominal=what == "unfold nominal")
     else:
         said = stages[stage]()
     found = {"seconds": time.perf_counter() - STARTED, "cpu": time.process_time(), "peak_mb": _peak(), "said": said}

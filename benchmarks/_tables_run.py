@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from _tables_omnifold import earlier
+
 Rows = list[dict[str, Any]]
 
 
@@ -52,23 +54,25 @@ def scale(figures: dict[str, Any]) -> tuple[str, Rows]:
     sizes = sorted(figures["sizes"], key=int)
     rows: Rows = []
     for stage in figures["sizes"][sizes[0]]:
-        found = [figures["sizes"][size][stage] for size in sizes]
         row: dict[str, Any] = {"stage": stage}
-        for size, f in zip(sizes, found, strict=True):
-            cpu = f["cpu"] / int(size) * 1e6
-            row[f"{int(size):.0e}".replace("e+0", "e") + " events"] = (
-                f"{f['seconds']:.0f} s, {cpu:.1f} µs/event, {f['peak_mb']:.0f} MB"
-            )
-        last, before = found[-1], found[-2]
+        found = []
+        for size in sizes:
+            cell, f = "–", figures["sizes"][size].get(stage)
+            if f is not None:
+                found.append(f)
+                cell = f"{f['seconds']:.0f} s, {f['cpu'] / int(size) * 1e6:.1f} µs/event, {f['peak_mb']:.0f} MB"
+            row[f"{int(size):.0e}".replace("e+0", "e") + " events"] = cell
+        before, last = found[-2:]
         row["time, largest / one before"] = f"{last['cpu'] / before['cpu']:.1f}"
         row["memory"] = f"{last['peak_mb'] / before['peak_mb']:.2f}"
         rows.append(row)
     text = (
         "Each stage in a process of its own on one thread: wall time, CPU time an event, peak memory. As many events "
-        f"of simulation as of data; OmniFold of {figures['iterations']} iterations of one epoch, streamed through a "
-        f"buffer of {figures['buffer']:,} rows; validation with as many events of each sample for its classifiers."
+        f"of simulation as of data; unfolding of {figures['iterations']} iterations, networks of one epoch. OmniFold is"
+        f" streamed through a buffer of {figures['buffer']:,} rows; boosted trees hold the inputs of all events, and "
+        "the generative method holds all events. Validation has as many events of each sample for its classifiers."
     )
-    return text, rows
+    return text + earlier(figures["sizes"]), rows
 
 
 def explore(figures: dict[str, Any]) -> tuple[str, Rows]:

@@ -24,7 +24,9 @@ from _tables_metamorphic import metamorphic  # noqa: E402
 from _tables_methods import methods  # noqa: E402
 from _tables_model import model_uncertainty  # noqa: E402
 from _tables_omnifold import (  # noqa: E402
+    boosters,
     classifiers,
+    earlier,
     omnifold_quality,
     omnifold_speed,
     replica_spread,
@@ -64,7 +66,7 @@ def coverage(figures: dict[str, Any]) -> tuple[str, Rows]:
     ]
     shift = f"{figures['mean_shift']} sigma in mean and {figures['width_ratio'] - 1:.0%} in width"
     caption = f"Gaussian toys of {figures['events']} events, truth off the simulation by {shift}, or equal to it"
-    return f"{caption}; iterations are ended by rule in each.", rows
+    return f"{caption}; iterations are ended by rule in each.{earlier(figures['blocks'])}", rows
 
 
 def gaussian_closure(figures: dict[str, Any]) -> tuple[str, Rows]:
@@ -129,10 +131,11 @@ def stress(figures: dict[str, Any]) -> tuple[str, Rows]:
         f"mismatch are built to fail. In {missed} of {toys} mismatched results the truth is wrong by more than 3 sigma "
         "and refolding accepts it: reco-level agreement cannot certify the particle level."
     )
-    return caption, rows
+    return caption + earlier(figures["scenarios"]), rows
 
 
 TABLES = {
+    "boosters": boosters,
     "classifiers": classifiers,
     "compare": compare,
     "coverage": coverage,
