@@ -80,7 +80,7 @@ def earlier(groups: dict[str, dict[str, Any]]) -> str:
                 commits.setdefault(f["commit"][:10], {}).setdefault(method, []).append(group)
     texts = []
     for commit, rows in sorted(commits.items()):
-        names = [m if len(kept) == len(groups) else f"{m} ({', '.join(kept)})" for m, kept in rows.items()]
+        names = [m if len(kept) == len(groups) else f"{m} ({' and '.join(kept)})" for m, kept in rows.items()]
         texts.append(f"{', '.join(names)}: commit {commit}")
     return f" Rows of an earlier run: {'; '.join(texts)}." if texts else ""
 
