@@ -81,7 +81,7 @@ def earlier(groups: dict[str, dict[str, Any]]) -> str:
                 commits.setdefault(f["commit"][:10], {}).setdefault(method, []).append(group)
     texts = []
     for commit, rows in sorted(commits.items()):
-        names = [m if len(kept) == len(groups) else f"{m} ({', '.join(kept)})" for m, kept in rows.items()]
+        names = [m if len(kept) == len(groups) else f"{m} ({' and '.join(kept)})" for m, kept in rows.items()]
         texts.append(f"{', '.join(names)}: commit {commit}")
     return f" Rows of an earlier run: {'; '.join(texts)}." if texts else ""
 
@@ -148,7 +148,8 @@ def boosters(figures: dict[str, Any]) -> tuple[str, Rows]:
         " number of trees, leaves and rate, one thread. Triangular discriminator x 10^3 of the re-weighted simulation"
         f" against the data, CPU time of the bins and of each of {figures['trainings']} trainings with other weights"
         " (median). scikit-learn makes its bins anew in each training. Where XGBoost refuses weights of both signs, it"
-        f" gets gradients. OmniFold of {u['events']:,} events of Z+jets with plain trees of scikit-learn"
+        " gets gradients. Logits to start from are a slope in the first input, which the trees have to take back."
+        f" OmniFold of {u['events']:,} events of Z+jets with plain trees of scikit-learn"
         f" ({peer['trees']} of depth {peer['depth']}, {peer['iterations']} iterations) takes {plain['cpu']:.0f} s of"
         f" CPU time and reaches {plain['quality']:.3f} (before: {u['prior']:.1f}, floor: {ours['floor']:.3f}); ours"
         f" reaches {ours['quality']:.3f} in {ours['cpu']:.1f} s"

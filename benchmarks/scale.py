@@ -82,6 +82,9 @@ def main() -> dict[str, Any]:
     sizes = {}
     for events in SIZES:
         made = chain(events) if events <= float(os.environ.get("LARGEST", SIZES[-1])) else {}
+        if "network" not in common.chosen(METHODS):
+            # Their rows belong to those of the network: one machine and one commit for all that is compared.
+            made = {stage: f for stage, f in made.items() if stage not in INGEST}
         sizes[str(events)] = common.beside("scale", made, earlier.get(str(events), {}), ORDER)
     small, large = (sizes[str(events)] for events in SIZES[-2:])
     for stage in [stage for stage in ORDER if stage in small and stage in large]:
